@@ -1,0 +1,60 @@
+//! Wall time as text, and the one place that asks the system for it.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment as it stands in rows and reports: ISO 8601, UTC, microseconds, `+00:00`.
+///
+/// What an earlier generation wrote is carried unchanged, so reading accepts any text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WallTime(String);
+
+impl WallTime {
+    /// The current time.
+    pub fn now() -> Self {
+        Self::from(system_time())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The system's wall clock.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
+impl From<SystemTime> for WallTime {
+    /// Times outside the years that the format can hold become its nearest end.
+    fn from(time: SystemTime) -> Self {
+        let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+        Self(timestamp.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string())
+    }
+}
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn has_microseconds_and_a_numeric_offset_even_at_a_full_second() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        assert_eq!(WallTime::from(time).as_str(), "2025-10-09T08:53:20.000000+00:00");
+        let time = time + Duration::from_nanos(123_456_789);
+        assert_eq!(WallTime::from(time).as_str(), "2025-10-09T08:53:20.123456+00:00");
+    }
+}

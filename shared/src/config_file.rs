@@ -1,0 +1,191 @@
+//! Configuration files: TOML, strict, with errors that a person can act on.
+//!
+//! An unknown key is an error that names the line, the key and the nearest known one: a typo in a safety
+//! setting must not silently mean its default.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+/// Why a configuration cannot be used. Programs end with exit code 78 on any of them.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key that does not exist, in most cases misspelt.
+    #[error("`{}`, line {line}: unknown key `{key}`, {hint}", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The line of the key, counted from 1.
+        line: usize,
+        /// The key as written.
+        key: String,
+        /// The nearest known key, or all of them where none is near.
+        hint: String,
+    },
+    /// Not TOML, or a value of the wrong type.
+    #[error("`{}`, line {line}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What the parser says.
+        reason: String,
+    },
+    /// The value has the right type but makes no sense.
+    #[error("`{}`: `{}` {}", path.display(), invalid.key, invalid.reason)]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The key and what is wrong with its value.
+        invalid: InvalidValue,
+    },
+}
+
+/// A value that makes no sense: `key` with its section, and a reason that reads on from it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidValue {
+    /// For example `version_gate.window`.
+    pub key: &'static str,
+    /// For example "is 0, at least 1 is needed".
+    pub reason: String,
+}
+
+impl InvalidValue {
+    /// Names the key and the reason.
+    pub fn new(key: &'static str, reason: impl Into<String>) -> Self {
+        Self { key, reason: reason.into() }
+    }
+}
+
+/// A configuration that can say whether its values make sense.
+pub trait Validate {
+    /// Checks every value; the first that makes no sense is the answer.
+    fn validate(&self) -> Result<(), InvalidValue>;
+}
+
+/// Reads, parses and validates the file at `path`. Blocks.
+pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(&text, path)
+}
+
+/// Parses and validates a text; `path` is what errors call it.
+pub fn parse<T: DeserializeOwned + Validate>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    let config: T = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
+    match config.validate() {
+        Ok(()) => Ok(config),
+        Err(invalid) => Err(ConfigError::Invalid { path: path.to_owned(), invalid }),
+    }
+}
+
+fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text[..start].matches('\n').count() + 1;
+    let path = path.to_owned();
+    // serde names the key and all known keys in backticks: "unknown field `x`, expected one of `a`, `b`".
+    let mut quoted = error.message().split('`').skip(1).step_by(2);
+    match quoted.next() {
+        Some(key) if error.message().starts_with("unknown field") => {
+            let known: Vec<&str> = quoted.collect();
+            ConfigError::UnknownKey { path, line, key: key.to_owned(), hint: hint(key, &known) }
+        }
+        _ => ConfigError::Malformed { path, line, reason: error.message().to_owned() },
+    }
+}
+
+/// Below this similarity (0 to 1) a suggestion would confuse more than help.
+const SIMILAR: f64 = 0.7;
+
+fn hint(key: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(key, known), known))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match nearest {
+        Some((similarity, nearest)) if similarity > SIMILAR => format!("did you mean `{nearest}`?"),
+        _ => format!("known here: `{}`", known.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        server: Server,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Server {
+        listen: Vec<String>,
+        #[serde(default)]
+        max_upload_bytes: u64,
+    }
+
+    impl Validate for Sample {
+        fn validate(&self) -> Result<(), InvalidValue> {
+            match self.server.listen.is_empty() {
+                true => Err(InvalidValue::new("server.listen", "is empty, name at least one address")),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn error_of(text: &str) -> String {
+        parse::<Sample>(text, Path::new("receiver.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_good_file_is_read() {
+        let sample: Sample =
+            parse("[server]\nlisten = [\"x\"]\nmax_upload_bytes = 7\n", Path::new("x")).unwrap();
+        assert_eq!(sample.server.max_upload_bytes, 7);
+    }
+
+    #[test]
+    fn a_misspelt_key_names_its_line_and_the_nearest_known_key() {
+        assert_eq!(
+            error_of("[server]\nlisten = []\nmax_upload_byte = 1\n"),
+            "`receiver.toml`, line 3: unknown key `max_upload_byte`, did you mean `max_upload_bytes`?"
+        );
+        assert_eq!(
+            error_of("[server]\nlisten = []\ncolour = 1\n"),
+            "`receiver.toml`, line 3: unknown key `colour`, known here: `listen`, `max_upload_bytes`"
+        );
+        assert_eq!(
+            error_of("[servr]\nlisten = []\n"),
+            "`receiver.toml`, line 1: unknown key `servr`, did you mean `server`?"
+        );
+    }
+
+    #[test]
+    fn other_mistakes_name_their_line_or_their_key() {
+        assert!(error_of("[server]\nlisten = 5\n").starts_with("`receiver.toml`, line 2: invalid type"));
+        assert!(error_of("[server\n").starts_with("`receiver.toml`, line 1: "));
+        assert_eq!(
+            error_of("[server]\nlisten = []\n"),
+            "`receiver.toml`: `server.listen` is empty, name at least one address"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = load::<Sample>(Path::new("/nonexistent/receiver.toml")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read `/nonexistent/receiver.toml`: "), "{error}");
+    }
+}

@@ -1,0 +1,286 @@
+//! The only home of fsync, rename, lock and append.
+//!
+//! Every function here blocks. The order that makes a file durable is always the same: write under a
+//! temporary name, sync the bytes, publish under the final name, sync the directory that holds the name.
+//! A sync that failed is believed: the caller drops the file and never syncs the same descriptor again,
+//! since the kernel may have marked the lost pages clean (invariants I1, I2, I5).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FallocateFlags, RenameFlags};
+
+/// A file under a temporary name, removed on drop unless it was published.
+#[derive(Debug)]
+pub struct Temp {
+    file: File,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Temp {
+    /// Creates a new file at `path`; one that is there already is an error. `mode` is exact, whatever the umask.
+    pub fn create(path: PathBuf, mode: u32) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
+        let temp = Self { file, path, published: false };
+        temp.file.set_permissions(fs::Permissions::from_mode(mode))?;
+        Ok(temp)
+    }
+
+    /// Reserves `bytes` on the disk, so that a full disk shows before the first byte is written.
+    ///
+    /// A file system that cannot reserve is no error: it will say so when it is full.
+    pub fn reserve(&self, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes the bytes durable. After an error the file must be dropped, never synced again.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Gives the file its final name without ever replacing another; `AlreadyExists` where the name is taken.
+    ///
+    /// The caller syncs the directory: several files can share one sync.
+    pub fn publish_noreplace(mut self, to: &Path) -> io::Result<()> {
+        rename_noreplace(&self.path, to)?;
+        self.published = true;
+        Ok(())
+    }
+
+    /// Gives the file its final name, in place of whatever has it.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    fn publish_replace(mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.path, to)?;
+        self.published = true;
+        Ok(())
+    }
+
+    /// The path of the temporary name.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Write for Temp {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing can be done about a failure here; the sweep at the next start removes what is left.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Moves a file or directory to a name that is free; `AlreadyExists` where it is not. Syncs nothing.
+///
+/// File systems without `RENAME_NOREPLACE` get the same for files by way of a hard link.
+pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE) {
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Moves a file or directory to a name that is free and makes the move durable.
+pub fn move_noreplace(from: &Path, to: &Path) -> io::Result<()> {
+    rename_noreplace(from, to)?;
+    let (old, new) = (parent(from), parent(to));
+    sync_dir(new)?;
+    if old != new {
+        sync_dir(old)?;
+    }
+    Ok(())
+}
+
+/// Writes a small file so that a reader sees either the old or the new content, durably.
+pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temp_path = path.with_file_name(name);
+    // A temporary of an earlier attempt that died half-way is of no use to anybody.
+    match fs::remove_file(&temp_path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut temp = Temp::create(temp_path, mode)?;
+    temp.write_all(bytes)?;
+    temp.sync()?;
+    temp.publish_replace(path)?;
+    sync_dir(parent(path))
+}
+
+/// Makes the names in a directory durable.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Makes appended bytes of an open file durable. After an error the descriptor must not be synced again.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// Creates a directory and syncs the one that holds it; true where it was missing.
+pub fn create_dir(path: &Path, mode: u32) -> io::Result<bool> {
+    use std::os::unix::fs::DirBuilderExt;
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => {
+            sync_dir(parent(path))?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Like [`create_dir`] for the whole chain of missing directories.
+pub fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_dir_all(parent(path), mode)?;
+    create_dir(path, mode).map(drop)
+}
+
+/// Opens a file for appending and reading; creates it with `mode` where `create` says so.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn open_append(path: &Path, create: bool, mode: u32) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(create).mode(mode).open(path)
+}
+
+/// The directory that holds `path`; `.` for a bare name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// An exclusive lock between processes (flock), released on drop.
+#[derive(Debug)]
+pub struct FileLock {
+    _file: File,
+}
+
+/// How often a lock that somebody else holds is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(2);
+
+impl FileLock {
+    /// Takes the lock, waiting for its holder up to `patience`; `WouldBlock` after that.
+    ///
+    /// The lock file is created with mode 0660 and never removed: removing it would let two holders in.
+    #[expect(clippy::disallowed_methods, reason = "flock has no wait with a deadline")]
+    pub fn take(path: &Path, patience: Duration) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).open(path)?;
+        let deadline = Instant::now() + patience;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_RETRY);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temp_that_is_dropped_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut temp = Temp::create(dir.path().join("x.partial"), 0o640).unwrap();
+        temp.write_all(b"half").unwrap();
+        drop(temp);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn publishing_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("final");
+        fs::write(&to, "first").unwrap();
+        let mut temp = Temp::create(dir.path().join("x.partial"), 0o640).unwrap();
+        temp.write_all(b"second").unwrap();
+        let error = temp.publish_noreplace(&to).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&to).unwrap(), "first");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the temporary is gone");
+    }
+
+    #[test]
+    fn a_published_file_has_its_mode_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("final");
+        Temp::create(dir.path().join("x"), 0o646).unwrap().publish_noreplace(&to).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o646);
+    }
+
+    #[test]
+    fn a_reservation_does_not_change_the_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let temp = Temp::create(dir.path().join("x"), 0o600).unwrap();
+        temp.reserve(1 << 20).unwrap();
+        assert_eq!(temp.file.metadata().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn replacing_survives_a_temporary_left_by_a_crash() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("gate.json");
+        fs::write(dir.path().join("gate.json.new"), "torn").unwrap();
+        replace_file(&path, b"whole", 0o640).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_lock_is_exclusive_and_ends_with_its_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.lock");
+        let held = FileLock::take(&path, Duration::ZERO).unwrap();
+        let refused = FileLock::take(&path, Duration::from_millis(5)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        FileLock::take(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_directory_moves_whole_and_never_onto_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("episodes/e1"), dir.path().join("quarantine/e1"));
+        create_dir_all(&from, 0o750).unwrap();
+        create_dir_all(to.parent().unwrap(), 0o750).unwrap();
+        fs::write(from.join("meta.json"), "{}").unwrap();
+        move_noreplace(&from, &to).unwrap();
+        assert!(to.join("meta.json").is_file() && !from.is_dir());
+        create_dir_all(&from, 0o750).unwrap();
+        assert_eq!(move_noreplace(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+}

@@ -1,0 +1,27 @@
+//! What both ends of the episode path agree on.
+//!
+//! # Layout
+//! - [`ids`]: host, episode, commit and digest, valid by construction
+//! - [`row`]: one line of `index.jsonl`
+//! - [`meta`]: `meta.json`, as the recorder writes it
+//! - [`wire`]: headers, bodies and error members of the protocol
+//! - [`archive`]: packing an episode to tar.zst, and reading `meta.json` out of one
+//! - [`durable`]: the only home of fsync, rename, lock and append
+//! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
+//! - [`remediation`]: the block that a refused host is given to paste
+//! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
+//!
+//! This crate deliberately knows no actix, no HTTP library and no policy: it says what a thing is, never
+//! what to do about it. It guards invariant I2 (a final name never shows partial bytes) through [`durable`].
+
+pub mod archive;
+pub mod clock;
+pub mod config_file;
+pub mod durable;
+pub mod ids;
+pub mod meta;
+pub mod remediation;
+pub mod row;
+pub mod service;
+pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,159 @@
+//! One line of `index.jsonl` (protocol section 3.2).
+//!
+//! Readers skip what is blank or does not parse, ignore unknown keys and take the first row of a pair;
+//! [`read_key`] is the cheap half of that for whoever only asks which pairs there are.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::WallTime;
+use crate::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
+
+/// The version of the row and of the episode format that this generation writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A stored episode as trainers see it. The fields stand in the order of their keys: rows are written sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexRow {
+    /// True only on a row that was reconstructed after the upload.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backfilled: bool,
+    /// The commit that recorded the episode, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitHash>,
+    /// The episode, unique within its host.
+    pub episode_id: EpisodeId,
+    /// The host that recorded it.
+    pub host_id: HostId,
+    /// When the receiver stored it; for a backfilled row the modification time of the archive.
+    pub received_at_wall: WallTime,
+    /// 1; rows that do not say count as 1.
+    #[serde(default = "schema_version")]
+    pub schema_version: u32,
+    /// The hash of the archive.
+    pub sha256: Sha256Digest,
+    /// The size of the archive in bytes.
+    pub size_bytes: u64,
+}
+
+const fn schema_version() -> u32 {
+    SCHEMA_VERSION
+}
+
+impl IndexRow {
+    /// The row as one line with its newline.
+    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Reads a line, with or without its newline.
+    pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(line)
+    }
+}
+
+/// The pair and the hash of a row, which is what the index keeps in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowKey {
+    /// The host of the pair.
+    pub host_id: HostId,
+    /// The episode of the pair.
+    pub episode_id: EpisodeId,
+    /// The hash of its archive; none on a row that holds no usable one.
+    pub sha256: Option<Sha256Digest>,
+}
+
+/// Reads the pair of a line, or nothing where the line is blank, torn or not a row.
+///
+/// Kept lenient on purpose: a row that names its pair counts as that pair's row, whatever else is odd in it.
+pub fn read_key(line: &[u8]) -> Option<RowKey> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow)]
+        host_id: Cow<'a, str>,
+        #[serde(borrow)]
+        episode_id: Cow<'a, str>,
+        #[serde(borrow, default)]
+        sha256: Option<Cow<'a, str>>,
+    }
+    let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
+    Some(RowKey {
+        host_id: HostId::parse(&raw.host_id).ok()?,
+        episode_id: EpisodeId::parse(&raw.episode_id).ok()?,
+        sha256: raw.sha256.and_then(|text| Sha256Digest::parse(&text).ok()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> IndexRow {
+        IndexRow {
+            backfilled: false,
+            commit: Some(CommitHash::parse(&"ab".repeat(20)).unwrap()),
+            episode_id: EpisodeId::parse("01JD8Z5V6T7M3K2Q9W8E4R5T6Y").unwrap(),
+            host_id: HostId::parse("lab-1").unwrap(),
+            received_at_wall: WallTime::from(std::time::SystemTime::UNIX_EPOCH),
+            schema_version: 1,
+            sha256: Sha256Digest::from_bytes([7; 32]),
+            size_bytes: 4096,
+        }
+    }
+
+    #[test]
+    fn is_written_as_one_line_with_sorted_keys() {
+        let line = String::from_utf8(row().to_line().unwrap()).unwrap();
+        assert!(line.ends_with("}\n") && line.matches('\n').count() == 1);
+        let value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
+        let mut at = 0;
+        let mut sorted: Vec<&String> = value.keys().collect();
+        sorted.sort();
+        for key in sorted {
+            let found = line.find(&format!("\"{key}\":")).unwrap();
+            assert!(found >= at, "{key} stands before its predecessor in {line}");
+            at = found;
+        }
+        assert!(!line.contains("backfilled"), "only a reconstructed row says so");
+    }
+
+    #[test]
+    fn optional_keys_are_absent_rather_than_null() {
+        let line = String::from_utf8(IndexRow { commit: None, ..row() }.to_line().unwrap()).unwrap();
+        assert!(!line.contains("commit"), "{line}");
+    }
+
+    #[test]
+    fn reads_what_the_earlier_generation_wrote() {
+        let spaced = br#"{"episode_id": "e1", "host_id": "h1", "received_at_wall": "2025-01-02T03:04:05.000006+00:00", "schema_version": 1, "sha256": "0707070707070707070707070707070707070707070707070707070707070707", "size_bytes": 12, "note": [1, {"x": "\u00e9"}]}"#;
+        let row = IndexRow::parse(spaced).unwrap();
+        assert_eq!((row.commit, row.backfilled, row.size_bytes), (None, false, 12));
+        assert_eq!(row.received_at_wall.as_str(), "2025-01-02T03:04:05.000006+00:00");
+        let key = read_key(spaced).unwrap();
+        assert_eq!((key.host_id.as_str(), key.sha256), ("h1", Some(Sha256Digest::from_bytes([7; 32]))));
+    }
+
+    #[test]
+    fn what_is_not_a_row_has_no_key() {
+        for junk in
+            [&b""[..], b"\n", b"{\"host_id\":\"h\",\"epis", b"null", b"[]", b"{}", b"\xff\xfe", b"{\"host_id\":\"../x\",\"episode_id\":\"e\"}"]
+        {
+            assert_eq!(read_key(junk), None, "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_with_an_odd_hash_still_counts_for_its_pair() {
+        let key = read_key(br#"{"host_id":"h","episode_id":"e","sha256":"not one","size_bytes":"x"}"#).unwrap();
+        assert_eq!(key.sha256, None);
+    }
+
+    #[test]
+    fn a_written_row_reads_back() {
+        let row = IndexRow { backfilled: true, ..row() };
+        assert_eq!(IndexRow::parse(&row.to_line().unwrap()).unwrap(), row);
+    }
+}
