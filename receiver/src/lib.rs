@@ -1,1 +1,31 @@
+//! The receiver: takes episodes, proves them, stores them durably, and says so only then.
+//!
+//! ```text
+//!  PUT ── head ──> http ── Check ───> GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
+//!                   │ └── admission: one upload per pair, permits, bytes promised
+//!                   │ parts, bounded ──> IngestActor, one per upload: hash, write, sync, publish
+//!                   └── answer <───────────────┘ └── Append ──> IndexWriterActor (batch, lock, write, sync)
+//! ```
+//!
+//! # Layout
+//! - [`actors`]: who owns what; one thin file per actor, the logic in the modules below
+//! - [`gate`]: the commit window, and how it is read
+//! - [`ingest`]: one upload from promise to receipt
+//! - [`store`]: archives on disk
+//! - [`index`]: the rows of index.jsonl
+//! - [`http`]: requests in, answers out
+//! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
+//!
+//! Modules name only what stands to their right in `http -> actors -> {gate, ingest, store, index} -> shared`;
+//! `ingest::commit` alone also names the message that it sends to IndexWriterActor.
 
+pub mod actors;
+pub mod cli;
+pub mod config;
+pub mod gate;
+pub mod http;
+pub mod index;
+pub mod ingest;
+pub mod run;
+pub mod store;
+pub mod watchdog;

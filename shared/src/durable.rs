@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -165,10 +165,25 @@ pub fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     create_dir(path, mode).map(drop)
 }
 
-/// Opens a file for appending and reading; creates it with `mode` where `create` says so.
+/// Opens a file that is there already for appending and reading.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
-pub fn open_append(path: &Path, create: bool, mode: u32) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(create).mode(mode).open(path)
+pub fn open_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).open(path)
+}
+
+/// Creates an empty file unless there is one; its directory is synced.
+///
+/// A new file belongs to whoever owns the directory, so that a tool run as root never locks the service out.
+pub fn create_file(path: &Path, mode: u32) -> io::Result<()> {
+    let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    };
+    let owner = fs::metadata(parent(path))?;
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    sync_dir(parent(path))
 }
 
 /// The directory that holds `path`; `.` for a bare name.
@@ -191,10 +206,11 @@ const LOCK_RETRY: Duration = Duration::from_millis(2);
 impl FileLock {
     /// Takes the lock, waiting for its holder up to `patience`; `WouldBlock` after that.
     ///
-    /// The lock file is created with mode 0660 and never removed: removing it would let two holders in.
+    /// The lock file is created where it is missing and never removed: removing it would let two holders in.
     #[expect(clippy::disallowed_methods, reason = "flock has no wait with a deadline")]
     pub fn take(path: &Path, patience: Duration) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).open(path)?;
+        create_file(path, 0o640)?;
+        let file = File::open(path)?;
         let deadline = Instant::now() + patience;
         loop {
             match file.try_lock() {
@@ -258,6 +274,19 @@ mod tests {
         replace_file(&path, b"whole", 0o640).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "whole");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_root_creates_belongs_to_the_owner_of_its_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(1234), Some(2345)).unwrap();
+        let path = dir.path().join("index.jsonl");
+        create_file(&path, 0o640).unwrap();
+        let made = fs::metadata(&path).unwrap();
+        assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (1234, 2345, 0o640));
     }
 
     #[test]

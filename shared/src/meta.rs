@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_commit_that_is_none_keeps_its_text() {
-        let meta = EpisodeMeta::parse(br#"{"episode_id": "e1", "code_version": {"commit": "unknown"}}"#).unwrap();
+        let meta =
+            EpisodeMeta::parse(br#"{"episode_id": "e1", "code_version": {"commit": "unknown"}}"#).unwrap();
         assert_eq!(meta.commit_text(), Some("unknown"));
         assert!(meta.commit().unwrap().is_err());
     }

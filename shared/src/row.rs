@@ -138,16 +138,24 @@ mod tests {
 
     #[test]
     fn what_is_not_a_row_has_no_key() {
-        for junk in
-            [&b""[..], b"\n", b"{\"host_id\":\"h\",\"epis", b"null", b"[]", b"{}", b"\xff\xfe", b"{\"host_id\":\"../x\",\"episode_id\":\"e\"}"]
-        {
+        for junk in [
+            &b""[..],
+            b"\n",
+            b"{\"host_id\":\"h\",\"epis",
+            b"null",
+            b"[]",
+            b"{}",
+            b"\xff\xfe",
+            b"{\"host_id\":\"../x\",\"episode_id\":\"e\"}",
+        ] {
             assert_eq!(read_key(junk), None, "{junk:?}");
         }
     }
 
     #[test]
     fn a_row_with_an_odd_hash_still_counts_for_its_pair() {
-        let key = read_key(br#"{"host_id":"h","episode_id":"e","sha256":"not one","size_bytes":"x"}"#).unwrap();
+        let key =
+            read_key(br#"{"host_id":"h","episode_id":"e","sha256":"not one","size_bytes":"x"}"#).unwrap();
         assert_eq!(key.sha256, None);
     }
 

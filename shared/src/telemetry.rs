@@ -4,9 +4,12 @@ use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::{Compact, Format, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{Compact, Format, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
+
+/// Our own events from INFO on; of the server library only what somebody should look at.
+const DEFAULT_FILTER: &str = "info,actix_server=warn";
 
 /// Where the lines go, both times by way of standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +22,10 @@ pub enum Destination {
 
 /// Starts logging for the whole process; a second call changes nothing.
 ///
-/// `filter` has the form of `RUST_LOG`; `info` where there is none or it does not parse.
+/// `filter` has the form of `RUST_LOG`; the default where there is none or it does not parse.
 pub fn init(destination: Destination, filter: Option<&str>) {
-    let filter = filter
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new("info"));
+    let filter =
+        filter.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error here means that logging was started before, which is what was asked for.
     let _ = match destination {

@@ -1,3 +1,17 @@
 //! The episode archive: a tar.zst whose first member is `meta.json` (protocol section 3.3).
+//!
+//! [`pack`] writes one and blocks; [`read`] takes `meta.json` out of one as a stream. Nothing here ever
+//! unpacks an archive to disk, and nothing here decides what becomes of an episode. Packing the same
+//! directory twice gives the same bytes, so that sending an episode again is never a conflict (invariant I4).
+
 pub mod pack;
 pub mod read;
+
+/// The member that describes the episode: the first one of the archive, directly below its top directory.
+pub const META_NAME: &str = "meta.json";
+
+/// The file that the recorder writes last: a directory without it is not finished.
+pub const DONE_MARKER: &str = "done.marker";
+
+/// The shipper's note beside a refused episode. It is no part of the episode and never packed.
+pub const REASON_NAME: &str = "quarantine_reason.json";

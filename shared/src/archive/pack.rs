@@ -1,0 +1,324 @@
+//! Packing an episode directory, always to the same bytes.
+//!
+//! What differs between two copies of one episode is left out or fixed: owner, mode, times, the order in
+//! which the file system lists names, directory entries, and the shipper's own note. What would make the
+//! archive lie is refused by name: a link, a special file, a file that changes its length while it is read.
+//! An archive that was not finished is an open zstd frame, which no reader takes for a whole one.
+//!
+//! It deliberately leaves alone where the output goes, whether it is synced, and what a refusal means for
+//! the episode: that is the shipper's business. It guards invariant I4 (sending again is always safe).
+
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+use crate::archive::{META_NAME, REASON_NAME};
+use crate::ids::{EpisodeId, Sha256Digest};
+use crate::meta::{EpisodeMeta, MAX_META_BYTES, MetaError};
+
+/// How much of a file is read at once, in bytes.
+const READ_BYTES: usize = 128 * 1024;
+
+/// The archive that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed {
+    /// The hash of all its bytes.
+    pub sha256: Sha256Digest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// Why a directory cannot be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The member without which an archive is no episode.
+    #[error("`{}` holds no {META_NAME}", .0.display())]
+    NoMeta(PathBuf),
+    /// It is there but says nothing that can be used.
+    #[error("`{}` cannot be used: {source}", path.display())]
+    Meta {
+        /// The meta.json.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: MetaError,
+    },
+    /// The directory holds another episode than its name says.
+    #[error("`{}` describes episode `{found}`, not `{expected}`", path.display())]
+    OtherEpisode {
+        /// The meta.json.
+        path: PathBuf,
+        /// The episode that it names.
+        found: EpisodeId,
+        /// The episode that was to be packed.
+        expected: EpisodeId,
+    },
+    /// Something that has no content of its own to pack.
+    #[error("`{}` is a {kind}: an episode holds only files and directories", path.display())]
+    NotAFile {
+        /// The odd one.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The episode is still being written, or was cut while it was read.
+    #[error("`{}` changed its length while it was packed: it had {expected} bytes and now has {found}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Its length when it was opened.
+        expected: u64,
+        /// Its length after it was read.
+        found: u64,
+    },
+    /// A file or directory of the episode cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The archive itself cannot be written; the episode is not at fault.
+    #[error("the archive cannot be written: {0}")]
+    Write(#[source] io::Error),
+}
+
+/// Packs the episode in `dir` into `out`. Blocks, and needs the same memory for every size of episode.
+///
+/// `level` is zstd's; up to 19 the window stays within what [`crate::archive::read`] accepts. After an
+/// error `out` holds a part of an archive, which the caller throws away.
+pub fn pack_episode(
+    dir: &Path,
+    episode_id: &EpisodeId,
+    out: impl Write,
+    level: i32,
+) -> Result<Packed, PackError> {
+    let episode = Inspected::look_at(dir, episode_id)?;
+    let mut archive = tar::Builder::new(compressor(out, level).map_err(PackError::Write)?);
+    let top = Path::new(episode_id.as_str());
+
+    let meta = episode.meta_text.as_slice();
+    archive
+        .append_data(&mut header(meta.len() as u64), top.join(META_NAME), meta)
+        .map_err(PackError::Write)?;
+    for member in &episode.members {
+        append_file(&mut archive, &top.join(member), &dir.join(member))?;
+    }
+    archive.into_inner().and_then(zstd::Encoder::finish).and_then(Hashed::seal).map_err(PackError::Write)
+}
+
+/// Makes the checks that cost no more than a listing, without packing. Blocks.
+pub fn check_episode(dir: &Path, episode_id: &EpisodeId) -> Result<EpisodeMeta, PackError> {
+    Inspected::look_at(dir, episode_id).map(|episode| episode.meta)
+}
+
+/// A directory that passed the checks.
+struct Inspected {
+    meta: EpisodeMeta,
+    /// The very bytes that were checked: these are packed, not what the file holds a moment later.
+    meta_text: Vec<u8>,
+    /// All other members, relative to the directory, in the order of the archive.
+    members: Vec<PathBuf>,
+}
+
+impl Inspected {
+    fn look_at(dir: &Path, expected: &EpisodeId) -> Result<Self, PackError> {
+        let kind = fs::symlink_metadata(dir).map_err(|source| read_error(dir, source))?.file_type();
+        if !kind.is_dir() {
+            return Err(PackError::NotAFile { path: dir.to_owned(), kind: name_of(kind) });
+        }
+        let path = dir.join(META_NAME);
+        let meta_text = read_meta_text(&path).map_err(|error| match error {
+            PackError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                PackError::NoMeta(dir.to_owned())
+            }
+            other => other,
+        })?;
+        let meta = match EpisodeMeta::parse(&meta_text) {
+            Ok(meta) if meta.episode_id == *expected => meta,
+            Ok(EpisodeMeta { episode_id: found, .. }) => {
+                return Err(PackError::OtherEpisode { path, found, expected: expected.clone() });
+            }
+            Err(source) => return Err(PackError::Meta { path, source }),
+        };
+        Ok(Self { meta, meta_text, members: list_members(dir)? })
+    }
+}
+
+/// Reads meta.json, and one byte more than it may have where it is too large.
+fn read_meta_text(path: &Path) -> Result<Vec<u8>, PackError> {
+    let (file, _) = open_regular(path)?;
+    let mut text = Vec::new();
+    file.take(MAX_META_BYTES + 1).read_to_end(&mut text).map_err(|source| read_error(path, source))?;
+    Ok(text)
+}
+
+/// Lists every file below `dir` but meta.json and the shipper's note, sorted by the bytes of the whole path.
+///
+/// Directories become members of no archive: they hold nothing but a time and a mode.
+fn list_members(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
+    let mut members = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let path = dir.join(&folder);
+        for entry in fs::read_dir(&path).map_err(|source| read_error(&path, source))? {
+            let entry = entry.map_err(|source| read_error(&path, source))?;
+            let member = folder.join(entry.file_name());
+            if member == Path::new(META_NAME) || member == Path::new(REASON_NAME) {
+                continue;
+            }
+            let kind = entry.file_type().map_err(|source| read_error(&entry.path(), source))?;
+            if kind.is_dir() {
+                folders.push(member);
+            } else if kind.is_file() {
+                members.push(member);
+            } else {
+                return Err(PackError::NotAFile { path: entry.path(), kind: name_of(kind) });
+            }
+        }
+    }
+    members.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    Ok(members)
+}
+
+/// Appends a file under `name` and makes sure that it had the length that the header promises.
+fn append_file(archive: &mut tar::Builder<impl Write>, name: &Path, path: &Path) -> Result<(), PackError> {
+    let (file, size) = open_regular(path)?;
+    let mut content = Content { file: BufReader::with_capacity(READ_BYTES, file), left: size, end: None };
+    let appended = archive.append_data(&mut header(size), name, &mut content);
+    match content.end {
+        Some(Err(source)) => return Err(read_error(path, source)),
+        Some(Ok(())) => return Err(changed(path, content.file.get_ref(), size)),
+        None => appended.map_err(PackError::Write)?,
+    }
+    match content.file.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(changed(path, content.file.get_ref(), size)),
+        Err(source) => Err(read_error(path, source)),
+    }
+}
+
+/// A member's bytes, never more than its header promises, with the memory of how they ended.
+///
+/// The tar builder reports a failed read and a failed write alike; this tells them apart.
+struct Content {
+    file: BufReader<File>,
+    left: u64,
+    /// Set where the file ended before its promised length, or could not be read on.
+    end: Option<io::Result<()>>,
+}
+
+impl Read for Content {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let wanted = into.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        match self.file.read(&mut into[..wanted]) {
+            Ok(read) => {
+                if read == 0 && wanted > 0 {
+                    self.end = Some(Ok(()));
+                }
+                self.left -= read as u64;
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.end = Some(Err(error));
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+/// Opens a regular file for reading, and only that: no link is followed, no pipe waited for.
+fn open_regular(path: &Path) -> Result<(File, u64), PackError> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|source| {
+        if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+            return PackError::NotAFile { path: path.to_owned(), kind: "symbolic link" };
+        }
+        read_error(path, source)
+    })?;
+    let metadata = file.metadata().map_err(|source| read_error(path, source))?;
+    if !metadata.is_file() {
+        return Err(PackError::NotAFile { path: path.to_owned(), kind: name_of(metadata.file_type()) });
+    }
+    Ok((file, metadata.len()))
+}
+
+/// The header of a member: everything but its length is the same for all.
+fn header(size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header
+}
+
+/// The compressor on one thread, since several would make the bytes depend on their number.
+fn compressor<W: Write>(out: W, level: i32) -> io::Result<zstd::Encoder<'static, Hashed<W>>> {
+    let mut encoder = zstd::Encoder::new(Hashed { out, hash: Sha256::new(), size_bytes: 0 }, level)?;
+    encoder.include_checksum(true)?;
+    Ok(encoder)
+}
+
+/// A writer that hashes and counts what really went out.
+struct Hashed<W> {
+    out: W,
+    hash: Sha256,
+    size_bytes: u64,
+}
+
+impl<W: Write> Hashed<W> {
+    fn seal(mut self) -> io::Result<Packed> {
+        self.out.flush()?;
+        Ok(Packed {
+            sha256: Sha256Digest::from_bytes(self.hash.finalize().into()),
+            size_bytes: self.size_bytes,
+        })
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.size_bytes += written as u64;
+        Ok(written)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn read_error(path: &Path, source: io::Error) -> PackError {
+    PackError::Read { path: path.to_owned(), source }
+}
+
+fn changed(path: &Path, file: &File, expected: u64) -> PackError {
+    match file.metadata() {
+        Ok(now) => PackError::Changed { path: path.to_owned(), expected, found: now.len() },
+        Err(source) => read_error(path, source),
+    }
+}
+
+fn name_of(kind: FileType) -> &'static str {
+    match kind {
+        kind if kind.is_symlink() => "symbolic link",
+        kind if kind.is_fifo() => "named pipe",
+        kind if kind.is_socket() => "socket",
+        kind if kind.is_dir() => "directory",
+        kind if kind.is_file() => "file",
+        _ => "device",
+    }
+}
+
+#[cfg(test)]
+mod tests;

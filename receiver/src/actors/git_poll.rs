@@ -1,0 +1,181 @@
+//! GitPollActor: reads the maintainer's clone on a timer.
+//!
+//! - owns: the poll, the state of its last attempt, gate.json
+//! - accepts: [`Poll`], [`Observe`], Ping, Drain
+//! - sends to: GateActor ([`Replace`]), only after a poll that succeeded: a failing git changes nothing
+//! - runs on: the system's arbiter; git is a child process, files are touched in the blocking pool
+//! - ends: with its System
+
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    ResponseActFuture, fut,
+};
+use cis490_shared::clock;
+use tracing::{error, info, warn};
+
+use super::gate::Replace;
+use super::{Drain, Ping};
+use crate::gate::rev_list::{PollError, RevList};
+use crate::gate::snapshot::SnapshotFile;
+use crate::gate::window::{Current, Window};
+
+/// Asks for a poll now; the reply comes when it has ended and GateActor knows. True where the clone was read.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "bool")]
+pub struct Poll;
+
+/// Asks how polling goes.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "PollObservation")]
+pub struct Observe;
+
+/// How polling goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PollObservation {
+    /// Polls that read the clone.
+    pub succeeded: u64,
+    /// Polls that did not.
+    pub failed: u64,
+    /// The kind of the last failure, while the clone cannot be read.
+    pub problem: Option<&'static str>,
+}
+
+/// The timer: polls, then arms itself again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Tick;
+
+/// A window that was read, and whether it differs from the one before.
+struct Read {
+    current: Current,
+    changed: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct GitPollActor {
+    rev_list: RevList,
+    interval: Duration,
+    snapshot: SnapshotFile,
+    gate: Recipient<Replace>,
+    /// The window that gate.json holds, so that an unchanged one is not written again.
+    stored: Option<Window>,
+    seen: PollObservation,
+}
+
+impl GitPollActor {
+    /// An actor that polls every `interval`. `stored` is the window that gate.json holds already.
+    pub fn new(
+        rev_list: RevList,
+        interval: Duration,
+        snapshot: SnapshotFile,
+        stored: Option<Window>,
+        gate: Recipient<Replace>,
+    ) -> Self {
+        Self { rev_list, interval, snapshot, gate, stored, seen: PollObservation::default() }
+    }
+
+    /// Logs when the clone becomes unreadable, for another reason too, and when it is readable again.
+    fn note_failure(&mut self, failure: &PollError) {
+        self.seen.failed += 1;
+        if self.seen.problem.replace(failure.kind()) != Some(failure.kind()) {
+            warn!(error = %failure, help = failure.remedy(), "the maintainer's clone cannot be read, the last window stays in force");
+        }
+    }
+
+    /// Takes in the end of a poll: what GateActor is to know, if anything.
+    fn conclude(&mut self, outcome: Result<Window, PollError>) -> Option<Read> {
+        let window = match outcome {
+            Ok(window) => window,
+            Err(failure) => {
+                self.note_failure(&failure);
+                return None;
+            }
+        };
+        self.seen.succeeded += 1;
+        if self.seen.problem.take().is_some() {
+            info!("the maintainer's clone can be read again");
+        }
+        let changed = self.stored.as_ref() != Some(&window);
+        if changed {
+            info!(head = %window.head(), commits = window.commits().len(), "the commit window moved");
+            self.stored = Some(window.clone());
+        }
+        Some(Read { current: Current { window, read_at: clock::system_time() }, changed })
+    }
+}
+
+impl Actor for GitPollActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_later(self.interval, |_, ctx| ctx.notify(Tick));
+    }
+}
+
+impl Handler<Tick> for GitPollActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
+        let began = Instant::now();
+        let rearm = self.handle(Poll, ctx).map(move |_, act, ctx| {
+            // A commit counts within the interval, so the poll itself comes out of it.
+            let pause = (act.interval * 9 / 10).saturating_sub(began.elapsed());
+            ctx.run_later(pause, |_, ctx| ctx.notify(Tick));
+        });
+        ctx.spawn(rearm);
+    }
+}
+
+impl Handler<Poll> for GitPollActor {
+    // Runs beside other messages: a hung git must not keep Ping from being answered.
+    type Result = ResponseActFuture<Self, bool>;
+
+    fn handle(&mut self, _: Poll, _: &mut Self::Context) -> Self::Result {
+        let rev_list = self.rev_list.clone();
+        let read = fut::wrap_future::<_, Self>(async move { rev_list.read().await });
+        Box::pin(read.then(|outcome, act, _| {
+            let read = act.conclude(outcome);
+            let (gate, snapshot) = (act.gate.clone(), act.snapshot.clone());
+            fut::wrap_future(async move {
+                let Some(Read { current, changed }) = read else { return false };
+                let taken = gate.send(Replace(current.clone())).await.is_ok();
+                if changed {
+                    store(snapshot, current).await;
+                }
+                taken
+            })
+        }))
+    }
+}
+
+/// Keeps the window on disk; a failure costs only the window after a restart during a git outage.
+async fn store(snapshot: SnapshotFile, current: Current) {
+    let path = snapshot.path.display().to_string();
+    let written = tokio::task::spawn_blocking(move || snapshot.store(&current)).await;
+    if let Err(failure) = written.map_err(std::io::Error::other).and_then(|result| result) {
+        error!(error = %failure, %path, "the commit window could not be kept on disk");
+    }
+}
+
+impl Handler<Observe> for GitPollActor {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.seen.clone())
+    }
+}
+
+impl Handler<Ping> for GitPollActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<Drain> for GitPollActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
+}

@@ -1,0 +1,201 @@
+//! IndexWriterActor: the only code in the project that appends to index.jsonl.
+//!
+//! - owns: the [`IndexLog`], and with it which pairs have a row
+//! - accepts: [`Append`], [`Observe`], Ping, Drain
+//! - sends to: nobody
+//! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
+//!   batch, so that they share one sync (group commit)
+//! - ends: with its System, after Drain
+//!
+//! It guards I1 (acknowledged means durable) and I3 (no pair has two rows).
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use cis490_shared::durable;
+use cis490_shared::row::IndexRow;
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+use super::{Drain, Ping};
+use crate::index::known::KnownView;
+use crate::index::log::{IndexLog, Receipt};
+use crate::index::{IndexError, IndexStep};
+
+/// Sent by an upload's commit and by the tools. `Ok` means that the pair has a durable row.
+///
+/// After an error no row was left behind, and sending again is safe.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Receipt, IndexError>")]
+pub struct Append {
+    /// The row to append unless its pair has one.
+    pub row: IndexRow,
+    /// The directory whose new name must be durable before the row is; one sync serves a whole batch.
+    pub publish_dir: Option<PathBuf>,
+}
+
+/// Asks for the counters.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "IndexObservation")]
+pub struct Observe;
+
+/// The counters of IndexWriterActor since it was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IndexObservation {
+    /// Pairs that have a row now.
+    pub rows: usize,
+    /// Batches that reached the disk.
+    pub batches: u64,
+    /// Rows written.
+    pub appended: u64,
+    /// Rows whose pair had one before.
+    pub already_known: u64,
+    /// Whether the last batch failed, and nothing was appended since.
+    pub failing: bool,
+}
+
+/// The private message that turns everything that waits into one batch.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct CommitBatch;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct IndexWriterActor {
+    log: IndexLog,
+    waiting: Vec<Waiting>,
+    seen: IndexObservation,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    append: Append,
+    reply: oneshot::Sender<Result<Receipt, IndexError>>,
+}
+
+/// More senders than this wait for a free place; each is one upload, so this is far above the admitted number.
+const MAILBOX: usize = 1024;
+
+impl IndexWriterActor {
+    /// Opens the index at `path`, creating it where it is missing. Blocks.
+    pub fn open(path: &std::path::Path) -> Result<Self, IndexError> {
+        Ok(Self { log: IndexLog::open(path)?, waiting: Vec::new(), seen: IndexObservation::default() })
+    }
+
+    /// The pairs that have a row, kept current while the actor lives.
+    pub fn known(&self) -> KnownView {
+        self.log.known()
+    }
+
+    /// Commits everything that waits and answers every sender. Blocks.
+    fn commit(&mut self) {
+        let mut batch = std::mem::take(&mut self.waiting);
+        if batch.is_empty() {
+            return;
+        }
+        refuse_unpublished(&mut batch);
+        let (rows, replies): (Vec<IndexRow>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.append.row, waiting.reply)).unzip();
+        let outcome = self.log.append_batch(&rows);
+        self.note(outcome.as_deref());
+        for (index, reply) in replies.into_iter().enumerate() {
+            // A sender that is gone does not matter: its row is durable all the same.
+            let _ = reply.send(match &outcome {
+                Ok(receipts) => Ok(receipts[index]),
+                Err(error) => Err(error.clone()),
+            });
+        }
+    }
+
+    /// Counts a batch; logs when the index begins to fail and when it works again, never in between.
+    fn note(&mut self, outcome: Result<&[Receipt], &IndexError>) {
+        match outcome {
+            Ok(receipts) => {
+                let appended = receipts.iter().filter(|r| **r == Receipt::Appended).count() as u64;
+                self.seen.batches += 1;
+                self.seen.appended += appended;
+                self.seen.already_known += receipts.len() as u64 - appended;
+                if std::mem::take(&mut self.seen.failing) {
+                    info!("the index works again");
+                }
+            }
+            Err(failure) if !std::mem::replace(&mut self.seen.failing, true) => {
+                error!(error = %failure, help = %failure.remedy(), "the index cannot be appended to, uploads are answered 500");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
+fn refuse_unpublished(batch: &mut Vec<Waiting>) {
+    let dirs: BTreeSet<PathBuf> = batch.iter().filter_map(|w| w.append.publish_dir.clone()).collect();
+    for dir in dirs {
+        let Err(failure) = durable::sync_dir(&dir) else { continue };
+        let failure = IndexError::at(IndexStep::SyncDirectory, &dir)(failure);
+        error!(error = %failure, help = %failure.remedy(), "the directory of a stored episode cannot be synced");
+        let of_dir = |waiting: &mut Waiting| waiting.append.publish_dir.as_ref() == Some(&dir);
+        for waiting in batch.extract_if(.., of_dir) {
+            // A sender that is gone will ask again.
+            let _ = waiting.reply.send(Err(failure.clone()));
+        }
+    }
+}
+
+impl Actor for IndexWriterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Append> for IndexWriterActor {
+    // The row is taken in before the future exists, so a sender that goes away cannot take it back.
+    type Result = ResponseFuture<Result<Receipt, IndexError>>;
+
+    fn handle(&mut self, append: Append, ctx: &mut Self::Context) -> Self::Result {
+        if self.waiting.is_empty() {
+            ctx.notify(CommitBatch);
+        }
+        let path = append.publish_dir.clone().unwrap_or_default();
+        let (reply, receipt) = oneshot::channel();
+        self.waiting.push(Waiting { append, reply });
+        Box::pin(async move {
+            receipt.await.unwrap_or_else(|_| {
+                Err(IndexError::at(IndexStep::Write, &path)(std::io::Error::other("the writer stopped")))
+            })
+        })
+    }
+}
+
+impl Handler<CommitBatch> for IndexWriterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: CommitBatch, _: &mut Self::Context) {
+        self.commit();
+    }
+}
+
+impl Handler<Observe> for IndexWriterActor {
+    type Result = actix::MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
+        actix::MessageResult(IndexObservation { rows: self.log.known().len(), ..self.seen.clone() })
+    }
+}
+
+impl Handler<Ping> for IndexWriterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<Drain> for IndexWriterActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {
+        self.commit();
+    }
+}

@@ -1,0 +1,28 @@
+//! The actors of the receiver; this folder's listing is the architecture.
+//!
+//! | actor | owns | accepts | sends to | runs on |
+//! |---|---|---|---|---|
+//! | [`gate::GateActor`] | the commit window | Check, Describe, Replace | nobody | the system's arbiter |
+//! | [`git_poll::GitPollActor`] | the poll of the clone, gate.json | Poll, Observe | GateActor | the system's arbiter |
+//! | [`ingest::IngestActor`] | one upload: temp file and hash | its stream of parts | IndexWriterActor | an ingest arbiter |
+//! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, Observe | nobody | an arbiter of its own |
+//!
+//! All long-lived actors also accept [`Ping`] and [`Drain`]. Asks run downwards only, so they cannot deadlock.
+//! A panicked actor does not come back: the watchdog notices its closed mailbox and ends the process.
+
+use actix::Message;
+
+pub mod gate;
+pub mod git_poll;
+pub mod index_writer;
+pub mod ingest;
+
+/// Sent by the watchdog: an actor that answers has a working mailbox and is not stuck.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
+/// Sent once by `run` while stopping: the reply means that nothing is left to do.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Drain;

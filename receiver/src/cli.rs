@@ -1,0 +1,117 @@
+//! The command line of `cis490-receiver`: flags, logging, signals, exit codes (protocol section 4).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use cis490_shared::config_file;
+use cis490_shared::service;
+use cis490_shared::telemetry::{self, Destination};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+
+use crate::config::ReceiverConfig;
+use crate::run;
+
+/// EX_CONFIG of sysexits(3); the unit does not restart on it.
+const EXIT_CONFIG: u8 = 78;
+
+/// Takes episodes from lab hosts, proves them and stores them durably.
+#[derive(Debug, Parser)]
+#[command(name = "cis490-receiver", version)]
+struct Flags {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/cis490/receiver.toml")]
+    config: PathBuf,
+    /// Check the configuration file and exit.
+    #[arg(long)]
+    check_config: bool,
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(args) {
+        Ok(flags) => flags,
+        Err(error) => return usage(&error),
+    };
+    start_logging();
+    match config_file::load(&flags.config) {
+        Err(error) => {
+            error!("{error}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+        Ok(config) if flags.check_config => summarise(&flags, &config),
+        Ok(config) => serve(config),
+    }
+}
+
+/// Help and version are answers, everything else that clap says is an error of usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nowhere is left to report that the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+fn start_logging() {
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let destination = if journal { Destination::Journal } else { Destination::Terminal };
+    telemetry::init(destination, std::env::var("RUST_LOG").ok().as_deref());
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the flag asks for")]
+fn summarise(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
+    println!("configuration ok: {}", flags.config.display());
+    println!("  listens on   {}", config.server.listen.join(", "));
+    println!("  episodes in  {}", config.store.episodes_root.display());
+    println!("  index        {}", config.store.index.display());
+    let gate = &config.version_gate;
+    if gate.enabled {
+        println!(
+            "  gate         last {} commits of {} in {}",
+            gate.window,
+            gate.reference,
+            gate.repo_path.display()
+        );
+    } else {
+        println!("  gate         off: episodes of any commit are collected");
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(config: ReceiverConfig) -> ExitCode {
+    let outcome = actix::System::new().block_on(async {
+        let stop = stop_signal()?;
+        run::run(config, announce, stop).await.map_err(anyhow::Error::from)
+    });
+    match outcome {
+        Ok(()) => {
+            info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn announce(urls: &[String]) {
+    let urls = urls.join(", ");
+    info!(%urls, "accepting uploads");
+    service::ready(&format!("accepting on {urls}"));
+}
+
+/// Resolves at the first SIGTERM or SIGINT; both let uploads in flight come to their end.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping, uploads in flight come to their end");
+    })
+}

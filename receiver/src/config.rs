@@ -1,0 +1,226 @@
+//! receiver.toml (protocol section 4). Every key is explained in `etc/receiver.toml`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cis490_shared::config_file::{InvalidValue, Validate};
+use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiverConfig {
+    /// The network side.
+    #[serde(default)]
+    pub server: ServerConfig,
+    /// The disk side.
+    #[serde(default)]
+    pub store: StoreConfig,
+    /// Which code's episodes are taken.
+    #[serde(default)]
+    pub version_gate: GateConfig,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// `ADDRESS:PORT` or `unix:/PATH`; port 0 takes a free one.
+    pub listen: Vec<String>,
+    /// Allows addresses other than loopback, where everybody who reaches the port may upload.
+    pub allow_unauthenticated: bool,
+    /// The longest body, in bytes.
+    pub max_upload_bytes: u64,
+    /// Uploads at the same time.
+    pub max_concurrent_uploads: usize,
+    /// A body that brings no byte for so many seconds is given up.
+    pub body_idle_timeout_s: u64,
+    /// Uploads in flight get so many seconds to end when the service stops.
+    pub shutdown_timeout_s: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1:8444".to_owned()],
+            allow_unauthenticated: false,
+            max_upload_bytes: 8 * 1024 * 1024 * 1024,
+            max_concurrent_uploads: 64,
+            body_idle_timeout_s: 30,
+            shutdown_timeout_s: 30,
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Where archives are kept.
+    pub episodes_root: PathBuf,
+    /// index.jsonl; everything else that the receiver writes lives beside it.
+    pub index: PathBuf,
+    /// Bytes of the file system that uploads never take.
+    pub min_free_bytes: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            episodes_root: "/var/lib/cis490/episodes".into(),
+            index: "/var/lib/cis490/index.jsonl".into(),
+            min_free_bytes: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// `[version_gate]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GateConfig {
+    /// False: everything is collected, in an emergency.
+    pub enabled: bool,
+    /// The maintainer's clone.
+    pub repo_path: PathBuf,
+    /// `HEAD` or a full ref name such as `refs/heads/main`.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// How many of the newest commits are admitted.
+    pub window: usize,
+    /// A commit counts so many seconds after it reached the clone.
+    pub poll_interval_s: u64,
+    /// How long one git may take, in seconds.
+    pub git_timeout_s: u64,
+    /// What a refused host is told to paste.
+    pub remediation: String,
+}
+
+impl Default for GateConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            repo_path: PathBuf::new(),
+            reference: "HEAD".to_owned(),
+            window: 100,
+            poll_interval_s: 5,
+            git_timeout_s: 10,
+            remediation: DEFAULT_REMEDIATION.to_owned(),
+        }
+    }
+}
+
+/// One entry of `server.listen`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.starts_with('/') {
+                true => Ok(Self::Unix(path.into())),
+                false => Err(format!("has `{text}`, a Unix socket needs an absolute path: `unix:/run/...`")),
+            };
+        }
+        text.parse().map(Self::Tcp).map_err(|_| {
+            format!("has `{text}`, it must be `ADDRESS:PORT` such as `127.0.0.1:8444`, or `unix:/PATH`")
+        })
+    }
+}
+
+impl ServerConfig {
+    /// The entries of `listen`.
+    pub fn listeners(&self) -> Result<Vec<Listen>, InvalidValue> {
+        let parsed: Result<Vec<_>, _> = self.listen.iter().map(|text| Listen::parse(text)).collect();
+        parsed.map_err(|reason| InvalidValue::new("server.listen", reason))
+    }
+
+    /// The idle limit of a body.
+    pub fn body_idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_idle_timeout_s)
+    }
+}
+
+impl GateConfig {
+    /// The poll interval.
+    pub fn poll_interval(&self) -> Duration {
+        Duration::from_secs(self.poll_interval_s)
+    }
+
+    /// The limit of one git.
+    pub fn git_timeout(&self) -> Duration {
+        Duration::from_secs(self.git_timeout_s)
+    }
+}
+
+impl Validate for ReceiverConfig {
+    fn validate(&self) -> Result<(), InvalidValue> {
+        validate_server(&self.server)?;
+        validate_store(&self.store)?;
+        validate_gate(&self.version_gate)
+    }
+}
+
+fn validate_server(server: &ServerConfig) -> Result<(), InvalidValue> {
+    let listeners = server.listeners()?;
+    if listeners.is_empty() {
+        return Err(InvalidValue::new("server.listen", "is empty, name at least one address"));
+    }
+    let is_open = |listen: &&Listen| matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
+    if let (Some(Listen::Tcp(address)), false) =
+        (listeners.iter().find(is_open), server.allow_unauthenticated)
+    {
+        let reason = format!(
+            "has `{address}`, where anybody could upload: listen on loopback or a Unix socket behind a proxy \
+             that checks certificates, or set `allow_unauthenticated = true`"
+        );
+        return Err(InvalidValue::new("server.listen", reason));
+    }
+    at_least_one("server.max_upload_bytes", server.max_upload_bytes)?;
+    at_least_one("server.max_concurrent_uploads", server.max_concurrent_uploads as u64)?;
+    at_least_one("server.body_idle_timeout_s", server.body_idle_timeout_s)?;
+    at_least_one("server.shutdown_timeout_s", server.shutdown_timeout_s)
+}
+
+fn validate_store(store: &StoreConfig) -> Result<(), InvalidValue> {
+    absolute("store.episodes_root", &store.episodes_root)?;
+    absolute("store.index", &store.index)?;
+    if store.index.file_name().is_none() || store.index.starts_with(&store.episodes_root) {
+        return Err(InvalidValue::new("store.index", "must be a file outside `store.episodes_root`"));
+    }
+    Ok(())
+}
+
+fn validate_gate(gate: &GateConfig) -> Result<(), InvalidValue> {
+    if gate.enabled {
+        absolute("version_gate.repo_path", &gate.repo_path)?;
+    }
+    if gate.reference != "HEAD" && !gate.reference.starts_with("refs/") {
+        let reason =
+            format!("is `{}`, it must be `HEAD` or a full name such as `refs/heads/main`", gate.reference);
+        return Err(InvalidValue::new("version_gate.ref", reason));
+    }
+    at_least_one("version_gate.window", gate.window as u64)?;
+    at_least_one("version_gate.poll_interval_s", gate.poll_interval_s)?;
+    at_least_one("version_gate.git_timeout_s", gate.git_timeout_s)
+}
+
+fn at_least_one(key: &'static str, value: u64) -> Result<(), InvalidValue> {
+    match value {
+        0 => Err(InvalidValue::new(key, "is 0, at least 1 is needed")),
+        _ => Ok(()),
+    }
+}
+
+fn absolute(key: &'static str, path: &std::path::Path) -> Result<(), InvalidValue> {
+    match path.is_absolute() {
+        true => Ok(()),
+        false => Err(InvalidValue::new(key, format!("is `{}`, an absolute path is needed", path.display()))),
+    }
+}

@@ -1,0 +1,228 @@
+//! Reading the window from the maintainer's clone with the git command.
+//!
+//! The clone belongs to somebody else, so git is run in a way that neither minds the owner nor runs any program
+//! that the clone's configuration names: `rev-list` (not `log`), an explicit `--git-dir`, an environment of its
+//! own (incident 4). A git that hangs is killed; one that prints without end is cut off.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use cis490_shared::ids::CommitHash;
+use tokio::io::AsyncReadExt;
+use tokio::process::Command;
+
+use super::window::Window;
+
+/// The most bytes that are taken of git's error text.
+const MAX_ERROR_BYTES: u64 = 4096;
+/// The longest line of `rev-list`: 64 hex digits and a newline.
+const MAX_LINE_BYTES: u64 = 65;
+
+/// How the window is read.
+#[derive(Debug, Clone)]
+pub struct RevList {
+    /// The git program; found by `PATH` where it is a bare name.
+    pub git: PathBuf,
+    /// The clone: a work tree, a linked work tree or a bare repository.
+    pub repo: PathBuf,
+    /// `HEAD` or a full ref name.
+    pub reference: String,
+    /// How many commits are asked for.
+    pub window: usize,
+    /// How long git may take.
+    pub timeout: Duration,
+}
+
+/// Why the window could not be read. The last good one stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// There is no repository at the path.
+    #[error("`{}` is no git repository: {source}", repo.display())]
+    NoRepository {
+        /// The configured path.
+        repo: PathBuf,
+        /// What the system said of it.
+        source: io::Error,
+    },
+    /// The service may not look at it.
+    #[error("`{}` may not be read by this user", repo.display())]
+    NoPermission {
+        /// The configured path.
+        repo: PathBuf,
+    },
+    /// git could not be run.
+    #[error("`{}` could not be run: {source}", git.display())]
+    NoGit {
+        /// The program.
+        git: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// git took longer than the limit and was killed.
+    #[error("git did not answer within {0:?} and was killed")]
+    Hung(Duration),
+    /// git ended with an error.
+    #[error("git failed: {0}")]
+    Failed(String),
+    /// git printed something else than commits.
+    #[error("git printed `{0}` where a commit was expected")]
+    Unreadable(String),
+}
+
+impl PollError {
+    /// The kind of failure, for a report that must not hold paths.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoRepository { .. } => "no-repository",
+            Self::NoPermission { .. } => "no-permission",
+            Self::NoGit { .. } => "no-git",
+            Self::Hung(_) => "git-hung",
+            Self::Failed(_) => "git-failed",
+            Self::Unreadable(_) => "git-unreadable",
+        }
+    }
+
+    /// What a maintainer can do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoRepository { .. } => "check version_gate.repo_path in receiver.toml",
+            Self::NoPermission { .. } => {
+                "let the service's user read it, for example BindReadOnlyPaths= in the unit; ownership does not matter"
+            }
+            Self::NoGit { .. } => "install git",
+            Self::Hung(_) => "look at the disk of the clone and at running git processes there",
+            Self::Failed(_) => "run `git log -1` in the clone; check version_gate.ref in receiver.toml",
+            Self::Unreadable(_) => "run `git rev-list --max-count=3 HEAD` in the clone",
+        }
+    }
+}
+
+impl RevList {
+    /// Asks git for the window; a failure is tried once more, since a running gc can pull a pack from under it.
+    pub async fn read(&self) -> Result<Window, PollError> {
+        match self.read_once().await {
+            Err(PollError::Failed(_)) => self.read_once().await,
+            other => other,
+        }
+    }
+
+    async fn read_once(&self) -> Result<Window, PollError> {
+        let repo = self.repo.clone();
+        let git_dir = tokio::task::spawn_blocking(move || find_git_dir(&repo))
+            .await
+            .map_err(|error| PollError::Failed(error.to_string()))?;
+        let git_dir = git_dir.map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
+            _ => PollError::NoRepository { repo: self.repo.clone(), source },
+        })?;
+        let output = tokio::time::timeout(self.timeout, self.run(&git_dir)).await;
+        let text = output.map_err(|_| PollError::Hung(self.timeout))??;
+        parse(&text)
+    }
+
+    async fn run(&self, git_dir: &Path) -> Result<Vec<u8>, PollError> {
+        let not_run = |source| PollError::NoGit { git: self.git.clone(), source };
+        let mut child = self.command(git_dir).spawn().map_err(not_run)?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(not_run(io::ErrorKind::BrokenPipe.into()));
+        };
+        let (mut text, mut complaint) = (Vec::new(), Vec::new());
+        let most = (self.window as u64 + 1) * MAX_LINE_BYTES;
+        let (mut stdout, mut stderr) = (stdout.take(most), stderr.take(MAX_ERROR_BYTES));
+        let (read_text, read_complaint) =
+            tokio::join!(stdout.read_to_end(&mut text), stderr.read_to_end(&mut complaint));
+        read_text.and(read_complaint).map_err(not_run)?;
+        // Closed pipes end a git that still prints.
+        drop((stdout, stderr));
+        let status = child.wait().await.map_err(not_run)?;
+        if status.success() {
+            return Ok(text);
+        }
+        let complaint = String::from_utf8_lossy(&complaint);
+        Err(PollError::Failed(format!("{status}: {}", complaint.lines().next().unwrap_or("no message"))))
+    }
+
+    fn command(&self, git_dir: &Path) -> Command {
+        let mut option = OsString::from("--git-dir=");
+        option.push(git_dir);
+        let mut command = Command::new(&self.git);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_NO_LAZY_FETCH", "1")
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .args(["--no-replace-objects".into(), option, "rev-list".into()])
+            .arg(format!("--max-count={}", self.window))
+            .args([self.reference.as_str(), "--"])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Window, PollError> {
+    let text = String::from_utf8_lossy(text);
+    let commits = text.lines().map(|line| {
+        CommitHash::parse(line).map_err(|_| PollError::Unreadable(line.escape_default().take(80).collect()))
+    });
+    let commits = commits.collect::<Result<Vec<_>, _>>()?;
+    Window::new(commits).map_err(|empty| PollError::Failed(empty.to_string()))
+}
+
+/// Where the repository's own files are: `.git` of a work tree, what a `.git` file points to, or a bare repository.
+/// Blocks.
+fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
+    let dot_git = repo.join(".git");
+    match std::fs::metadata(&dot_git) {
+        Ok(found) if found.is_dir() => std::path::absolute(dot_git),
+        Ok(_) => {
+            let text = std::fs::read_to_string(&dot_git)?;
+            let target = text.strip_prefix("gitdir:").map(str::trim).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "its .git file names no directory")
+            })?;
+            std::path::absolute(repo.join(target))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // HEAD and objects/ are what makes a directory a repository.
+            std::fs::metadata(repo.join("HEAD"))?;
+            std::fs::metadata(repo.join("objects"))?;
+            std::path::absolute(repo)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_prints_is_read_strictly() {
+        let commit = "ab".repeat(20);
+        assert_eq!(parse(format!("{commit}\n").as_bytes()).unwrap().head().as_str(), commit);
+        assert!(matches!(parse(b""), Err(PollError::Failed(_))));
+        assert!(matches!(parse(b"warning: something\n"), Err(PollError::Unreadable(_))));
+        assert!(matches!(
+            parse(format!("{commit}\n{}", &commit[..9]).as_bytes()),
+            Err(PollError::Unreadable(_))
+        ));
+    }
+
+    #[test]
+    fn a_directory_that_is_no_repository_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(find_git_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(dir.path().join(".git"), "nonsense").unwrap();
+        assert_eq!(find_git_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,103 @@
+//! gate.json: the last good window, so that a restart during a git outage locks nobody out (incident 3).
+//!
+//! A snapshot of another clone, ref or size is of no use and is ignored. All of it blocks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use cis490_shared::durable;
+use cis490_shared::ids::CommitHash;
+use serde::{Deserialize, Serialize};
+
+use super::window::{Current, Window};
+
+/// The mode of gate.json: the maintainers' group may look.
+const SNAPSHOT_MODE: u32 = 0o640;
+
+/// Where the window is kept and whose window it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotFile {
+    /// gate.json.
+    pub path: PathBuf,
+    /// What the window was read from.
+    pub source: Source,
+}
+
+/// What a window was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The clone.
+    pub repo_path: PathBuf,
+    /// `HEAD` or a full ref name.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The size of the window as configured.
+    pub window: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Snapshot {
+    #[serde(flatten)]
+    source: Source,
+    read_at_unix_s: u64,
+    commits: Vec<CommitHash>,
+}
+
+impl SnapshotFile {
+    /// Writes the window durably.
+    pub fn store(&self, current: &Current) -> io::Result<()> {
+        let since_epoch = current.read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let snapshot = Snapshot {
+            source: self.source.clone(),
+            read_at_unix_s: since_epoch.as_secs(),
+            commits: current.window.commits().to_vec(),
+        };
+        durable::replace_file(&self.path, &serde_json::to_vec(&snapshot)?, SNAPSHOT_MODE)
+    }
+
+    /// Reads the window back; none where there is no file, or one of another clone, ref or size.
+    pub fn load(&self) -> io::Result<Option<Current>> {
+        let text = match std::fs::read(Path::new(&self.path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let snapshot: Snapshot = serde_json::from_slice(&text)?;
+        let window = Window::new(snapshot.commits).ok().filter(|_| snapshot.source == self.source);
+        let read_at = SystemTime::UNIX_EPOCH + Duration::from_secs(snapshot.read_at_unix_s);
+        Ok(window.map(|window| Current { window, read_at }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_survives_on_disk_and_only_for_its_own_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Source { repo_path: "/clone".into(), reference: "HEAD".into(), window: 100 };
+        let file = SnapshotFile { path: dir.path().join("gate.json"), source: source.clone() };
+        assert_eq!(file.load().unwrap(), None);
+        let window = Window::new(vec![CommitHash::parse(&"ab".repeat(20)).unwrap()]).unwrap();
+        let current = Current { window, read_at: SystemTime::UNIX_EPOCH + Duration::from_secs(7) };
+        file.store(&current).unwrap();
+        assert_eq!(file.load().unwrap(), Some(current));
+        for other in [
+            Source { repo_path: "/other".into(), ..source.clone() },
+            Source { reference: "refs/heads/x".into(), ..source.clone() },
+            Source { window: 50, ..source },
+        ] {
+            assert_eq!(SnapshotFile { source: other, ..file.clone() }.load().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_an_error_and_not_a_window() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = Source { repo_path: "/clone".into(), reference: "HEAD".into(), window: 100 };
+        let file = SnapshotFile { path: dir.path().join("gate.json"), source };
+        std::fs::write(&file.path, "{\"commits\": [\"x\"]}").unwrap();
+        assert!(file.load().is_err());
+    }
+}

@@ -1,0 +1,248 @@
+//! The commit window and its verdicts. Pure: no clock, no git, no disk.
+//!
+//! A window that was read stays until a newer one is read, whatever happens to the clone meanwhile; a gate that
+//! has never had one refuses for the moment and condemns nothing (incident 3).
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use cis490_shared::ids::CommitHash;
+use cis490_shared::wire::headers::CommitPosition;
+
+/// The newest commits of the clone, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    commits: Vec<CommitHash>,
+    places: HashMap<CommitHash, usize>,
+}
+
+/// There is no commit, so there is no window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the clone has no commit")]
+pub struct EmptyWindow;
+
+impl Window {
+    /// A window of these commits, newest first.
+    pub fn new(commits: Vec<CommitHash>) -> Result<Self, EmptyWindow> {
+        if commits.is_empty() {
+            return Err(EmptyWindow);
+        }
+        let places = commits.iter().enumerate().map(|(place, commit)| (commit.clone(), place + 1)).collect();
+        Ok(Self { commits, places })
+    }
+
+    /// The commits, newest first; never empty.
+    pub fn commits(&self) -> &[CommitHash] {
+        &self.commits
+    }
+
+    /// The newest commit.
+    pub fn head(&self) -> &CommitHash {
+        &self.commits[0]
+    }
+}
+
+/// What a request says of the commit that recorded its episode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimedCommit {
+    /// Nothing.
+    Missing,
+    /// Something that is no commit.
+    Malformed,
+    /// A well-formed commit.
+    Named(CommitHash),
+}
+
+/// Whether an episode gets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does; the row is stamped with the commit where there is a well-formed one.
+    Admitted {
+        /// What the row is stamped with.
+        commit: Option<CommitHash>,
+        /// Where the commit stands; none where the gate is off and the commit outside the window.
+        position: Option<CommitPosition>,
+    },
+    /// It does not.
+    Refused(GateRefusal),
+}
+
+/// Why an episode does not get in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateRefusal {
+    /// The request names no commit.
+    Missing,
+    /// What it names is no commit.
+    Malformed,
+    /// The commit is outside the window.
+    NotInWindow {
+        /// The commit that was named.
+        commit: CommitHash,
+        /// The newest commit of the window.
+        head: CommitHash,
+        /// The size of the window as configured.
+        window: usize,
+    },
+    /// No window has ever been read: nobody's fault, and no reason to condemn anything.
+    NotReady,
+}
+
+/// The gate's rules and its current window.
+#[derive(Debug)]
+pub struct Gate {
+    enabled: bool,
+    size: usize,
+    current: Option<Current>,
+}
+
+/// A window and when the clone last said that it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// The window.
+    pub window: Window,
+    /// When the clone was last read.
+    pub read_at: SystemTime,
+}
+
+/// What the gate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateState {
+    /// False: everything is collected.
+    pub enabled: bool,
+    /// The size of the window as configured.
+    pub size: usize,
+    /// How many commits there are now; 0 where no window was ever read.
+    pub commits: usize,
+    /// The newest commit.
+    pub head: Option<CommitHash>,
+    /// When the clone was last read.
+    pub read_at: Option<SystemTime>,
+}
+
+impl GateState {
+    /// Whether a verdict other than "not ready" can be given.
+    pub fn is_ready(&self) -> bool {
+        !self.enabled || self.head.is_some()
+    }
+}
+
+impl Gate {
+    /// A gate with no window yet. `size` is the configured number of commits; `enabled: false` collects everything.
+    pub fn new(enabled: bool, size: usize) -> Self {
+        Self { enabled, size, current: None }
+    }
+
+    /// Takes a window in place of the one before.
+    pub fn replace(&mut self, current: Current) {
+        self.current = Some(current);
+    }
+
+    /// Whether an episode that claims this commit gets in.
+    pub fn check(&self, claimed: ClaimedCommit) -> Verdict {
+        match (self.enabled, claimed) {
+            (false, ClaimedCommit::Named(commit)) => {
+                Verdict::Admitted { position: self.position(&commit), commit: Some(commit) }
+            }
+            (false, _) => Verdict::Admitted { commit: None, position: None },
+            (true, ClaimedCommit::Missing) => Verdict::Refused(GateRefusal::Missing),
+            (true, ClaimedCommit::Malformed) => Verdict::Refused(GateRefusal::Malformed),
+            (true, ClaimedCommit::Named(commit)) => self.check_window(commit),
+        }
+    }
+
+    fn check_window(&self, commit: CommitHash) -> Verdict {
+        let Some(current) = &self.current else {
+            return Verdict::Refused(GateRefusal::NotReady);
+        };
+        match self.position(&commit) {
+            Some(position) => Verdict::Admitted { commit: Some(commit), position: Some(position) },
+            None => Verdict::Refused(GateRefusal::NotInWindow {
+                commit,
+                head: current.window.head().clone(),
+                window: self.size,
+            }),
+        }
+    }
+
+    fn position(&self, commit: &CommitHash) -> Option<CommitPosition> {
+        let position = *self.current.as_ref()?.window.places.get(commit)?;
+        Some(CommitPosition { position, window: self.size })
+    }
+
+    /// What the gate says of itself.
+    pub fn state(&self) -> GateState {
+        let window = self.current.as_ref().map(|current| &current.window);
+        GateState {
+            enabled: self.enabled,
+            size: self.size,
+            commits: window.map_or(0, |window| window.commits.len()),
+            head: window.map(|window| window.head().clone()),
+            read_at: self.current.as_ref().map(|current| current.read_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(byte: u8) -> CommitHash {
+        CommitHash::parse(&format!("{byte:02x}").repeat(20)).unwrap()
+    }
+
+    fn gate(enabled: bool, commits: &[u8]) -> Gate {
+        let mut gate = Gate::new(enabled, 100);
+        if let Ok(window) = Window::new(commits.iter().map(|byte| commit(*byte)).collect()) {
+            gate.replace(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        }
+        gate
+    }
+
+    fn position(position: usize) -> CommitPosition {
+        CommitPosition { position, window: 100 }
+    }
+
+    #[test]
+    fn the_verdict_for_every_claim() {
+        use ClaimedCommit::{Malformed, Missing, Named};
+        let admitted = |byte: u8, place| Verdict::Admitted { commit: Some(commit(byte)), position: place };
+        let unstamped = Verdict::Admitted { commit: None, position: None };
+        let outside = GateRefusal::NotInWindow { commit: commit(9), head: commit(1), window: 100 };
+        let cases = [
+            (true, &[1, 2][..], Named(commit(1)), admitted(1, Some(position(1)))),
+            (true, &[1, 2], Named(commit(2)), admitted(2, Some(position(2)))),
+            (true, &[1, 2], Named(commit(9)), Verdict::Refused(outside)),
+            (true, &[1, 2], Missing, Verdict::Refused(GateRefusal::Missing)),
+            (true, &[1, 2], Malformed, Verdict::Refused(GateRefusal::Malformed)),
+            (true, &[], Named(commit(1)), Verdict::Refused(GateRefusal::NotReady)),
+            (false, &[1, 2], Named(commit(2)), admitted(2, Some(position(2)))),
+            (false, &[1, 2], Named(commit(9)), admitted(9, None)),
+            (false, &[], Named(commit(1)), admitted(1, None)),
+            (false, &[1], Missing, unstamped.clone()),
+            (false, &[1], Malformed, unstamped),
+        ];
+        for (enabled, commits, claim, verdict) in cases {
+            assert_eq!(
+                gate(enabled, commits).check(claim.clone()),
+                verdict,
+                "{enabled} {commits:?} {claim:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_window_takes_the_place_of_the_one_before() {
+        let mut gate = gate(true, &[2, 3]);
+        let window = Window::new(vec![commit(1), commit(2)]).unwrap();
+        gate.replace(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        assert!(matches!(gate.check(ClaimedCommit::Named(commit(1))), Verdict::Admitted { .. }));
+        assert!(matches!(gate.check(ClaimedCommit::Named(commit(3))), Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn readiness_needs_a_window_only_while_the_gate_is_on() {
+        assert!(!gate(true, &[]).state().is_ready());
+        assert!(gate(false, &[]).state().is_ready());
+        assert!(gate(true, &[1]).state().is_ready());
+    }
+}

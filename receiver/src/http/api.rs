@@ -1,0 +1,71 @@
+//! What every handler needs, shared by all workers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Recipient;
+use actix_web::HttpResponse;
+
+use super::refusal::Refusal;
+use crate::actors::gate::{Check, Describe};
+use crate::actors::ingest::IngestPool;
+use crate::actors::{git_poll, index_writer};
+use crate::index::known::KnownView;
+use crate::ingest::admission::Admission;
+use crate::store::host_reports::HostReports;
+use crate::store::layout::Store;
+
+/// The handlers' view of the receiver.
+#[derive(Debug)]
+pub struct Api {
+    /// Asks GateActor for a verdict.
+    pub gate: Recipient<Check>,
+    /// Asks GateActor for the window.
+    pub describe_gate: Recipient<Describe>,
+    /// Asks GitPollActor how polling goes.
+    pub observe_polls: Recipient<git_poll::Observe>,
+    /// Asks IndexWriterActor how appending goes.
+    pub observe_index: Recipient<index_writer::Observe>,
+    /// Starts uploads.
+    pub ingest: IngestPool,
+    /// Who may upload what now.
+    pub admission: Admission,
+    /// Which pairs have a row.
+    pub known: KnownView,
+    /// The archives.
+    pub store: Arc<Store>,
+    /// The reports of the hosts.
+    pub reports: HostReports,
+    /// What requests are held to.
+    pub rules: Rules,
+    /// When the receiver was started.
+    pub started: Instant,
+}
+
+/// What requests are held to.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The longest body, in bytes.
+    pub max_upload_bytes: u64,
+    /// A body that brings no byte for so long is given up.
+    pub body_idle_timeout: Duration,
+    /// What a refused host is told to paste.
+    pub remediation: String,
+}
+
+impl Api {
+    /// The answer that a refusal means.
+    pub fn refuse(&self, refusal: &Refusal) -> HttpResponse {
+        refusal.response(&self.rules.remediation)
+    }
+}
+
+/// Runs what blocks in the blocking pool. The outer error means that it panicked.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    match actix_web::web::block(work).await {
+        Ok(result) => result.map_err(Refusal::Disk),
+        Err(_) => Err(Refusal::Gone),
+    }
+}

@@ -1,0 +1,147 @@
+//! `PUT` and `HEAD /v1/episodes/{host}/{episode}.tar.zst`.
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::error::PayloadError;
+use actix_web::http::StatusCode;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use cis490_shared::ids::Sha256Digest;
+use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
+use cis490_shared::wire::headers::{COMMIT_POSITION, CONTENT_SHA256, CommitPosition, EPISODE_MEDIA_TYPE};
+use futures_util::StreamExt;
+
+use super::api::{Api, blocking};
+use super::headers;
+use super::preflight::{self, Cleared};
+use super::refusal::Refusal;
+use crate::actors::ingest::Upload;
+use crate::ingest::{Claim, Done, IngestError, Part};
+use crate::store::stored;
+
+/// Stores one episode.
+pub async fn put(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> HttpResponse {
+    match store(&request, body, &api).await {
+        Ok(response) => response,
+        Err(refusal) => api.refuse(&refusal),
+    }
+}
+
+async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<HttpResponse, Refusal> {
+    // The expect service has cleared the request already where the client asked it to.
+    let cleared = request.extensions_mut().remove::<Cleared>();
+    let cleared = match cleared {
+        Some(cleared) => cleared,
+        None => preflight::clear(api, request.head()).await?,
+    };
+    let (claim, permit, position) = match cleared {
+        Cleared::AlreadyStored { answer, position } => return Ok(stored_answer(answer, position)),
+        Cleared::Upload { claim, permit, position } => (claim, permit, position),
+    };
+    let upload = api.ingest.begin(claim.clone(), permit);
+    let Done { status } = pump(body, upload, api).await?;
+    let Claim { host_id, episode_id, sha256, length, .. } = claim;
+    let answer = StoreAnswer { status, host_id, episode_id, sha256, size_bytes: length };
+    Ok(stored_answer(answer, position))
+}
+
+/// Hands the body over part by part, at the pace of the disk, and waits for the end of the upload.
+async fn pump(mut body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Refusal> {
+    let Upload { parts, outcome } = upload;
+    let idle = api.rules.body_idle_timeout;
+    let mut interrupted = None;
+    loop {
+        let part = match tokio::time::timeout(idle, body.next()).await {
+            Ok(Some(Ok(bytes))) => Part::Data(bytes),
+            Ok(None) => Part::Finish,
+            Ok(Some(Err(error))) => {
+                interrupted = body_error(&error);
+                break;
+            }
+            Err(_) => {
+                interrupted = Some(Refusal::Stalled { seconds: idle.as_secs() });
+                break;
+            }
+        };
+        let is_last = matches!(part, Part::Finish);
+        // A closed channel means that the upload has failed; its outcome says why.
+        if parts.send(part).await.is_err() || is_last {
+            break;
+        }
+    }
+    // Without a Finish before it, this is what makes the upload give up.
+    drop(parts);
+    let outcome = outcome.await.unwrap_or(Err(IngestError::Gone));
+    match interrupted {
+        Some(refusal) => Err(refusal),
+        None => outcome.map_err(Refusal::Ingest),
+    }
+}
+
+/// A body that breaks off is told by the upload, which knows how much came; anything else is a bad request.
+fn body_error(error: &PayloadError) -> Option<Refusal> {
+    match error {
+        PayloadError::Incomplete(_) | PayloadError::Io(_) => None,
+        other => Some(Refusal::Header { name: "content-length", reason: other.to_string() }),
+    }
+}
+
+/// The answer to an upload whose bytes are stored.
+pub fn stored_answer(answer: StoreAnswer, position: Option<CommitPosition>) -> HttpResponse {
+    let status = match answer.status {
+        StoreStatus::Stored => StatusCode::CREATED,
+        StoreStatus::AlreadyPresent => StatusCode::OK,
+    };
+    let mut response = HttpResponse::build(status);
+    if let Some(position) = position {
+        response.insert_header((COMMIT_POSITION, position.to_string()));
+    }
+    response.json(answer)
+}
+
+/// Says whether an episode is stored.
+pub async fn head(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
+    match find(&request, &api).await {
+        Ok(Some(found)) => HttpResponse::Ok()
+            .content_type(EPISODE_MEDIA_TYPE)
+            .insert_header((CONTENT_SHA256, found.sha256.to_string()))
+            .body(NoBytes { length: found.size_bytes }),
+        Ok(None) => api.refuse(&Refusal::NotFound),
+        Err(refusal) => api.refuse(&refusal),
+    }
+}
+
+async fn find(request: &HttpRequest, api: &Api) -> Result<Option<stored::Stored>, Refusal> {
+    let (host, episode) = headers::pair(request.uri().path())?;
+    let path = api.store.archive(&host, &episode);
+    let in_row: Option<Sha256Digest> = api.known.get(&host, &episode).and_then(|row| row.sha256);
+    blocking(move || match in_row {
+        Some(sha256) => Ok(stored::size_of(&path)?.map(|size_bytes| stored::Stored { size_bytes, sha256 })),
+        // A file whose row is missing is hashed: whoever asks will decide by the hash.
+        None => stored::hash_of(&path),
+    })
+    .await
+}
+
+/// The body of an answer to HEAD: it has a length and no bytes.
+struct NoBytes {
+    length: u64,
+}
+
+impl MessageBody for NoBytes {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.length)
+    }
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Bytes, Self::Error>>> {
+        std::task::Poll::Ready(None)
+    }
+
+    fn boxed(self) -> BoxBody {
+        BoxBody::new(self)
+    }
+}

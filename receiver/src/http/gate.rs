@@ -1,0 +1,69 @@
+//! `GET /v1/gate` and `GET /v1/gate/{commit}`: what the version gate would say.
+
+use std::time::SystemTime;
+
+use actix_web::{HttpResponse, web};
+use cis490_shared::clock;
+use cis490_shared::ids::CommitHash;
+use cis490_shared::wire::answer::{CommitAnswer, GateAnswer};
+
+use super::api::Api;
+use super::refusal::Refusal;
+use crate::actors::gate::{Check, Describe};
+use crate::gate::window::{ClaimedCommit, GateState, Verdict};
+
+/// The window as a whole.
+pub async fn describe(api: web::Data<Api>) -> HttpResponse {
+    match api.describe_gate.send(Describe).await {
+        Ok(state) => HttpResponse::Ok().json(gate_answer(&state)),
+        Err(_) => api.refuse(&Refusal::Gone),
+    }
+}
+
+/// The answer that a state means; also a part of `/v1/health`.
+pub fn gate_answer(state: &GateState) -> GateAnswer {
+    GateAnswer {
+        enabled: state.enabled,
+        ready: state.is_ready(),
+        window: state.size,
+        commits: state.commits,
+        head_commit: state.head.clone(),
+        polled_s_ago: state.read_at.map(seconds_since),
+    }
+}
+
+/// Whether an episode of one commit would be taken now.
+pub async fn check(commit: web::Path<String>, api: web::Data<Api>) -> HttpResponse {
+    match ask(&commit, &api).await {
+        Ok(answer) => HttpResponse::Ok().json(answer),
+        Err(refusal) => api.refuse(&refusal),
+    }
+}
+
+async fn ask(commit: &str, api: &Api) -> Result<CommitAnswer, Refusal> {
+    let commit = CommitHash::parse(commit).map_err(Refusal::CommitInPath)?;
+    let claimed = ClaimedCommit::Named(commit.clone());
+    let verdict = api.gate.send(Check { claimed }).await.map_err(|_| Refusal::Gone)?;
+    let state = api.describe_gate.send(Describe).await.map_err(|_| Refusal::Gone)?;
+    let (admitted, position) = match verdict {
+        Verdict::Admitted { position, .. } => (true, position.map(|place| place.position)),
+        Verdict::Refused(_) => (false, None),
+    };
+    // A gate that is not ready condemns nobody, so there is nothing to remedy on the host.
+    let remediation = (!admitted && state.is_ready()).then(|| api.rules.remediation.clone());
+    Ok(CommitAnswer {
+        commit,
+        admitted,
+        position,
+        window: state.size,
+        head_commit: state.head,
+        polled_s_ago: state.read_at.map(seconds_since),
+        remediation,
+    })
+}
+
+/// Seconds, to a tenth, since a moment of the past; 0 where the clock was set back meanwhile.
+fn seconds_since(moment: SystemTime) -> f64 {
+    let elapsed = clock::system_time().duration_since(moment).unwrap_or_default();
+    (elapsed.as_secs_f64() * 10.0).round() / 10.0
+}

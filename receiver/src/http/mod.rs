@@ -1,0 +1,53 @@
+//! The network side: requests in, answers out. It decides nothing about episodes and touches no file.
+//!
+//! - [`server`]: listeners, workers, the service that answers before `100 Continue`
+//! - [`api`]: what every handler needs
+//! - [`headers`]: the head of an upload, typed
+//! - [`preflight`]: the verdict on an upload before its body
+//! - [`refusal`]: our errors as status codes and problem bodies, the only such table
+//! - [`episodes`], [`gate`], [`host_health`], [`health`]: the endpoints
+//!
+//! The routes stand below, in the order of the protocol's table.
+
+use std::future::ready;
+
+use actix_web::web::{self, ServiceConfig};
+use cis490_shared::wire::path;
+
+use self::api::Api;
+
+pub mod api;
+pub mod episodes;
+pub mod gate;
+pub mod headers;
+pub mod health;
+pub mod host_health;
+pub mod preflight;
+pub mod refusal;
+pub mod server;
+
+/// The routes of protocol section 2.
+pub fn routes(config: &mut ServiceConfig) {
+    let resource = |path: &str, allowed: &'static str| {
+        web::resource(path.to_owned()).default_service(web::to(move |api: web::Data<Api>| {
+            ready(refusal::method_not_allowed(&api, allowed))
+        }))
+    };
+    config
+        .service(
+            // The names are taken apart undecoded: no escape can mean a separator.
+            resource(&format!("{}{{tail:.*}}", path::EPISODES), "PUT, HEAD")
+                .route(web::put().to(episodes::put))
+                .route(web::head().to(episodes::head)),
+        )
+        .service(resource(path::PING, "POST").route(web::post().to(health::ping)))
+        .service(resource(path::GATE, "GET").route(web::get().to(gate::describe)))
+        .service(resource(&format!("{}/{{commit}}", path::GATE), "GET").route(web::get().to(gate::check)))
+        .service(resource(path::HOST_HEALTH, "GET").route(web::get().to(host_health::list)))
+        .service(
+            resource(&format!("{}/{{host:.*}}", path::HOST_HEALTH), "PUT")
+                .route(web::put().to(host_health::put)),
+        )
+        .service(resource(path::HEALTH, "GET").route(web::get().to(health::health)))
+        .default_service(web::to(refusal::not_found));
+}

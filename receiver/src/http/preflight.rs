@@ -1,0 +1,86 @@
+//! The verdict on an upload before its body: everything that can be known from its head.
+//!
+//! Asked for by the expect service, before `100 Continue`, and by the handler for clients that send no Expect.
+//! The order: head, already stored, gate, disk and admission. What is already stored comes before the gate, so
+//! that a lost answer and a window that moved on meanwhile cannot strand an episode that is in the data set.
+
+use actix_http::RequestHead;
+use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
+use cis490_shared::wire::headers::CommitPosition;
+
+use super::api::{Api, blocking};
+use super::headers::{self, UploadHead};
+use super::refusal::Refusal;
+use crate::actors::gate::Check;
+use crate::gate::window::{ClaimedCommit, Verdict};
+use crate::ingest::admission::Permit;
+use crate::ingest::{Claim, commit};
+use crate::store::{space, stored};
+
+/// What is to happen with an upload that was not refused.
+#[derive(Debug)]
+pub enum Cleared {
+    /// Its body may come. Dropping the permit lets others in.
+    Upload {
+        /// What was promised.
+        claim: Claim,
+        /// The right to upload it.
+        permit: Permit,
+        /// Where its commit stands in the window.
+        position: Option<CommitPosition>,
+    },
+    /// It is stored and indexed; the body is not needed.
+    AlreadyStored {
+        /// The body of the 200.
+        answer: StoreAnswer,
+        /// Where its commit stands in the window.
+        position: Option<CommitPosition>,
+    },
+}
+
+/// Looks at the head of a PUT.
+pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
+    let upload = headers::upload(head, api.rules.max_upload_bytes)?;
+    if let Some(answer) = already_stored(api, &upload).await? {
+        let position = match ask_gate(api, upload.claimed).await? {
+            Verdict::Admitted { position, .. } => position,
+            Verdict::Refused(_) => None,
+        };
+        return Ok(Cleared::AlreadyStored { answer, position });
+    }
+    let (commit, position) = match ask_gate(api, upload.claimed).await? {
+        Verdict::Admitted { commit, position } => (commit, position),
+        Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
+    };
+    let free = space::free_bytes(api.store.root()).map_err(Refusal::Disk)?;
+    let permit = api
+        .admission
+        .admit(&upload.host_id, &upload.episode_id, upload.length, free)
+        .map_err(Refusal::Admission)?;
+    let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
+    Ok(Cleared::Upload { claim: Claim { host_id, episode_id, sha256, length, commit }, permit, position })
+}
+
+async fn ask_gate(api: &Api, claimed: ClaimedCommit) -> Result<Verdict, Refusal> {
+    api.gate.send(Check { claimed }).await.map_err(|_| Refusal::Gone)
+}
+
+/// The answer where the pair has both its row and its file; a conflict where the row's hash is another.
+///
+/// Without a row, or with a row that names no hash, the upload goes on: publishing finds the file and compares.
+async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAnswer>, Refusal> {
+    let UploadHead { host_id, episode_id, .. } = upload;
+    let Some(sha256) = api.known.get(host_id, episode_id).and_then(|row| row.sha256) else {
+        return Ok(None);
+    };
+    commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
+    let path = api.store.archive(host_id, episode_id);
+    let size_bytes = blocking(move || stored::size_of(&path)).await?;
+    Ok(size_bytes.map(|size_bytes| StoreAnswer {
+        status: StoreStatus::AlreadyPresent,
+        host_id: host_id.clone(),
+        episode_id: episode_id.clone(),
+        sha256,
+        size_bytes,
+    }))
+}

@@ -1,0 +1,274 @@
+//! Our errors as status codes and problem bodies: the only such table in the receiver.
+//!
+//! A body says what happened to the request and never where: no path of the server, no system error text.
+//! Those go to the log, once, from here.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::{HttpResponse, web};
+use cis490_shared::ids::IdError;
+use cis490_shared::wire::headers::PROBLEM_MEDIA_TYPE;
+use cis490_shared::wire::problem::{ErrorCode, Problem};
+use tracing::error;
+
+use super::api::Api;
+use crate::gate::window::GateRefusal;
+use crate::ingest::IngestError;
+use crate::ingest::admission::AdmissionRefusal;
+
+/// Every reason not to do what a request asks for.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The host part of the path.
+    HostId(IdError),
+    /// The episode part of the path.
+    EpisodeId(IdError),
+    /// The commit part of the path.
+    CommitInPath(IdError),
+    /// A header.
+    Header {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The body of a host report.
+    Report(&'static str),
+    /// `X-Schema-Version`.
+    SchemaVersion,
+    /// A header that repeats a part of the path.
+    IdentityMismatch {
+        /// Its name.
+        name: &'static str,
+    },
+    /// No `Content-Length`.
+    LengthRequired,
+    /// A body above the limit.
+    TooLarge {
+        /// The declared length.
+        length: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The version gate.
+    Gate(GateRefusal),
+    /// Admission.
+    Admission(AdmissionRefusal),
+    /// The upload itself.
+    Ingest(IngestError),
+    /// The body brought no byte for the idle limit.
+    Stalled {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// The disk, outside an upload.
+    Disk(std::io::Error),
+    /// An actor is gone; the process is about to end.
+    Gone,
+    /// No such path.
+    NotFound,
+    /// No such method on this path.
+    MethodNotAllowed {
+        /// The methods that there are.
+        allowed: &'static str,
+    },
+}
+
+/// Retry soon: what is in the way passes within seconds.
+const SOON_S: u32 = 5;
+/// Retry slowly: somebody has to make room.
+const SLOWLY_S: u32 = 60;
+
+impl Refusal {
+    /// The answer. `remediation` goes with every refusal about the commit.
+    pub fn response(&self, remediation: &str) -> HttpResponse {
+        self.log();
+        let mut problem = self.problem();
+        if matches!(
+            problem.error,
+            ErrorCode::CommitMissing | ErrorCode::CommitMalformed | ErrorCode::CommitNotInWindow
+        ) {
+            problem.remediation = Some(remediation.to_owned());
+        }
+        // Every status of the table is a valid one, which a test walks through.
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponse::build(status);
+        if let Some(seconds) = retry_after(problem.error) {
+            response.insert_header((RETRY_AFTER, seconds));
+        }
+        if let Self::MethodNotAllowed { allowed } = self {
+            response.insert_header((ALLOW, *allowed));
+        }
+        response.content_type(PROBLEM_MEDIA_TYPE).json(problem)
+    }
+
+    fn problem(&self) -> Problem {
+        let problem = |error, detail: String| Problem::new(error, detail);
+        match self {
+            Self::HostId(reason) => problem(ErrorCode::BadHostId, format!("the host in the path: {reason}")),
+            Self::EpisodeId(reason) => {
+                problem(ErrorCode::BadEpisodeId, format!("the episode in the path: {reason}"))
+            }
+            Self::CommitInPath(reason) => {
+                problem(ErrorCode::BadHeader, format!("the commit in the path: {reason}"))
+            }
+            Self::Header { name, reason } => {
+                problem(ErrorCode::BadHeader, format!("header `{name}`: {reason}"))
+            }
+            Self::Report(reason) => problem(ErrorCode::BadHeader, format!("the report: {reason}")),
+            Self::SchemaVersion => problem(
+                ErrorCode::SchemaVersion,
+                "header `x-schema-version`: only 1 is known here".to_owned(),
+            ),
+            Self::IdentityMismatch { name } => problem(
+                ErrorCode::IdentityMismatch,
+                format!("header `{name}` and the path name different things"),
+            ),
+            Self::LengthRequired => problem(
+                ErrorCode::LengthRequired,
+                "send the length of the body as `content-length`, not in chunks".to_owned(),
+            ),
+            Self::TooLarge { length, limit } => Problem {
+                limit_bytes: Some(*limit),
+                ..problem(ErrorCode::TooLarge, format!("{length} bytes, at most {limit} are taken"))
+            },
+            Self::Gate(refusal) => gate_problem(refusal),
+            Self::Admission(refusal) => admission_problem(refusal),
+            Self::Ingest(error) => ingest_problem(error),
+            Self::Stalled { seconds } => {
+                problem(ErrorCode::Stalled, format!("the body brought no byte for {seconds} seconds"))
+            }
+            Self::Disk(_) => problem(ErrorCode::Storage, "the receiver's log says why".to_owned()),
+            Self::Gone => going_down(),
+            Self::NotFound => {
+                problem(ErrorCode::NotFound, "the paths are those of protocol section 2".to_owned())
+            }
+            Self::MethodNotAllowed { allowed } => {
+                problem(ErrorCode::MethodNotAllowed, format!("this path takes {allowed}"))
+            }
+        }
+    }
+
+    /// Logs what the answer must not say. What is the client's doing is not logged as our error.
+    fn log(&self) {
+        match self {
+            Self::Ingest(
+                error @ (IngestError::DiskFull(_) | IngestError::Storage(_) | IngestError::Gone),
+            ) => {
+                error!(%error, "an upload could not be stored");
+            }
+            Self::Disk(error) => error!(%error, "the disk failed a request"),
+            Self::Gone => error!("an actor is gone, a request was refused"),
+            _ => {}
+        }
+    }
+}
+
+fn going_down() -> Problem {
+    Problem::new(ErrorCode::ShuttingDown, "try again in a moment")
+}
+
+fn gate_problem(refusal: &GateRefusal) -> Problem {
+    match refusal {
+        GateRefusal::Missing => Problem::new(
+            ErrorCode::CommitMissing,
+            "send the commit that recorded the episode as `x-cis490-code-commit`",
+        ),
+        GateRefusal::Malformed => Problem::new(
+            ErrorCode::CommitMalformed,
+            "`x-cis490-code-commit` must be one full commit id, 40 or 64 hex digits",
+        ),
+        GateRefusal::NotInWindow { commit, head, window } => Problem {
+            your_commit: Some(commit.to_string()),
+            head_commit: Some(head.to_string()),
+            window: Some(*window),
+            ..Problem::new(
+                ErrorCode::CommitNotInWindow,
+                format!(
+                    "the episode was recorded by {}, which is not among the last {window} commits up to {}",
+                    commit.short(),
+                    head.short()
+                ),
+            )
+        },
+        GateRefusal::NotReady => Problem::new(
+            ErrorCode::GateNotReady,
+            "the maintainer's clone has not been read yet; nothing is wrong with the episode",
+        ),
+    }
+}
+
+fn admission_problem(refusal: &AdmissionRefusal) -> Problem {
+    let error = match refusal {
+        AdmissionRefusal::ShuttingDown => ErrorCode::ShuttingDown,
+        AdmissionRefusal::PairInFlight | AdmissionRefusal::TooManyUploads(_) => ErrorCode::Busy,
+        AdmissionRefusal::DiskFull { .. } => ErrorCode::DiskFull,
+    };
+    Problem::new(error, refusal.to_string())
+}
+
+fn ingest_problem(error: &IngestError) -> Problem {
+    match error {
+        IngestError::DigestMismatch { .. } => Problem::new(ErrorCode::DigestMismatch, error.to_string()),
+        IngestError::LengthMismatch { .. } | IngestError::Aborted { .. } => {
+            Problem::new(ErrorCode::LengthMismatch, error.to_string())
+        }
+        IngestError::Conflict { stored, yours } => Problem {
+            stored_sha256: Some(*stored),
+            your_sha256: Some(*yours),
+            ..Problem::new(ErrorCode::Conflict, error.to_string())
+        },
+        IngestError::DiskFull(_) => Problem::new(ErrorCode::DiskFull, "the disk filled up during the upload"),
+        IngestError::Storage(_) => Problem::new(ErrorCode::Storage, "the receiver's log says why"),
+        IngestError::Index(_) => Problem::new(
+            ErrorCode::Storage,
+            "the episode is stored but could not be indexed; sending it again completes it",
+        ),
+        IngestError::Gone => going_down(),
+    }
+}
+
+fn retry_after(error: ErrorCode) -> Option<u32> {
+    match error {
+        ErrorCode::GateNotReady | ErrorCode::Busy | ErrorCode::ShuttingDown => Some(SOON_S),
+        ErrorCode::DiskFull | ErrorCode::Quota => Some(SLOWLY_S),
+        _ => None,
+    }
+}
+
+/// Answers a path that does not exist.
+pub async fn not_found(api: web::Data<Api>) -> HttpResponse {
+    api.refuse(&Refusal::NotFound)
+}
+
+/// Answers a method that a path does not have.
+pub fn method_not_allowed(api: &Api, allowed: &'static str) -> HttpResponse {
+    api.refuse(&Refusal::MethodNotAllowed { allowed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_code_has_a_valid_status() {
+        for code in ErrorCode::ALL {
+            assert!(
+                StatusCode::from_u16(code.status()).is_ok_and(|s| s.is_client_error() || s.is_server_error())
+            );
+        }
+    }
+
+    #[test]
+    fn no_body_tells_what_the_disk_said() {
+        let secret = || std::io::Error::other("/var/lib/cis490 is broken");
+        for refusal in [
+            Refusal::Disk(secret()),
+            Refusal::Ingest(IngestError::Storage(secret())),
+            Refusal::Ingest(IngestError::DiskFull(secret())),
+        ] {
+            let text = serde_json::to_string(&refusal.problem()).unwrap();
+            assert!(!text.contains("/var"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Listeners and workers.
+//!
+//! The stock server answers `100 Continue` before any handler runs. Ours asks [`preflight`] first, so that a
+//! refused client sends no byte of its body. HTTP/1.1 only: HTTP/2 loses early answers.
+
+use std::future::ready;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_http::body::BoxBody;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive, Request, Response};
+use actix_rt::net::{ActixStream, TcpStream, UnixStream};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::http::Method;
+use actix_web::{App, HttpMessage, web};
+use cis490_shared::wire::path;
+
+use super::api::Api;
+use super::preflight::{self, Cleared};
+use super::{episodes, routes};
+use crate::config::Listen;
+
+/// The head of a request must be there within this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// An idle connection is kept for this long; the shipper's pool keeps its end longer and notices.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A client that sends no Expect may be in the middle of a large body when it is refused. It gets this long to
+/// finish sending and then to read the answer; an earlier shipper would otherwise see a broken pipe only.
+const LINGER: Duration = Duration::from_mins(2);
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on `{address}`: {source}")]
+pub struct BindError {
+    /// As in the configuration.
+    pub address: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Open listeners.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    tcp: Vec<TcpListener>,
+    unix: Vec<(UnixListener, PathBuf)>,
+}
+
+impl Listeners {
+    /// Binds all of them or none.
+    pub fn bind(listen: &[Listen]) -> Result<Self, BindError> {
+        let mut listeners = Self::default();
+        for entry in listen {
+            match entry {
+                Listen::Tcp(address) => {
+                    let bound = TcpListener::bind(address)
+                        .map_err(|source| BindError { address: address.to_string(), source })?;
+                    listeners.tcp.push(bound);
+                }
+                Listen::Unix(path) => {
+                    let bound = bind_unix(path).map_err(|source| BindError {
+                        address: format!("unix:{}", path.display()),
+                        source,
+                    })?;
+                    listeners.unix.push((bound, path.clone()));
+                }
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// Where clients find them: `http://127.0.0.1:8444`, `unix:/run/...`.
+    pub fn urls(&self) -> Vec<String> {
+        let tcp = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
+        let unix = self.unix.iter().map(|(_, path)| format!("unix:{}", path.display()));
+        tcp.map(|address| format!("http://{address}")).chain(unix).collect()
+    }
+}
+
+/// A socket that a crashed run left behind is in the way and goes; one that somebody listens on stays.
+fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            std::fs::remove_file(path)?;
+        }
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Serves the listeners until the returned server is stopped. Signals are the caller's business.
+pub fn serve(listeners: Listeners, api: &web::Data<Api>, shutdown_timeout: Duration) -> io::Result<Server> {
+    let mut builder: ServerBuilder =
+        Server::build().disable_signals().shutdown_timeout(shutdown_timeout.as_secs());
+    let stopping = builder.graceful_shutdown_signal();
+    for bound in listeners.tcp {
+        let (api, stopping) = (api.clone(), stopping.clone());
+        let name = format!("tcp {}", bound.local_addr()?);
+        builder = builder.listen(name, bound, move || {
+            fn_service(|io: TcpStream| {
+                // Without it the answer to a small upload waits for the client's delayed acknowledgement.
+                let peer = io.set_nodelay(true).and_then(|()| io.peer_addr()).ok();
+                ready(Ok((io, peer)))
+            })
+            .and_then(http(&api, &stopping))
+        })?;
+    }
+    for (bound, path) in listeners.unix {
+        let (api, stopping) = (api.clone(), stopping.clone());
+        builder = builder.listen_uds(format!("unix {}", path.display()), bound, move || {
+            fn_service(|io: UnixStream| ready(Ok((io, None)))).and_then(http(&api, &stopping))
+        })?;
+    }
+    Ok(builder.run())
+}
+
+/// HTTP/1.1 over any kind of stream, with our answer to `Expect: 100-continue`.
+fn http<T: ActixStream + 'static>(
+    api: &web::Data<Api>,
+    stopping: &GracefulShutdownSignal,
+) -> impl ServiceFactory<
+    (T, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> + use<T> {
+    let stopping = stopping.clone();
+    let app = App::new().app_data(api.clone()).configure(routes);
+    let app = app.into_factory().map_err(|error| error.error_response());
+    let api = api.clone();
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(LINGER)
+        .expect(fn_service(move |request| before_continue(request, api.clone())))
+        .h1(map_config(app, |()| AppConfig::default()))
+}
+
+/// Decides whether a client that asked first may send its body. What was decided goes with the request.
+async fn before_continue(request: Request, api: web::Data<Api>) -> Result<Request, Response<BoxBody>> {
+    let is_upload = request.method() == Method::PUT && request.path().starts_with(path::EPISODES);
+    if !is_upload {
+        return Ok(request);
+    }
+    match preflight::clear(&api, request.head()).await {
+        Ok(Cleared::AlreadyStored { answer, position }) => {
+            Err(episodes::stored_answer(answer, position).into())
+        }
+        Ok(cleared) => {
+            request.extensions_mut().insert(cleared);
+            Ok(request)
+        }
+        Err(refusal) => Err(api.refuse(&refusal).into()),
+    }
+}

@@ -1,0 +1,162 @@
+//! Which pairs have a row, and the hash it gives.
+//!
+//! Kept in memory so that a request can be answered without the file. IndexWriterActor is the only one that
+//! changes it; everybody else holds a [`KnownView`].
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::row::{RowKey, read_key};
+
+use super::{IndexError, IndexStep};
+
+/// How much of the index is read at a time, in bytes.
+const READ_BUFFER: usize = 256 * 1024;
+
+/// The pairs of an index, each with the hash of its first row.
+#[derive(Debug, Default)]
+pub struct KnownRows {
+    hosts: HashMap<HostId, HashMap<EpisodeId, Option<Sha256Digest>>>,
+    count: usize,
+}
+
+/// What the index says of a pair that has a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRow {
+    /// The hash in the row; none on a row that holds no usable one.
+    pub sha256: Option<Sha256Digest>,
+}
+
+impl KnownRows {
+    /// Reads the pairs of an index without changing it; a missing file has none. Blocks.
+    pub fn read(path: &Path) -> Result<Self, IndexError> {
+        let mut known = Self::default();
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(known),
+            other => other.map_err(IndexError::at(IndexStep::Open, path))?,
+        };
+        known.learn(file).map_err(IndexError::at(IndexStep::Read, path))?;
+        Ok(known)
+    }
+
+    /// Takes in every row from the reader's position to its end. Blocks.
+    pub fn learn(&mut self, reader: impl std::io::Read) -> std::io::Result<Tail> {
+        let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
+        let (mut line, mut tail) = (Vec::new(), Tail { bytes: 0, rows: 0, torn: false });
+        loop {
+            line.clear();
+            let length = reader.read_until(b'\n', &mut line)?;
+            if length == 0 {
+                return Ok(tail);
+            }
+            tail.bytes += length as u64;
+            tail.torn = !line.ends_with(b"\n");
+            if let Some(key) = read_key(&line) {
+                tail.rows += usize::from(self.insert(key));
+            }
+        }
+    }
+
+    /// Takes in one row; true where its pair had none. The first row of a pair is the one that counts.
+    pub fn insert(&mut self, key: RowKey) -> bool {
+        let episodes = self.hosts.entry(key.host_id).or_default();
+        let is_new = !episodes.contains_key(&key.episode_id);
+        if is_new {
+            episodes.insert(key.episode_id, key.sha256);
+            self.count += 1;
+        }
+        is_new
+    }
+
+    /// The row of a pair.
+    pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
+        self.hosts.get(host)?.get(episode).map(|sha256| KnownRow { sha256: *sha256 })
+    }
+
+    /// How many pairs have a row.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether no pair has a row.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// What [`KnownRows::learn`] read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// How many bytes, torn line included.
+    pub bytes: u64,
+    /// How many pairs were new.
+    pub rows: usize,
+    /// Whether the last line lacks its newline.
+    pub torn: bool,
+}
+
+/// A reader's view of the pairs that have a row; the writer keeps it current.
+#[derive(Debug, Clone, Default)]
+pub struct KnownView(Arc<RwLock<KnownRows>>);
+
+impl KnownView {
+    /// The row of a pair, as of the last batch.
+    pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
+        // A panic while the lock was held cannot leave a half-made entry that would be wrong to read.
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(host, episode)
+    }
+
+    /// How many pairs have a row.
+    pub fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether no pair has a row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// For the log, which alone changes it.
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut KnownRows) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(host: &str, episode: &str, byte: u8) -> String {
+        let sha256 = Sha256Digest::from_bytes([byte; 32]);
+        format!("{{\"episode_id\": \"{episode}\", \"host_id\": \"{host}\", \"sha256\": \"{sha256}\"}}\n")
+    }
+
+    #[test]
+    fn the_first_row_of_a_pair_counts_and_junk_is_skipped() {
+        let text = [
+            line("h", "e1", 1),
+            "\n".into(),
+            "not json\n".into(),
+            line("h", "e1", 2),
+            line("g", "e1", 3),
+            "{\"host_id\":\"h\",\"episode_id\":\"e9\"".into(),
+        ]
+        .concat();
+        let mut known = KnownRows::default();
+        let tail = known.learn(text.as_bytes()).unwrap();
+        assert_eq!(tail, Tail { bytes: text.len() as u64, rows: 2, torn: true });
+        let sha256 =
+            known.get(&HostId::parse("h").unwrap(), &EpisodeId::parse("e1").unwrap()).unwrap().sha256;
+        assert_eq!(sha256, Some(Sha256Digest::from_bytes([1; 32])));
+        assert_eq!(known.len(), 2);
+    }
+
+    #[test]
+    fn a_missing_index_has_no_rows() {
+        assert!(KnownRows::read(Path::new("/nonexistent/index.jsonl")).unwrap().is_empty());
+    }
+}

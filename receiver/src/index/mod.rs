@@ -1,0 +1,89 @@
+//! `index.jsonl`: which episodes are in the data set.
+//!
+//! - [`log`]: the file itself: opening, catching up with other writers, appending one batch
+//! - [`known`]: which pairs have a row, in memory
+//!
+//! The file is append-only and its owner and mode are never touched. A batch that fails is undone, so that a
+//! row exists exactly when its sender was told so, or will be found when the sender asks again
+//! (invariants I1, I3, I4).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub mod known;
+pub mod log;
+
+/// What the index was doing when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexStep {
+    /// Waiting for index.lock.
+    Lock,
+    /// Opening index.jsonl.
+    Open,
+    /// Reading rows.
+    Read,
+    /// Writing rows.
+    Write,
+    /// Making rows durable.
+    Sync,
+    /// Making the name of a stored archive durable.
+    SyncDirectory,
+}
+
+impl IndexStep {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Write => "append to",
+            Self::Sync => "sync",
+            Self::SyncDirectory => "sync the directory",
+        }
+    }
+}
+
+/// A failure that left no row behind. Cheap to clone: a batch has one failure and many senders.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {} `{}`: {source}", step.as_str(), path.display())]
+pub struct IndexError {
+    /// What was being done.
+    pub step: IndexStep,
+    /// The file or directory it was done to.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: Arc<io::Error>,
+}
+
+impl IndexError {
+    /// Wraps what the system said; for use in `map_err`.
+    pub fn at(step: IndexStep, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { step, path: path.to_owned(), source: Arc::new(source) }
+    }
+
+    /// What a maintainer can do about it.
+    pub fn remedy(&self) -> String {
+        let path = self.path.display();
+        match (self.step, self.source.kind()) {
+            (IndexStep::Lock, io::ErrorKind::WouldBlock) => {
+                format!("another program holds it for too long: `fuser -v {path}` names it")
+            }
+            (_, io::ErrorKind::PermissionDenied) => format!(
+                "give it back to the service's user: `ls -l {path}`, then `chown` and `chmod 0640`; \
+                 nothing needs a restart"
+            ),
+            (_, io::ErrorKind::NotFound) => format!(
+                "put {path} back, or restart the receiver and run `cis490-index-backfill` to rebuild it \
+                 from the stored archives"
+            ),
+            (_, io::ErrorKind::ReadOnlyFilesystem) => {
+                format!("the file system of {path} is read-only: `dmesg | tail`, then remount it")
+            }
+            (_, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                format!("make room on the file system of {path}: `df -h {path}`")
+            }
+            _ => format!("look at the file system of {path}: `df -h {path}`, `dmesg | tail`"),
+        }
+    }
+}

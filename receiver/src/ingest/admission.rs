@@ -1,0 +1,237 @@
+//! Who may upload what now. A plain type: no clock, no disk, no network.
+//!
+//! One upload per pair, a bounded number in all, and never more declared bytes than the disk has room for: what
+//! was admitted but not yet reserved on the disk is counted, so that parallel uploads cannot fill it together.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cis490_shared::ids::{EpisodeId, HostId};
+use tokio::sync::Notify;
+
+/// The bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Uploads at the same time.
+    pub uploads: usize,
+    /// Bytes of the disk that are not given to uploads.
+    pub min_free_bytes: u64,
+}
+
+/// Why an upload may not begin now. All of these pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdmissionRefusal {
+    /// The service is stopping.
+    #[error("the receiver is shutting down")]
+    ShuttingDown,
+    /// This very pair is being uploaded.
+    #[error("this episode is being uploaded right now")]
+    PairInFlight,
+    /// As many uploads as there may be.
+    #[error("{0} uploads are in flight, no more are taken at a time")]
+    TooManyUploads(usize),
+    /// The declared length does not fit on the disk.
+    #[error("{length} bytes do not fit: {available} are available")]
+    DiskFull {
+        /// The declared length.
+        length: u64,
+        /// What may still be given to uploads.
+        available: u64,
+    },
+}
+
+/// The uploads in flight. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    state: Mutex<State>,
+    /// Told whenever an upload ends.
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    pairs: HashSet<(HostId, EpisodeId)>,
+    /// Declared bytes that are not on the disk's account yet.
+    promised: u64,
+}
+
+impl Admission {
+    /// An admission with nothing in flight.
+    pub fn new(limits: Limits) -> Self {
+        let state = Mutex::new(State::default());
+        Self { shared: Arc::new(Shared { limits, state, ended: Notify::new() }) }
+    }
+
+    /// Lets an upload of `length` bytes begin, where the disk has `free` bytes.
+    pub fn admit(
+        &self,
+        host: &HostId,
+        episode: &EpisodeId,
+        length: u64,
+        free: u64,
+    ) -> Result<Permit, AdmissionRefusal> {
+        let limits = self.shared.limits;
+        let mut state = self.shared.state();
+        if state.closed {
+            return Err(AdmissionRefusal::ShuttingDown);
+        }
+        let pair = (host.clone(), episode.clone());
+        if state.pairs.contains(&pair) {
+            return Err(AdmissionRefusal::PairInFlight);
+        }
+        if state.pairs.len() >= limits.uploads {
+            return Err(AdmissionRefusal::TooManyUploads(limits.uploads));
+        }
+        let available = free.saturating_sub(state.promised).saturating_sub(limits.min_free_bytes);
+        if length > available {
+            return Err(AdmissionRefusal::DiskFull { length, available });
+        }
+        state.promised += length;
+        state.pairs.insert(pair.clone());
+        drop(state);
+        Ok(Permit { shared: Arc::clone(&self.shared), pair, promised: length })
+    }
+
+    /// Admits nothing from now on.
+    pub fn close(&self) {
+        self.shared.state().closed = true;
+    }
+
+    /// How many uploads are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.shared.state().pairs.len()
+    }
+
+    /// Waits until no upload is in flight.
+    pub async fn idle(&self) {
+        loop {
+            let ended = self.shared.ended.notified();
+            tokio::pin!(ended);
+            // Registered before the look, so that an end in between is not missed.
+            ended.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that holds the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to upload one pair; dropping it gives everything back.
+#[derive(Debug)]
+pub struct Permit {
+    shared: Arc<Shared>,
+    pair: (HostId, EpisodeId),
+    promised: u64,
+}
+
+impl Permit {
+    /// The disk itself has reserved the bytes: its free space shows them now, so they are not counted twice.
+    pub fn reserved_on_disk(&mut self) {
+        self.shared.state().promised -= std::mem::take(&mut self.promised);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.promised -= self.promised;
+        state.pairs.remove(&self.pair);
+        drop(state);
+        self.shared.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn admission() -> Admission {
+        Admission::new(Limits { uploads: 3, min_free_bytes: 100 })
+    }
+
+    fn admit(admission: &Admission, episode: &str, length: u64) -> Result<Permit, AdmissionRefusal> {
+        let host = HostId::parse("h").unwrap();
+        admission.admit(&host, &EpisodeId::parse(episode).unwrap(), length, 1100)
+    }
+
+    #[test]
+    fn one_upload_per_pair_and_a_bounded_number_in_all() {
+        let admission = admission();
+        let first = admit(&admission, "a", 1).unwrap();
+        assert_eq!(admit(&admission, "a", 1).unwrap_err(), AdmissionRefusal::PairInFlight);
+        let _others = [admit(&admission, "b", 1).unwrap(), admit(&admission, "c", 1).unwrap()];
+        assert_eq!(admit(&admission, "d", 1).unwrap_err(), AdmissionRefusal::TooManyUploads(3));
+        drop(first);
+        admit(&admission, "a", 1).unwrap();
+    }
+
+    #[test]
+    fn parallel_uploads_cannot_fill_the_disk_together() {
+        let admission = admission();
+        let mut first = admit(&admission, "a", 600).unwrap();
+        let refused = admit(&admission, "b", 600).unwrap_err();
+        assert_eq!(refused, AdmissionRefusal::DiskFull { length: 600, available: 400 });
+        let second = admit(&admission, "b", 400).unwrap();
+        drop(second);
+        first.reserved_on_disk();
+        // The caller's free bytes are now less by what the disk has reserved for the first.
+        admit(&admission, "b", 1000).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_admitted_once_it_is_closed() {
+        let admission = admission();
+        admission.close();
+        assert_eq!(admit(&admission, "a", 1).unwrap_err(), AdmissionRefusal::ShuttingDown);
+    }
+
+    #[tokio::test]
+    async fn idle_waits_for_the_last_upload() {
+        let admission = admission();
+        let permit = admit(&admission, "a", 1).unwrap();
+        let idle = admission.idle();
+        tokio::pin!(idle);
+        assert!(futures_util::poll!(idle.as_mut()).is_pending());
+        drop(permit);
+        idle.await;
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_and_goes_nothing_is_left_promised(lengths in prop::collection::vec(0u64..400, 1..40)) {
+            let admission = admission();
+            let mut held = Vec::new();
+            for (n, length) in lengths.into_iter().enumerate() {
+                if let Ok(mut permit) = admit(&admission, &format!("e{n}"), length) {
+                    if length % 3 == 0 {
+                        permit.reserved_on_disk();
+                    }
+                    held.push(permit);
+                }
+                prop_assert!(admission.shared.state().promised <= 1000);
+                if n % 4 == 3 {
+                    held.clear();
+                }
+            }
+            drop(held);
+            prop_assert_eq!((admission.in_flight(), admission.shared.state().promised), (0, 0));
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! From sealed bytes to a receipt: sync, publish, sync the directory, write the row, in that order.
+//!
+//! Runs in the IngestActor and needs nobody to wait for it: a client that hangs up cannot cut a commit in half.
+//! A crash between any two steps leaves either a temp file, which the next start sweeps, or a stored archive
+//! without a row, which the next upload of the same bytes or a backfill completes (I1, I2, I4).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::Recipient;
+use cis490_shared::clock::WallTime;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
+use cis490_shared::wire::answer::StoreStatus;
+use tracing::{info, warn};
+
+use super::writer::Sealed;
+use super::{Claim, Done, IngestError};
+use crate::actors::index_writer::Append;
+use crate::store::layout::Store;
+use crate::store::stored;
+
+/// Makes sealed bytes durable, visible and indexed.
+pub async fn commit(
+    sealed: Sealed,
+    store: Arc<Store>,
+    index: Recipient<Append>,
+    began: Instant,
+) -> Result<Done, IngestError> {
+    let claim = sealed.claim.clone();
+    let publish_dir = store.host_dir(&claim.host_id);
+    let published = tokio::task::spawn_blocking(move || publish(sealed, &store)).await;
+    let status = published.map_err(|_| IngestError::Gone)??;
+    let append = Append { row: row_of(&claim), publish_dir: Some(publish_dir) };
+    index.send(append).await.map_err(|_| IngestError::Gone)??;
+    info!(
+        host_id = %claim.host_id,
+        episode_id = %claim.episode_id,
+        commit = claim.commit.as_ref().map(tracing::field::display),
+        size_bytes = claim.length,
+        elapsed_ms = began.elapsed().as_millis(),
+        "{}",
+        match status {
+            StoreStatus::Stored => "episode stored",
+            StoreStatus::AlreadyPresent => "episode was already stored",
+        }
+    );
+    Ok(Done { status })
+}
+
+/// Gives the bytes their final name; a name that is taken is compared, never replaced. Blocks.
+fn publish(sealed: Sealed, store: &Store) -> Result<StoreStatus, IngestError> {
+    let Sealed { claim, temp } = sealed;
+    temp.sync()?;
+    store.ensure_host_dir(&claim.host_id)?;
+    let path = store.archive(&claim.host_id, &claim.episode_id);
+    match temp.publish_noreplace(&path) {
+        Ok(()) => Ok(StoreStatus::Stored),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let stored = stored::hash_of(&path)?.ok_or(error)?;
+            compare(&claim.host_id, &claim.episode_id, stored.sha256, claim.sha256)?;
+            Ok(StoreStatus::AlreadyPresent)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses bytes whose hash differs from what is stored under their id.
+pub fn compare(
+    host_id: &HostId,
+    episode_id: &EpisodeId,
+    stored: Sha256Digest,
+    yours: Sha256Digest,
+) -> Result<(), IngestError> {
+    if stored == yours {
+        return Ok(());
+    }
+    warn!(%host_id, %episode_id, stored_sha256 = %stored, sent_sha256 = %yours, "other bytes are stored under this id, the upload is refused");
+    Err(IngestError::Conflict { stored, yours })
+}
+
+fn row_of(claim: &Claim) -> IndexRow {
+    IndexRow {
+        backfilled: false,
+        commit: claim.commit.clone(),
+        episode_id: claim.episode_id.clone(),
+        host_id: claim.host_id.clone(),
+        received_at_wall: WallTime::now(),
+        schema_version: SCHEMA_VERSION,
+        sha256: claim.sha256,
+        size_bytes: claim.length,
+    }
+}

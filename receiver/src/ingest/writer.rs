@@ -1,0 +1,110 @@
+//! Temp file and hash of one upload. Everything here blocks.
+
+use std::io::{self, Write};
+
+use cis490_shared::durable::Temp;
+use cis490_shared::ids::Sha256Digest;
+use sha2::{Digest, Sha256};
+
+use super::{Claim, IngestError};
+use crate::store::layout::{ARCHIVE_MODE, Store};
+
+/// An upload on its way to the disk. Dropping it removes the temp file.
+#[derive(Debug)]
+pub struct EpisodeWriter {
+    claim: Claim,
+    temp: Temp,
+    hasher: Sha256,
+    received: u64,
+}
+
+/// Bytes that are what was promised, still under a temporary name.
+#[derive(Debug)]
+pub struct Sealed {
+    /// What was promised and kept.
+    pub claim: Claim,
+    /// The file, not yet synced.
+    pub temp: Temp,
+}
+
+impl EpisodeWriter {
+    /// Creates the temp file and reserves the declared length.
+    pub fn begin(store: &Store, claim: Claim) -> io::Result<Self> {
+        let temp = Temp::create(store.new_partial(), ARCHIVE_MODE)?;
+        temp.reserve(claim.length)?;
+        Ok(Self { claim, temp, hasher: Sha256::new(), received: 0 })
+    }
+
+    /// Takes the next bytes; more than promised are refused and none of them written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
+        let received = self.received + bytes.len() as u64;
+        if received > self.claim.length {
+            return Err(IngestError::LengthMismatch { promised: self.claim.length, received });
+        }
+        self.hasher.update(bytes);
+        self.temp.write_all(bytes)?;
+        self.received = received;
+        Ok(())
+    }
+
+    /// How many bytes came so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Ends the upload where length and hash are what was promised.
+    pub fn seal(self) -> Result<Sealed, IngestError> {
+        let promised = &self.claim;
+        if self.received != promised.length {
+            return Err(IngestError::LengthMismatch { promised: promised.length, received: self.received });
+        }
+        let received = Sha256Digest::from_bytes(self.hasher.finalize().into());
+        if received != promised.sha256 {
+            return Err(IngestError::DigestMismatch { promised: promised.sha256, received });
+        }
+        Ok(Sealed { claim: self.claim, temp: self.temp })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cis490_shared::ids::{EpisodeId, HostId};
+
+    use super::*;
+
+    fn sha256_of(bytes: &[u8]) -> Sha256Digest {
+        Sha256Digest::from_bytes(Sha256::digest(bytes).into())
+    }
+
+    /// Uploads `body` where `promised` bytes were promised, and says what is left in `.incoming`.
+    fn upload(promised: &[u8], body: &[u8]) -> (Result<(), IngestError>, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let claim = Claim {
+            host_id: HostId::parse("h").unwrap(),
+            episode_id: EpisodeId::parse("e").unwrap(),
+            sha256: sha256_of(promised),
+            length: promised.len() as u64,
+            commit: None,
+        };
+        let mut writer = EpisodeWriter::begin(&store, claim).unwrap();
+        let sealed = match writer.write(body) {
+            Ok(()) => writer.seal().map(drop),
+            Err(error) => {
+                drop(writer);
+                Err(error)
+            }
+        };
+        (sealed, std::fs::read_dir(store.incoming()).unwrap().count())
+    }
+
+    #[test]
+    fn only_what_was_promised_is_sealed_and_nothing_else_is_left() {
+        assert!(matches!(upload(b"abc", b"abc"), (Ok(()), 0)));
+        assert!(matches!(upload(b"abc", b"abd"), (Err(IngestError::DigestMismatch { .. }), 0)));
+        let short = upload(b"abc", b"ab").0.unwrap_err();
+        assert!(matches!(short, IngestError::LengthMismatch { promised: 3, received: 2 }));
+        let long = upload(b"abc", b"abcd").0.unwrap_err();
+        assert!(matches!(long, IngestError::LengthMismatch { promised: 3, received: 4 }));
+    }
+}

@@ -1,0 +1,255 @@
+//! Starts the receiver and stops it: the one place that knows all actors, threads and the order of both.
+//!
+//! Start, downstream first: lock, store, sweep, index, gate, poll, ingest, listeners. Stop, the other way round:
+//! listeners, uploads in flight, index. Nothing is acknowledged before it is durable, so stopping loses nothing.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Addr, Recipient};
+use actix_rt::Arbiter;
+use actix_web::web;
+use cis490_shared::durable::FileLock;
+use cis490_shared::service;
+use tracing::{info, warn};
+
+use crate::actors::gate::{GateActor, Replace};
+use crate::actors::git_poll::{GitPollActor, Poll};
+use crate::actors::index_writer::IndexWriterActor;
+use crate::actors::ingest::IngestPool;
+use crate::actors::{Drain, Ping};
+use crate::config::{GateConfig, ReceiverConfig};
+use crate::gate::rev_list::RevList;
+use crate::gate::snapshot::{SnapshotFile, Source};
+use crate::gate::window::Gate;
+use crate::http::api::{Api, Rules};
+use crate::http::server::{self, BindError, Listeners};
+use crate::index::IndexError;
+use crate::ingest::admission::{Admission, Limits};
+use crate::store::host_reports::HostReports;
+use crate::store::layout::Store;
+use crate::store::sweep::sweep;
+use crate::watchdog::{self, ActorGone, Watched};
+
+/// Held for as long as a receiver runs: a second one would sweep the first one's uploads away.
+const RECEIVER_LOCK: &str = "receiver.lock";
+
+/// Why the receiver did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Something on the disk.
+    #[error("cannot {what} `{}`: {source}", path.display())]
+    Disk {
+        /// What was being done.
+        what: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A second receiver on the same state directory.
+    #[error("another receiver works on `{}`; stop it first", .0.display())]
+    AlreadyRunning(PathBuf),
+    /// The index cannot be opened.
+    #[error("{error}\nhelp: {}", error.remedy())]
+    Index {
+        /// Which step failed, and how.
+        #[from]
+        error: IndexError,
+    },
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The server ended by itself.
+    #[error("the server ended: {0}")]
+    Server(io::Error),
+    /// An actor is gone.
+    #[error(transparent)]
+    ActorGone(#[from] ActorGone),
+}
+
+impl RunError {
+    fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Disk { what, path: path.to_owned(), source }
+    }
+}
+
+/// The actors and the threads that they run on.
+struct Actors {
+    gate: Addr<GateActor>,
+    polls: Addr<GitPollActor>,
+    index: Addr<IndexWriterActor>,
+    ingest: IngestPool,
+    arbiters: Vec<Arbiter>,
+}
+
+/// Runs the receiver until `stop` resolves. `ready` is told the addresses once requests are taken.
+///
+/// Must be called within an actix System.
+pub async fn run(
+    config: ReceiverConfig,
+    ready: impl FnOnce(&[String]),
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
+    let _lock = lock(&state_dir)?;
+    let store = Arc::new(open_store(&config)?);
+    let reports_dir = state_dir.join("host-health");
+    let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
+    let index = IndexWriterActor::open(&config.store.index)?;
+    let known = index.known();
+    info!(rows = known.len(), "the index is read");
+    let actors = start_actors(&config, &state_dir, index, &store).await;
+
+    let listen = config.server.listeners().unwrap_or_default();
+    let listeners = Listeners::bind(&listen)?;
+    let urls = listeners.urls();
+    let admission = Admission::new(Limits {
+        uploads: config.server.max_concurrent_uploads,
+        min_free_bytes: config.store.min_free_bytes,
+    });
+    let api = web::Data::new(Api {
+        gate: actors.gate.clone().recipient(),
+        describe_gate: actors.gate.clone().recipient(),
+        observe_polls: actors.polls.clone().recipient(),
+        observe_index: actors.index.clone().recipient(),
+        ingest: actors.ingest.clone(),
+        admission: admission.clone(),
+        known,
+        store,
+        reports,
+        rules: Rules {
+            max_upload_bytes: config.server.max_upload_bytes,
+            body_idle_timeout: config.server.body_idle_timeout(),
+            remediation: config.version_gate.remediation.clone(),
+        },
+        started: Instant::now(),
+    });
+    let patience = Duration::from_secs(config.server.shutdown_timeout_s);
+    let server = server::serve(listeners, &api, patience).map_err(RunError::Server)?;
+    let handle = server.handle();
+    tokio::pin!(server);
+    ready(&urls);
+
+    let watched = actors.watched();
+    let pace = watchdog::pace(service::watchdog_limit());
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        gone = watchdog::watch(&watched, &actors.ingest, pace, service::watchdog) => Err(gone.into()),
+        ended = &mut server => {
+            return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
+        }
+    };
+    service::stopping();
+    admission.close();
+    let is_orderly = ended.is_ok();
+    let ((), closed) = tokio::join!(handle.stop(is_orderly), server);
+    if is_orderly {
+        actors.drain(&admission, patience).await;
+    }
+    actors.stop();
+    ended.and(closed.map_err(RunError::Server))
+}
+
+fn lock(state_dir: &Path) -> Result<FileLock, RunError> {
+    cis490_shared::durable::create_dir_all(state_dir, 0o750).map_err(RunError::disk("create", state_dir))?;
+    let path = state_dir.join(RECEIVER_LOCK);
+    FileLock::take(&path, Duration::ZERO).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => RunError::AlreadyRunning(state_dir.to_owned()),
+        _ => RunError::disk("lock", &path)(source),
+    })
+}
+
+fn open_store(config: &ReceiverConfig) -> Result<Store, RunError> {
+    let root = &config.store.episodes_root;
+    let store = Store::open(root).map_err(RunError::disk("open", root))?;
+    let swept = sweep(&store).map_err(RunError::disk("sweep", &store.incoming()))?;
+    if swept.files > 0 {
+        info!(files = swept.files, bytes = swept.bytes, "partial uploads of the last run were removed");
+    }
+    Ok(store)
+}
+
+/// Starts the actors downstream first, and reads the clone once before anybody can ask.
+async fn start_actors(
+    config: &ReceiverConfig,
+    state_dir: &Path,
+    index: IndexWriterActor,
+    store: &Arc<Store>,
+) -> Actors {
+    let index_arbiter = Arbiter::new();
+    let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
+    let (gate, polls) = start_gate(&config.version_gate, state_dir).await;
+
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut arbiters: Vec<Arbiter> = (0..cores.clamp(2, 4)).map(|_| Arbiter::new()).collect();
+    let handles = arbiters.iter().map(Arbiter::handle).collect();
+    let ingest = IngestPool::new(handles, Arc::clone(store), index.clone().recipient());
+    // Joined last: uploads that are being committed still need the index.
+    arbiters.push(index_arbiter);
+    Actors { gate, polls, index, ingest, arbiters }
+}
+
+async fn start_gate(config: &GateConfig, state_dir: &Path) -> (Addr<GateActor>, Addr<GitPollActor>) {
+    let mut gate = Gate::new(config.enabled, config.window);
+    let source = Source {
+        repo_path: config.repo_path.clone(),
+        reference: config.reference.clone(),
+        window: config.window,
+    };
+    let snapshot = SnapshotFile { path: state_dir.join("gate.json"), source };
+    let kept = snapshot.load().unwrap_or_else(|error| {
+        warn!(%error, path = %snapshot.path.display(), "the kept commit window cannot be read, it is ignored");
+        None
+    });
+    if let Some(current) = kept.clone() {
+        gate.replace(current);
+    }
+    let gate = GateActor::new(gate).start();
+    let rev_list = RevList {
+        git: "git".into(),
+        repo: config.repo_path.clone(),
+        reference: config.reference.clone(),
+        window: config.window,
+        timeout: config.git_timeout(),
+    };
+    let replace: Recipient<Replace> = gate.clone().recipient();
+    let kept = kept.map(|current| current.window);
+    let polls = GitPollActor::new(rev_list, config.poll_interval(), snapshot, kept, replace).start();
+    // Its failure is logged by the actor and answered with 503 as long as there is no window.
+    let _ = polls.send(Poll).await;
+    (gate, polls)
+}
+
+impl Actors {
+    fn watched(&self) -> [Watched; 3] {
+        let watched = |name, ping: Recipient<Ping>| Watched { name, ping };
+        [
+            watched("GateActor", self.gate.clone().recipient()),
+            watched("GitPollActor", self.polls.clone().recipient()),
+            watched("IndexWriterActor", self.index.clone().recipient()),
+        ]
+    }
+
+    /// Lets everything that was begun come to its end, at most for `patience`.
+    async fn drain(&self, admission: &Admission, patience: Duration) {
+        if tokio::time::timeout(patience, admission.idle()).await.is_err() {
+            warn!(in_flight = admission.in_flight(), "uploads in flight were cut off");
+        }
+        // An actor that is gone has nothing left to drain.
+        let _ = self.index.send(Drain).await;
+        let _ = self.polls.send(Drain).await;
+        let _ = self.gate.send(Drain).await;
+    }
+
+    fn stop(self) {
+        for arbiter in self.arbiters {
+            arbiter.stop();
+            // A thread that panicked has said so already.
+            let _ = arbiter.join();
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The archives on disk: `episodes/<host>/<episode>.tar.zst`, immutable once they have that name.
+//!
+//! - [`layout`]: every path under the root
+//! - [`stored`]: what is stored under a name: its size and hash
+//! - [`space`]: free bytes of the file system
+//! - [`sweep`]: what a crash left in `.incoming`
+//! - [`host_reports`]: host-health/, the reports of the lab hosts
+//!
+//! Everything here blocks.
+
+pub mod host_reports;
+pub mod layout;
+pub mod space;
+pub mod stored;
+pub mod sweep;

@@ -1,0 +1,302 @@
+//! Same directory, same bytes; and every directory that is refused.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::*;
+
+const META: &[u8] = br#"{"episode_id": "e1", "schema_version": 1}"#;
+
+fn e1() -> EpisodeId {
+    EpisodeId::parse("e1").unwrap()
+}
+
+/// A finished episode `e1` with the given files beside its meta.json, made in the order given.
+fn episode(files: &[(&[u8], &[u8])]) -> (TempDir, PathBuf) {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("e1");
+    fs::create_dir(&dir).unwrap();
+    for (name, content) in files {
+        let path = dir.join(OsStr::from_bytes(name));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    fs::write(dir.join(META_NAME), META).unwrap();
+    (temp, dir)
+}
+
+fn pack(dir: &Path) -> Result<Vec<u8>, PackError> {
+    let mut bytes = Vec::new();
+    let packed = pack_episode(dir, &e1(), &mut bytes, 3)?;
+    assert_eq!(packed.size_bytes, bytes.len() as u64);
+    assert_eq!(packed.sha256, Sha256Digest::from_bytes(Sha256::digest(&bytes).into()));
+    Ok(bytes)
+}
+
+/// Reads an archive back with nothing of ours: names, contents, and that all else is fixed.
+fn members(archive: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut tar = tar::Archive::new(zstd::Decoder::new(archive).unwrap());
+    let entries = tar.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let header = entry.header();
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, 0));
+        assert_eq!((header.mode().unwrap(), header.entry_type()), (0o644, tar::EntryType::Regular));
+        assert_eq!((header.username_bytes(), header.groupname_bytes()), (Some(&b""[..]), Some(&b""[..])));
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (entry.path_bytes().into_owned(), content)
+    });
+    entries.collect()
+}
+
+/// Bytes that do not compress, so that the archive grows while they are packed.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    })
+    .take(len)
+    .collect()
+}
+
+#[test]
+fn an_episode_packs_to_the_same_bytes_whatever_its_times_modes_owners_and_listing_order() {
+    let (_a, first) = episode(&[(b"a", b"1"), (b"sub/x", b"2"), (b"sub/y", b"3"), (b"done.marker", b"")]);
+    let (_b, second) = episode(&[(b"done.marker", b""), (b"sub/y", b"3"), (b"sub/x", b"2"), (b"a", b"1")]);
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for name in ["a", "sub/x", META_NAME] {
+        let path = second.join(name);
+        File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Only root may give a file away; everybody else has tested the rest.
+        let _ = std::os::unix::fs::chown(&path, Some(12345), Some(12345));
+    }
+    assert_eq!(pack(&first).unwrap(), pack(&second).unwrap());
+}
+
+#[test]
+fn the_bytes_stay_the_same_from_release_to_release() {
+    // An update that changes them turns a retry after a lost answer into a false conflict (accident 13).
+    let (_temp, dir) = episode(&[(b"events.jsonl", &b"{\"t\": 1}\n".repeat(1000)), (b"done.marker", b"")]);
+    let packed = pack_episode(&dir, &e1(), io::sink(), 3).unwrap();
+    let known = "f504e9bf7d3a6f4c0dfedd29a28bb7f69b43e1360ef81fb0e332dc880086fd09";
+    assert_eq!((packed.size_bytes, packed.sha256.to_string().as_str()), (184, known));
+}
+
+#[test]
+fn meta_json_comes_first_and_the_others_by_the_bytes_of_their_paths() {
+    let long = [b"sub/".as_slice(), &[b'n'; 200]].concat();
+    let files: [&[u8]; 7] = [b"z", b"a/b", b"a.txt", b"\xff not utf-8", b"sub/meta.json", b"0", &long];
+    let (_temp, dir) = episode(&files.map(|name| (name, name)));
+    fs::create_dir(dir.join("empty")).unwrap();
+    let read = members(&pack(&dir).unwrap());
+    let order: [&[u8]; 7] = [b"0", b"a.txt", b"a/b", b"sub/meta.json", &long, b"z", b"\xff not utf-8"];
+    let expected = order.map(|name| ([b"e1/", name].concat(), name.to_vec()));
+    assert_eq!(read[0], (b"e1/meta.json".to_vec(), META.to_vec()));
+    assert_eq!(read[1..], expected);
+}
+
+#[test]
+fn the_longest_id_still_has_its_meta_json_first() {
+    let temp = tempfile::tempdir().unwrap();
+    let id = EpisodeId::parse(&"e".repeat(128)).unwrap();
+    let dir = temp.path().join(id.as_str());
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join(META_NAME), format!(r#"{{"episode_id": "{id}"}}"#)).unwrap();
+    let mut archive = Vec::new();
+    pack_episode(&dir, &id, &mut archive, 3).unwrap();
+    assert_eq!(members(&archive)[0].0, format!("{id}/meta.json").into_bytes());
+}
+
+#[test]
+fn the_content_checksum_is_there_and_counts() {
+    let (_temp, dir) = episode(&[(b"a", b"1")]);
+    let mut archive = pack(&dir).unwrap();
+    assert_eq!(archive[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+    assert_eq!(archive[4] & 0b100, 0b100, "the checksum flag of the frame header");
+    *archive.last_mut().unwrap() ^= 1;
+    assert!(zstd::decode_all(archive.as_slice()).is_err());
+}
+
+#[test]
+fn an_episode_that_comes_back_from_quarantine_packs_to_the_same_bytes() {
+    let (_temp, dir) = episode(&[(b"a", b"1")]);
+    let before = pack(&dir).unwrap();
+    fs::write(dir.join(REASON_NAME), "{}").unwrap();
+    assert_eq!(pack(&dir).unwrap(), before);
+    // Only the note itself is the shipper's; a file of that name elsewhere is data.
+    fs::create_dir(dir.join("sub")).unwrap();
+    fs::write(dir.join("sub").join(REASON_NAME), "{}").unwrap();
+    assert_eq!(members(&pack(&dir).unwrap())[2].0, b"e1/sub/quarantine_reason.json");
+}
+
+#[test]
+fn what_is_no_episode_is_refused_before_a_byte_is_written() {
+    type Spoil = fn(&Path);
+    let cases: [(&str, Spoil, &str); 11] = [
+        ("missing", |dir| fs::remove_file(dir.join(META_NAME)).unwrap(), "`[DIR]` holds no meta.json"),
+        ("empty", |dir| fs::write(dir.join(META_NAME), "").unwrap(), "meta.json is empty"),
+        ("no JSON", |dir| fs::write(dir.join(META_NAME), "{").unwrap(), "meta.json cannot be read: EOF"),
+        ("huge", |dir| fs::write(dir.join(META_NAME), vec![b' '; 2 << 20]).unwrap(), "larger than 1048576"),
+        (
+            "another id",
+            |dir| fs::write(dir.join(META_NAME), r#"{"episode_id": "e2"}"#).unwrap(),
+            "`[DIR]/meta.json` describes episode `e2`, not `e1`",
+        ),
+        ("link", |dir| symlink("/etc/passwd", dir.join("x")).unwrap(), "`[DIR]/x` is a symbolic link"),
+        ("linked dir", |dir| symlink("/etc", dir.join("x")).unwrap(), "`[DIR]/x` is a symbolic link"),
+        ("pipe", |dir| make_pipe(&dir.join("x")), "`[DIR]/x` is a named pipe"),
+        (
+            "linked meta",
+            |dir| {
+                fs::remove_file(dir.join(META_NAME)).unwrap();
+                symlink("a", dir.join(META_NAME)).unwrap();
+            },
+            "`[DIR]/meta.json` is a symbolic link",
+        ),
+        (
+            "meta is a pipe",
+            |dir| {
+                fs::remove_file(dir.join(META_NAME)).unwrap();
+                make_pipe(&dir.join(META_NAME));
+            },
+            "`[DIR]/meta.json` is a named pipe",
+        ),
+        (
+            "meta is a directory",
+            |dir| {
+                fs::remove_file(dir.join(META_NAME)).unwrap();
+                fs::create_dir(dir.join(META_NAME)).unwrap();
+            },
+            "`[DIR]/meta.json` is a directory",
+        ),
+    ];
+    for (name, spoil, expected) in cases {
+        let (_temp, dir) = episode(&[(b"a", b"1")]);
+        spoil(&dir);
+        let mut out = Vec::new();
+        let error = pack_episode(&dir, &e1(), &mut out, 3).unwrap_err().to_string();
+        let told = error.replace(dir.to_str().unwrap(), "[DIR]");
+        assert!(told.contains(expected), "{name}: {told}");
+        assert!(out.is_empty(), "{name}");
+        assert_eq!(check_episode(&dir, &e1()).unwrap_err().to_string(), error, "{name}");
+    }
+}
+
+fn make_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn the_directory_itself_may_be_no_link() {
+    let (temp, dir) = episode(&[]);
+    let link = temp.path().join("link");
+    symlink(&dir, &link).unwrap();
+    assert!(matches!(check_episode(&link, &e1()), Err(PackError::NotAFile { kind: "symbolic link", .. })));
+    let gone = check_episode(&temp.path().join("gone"), &e1()).unwrap_err();
+    assert!(matches!(gone, PackError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound));
+}
+
+#[test]
+fn a_good_episode_passes_the_check() {
+    let (_temp, dir) = episode(&[(b"sub/a", b"1")]);
+    assert_eq!(check_episode(&dir, &e1()).unwrap().episode_id, e1());
+}
+
+/// An output that acts once, when the first bytes of the archive arrive.
+struct Acting<F> {
+    bytes: Vec<u8>,
+    act: Option<F>,
+}
+
+impl<F: FnOnce()> Write for Acting<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(act) = self.act.take() {
+            act();
+        }
+        self.bytes.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_changes_its_length_while_it_is_packed_is_refused_and_leaves_no_whole_archive() {
+    let len = 4 << 20;
+    for new_len in [0, len - 1, len + 1] {
+        let (_temp, dir) = episode(&[(b"events.jsonl", &noise(len))]);
+        let path = dir.join("events.jsonl");
+        let file = File::options().write(true).open(&path).unwrap();
+        let act = || file.set_len(new_len as u64).unwrap();
+        let mut out = Acting { bytes: Vec::new(), act: Some(act) };
+        match pack_episode(&dir, &e1(), &mut out, 1).unwrap_err() {
+            PackError::Changed { path: told, expected, found } => {
+                assert_eq!((told, expected, found), (path, len as u64, new_len as u64));
+            }
+            other => panic!("{other}"),
+        }
+        assert!(!out.bytes.is_empty() && zstd::decode_all(out.bytes.as_slice()).is_err());
+    }
+}
+
+/// An output with room for so many bytes.
+struct Full {
+    bytes: Vec<u8>,
+    room: usize,
+}
+
+impl Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room - self.bytes.len());
+        self.bytes.extend(&bytes[..taken]);
+        if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_output_that_fails_is_not_blamed_on_the_episode_and_holds_no_whole_archive() {
+    let (_temp, dir) = episode(&[(b"a", &noise(300_000)), (b"b", b"2")]);
+    let whole = pack(&dir).unwrap().len();
+    for room in [0, 1, 1000, whole / 2, whole - 1] {
+        let mut out = Full { bytes: Vec::new(), room };
+        match pack_episode(&dir, &e1(), &mut out, 3).unwrap_err() {
+            PackError::Write(source) => assert_eq!(source.kind(), io::ErrorKind::StorageFull),
+            other => panic!("{other}"),
+        }
+        assert!(zstd::decode_all(out.bytes.as_slice()).is_err(), "{room} bytes of {whole}");
+    }
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_how_much_a_read_returns() {
+    let content = [b"telemetry ".repeat(50_000), noise(300_000)].concat();
+    let packed = [1, 1000, 8192, content.len()].map(|step| {
+        let mut encoder = compressor(io::sink(), 3).unwrap();
+        content.chunks(step).for_each(|chunk| encoder.write_all(chunk).unwrap());
+        encoder.finish().and_then(Hashed::seal).unwrap()
+    });
+    assert!(packed.iter().all(|other| *other == packed[0]));
+}
+
+#[test]
+fn every_level_holds_the_same_members() {
+    let (_temp, dir) = episode(&[(b"a", &b"telemetry ".repeat(10_000))]);
+    let contents: BTreeMap<i32, _> = [1, 3, 19]
+        .map(|level| {
+            let mut archive = Vec::new();
+            pack_episode(&dir, &e1(), &mut archive, level).unwrap();
+            (level, members(&archive))
+        })
+        .into();
+    assert!(contents.values().all(|members| *members == contents[&1]));
+}
