@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cis490_shared::ids::CommitHash;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::window::Window;
@@ -129,14 +129,10 @@ impl RevList {
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(not_run(io::ErrorKind::BrokenPipe.into()));
         };
-        let (mut text, mut complaint) = (Vec::new(), Vec::new());
         let most = (self.window as u64 + 1) * MAX_LINE_BYTES;
-        let (mut stdout, mut stderr) = (stdout.take(most), stderr.take(MAX_ERROR_BYTES));
-        let (read_text, read_complaint) =
-            tokio::join!(stdout.read_to_end(&mut text), stderr.read_to_end(&mut complaint));
-        read_text.and(read_complaint).map_err(not_run)?;
-        // Closed pipes end a git that still prints.
-        drop((stdout, stderr));
+        let (text, complaint) =
+            tokio::join!(read_at_most(stdout, most), read_at_most(stderr, MAX_ERROR_BYTES));
+        let (text, complaint) = (text.map_err(not_run)?, complaint.map_err(not_run)?);
         let status = child.wait().await.map_err(not_run)?;
         if status.success() {
             return Ok(text);
@@ -168,6 +164,13 @@ impl RevList {
             .kill_on_drop(true);
         command
     }
+}
+
+/// Reads up to `most` bytes and closes the pipe, which ends a git that still prints.
+async fn read_at_most(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    pipe.take(most).read_to_end(&mut text).await?;
+    Ok(text)
 }
 
 fn parse(text: &[u8]) -> Result<Window, PollError> {

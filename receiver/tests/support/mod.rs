@@ -286,3 +286,34 @@ impl Connection {
         answer
     }
 }
+
+thread_local! {
+    /// What this thread has logged since `capture_log`.
+    static LOGGED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Keeps what its thread logs. One subscriber serves the whole process: with one per thread, tracing remembers for all
+/// of them that a call site interests nobody.
+struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Begins to keep what this thread logs.
+pub fn capture_log() {
+    // A second call finds the subscriber of the first.
+    let _ = tracing_subscriber::fmt().with_ansi(false).with_writer(|| LogWriter).try_init();
+    LOGGED.with_borrow_mut(Vec::clear);
+}
+
+/// How often this thread has logged the text since `capture_log`.
+pub fn times_logged(text: &str) -> usize {
+    LOGGED.with_borrow(|logged| String::from_utf8_lossy(logged).matches(text).count())
+}

@@ -1,0 +1,257 @@
+//! GitPollActor beside a real GateActor, on real clones.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use cis490_receiver::actors::Ping;
+use cis490_receiver::actors::gate::{Check, Describe, GateActor};
+use cis490_receiver::actors::git_poll::{GitPollActor, Observe, Poll};
+use cis490_receiver::gate::rev_list::RevList;
+use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
+use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
+use cis490_shared::durable::rename_noreplace;
+use cis490_shared::ids::CommitHash;
+use support::{clone_in, commit, git};
+
+/// An interval that no test waits for: polls are asked for by message.
+const NEVER: Duration = Duration::from_hours(1);
+
+struct World {
+    dir: tempfile::TempDir,
+    clone: PathBuf,
+    head: String,
+    gate: Addr<GateActor>,
+    polls: Addr<GitPollActor>,
+}
+
+fn rev_list(repo: &Path, git: &Path) -> RevList {
+    RevList {
+        git: git.to_owned(),
+        repo: repo.to_owned(),
+        reference: "HEAD".to_owned(),
+        window: 3,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (clone, head) = clone_in(dir.path());
+        let rev_list = rev_list(&clone, Path::new("git"));
+        Self::with(dir, clone, head, rev_list, NEVER)
+    }
+
+    fn with(
+        dir: tempfile::TempDir,
+        clone: PathBuf,
+        head: String,
+        rev_list: RevList,
+        interval: Duration,
+    ) -> Self {
+        let gate = GateActor::new(Gate::new(true, rev_list.window)).start();
+        let source = Source {
+            repo_path: rev_list.repo.clone(),
+            reference: rev_list.reference.clone(),
+            window: rev_list.window,
+        };
+        let snapshot = SnapshotFile { path: dir.path().join("gate.json"), source };
+        let polls = GitPollActor::new(rev_list, interval, snapshot, None, gate.clone().recipient()).start();
+        Self { dir, clone, head, gate, polls }
+    }
+
+    async fn poll(&self) -> bool {
+        self.polls.send(Poll).await.unwrap()
+    }
+
+    async fn problem(&self) -> Option<&'static str> {
+        self.polls.send(Observe).await.unwrap().problem
+    }
+
+    async fn admits(&self, commit: &str) -> bool {
+        let claimed = ClaimedCommit::Named(CommitHash::parse(commit).unwrap());
+        matches!(self.gate.send(Check { claimed }).await.unwrap(), Verdict::Admitted { .. })
+    }
+}
+
+#[actix::test]
+async fn a_commit_that_lands_between_two_polls_is_admitted_by_the_second() {
+    let world = World::new();
+    assert!(world.poll().await);
+    let fresh = commit(&world.clone, "second");
+    assert!(!world.admits(&fresh).await);
+    assert!(world.poll().await);
+    assert!(world.admits(&fresh).await && world.admits(&world.head).await);
+}
+
+#[actix::test]
+async fn the_oldest_commit_leaves_the_window_when_newer_ones_fill_it() {
+    let world = World::new();
+    let newer: Vec<String> = (0..3).map(|n| commit(&world.clone, &n.to_string())).collect();
+    assert!(world.poll().await);
+    assert!(!world.admits(&world.head).await);
+    for commit in &newer {
+        assert!(world.admits(commit).await);
+    }
+}
+
+#[actix::test]
+async fn a_vanished_clone_keeps_the_window_and_a_returned_one_moves_it() {
+    let world = World::new();
+    assert!(world.poll().await);
+    let aside = world.dir.path().join("aside");
+    rename_noreplace(&world.clone, &aside).unwrap();
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("no-repository"));
+    assert!(world.admits(&world.head).await);
+    rename_noreplace(&aside, &world.clone).unwrap();
+    let fresh = commit(&world.clone, "second");
+    assert!(world.poll().await);
+    assert_eq!(world.problem().await, None);
+    assert!(world.admits(&fresh).await);
+}
+
+#[actix::test]
+async fn the_window_is_kept_on_disk_for_the_next_start() {
+    let world = World::new();
+    assert!(world.poll().await);
+    let source = Source { repo_path: world.clone.clone(), reference: "HEAD".to_owned(), window: 3 };
+    let kept = SnapshotFile { path: world.dir.path().join("gate.json"), source }.load().unwrap().unwrap();
+    assert_eq!(kept.window.head().as_str(), world.head);
+}
+
+#[actix::test]
+async fn a_clone_without_a_commit_never_makes_an_empty_window() {
+    let dir = tempfile::tempdir().unwrap();
+    git(dir.path(), &["init", "--quiet", "unborn"]);
+    let repo = dir.path().join("unborn");
+    let rev_list = rev_list(&repo, Path::new("git"));
+    let world = World::with(dir, repo, String::new(), rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("git-failed"));
+    assert!(!world.gate.send(Describe).await.unwrap().is_ready());
+}
+
+/// A program that stands in for git.
+fn program(dir: &Path, script: &str) -> PathBuf {
+    let path = dir.join("fake-git");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[actix::test]
+async fn a_git_that_hangs_is_killed_and_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let pid_file = dir.path().join("pid");
+    let script = format!("echo $$ > {}\nexec sleep 1000", pid_file.display());
+    let rev_list =
+        RevList { timeout: Duration::from_millis(300), ..rev_list(&clone, &program(dir.path(), &script)) };
+    let world = World::with(dir, clone, head, rev_list, NEVER);
+    let (read, ()) = futures_util::future::join(world.poll(), async {
+        world.polls.send(Ping).await.unwrap();
+    })
+    .await;
+    assert!(!read);
+    assert_eq!(world.problem().await, Some("git-hung"));
+    let pid = std::fs::read_to_string(pid_file).unwrap();
+    let state = PathBuf::from(format!("/proc/{}", pid.trim()));
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while state.try_exists().unwrap() {
+        assert!(std::time::Instant::now() < deadline, "the child is still there");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn a_git_that_prints_without_end_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let rev_list = rev_list(&clone, &program(dir.path(), "exec yes 0123456789"));
+    let world = World::with(dir, clone, head, rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert!(world.problem().await.is_some());
+}
+
+#[actix::test]
+async fn a_git_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let rev_list = rev_list(&clone, &dir.path().join("no-such-git"));
+    let world = World::with(dir, clone, head, rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("no-git"));
+}
+
+#[actix::test]
+async fn every_shape_of_clone_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, first) = clone_in(dir.path());
+    let head = commit(&clone, "second");
+    let here = dir.path();
+    git(here, &["clone", "--quiet", "--bare", "clone", "bare.git"]);
+    git(&clone, &["worktree", "add", "--quiet", "--detach", "../linked"]);
+    git(here, &["clone", "--quiet", "--depth=1", &format!("file://{}", clone.display()), "shallow"]);
+    git(&clone, &["gc", "--quiet"]);
+    for (name, commits) in [("clone", 2), ("bare.git", 2), ("linked", 2), ("shallow", 1)] {
+        let window = rev_list(&here.join(name), Path::new("git")).read().await.unwrap();
+        assert_eq!(window.head().as_str(), head, "{name}");
+        assert_eq!(window.commits().len(), commits, "{name}");
+    }
+    assert_ne!(first, head);
+}
+
+#[actix::test]
+async fn polling_goes_on_while_the_clone_is_repacked() {
+    let world = World::new();
+    for round in 0..5 {
+        let fresh = commit(&world.clone, &round.to_string());
+        let clone = world.clone.clone();
+        let gc = std::thread::spawn(move || git(&clone, &["gc", "--quiet", "--prune=now"]));
+        while !gc.is_finished() {
+            assert!(world.poll().await);
+        }
+        gc.join().unwrap();
+        assert!(world.poll().await && world.admits(&fresh).await);
+    }
+}
+
+#[actix::test]
+async fn the_timer_polls_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let rev_list = rev_list(&clone, Path::new("git"));
+    let world = World::with(dir, clone, head, rev_list, Duration::from_millis(20));
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while world.polls.send(Observe).await.unwrap().succeeded < 3 {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    assert!(world.admits(&world.head).await);
+}
+
+#[actix::test]
+async fn a_failing_clone_is_logged_once_per_change_and_not_once_per_poll() {
+    support::capture_log();
+    let world = World::new();
+    assert!(world.poll().await);
+    let aside = world.dir.path().join("aside");
+    rename_noreplace(&world.clone, &aside).unwrap();
+    for _ in 0..3 {
+        assert!(!world.poll().await);
+    }
+    rename_noreplace(&aside, &world.clone).unwrap();
+    for _ in 0..3 {
+        assert!(world.poll().await);
+    }
+    assert_eq!(support::times_logged("cannot be read"), 1);
+    assert_eq!(support::times_logged("can be read again"), 1);
+    assert_eq!(support::times_logged("the commit window moved"), 1);
+}

@@ -1,0 +1,153 @@
+//! IngestActor, by its stream of parts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+mod support;
+
+use std::sync::Arc;
+
+use actix::Actor;
+use actix_rt::Arbiter;
+use bytes::Bytes;
+use cis490_receiver::actors::index_writer::IndexWriterActor;
+use cis490_receiver::actors::ingest::{IngestPool, Upload};
+use cis490_receiver::index::known::KnownView;
+use cis490_receiver::ingest::admission::{Admission, Limits};
+use cis490_receiver::ingest::{Claim, IngestError, Part};
+use cis490_receiver::store::layout::Store;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::wire::answer::StoreStatus;
+
+const BODY: &[u8] = b"some bytes";
+
+fn claim(episode: &str) -> Claim {
+    Claim {
+        host_id: HostId::parse("lab-1").unwrap(),
+        episode_id: EpisodeId::parse(episode).unwrap(),
+        sha256: Sha256Digest::parse(&support::sha256(BODY)).unwrap(),
+        length: BODY.len() as u64,
+        commit: None,
+    }
+}
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Arc<Store>,
+    admission: Admission,
+    known: KnownView,
+    pool: IngestPool,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("episodes")).unwrap());
+        let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
+        let known = index.known();
+        let pool = IngestPool::new(vec![Arbiter::current()], Arc::clone(&store), index.start().recipient());
+        let admission = Admission::new(Limits { uploads: 8, min_free_bytes: 0 });
+        Self { _dir: dir, store, admission, known, pool }
+    }
+
+    fn begin(&self, claim: &Claim) -> Upload {
+        let permit = self.admission.admit(&claim.host_id, &claim.episode_id, claim.length, u64::MAX).unwrap();
+        self.pool.begin(claim.clone(), permit)
+    }
+
+    fn is_indexed(&self, claim: &Claim) -> bool {
+        self.known.get(&claim.host_id, &claim.episode_id).is_some()
+    }
+
+    fn is_stored(&self, claim: &Claim) -> bool {
+        self.store.archive(&claim.host_id, &claim.episode_id).is_file()
+    }
+
+    fn partials(&self) -> usize {
+        std::fs::read_dir(self.store.incoming()).unwrap().count()
+    }
+}
+
+fn data(bytes: &'static [u8]) -> Part {
+    Part::Data(Bytes::from_static(bytes))
+}
+
+#[actix::test]
+async fn parts_in_order_and_a_finish_make_an_episode() {
+    let world = World::new();
+    let claim = claim("E1");
+    let Upload { parts, outcome } = world.begin(&claim);
+    for part in [data(&BODY[..4]), data(&BODY[4..]), Part::Finish] {
+        parts.send(part).await.unwrap();
+    }
+    assert_eq!(outcome.await.unwrap().unwrap().status, StoreStatus::Stored);
+    assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+    assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+}
+
+#[actix::test]
+async fn a_stream_that_ends_without_finish_leaves_nothing() {
+    let world = World::new();
+    let claim = claim("E1");
+    let Upload { parts, outcome } = world.begin(&claim);
+    parts.send(data(BODY)).await.unwrap();
+    drop(parts);
+    assert!(matches!(outcome.await.unwrap(), Err(IngestError::Aborted { received: 10 })));
+    assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+    assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+}
+
+#[actix::test]
+async fn a_client_that_hangs_up_after_the_last_byte_cannot_cut_the_commit_in_half() {
+    let world = World::new();
+    let claim = claim("E1");
+    let Upload { parts, outcome } = world.begin(&claim);
+    for part in [data(BODY), Part::Finish] {
+        parts.send(part).await.unwrap();
+    }
+    drop((parts, outcome));
+    world.admission.idle().await;
+    assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+}
+
+#[actix::test]
+async fn more_bytes_than_promised_end_the_upload_at_once() {
+    let world = World::new();
+    let Upload { parts, outcome } = world.begin(&claim("E1"));
+    parts.send(data(BODY)).await.unwrap();
+    parts.send(data(b"!")).await.unwrap();
+    assert!(matches!(outcome.await.unwrap(), Err(IngestError::LengthMismatch { .. })));
+    assert!(parts.send(Part::Finish).await.is_err(), "the channel is closed");
+    assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+}
+
+#[actix::test]
+async fn a_name_that_is_taken_is_compared_and_never_replaced() {
+    let world = World::new();
+    for (episode, stored) in [("same", BODY), ("other", b"other bytes")] {
+        let claim = claim(episode);
+        world.store.ensure_host_dir(&claim.host_id).unwrap();
+        let path = world.store.archive(&claim.host_id, &claim.episode_id);
+        std::fs::write(&path, stored).unwrap();
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [data(BODY), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        match outcome.await.unwrap() {
+            Ok(done) => assert_eq!((episode, done.status), ("same", StoreStatus::AlreadyPresent)),
+            Err(IngestError::Conflict { .. }) => assert_eq!(episode, "other"),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(std::fs::read(path).unwrap(), stored);
+        assert_eq!((world.is_indexed(&claim), world.partials()), (episode == "same", 0));
+    }
+}
+
+#[actix::test]
+async fn a_disk_that_cannot_take_the_temp_file_is_told_and_frees_the_pair() {
+    let world = World::new();
+    std::fs::remove_dir(world.store.incoming()).unwrap();
+    let claim = claim("E1");
+    let Upload { outcome, .. } = world.begin(&claim);
+    assert!(matches!(outcome.await.unwrap(), Err(IngestError::Storage(_))));
+    assert_eq!(world.admission.in_flight(), 0);
+}
