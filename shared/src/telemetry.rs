@@ -24,8 +24,9 @@ pub enum Destination {
 ///
 /// `filter` has the form of `RUST_LOG`; the default where there is none or it does not parse.
 pub fn init(destination: Destination, filter: Option<&str>) {
-    let filter =
-        filter.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
+    let filter = filter
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error here means that logging was started before, which is what was asked for.
     let _ = match destination {

@@ -1,0 +1,207 @@
+//! The command line of `cis490-index-backfill`: flags, printing and exit codes (protocol section 4): 0, 2 where
+//! there is no episodes directory, 1 for any other error.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::apply::{Applied, Finding, Interrupted, Reason, apply};
+use super::examine::{Doubt, Examined, Examiner};
+use super::plan::Plan;
+use super::scan::{Archive, Failure, ScanError, scan};
+use cis490_receiver::index::IndexError;
+use cis490_receiver::index::known::KnownRows;
+use cis490_shared::durable;
+use cis490_shared::ids::HostId;
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How many rows a dry run shows.
+const SHOWN_ROWS: usize = 5;
+
+/// Adds a row to the index for every stored archive that has none.
+///
+/// It may run beside a live receiver, and again at any time: what has a row is left alone.
+#[derive(Debug, Parser)]
+#[command(name = "cis490-index-backfill", version)]
+struct Flags {
+    /// The directory that holds HOST/EPISODE.tar.zst
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/cis490/episodes")]
+    episodes_root: PathBuf,
+    /// The index [default: index.jsonl beside the episodes directory]
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    /// Look at this host only
+    #[arg(long, value_parser = HostId::parse)]
+    host: Option<HostId>,
+    /// Write nothing, and show the first rows that would be added
+    #[arg(long)]
+    dry_run: bool,
+    /// How many archives are read at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+}
+
+impl Flags {
+    fn index(&self) -> PathBuf {
+        let beside = || match self.episodes_root.file_name() {
+            Some(_) => durable::parent(&self.episodes_root).join("index.jsonl"),
+            // A root like `.` or `/` has no name whose parent could be taken.
+            None => self.episodes_root.join("../index.jsonl"),
+        };
+        self.index.clone().unwrap_or_else(beside)
+    }
+
+    fn jobs(&self) -> NonZeroUsize {
+        let per_core = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.jobs.unwrap_or_else(per_core)
+    }
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(arguments) {
+        Ok(flags) => flags,
+        Err(usage) => {
+            // Where even this cannot be printed, the exit code is all that is left to say.
+            let _ = usage.print();
+            // Not clap's own code, 2: here that means that there is no episodes directory.
+            return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match work(&flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("error: {error}"));
+            for help in help_with(&error) {
+                tell(format_args!("help: {help}"));
+            }
+            match error.downcast_ref() {
+                Some(ScanError::NoRoot(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn work(flags: &Flags) -> anyhow::Result<()> {
+    let scan = scan(&flags.episodes_root, flags.host.as_ref())?;
+    if let Some(first) = scan.skipped.first() {
+        let (count, first) = (scan.skipped.len(), first.display());
+        tell(format_args!(
+            "note: skipped {count} names that are no host and no archive, the first is `{first}`"
+        ));
+    }
+    if let (Some(host), true) = (&flags.host, scan.archives.is_empty()) {
+        tell(format_args!("note: `{}` holds no archive of host `{host}`", flags.episodes_root.display()));
+    }
+    let index = flags.index();
+    let plan = Plan::new(scan.archives, &KnownRows::read(&index)?);
+    let (scanned, indexed, missing) = (plan.scanned, plan.already_indexed, plan.to_backfill.len());
+    writeln!(io::stdout(), "scanned: {scanned} already-indexed: {indexed} to-backfill: {missing}")?;
+
+    let mut unread = scan.failed;
+    unread.extend(if flags.dry_run {
+        show(&plan.to_backfill)?
+    } else {
+        backfill(&plan.to_backfill, &index, flags.jobs())?
+    });
+    if unread.is_empty() { Ok(()) } else { Err(Unread(unread).into()) }
+}
+
+/// Shows the first rows as they would be written, and how many more there are.
+fn show(archives: &[Archive]) -> anyhow::Result<Vec<Failure>> {
+    let mut examiner = Examiner::new()?;
+    let (mut unread, mut stdout) = (Vec::new(), io::stdout());
+    let (first, more) = archives.split_at(archives.len().min(SHOWN_ROWS));
+    for archive in first {
+        match examiner.examine(archive) {
+            Ok(Examined { row, doubt }) => {
+                if let Some(doubt) = doubt {
+                    warn(&archive.path, &doubt);
+                }
+                stdout.write_all(&row.to_line()?)?;
+            }
+            Err(source) => unread.push(Failure { path: archive.path.clone(), source }),
+        }
+    }
+    if !more.is_empty() {
+        writeln!(stdout, "... ({} more)", more.len())?;
+    }
+    Ok(unread)
+}
+
+/// Appends the rows and says how many.
+fn backfill(archives: &[Archive], index: &Path, jobs: NonZeroUsize) -> anyhow::Result<Vec<Failure>> {
+    let progress = progress_bar(archives.len());
+    let mut watch = |finding: &Finding<'_>| {
+        if let Ok(Some(doubt)) = finding.outcome.as_ref().map(|examined| &examined.doubt) {
+            progress.suspend(|| warn(&finding.archive.path, doubt));
+        }
+        progress.inc(1);
+    };
+    // With nothing to add the index is not even opened, and where there is none, none is made.
+    let applied =
+        if archives.is_empty() { Ok(Applied::default()) } else { apply(archives, index, jobs, &mut watch) };
+    progress.finish_and_clear();
+    let applied = applied?;
+    if applied.already_known > 0 {
+        tell(format_args!("note: {} rows were added by another program meanwhile", applied.already_known));
+    }
+    writeln!(io::stdout(), "backfilled {} rows into {}", applied.appended, index.display())?;
+    Ok(applied.failed)
+}
+
+/// A bar for a person who watches; nothing in a pipe or a log.
+fn progress_bar(archives: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} archives, {eta} left");
+    ProgressBar::new(archives as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn warn(archive: &Path, doubt: &Doubt) {
+    tell(format_args!("warning: `{}` gets no commit: {doubt}", archive.display()));
+}
+
+/// Prints a line for a person.
+fn tell(line: fmt::Arguments<'_>) {
+    // Standard error that is closed was closed by somebody who does not want to know.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Archives and directories that could not be read, at the end of an otherwise complete run.
+#[derive(Debug, thiserror::Error)]
+struct Unread(Vec<Failure>);
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} could not be read, what they hold has no row:", self.0.len())?;
+        self.0.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
+    }
+}
+
+/// What a maintainer can do about an error.
+fn help_with(error: &anyhow::Error) -> Vec<String> {
+    let again = "once that is repaired, run the same command again: it adds what is missing";
+    if let Some(Interrupted { applied, reason }) = error.downcast_ref() {
+        let durable = format!("{} rows were added and are durable; {again}", applied.appended);
+        let remedy = if let Reason::Index(error) = reason { Some(error.remedy()) } else { None };
+        return remedy.into_iter().chain([durable]).collect();
+    }
+    if let Some(error) = error.downcast_ref::<IndexError>() {
+        return vec![error.remedy()];
+    }
+    if error.is::<Unread>() {
+        return vec![format!("`ls -l` shows who may read them and `dmesg | tail` a failing disk; {again}")];
+    }
+    match error.downcast_ref() {
+        Some(ScanError::NoRoot(_)) => vec!["name the directory with `--episodes-root DIR`".to_owned()],
+        Some(ScanError::Root { root, .. }) => vec![format!("`ls -ld {}` shows who may", root.display())],
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,258 @@
+//! What an archive says about itself: hash, size, time and commit, from one read of the file.
+//!
+//! The bytes are hashed as the decoder asks for them; once meta.json is found, or known not to come, the
+//! rest is hashed without being decompressed. Of meta.json only the commit is asked: an archive that is
+//! stored is in the data set, whatever else its meta.json lacks. Everything here blocks.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use cis490_shared::archive::read::{ReadError, ReadLimits, read_meta};
+use cis490_shared::clock::WallTime;
+use cis490_shared::ids::{CommitHash, IdError, Sha256Digest};
+use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::runtime::Runtime;
+
+use super::scan::Archive;
+
+/// How much is read at once where nothing is decompressed, in bytes.
+const READ_BYTES: usize = 256 * 1024;
+
+/// The row of an archive, and why it names no commit where one was to be expected.
+#[derive(Debug)]
+pub struct Examined {
+    /// The row to append.
+    pub row: IndexRow,
+    /// Set where the commit is missing for another reason than that none was recorded.
+    pub doubt: Option<Doubt>,
+}
+
+/// Why a row names no commit.
+#[derive(Debug, thiserror::Error)]
+pub enum Doubt {
+    /// meta.json did not come out of the archive.
+    #[error(transparent)]
+    Unreadable(ReadError),
+    /// It came out, and is not what the recorder writes.
+    #[error("meta.json cannot be understood: {0}")]
+    Malformed(#[source] serde_json::Error),
+    /// It names something that is no commit.
+    #[error("`{}` in meta.json is no commit: {reason}", text.escape_debug())]
+    NotACommit {
+        /// What it names.
+        text: String,
+        /// Why that is none.
+        reason: IdError,
+    },
+}
+
+/// Reads archives on the thread that owns it.
+#[derive(Debug)]
+pub struct Examiner {
+    runtime: Runtime,
+    chunk: Vec<u8>,
+}
+
+impl Examiner {
+    /// Makes one for a thread.
+    pub fn new() -> io::Result<Self> {
+        // The readers of archives are async; below, they never wait for anything but the file itself.
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(Self { runtime, chunk: vec![0; READ_BYTES] })
+    }
+
+    /// Reads an archive once, from its first byte to its last.
+    pub fn examine(&mut self, archive: &Archive) -> io::Result<Examined> {
+        let file = File::open(&archive.path)?;
+        let received_at_wall = WallTime::from(file.metadata()?.modified()?);
+        let mut hashed = Hashed { file, hash: Sha256::new(), size_bytes: 0 };
+        let meta = self.runtime.block_on(read_meta(&mut hashed, &ReadLimits::default()));
+        let (commit, doubt) = match meta.map_err(Doubt::Unreadable).and_then(|text| commit_of(&text)) {
+            // The file could not be read, which says nothing about its contents.
+            Err(Doubt::Unreadable(ReadError::Source(error))) => return Err(error),
+            Err(doubt) => (None, Some(doubt)),
+            Ok(commit) => (commit, None),
+        };
+        while hashed.read(&mut self.chunk)? > 0 {}
+        let row = IndexRow {
+            backfilled: true,
+            commit,
+            episode_id: archive.episode_id.clone(),
+            host_id: archive.host_id.clone(),
+            received_at_wall,
+            schema_version: SCHEMA_VERSION,
+            sha256: Sha256Digest::from_bytes(hashed.hash.finalize().into()),
+            size_bytes: hashed.size_bytes,
+        };
+        Ok(Examined { row, doubt })
+    }
+}
+
+/// The commit that meta.json records; none in one from before the gate.
+fn commit_of(meta: &[u8]) -> Result<Option<CommitHash>, Doubt> {
+    #[derive(Deserialize)]
+    struct Recorded {
+        code_version: Option<CodeVersion>,
+    }
+    #[derive(Deserialize)]
+    struct CodeVersion {
+        commit: Option<String>,
+    }
+    let recorded: Recorded = serde_json::from_slice(meta).map_err(Doubt::Malformed)?;
+    let Some(text) = recorded.code_version.and_then(|version| version.commit) else {
+        return Ok(None);
+    };
+    CommitHash::parse(&text).map(Some).map_err(|reason| Doubt::NotACommit { text, reason })
+}
+
+/// A file whose bytes are hashed and counted as they are read, by whichever of two readers.
+#[derive(Debug)]
+struct Hashed {
+    file: File,
+    hash: Sha256,
+    size_bytes: u64,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.file.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.hash.update(&into[..read]);
+                    self.size_bytes += read as u64;
+                    return Ok(read);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncRead for Hashed {
+    /// Always ready: it blocks instead, which is right on a thread that has nothing else to do.
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = self.read(into.initialize_unfilled());
+        Poll::Ready(read.map(|read| into.advance(read)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
+
+    use cis490_shared::ids::{EpisodeId, HostId};
+
+    use super::*;
+
+    fn archive_at(path: &Path) -> Archive {
+        Archive {
+            host_id: HostId::parse("h1").unwrap(),
+            episode_id: EpisodeId::parse("e1").unwrap(),
+            path: path.to_owned(),
+        }
+    }
+
+    /// An archive whose meta.json holds what `code_version` says, with half a megabyte behind it.
+    fn packed(dir: &Path, code_version: &str) -> (Archive, Sha256Digest, u64) {
+        let noise = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0];
+        let noise: Vec<u8> = (0..500_000).map(noise).collect();
+        let meta = format!("{{\"note\": 1{code_version}}}");
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, content) in [("e1/meta.json", meta.as_bytes()), ("e1/network.pcap", &noise)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            tar.append_data(&mut header, name, content).unwrap();
+        }
+        let bytes = zstd::encode_all(tar.into_inner().unwrap().as_slice(), 3).unwrap();
+        let path = dir.join("e1.tar.zst");
+        fs::write(&path, &bytes).unwrap();
+        (archive_at(&path), sha256(&bytes), bytes.len() as u64)
+    }
+
+    fn sha256(bytes: &[u8]) -> Sha256Digest {
+        Sha256Digest::from_bytes(Sha256::digest(bytes).into())
+    }
+
+    #[test]
+    fn hash_size_time_and_commit_come_from_one_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let commit = "AB".repeat(20);
+        let (archive, sha256, size_bytes) =
+            packed(dir.path(), &format!(r#", "code_version": {{"commit": "{commit}", "dirty": true}}"#));
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        File::options().write(true).open(&archive.path).unwrap().set_modified(time).unwrap();
+        let examined = Examiner::new().unwrap().examine(&archive).unwrap();
+        let expected = IndexRow {
+            backfilled: true,
+            commit: Some(CommitHash::parse(&commit).unwrap()),
+            episode_id: archive.episode_id,
+            host_id: archive.host_id,
+            received_at_wall: WallTime::from(time),
+            schema_version: 1,
+            sha256,
+            size_bytes,
+        };
+        assert_eq!(examined.row, expected);
+        assert!(examined.doubt.is_none());
+    }
+
+    #[test]
+    fn an_archive_without_a_usable_commit_has_its_row_and_the_reason() {
+        let cases = [
+            ("", None),
+            (r#", "code_version": null"#, None),
+            (r#", "code_version": {"commit": null}"#, None),
+            (r#", "code_version": {"commit": "abc"}"#, Some("`abc` in meta.json is no commit")),
+            (r#", "code_version": {"commit": 7}"#, Some("cannot be understood")),
+        ];
+        for (code_version, expected) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            let (archive, sha256, size_bytes) = packed(dir.path(), code_version);
+            let Examined { row, doubt } = Examiner::new().unwrap().examine(&archive).unwrap();
+            assert_eq!(
+                (row.commit, row.sha256, row.size_bytes),
+                (None, sha256, size_bytes),
+                "{code_version}"
+            );
+            let doubt = doubt.map(|doubt| doubt.to_string());
+            assert_eq!(doubt.is_some(), expected.is_some(), "{code_version}: {doubt:?}");
+            assert!(doubt.unwrap_or_default().contains(expected.unwrap_or_default()), "{code_version}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_archive_is_hashed_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e1.tar.zst");
+        let mut examiner = Examiner::new().unwrap();
+        for bytes in [vec![], b"not zstd".to_vec(), vec![0x28, 0xb5, 0x2f, 0xfd], vec![7; 3 << 20]] {
+            fs::write(&path, &bytes).unwrap();
+            let Examined { row, doubt } = examiner.examine(&archive_at(&path)).unwrap();
+            assert_eq!((row.sha256, row.size_bytes), (sha256(&bytes), bytes.len() as u64));
+            assert!(matches!(doubt, Some(Doubt::Unreadable(_))));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_and_no_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut examiner = Examiner::new().unwrap();
+        let gone = examiner.examine(&archive_at(&dir.path().join("gone"))).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+        // A directory can be opened; reading it fails.
+        let error = examiner.examine(&archive_at(dir.path())).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+}

@@ -1,0 +1,197 @@
+//! Walking the store: `<root>/<host>/<episode>.tar.zst`, by names alone.
+//!
+//! No archive is opened here. What has no valid name is counted, never guessed at.
+
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cis490_receiver::store::layout::INCOMING;
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::wire::path::ARCHIVE_SUFFIX;
+
+/// A stored archive.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Archive {
+    /// The host, from the name of the directory.
+    pub host_id: HostId,
+    /// The episode, from the name of the file.
+    pub episode_id: EpisodeId,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What was found in a store.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The archives, sorted by host and episode.
+    pub archives: Vec<Archive>,
+    /// Names that are no host's directory and no archive; `.incoming` is not among them.
+    pub skipped: Vec<PathBuf>,
+    /// Host directories that could not be listed to their end.
+    pub failed: Vec<Failure>,
+}
+
+/// A file or directory that could not be read. The others were all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}`: {source}", path.display())]
+pub struct Failure {
+    /// Which one.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Why there is nothing to walk.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// There is no such directory.
+    #[error("there is no episodes directory at `{}`", .0.display())]
+    NoRoot(PathBuf),
+    /// It is there and cannot be listed.
+    #[error("the episodes directory `{}` cannot be listed: {source}", root.display())]
+    Root {
+        /// The directory.
+        root: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Finds the archives below `root`, of one host where it is given. Blocks.
+pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
+    let hosts = list(root).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanError::NoRoot(root.to_owned()),
+        _ => ScanError::Root { root: root.to_owned(), source },
+    })?;
+    let mut scan = Scan::default();
+    for entry in hosts {
+        match host_of(&entry) {
+            Some(host) if only.is_none_or(|only| *only == host) => scan.add_host(&host, &entry.path()),
+            Some(_) => {}
+            None if entry.file_name() == INCOMING => {}
+            None => scan.skipped.push(entry.path()),
+        }
+    }
+    scan.archives.sort_unstable();
+    scan.skipped.sort_unstable();
+    Ok(scan)
+}
+
+impl Scan {
+    fn add_host(&mut self, host_id: &HostId, dir: &Path) {
+        let entries = match list(dir) {
+            Ok(entries) => entries,
+            Err(source) => return self.failed.push(Failure { path: dir.to_owned(), source }),
+        };
+        for entry in entries {
+            let path = entry.path();
+            match episode_of(&entry) {
+                Some(episode_id) => {
+                    self.archives.push(Archive { host_id: host_id.clone(), episode_id, path });
+                }
+                None => self.skipped.push(path),
+            }
+        }
+    }
+}
+
+fn list(dir: &Path) -> io::Result<Vec<DirEntry>> {
+    fs::read_dir(dir)?.collect()
+}
+
+/// The host that a directory belongs to. It may be a link: a store can be spread over several disks.
+fn host_of(entry: &DirEntry) -> Option<HostId> {
+    let host = HostId::parse(entry.file_name().to_str()?).ok()?;
+    entry.path().is_dir().then_some(host)
+}
+
+/// The episode that a regular file holds by its name.
+fn episode_of(entry: &DirEntry) -> Option<EpisodeId> {
+    let name = entry.file_name();
+    let episode = EpisodeId::parse(name.to_str()?.strip_suffix(ARCHIVE_SUFFIX)?).ok()?;
+    entry.file_type().is_ok_and(|kind| kind.is_file()).then_some(episode)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A store with empty files of the given names.
+    fn store(names: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        dir
+    }
+
+    fn names(dir: &Path, paths: impl IntoIterator<Item = PathBuf>) -> Vec<String> {
+        let below = |path: PathBuf| path.strip_prefix(dir).unwrap().to_str().unwrap().to_owned();
+        paths.into_iter().map(below).collect()
+    }
+
+    #[test]
+    fn archives_come_sorted_and_odd_names_are_counted() {
+        let dir = store(&[
+            "b/e2.tar.zst",
+            "b/e1.tar.zst",
+            "a/e9.tar.zst",
+            "a/e9.tar.zst.partial",
+            "a/.e8.tar.zst",
+            "a/e.7.tar.zst",
+            "a/.tar.zst",
+            "a/notes.txt",
+            "a/folder.tar.zst/x",
+            "_odd/e1.tar.zst",
+            "index.jsonl",
+            ".incoming/e1.tar.zst",
+        ]);
+        symlink("e9.tar.zst", dir.path().join("a/e6.tar.zst")).unwrap();
+        let scan = scan(dir.path(), None).unwrap();
+        let found = names(dir.path(), scan.archives.into_iter().map(|archive| archive.path));
+        assert_eq!(found, ["a/e9.tar.zst", "b/e1.tar.zst", "b/e2.tar.zst"]);
+        let skipped = names(dir.path(), scan.skipped);
+        let expected = [
+            "_odd",
+            "a/.e8.tar.zst",
+            "a/.tar.zst",
+            "a/e.7.tar.zst",
+            "a/e6.tar.zst",
+            "a/e9.tar.zst.partial",
+            "a/folder.tar.zst",
+            "a/notes.txt",
+            "index.jsonl",
+        ];
+        assert_eq!(skipped, expected);
+    }
+
+    #[test]
+    fn only_one_host_when_one_is_asked_for() {
+        let dir = store(&["a/e1.tar.zst", "ab/e1.tar.zst", "ab/junk"]);
+        let only = HostId::parse("a").unwrap();
+        let scan = scan(dir.path(), Some(&only)).unwrap();
+        assert_eq!(scan.archives.len(), 1);
+        assert_eq!(scan.archives[0].host_id, only);
+        assert!(scan.skipped.is_empty());
+    }
+
+    #[test]
+    fn a_host_on_another_disk_is_followed() {
+        let (dir, other) = (store(&[]), store(&["h/e1.tar.zst"]));
+        symlink(other.path().join("h"), dir.path().join("h")).unwrap();
+        assert_eq!(scan(dir.path(), None).unwrap().archives.len(), 1);
+    }
+
+    #[test]
+    fn a_root_that_is_no_directory_is_told_apart() {
+        let dir = store(&["file"]);
+        for root in ["gone", "file"] {
+            assert!(matches!(scan(&dir.path().join(root), None), Err(ScanError::NoRoot(_))), "{root}");
+        }
+    }
+}
