@@ -14,6 +14,7 @@
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
+//! - [`startup`]: what a start repairs before the first request
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
 //!
 //! Modules name only what stands to their right in `http -> actors -> {gate, ingest, store, index} -> shared`;
@@ -27,5 +28,6 @@ pub mod http;
 pub mod index;
 pub mod ingest;
 pub mod run;
+pub mod startup;
 pub mod store;
 pub mod watchdog;

@@ -29,6 +29,7 @@ use crate::http::api::{Api, Rules};
 use crate::http::server::{self, BindError, Listeners};
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
+use crate::startup::{self, BrokenHash};
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::sweep::sweep;
@@ -50,6 +51,9 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The hash of this machine is broken.
+    #[error(transparent)]
+    BrokenHash(#[from] BrokenHash),
     /// A second receiver on the same state directory.
     #[error("another receiver works on `{}`; stop it first", .0.display())]
     AlreadyRunning(PathBuf),
@@ -95,6 +99,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
+    startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
     let store = Arc::new(open_store(&config)?);
     let reports_dir = state_dir.join("host-health");
@@ -103,6 +108,7 @@ pub async fn run(
     let known = index.known();
     info!(rows = known.len(), "the index is read");
     let actors = start_actors(&config, &state_dir, index, &store).await;
+    startup::reconcile(&store, &known, &actors.index.clone().recipient()).await;
 
     let listen = config.server.listeners().unwrap_or_default();
     let listeners = Listeners::bind(&listen)?;

@@ -25,6 +25,11 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
+/// Starting goes on for good reason: the manager is asked to wait this much longer from now.
+pub fn extend_start(time: Duration) {
+    notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))]);
+}
+
 /// How long the manager waits for [`watchdog`] before it ends the service; none without a watchdog.
 pub fn watchdog_limit() -> Option<Duration> {
     sd_notify::watchdog_enabled()

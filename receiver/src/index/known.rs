@@ -77,6 +77,11 @@ impl KnownRows {
         self.hosts.get(host)?.get(episode).map(|sha256| KnownRow { sha256: *sha256 })
     }
 
+    /// All pairs that have a row, in no order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&HostId, &EpisodeId)> {
+        self.hosts.iter().flat_map(|(host, episodes)| episodes.keys().map(move |episode| (host, episode)))
+    }
+
     /// How many pairs have a row.
     pub fn len(&self) -> usize {
         self.count
@@ -106,18 +111,23 @@ pub struct KnownView(Arc<RwLock<KnownRows>>);
 impl KnownView {
     /// The row of a pair, as of the last batch.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
-        // A panic while the lock was held cannot leave a half-made entry that would be wrong to read.
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(host, episode)
+        self.read(|known| known.get(host, episode))
     }
 
     /// How many pairs have a row.
     pub fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.read(KnownRows::len)
     }
 
     /// Whether no pair has a row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Looks at all of them at once; a batch that ends meanwhile waits.
+    pub fn read<T>(&self, look: impl FnOnce(&KnownRows) -> T) -> T {
+        // A panic while the lock was held cannot leave a half-made entry that would be wrong to read.
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// For the log, which alone changes it.

@@ -4,12 +4,18 @@
 //! - [`stored`]: what is stored under a name: its size and hash
 //! - [`space`]: free bytes of the file system
 //! - [`sweep`]: what a crash left in `.incoming`
+//! - [`scan`]: which archives there are
+//! - [`examine`]: what an archive says about itself, from one read
+//! - [`reconcile`]: the store against its index
 //! - [`host_reports`]: host-health/, the reports of the lab hosts
 //!
 //! Everything here blocks.
 
+pub mod examine;
 pub mod host_reports;
 pub mod layout;
+pub mod reconcile;
+pub mod scan;
 pub mod space;
 pub mod stored;
 pub mod sweep;

@@ -18,12 +18,11 @@ use actix::{Actor, Recipient, System};
 use cis490_receiver::actors::index_writer::{Append, IndexWriterActor};
 use cis490_receiver::index::IndexError;
 use cis490_receiver::index::log::Receipt;
+use cis490_receiver::store::examine::{Examined, Examiner};
+use cis490_receiver::store::scan::{Archive, Failure};
 use cis490_shared::durable;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
-
-use super::examine::{Examined, Examiner};
-use super::scan::{Archive, Failure};
 
 /// How many rows wait for a free place before the actor.
 const MAX_QUEUED: usize = 256;

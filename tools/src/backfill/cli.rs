@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::apply::{Applied, Finding, Interrupted, Reason, apply};
-use super::examine::{Doubt, Examined, Examiner};
-use super::plan::Plan;
-use super::scan::{Archive, Failure, ScanError, scan};
 use cis490_receiver::index::IndexError;
 use cis490_receiver::index::known::KnownRows;
+use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
+use cis490_receiver::store::reconcile::Differences;
+use cis490_receiver::store::scan::{Archive, Failure, ScanError, scan};
 use cis490_shared::durable;
 use cis490_shared::ids::HostId;
 use clap::Parser;
@@ -99,15 +99,16 @@ fn work(flags: &Flags) -> anyhow::Result<()> {
         tell(format_args!("note: `{}` holds no archive of host `{host}`", flags.episodes_root.display()));
     }
     let index = flags.index();
-    let plan = Plan::new(scan.archives, &KnownRows::read(&index)?);
-    let (scanned, indexed, missing) = (plan.scanned, plan.already_indexed, plan.to_backfill.len());
+    let Differences { scanned, already_indexed: indexed, without_row } =
+        Differences::between(scan.archives, &KnownRows::read(&index)?);
+    let missing = without_row.len();
     writeln!(io::stdout(), "scanned: {scanned} already-indexed: {indexed} to-backfill: {missing}")?;
 
     let mut unread = scan.failed;
     unread.extend(if flags.dry_run {
-        show(&plan.to_backfill)?
+        show(&without_row)?
     } else {
-        backfill(&plan.to_backfill, &index, flags.jobs())?
+        backfill(&without_row, &index, flags.jobs())?
     });
     if unread.is_empty() { Ok(()) } else { Err(Unread(unread).into()) }
 }

@@ -6,9 +6,10 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cis490_receiver::store::layout::INCOMING;
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
+
+use super::layout::INCOMING;
 
 /// A stored archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
