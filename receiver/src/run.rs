@@ -141,10 +141,11 @@ pub async fn run(
     ready(&urls);
 
     let watched = actors.watched();
-    let pace = watchdog::pace(service::watchdog_limit());
+    let limit = service::watchdog_limit();
+    let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {
         () = stop => Ok(()),
-        gone = watchdog::watch(&watched, &actors.ingest, pace, service::watchdog) => Err(gone.into()),
+        gone = watchdog::watch(&watched, &actors.ingest, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
         }
@@ -224,9 +225,12 @@ async fn start_gate(config: &GateConfig, state_dir: &Path) -> (Addr<GateActor>, 
     };
     let replace: Recipient<Replace> = gate.clone().recipient();
     let kept = kept.map(|current| current.window);
+    let names_a_clone = rev_list.names_a_clone();
     let polls = GitPollActor::new(rev_list, config.poll_interval(), snapshot, kept, replace).start();
-    // Its failure is logged by the actor and answered with 503 as long as there is no window.
-    let _ = polls.send(Poll).await;
+    if names_a_clone {
+        // Its failure is logged by the actor and answered with 503 as long as there is no window.
+        let _ = polls.send(Poll).await;
+    }
     (gate, polls)
 }
 

@@ -81,6 +81,13 @@ fn a_commit_made_in_the_clone_is_admitted_within_the_poll_interval() {
 }
 
 #[test]
+fn a_gate_that_is_off_needs_no_clone() {
+    let receiver = TestReceiver::start_with("", "enabled = false\nrepo_path = \"\"");
+    let health = receiver.get("/v1/health").json();
+    assert_eq!((health["status"].as_str(), health["gate"]["polls_failed"].as_u64()), (Some("ok"), Some(0)));
+}
+
+#[test]
 fn host_reports_are_kept_per_host_and_never_gated() {
     let receiver = TestReceiver::start_with("", "ref = \"refs/heads/does-not-exist\"");
     let put = |host: &str, body: &[u8]| {

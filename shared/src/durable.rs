@@ -209,8 +209,13 @@ impl FileLock {
     /// The lock file is created where it is missing and never removed: removing it would let two holders in.
     #[expect(clippy::disallowed_methods, reason = "flock has no wait with a deadline")]
     pub fn take(path: &Path, patience: Duration) -> io::Result<Self> {
-        create_file(path, 0o640)?;
-        let file = File::open(path)?;
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_file(path, 0o640)?;
+                File::open(path)?
+            }
+            other => other?,
+        };
         let deadline = Instant::now() + patience;
         loop {
             match file.try_lock() {

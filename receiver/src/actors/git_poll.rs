@@ -111,6 +111,9 @@ impl Actor for GitPollActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if !self.rev_list.names_a_clone() {
+            return;
+        }
         ctx.run_later(self.interval, |_, ctx| ctx.notify(Tick));
     }
 }

@@ -101,6 +101,11 @@ impl PollError {
 }
 
 impl RevList {
+    /// Whether there is anything to read: a gate that is off needs no clone.
+    pub fn names_a_clone(&self) -> bool {
+        !self.repo.as_os_str().is_empty()
+    }
+
     /// Asks git for the window; a failure is tried once more, since a running gc can pull a pack from under it.
     pub async fn read(&self) -> Result<Window, PollError> {
         match self.read_once().await {

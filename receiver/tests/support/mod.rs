@@ -82,9 +82,13 @@ impl TestReceiver {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
              [store]\nepisodes_root = \"{0}/episodes\"\nindex = \"{0}/index.jsonl\"\nmin_free_bytes = 1\n\
-             [version_gate]\nrepo_path = \"{1}\"\npoll_interval_s = 1\n{gate}\n",
+             [version_gate]\npoll_interval_s = 1\n{1}\n{gate}\n",
             dir.path().display(),
-            clone.display()
+            if gate.contains("repo_path") {
+                String::new()
+            } else {
+                format!("repo_path = \"{}\"", clone.display())
+            }
         );
         let config: ReceiverConfig =
             cis490_shared::config_file::parse(&text, Path::new("receiver.toml")).unwrap();
