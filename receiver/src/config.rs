@@ -64,6 +64,8 @@ pub struct StoreConfig {
     pub index: PathBuf,
     /// Bytes of the file system that uploads never take.
     pub min_free_bytes: u64,
+    /// Bytes that one host may have stored; none: as many as fit.
+    pub host_quota_bytes: Option<u64>,
 }
 
 impl Default for StoreConfig {
@@ -72,6 +74,7 @@ impl Default for StoreConfig {
             episodes_root: "/var/lib/cis490/episodes".into(),
             index: "/var/lib/cis490/index.jsonl".into(),
             min_free_bytes: 1024 * 1024 * 1024,
+            host_quota_bytes: None,
         }
     }
 }
@@ -191,6 +194,7 @@ fn validate_server(server: &ServerConfig) -> Result<(), InvalidValue> {
 fn validate_store(store: &StoreConfig) -> Result<(), InvalidValue> {
     absolute("store.episodes_root", &store.episodes_root)?;
     absolute("store.index", &store.index)?;
+    at_least_one("store.host_quota_bytes", store.host_quota_bytes.unwrap_or(u64::MAX))?;
     if store.index.file_name().is_none() || store.index.starts_with(&store.episodes_root) {
         return Err(InvalidValue::new("store.index", "must be a file outside `store.episodes_root`"));
     }

@@ -116,6 +116,7 @@ pub async fn run(
     let admission = Admission::new(Limits {
         uploads: config.server.max_concurrent_uploads,
         min_free_bytes: config.store.min_free_bytes,
+        host_quota_bytes: config.store.host_quota_bytes,
     });
     let api = web::Data::new(Api {
         gate: actors.gate.clone().recipient(),

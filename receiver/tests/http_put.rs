@@ -245,6 +245,16 @@ fn what_does_not_fit_on_the_disk_is_507_before_the_body() {
 }
 
 #[test]
+fn a_host_that_has_used_its_share_is_507_and_others_are_not() {
+    let receiver = TestReceiver::start_with("[store]\nhost_quota_bytes = 60", "");
+    assert_eq!(receiver.request(&receiver.put("lab-1", "E1", BODY)).status, 201);
+    let answer = receiver.request(&receiver.put("lab-1", "E2", BODY));
+    assert_eq!((answer.status, answer.error().as_str()), (507, "quota"));
+    assert!(answer.header("retry-after").is_some());
+    assert_eq!(receiver.request(&receiver.put("lab-2", "E2", BODY)).status, 201);
+}
+
+#[test]
 fn a_commit_outside_the_window_is_refused_before_the_body_with_the_remedy() {
     let receiver = TestReceiver::start();
     let put = receiver.put("lab-1", "E1", BODY).without("x-cis490-code-commit");

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cis490_receiver::actors::index_writer::IndexWriterActor;
 use cis490_receiver::actors::ingest::{IngestPool, Upload};
 use cis490_receiver::index::known::KnownView;
-use cis490_receiver::ingest::admission::{Admission, Limits};
+use cis490_receiver::ingest::admission::{Admission, Limits, Room};
 use cis490_receiver::ingest::{Claim, IngestError, Part};
 use cis490_receiver::store::layout::Store;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
@@ -45,12 +45,20 @@ impl World {
         let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
         let known = index.known();
         let pool = IngestPool::new(vec![Arbiter::current()], Arc::clone(&store), index.start().recipient());
-        let admission = Admission::new(Limits { uploads: 8, min_free_bytes: 0 });
+        let admission = Admission::new(Limits { uploads: 8, min_free_bytes: 0, host_quota_bytes: None });
         Self { _dir: dir, store, admission, known, pool }
     }
 
     fn begin(&self, claim: &Claim) -> Upload {
-        let permit = self.admission.admit(&claim.host_id, &claim.episode_id, claim.length, u64::MAX).unwrap();
+        let permit = self
+            .admission
+            .admit(
+                &claim.host_id,
+                &claim.episode_id,
+                claim.length,
+                Room { free_bytes: u64::MAX, host_bytes: 0 },
+            )
+            .unwrap();
         self.pool.begin(claim.clone(), permit)
     }
 

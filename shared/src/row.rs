@@ -64,6 +64,8 @@ pub struct RowKey {
     pub episode_id: EpisodeId,
     /// The hash of its archive; none on a row that holds no usable one.
     pub sha256: Option<Sha256Digest>,
+    /// The size of its archive in bytes; 0 on a row that does not say.
+    pub size_bytes: u64,
 }
 
 /// Reads the pair of a line, or nothing where the line is blank, torn or not a row.
@@ -78,12 +80,15 @@ pub fn read_key(line: &[u8]) -> Option<RowKey> {
         episode_id: Cow<'a, str>,
         #[serde(borrow, default)]
         sha256: Option<Cow<'a, str>>,
+        #[serde(default)]
+        size_bytes: serde_json::Value,
     }
     let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
     Some(RowKey {
         host_id: HostId::parse(&raw.host_id).ok()?,
         episode_id: EpisodeId::parse(&raw.episode_id).ok()?,
         sha256: raw.sha256.and_then(|text| Sha256Digest::parse(&text).ok()),
+        size_bytes: raw.size_bytes.as_u64().unwrap_or(0),
     })
 }
 
@@ -156,7 +161,7 @@ mod tests {
     fn a_row_with_an_odd_hash_still_counts_for_its_pair() {
         let key =
             read_key(br#"{"host_id":"h","episode_id":"e","sha256":"not one","size_bytes":"x"}"#).unwrap();
-        assert_eq!(key.sha256, None);
+        assert_eq!((key.sha256, key.size_bytes), (None, 0));
     }
 
     #[test]

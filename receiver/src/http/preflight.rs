@@ -13,7 +13,7 @@ use super::headers::{self, UploadHead};
 use super::refusal::Refusal;
 use crate::actors::gate::Check;
 use crate::gate::window::{ClaimedCommit, Verdict};
-use crate::ingest::admission::Permit;
+use crate::ingest::admission::{Permit, Room};
 use crate::ingest::{Claim, commit};
 use crate::store::{space, stored};
 
@@ -52,10 +52,13 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         Verdict::Admitted { commit, position } => (commit, position),
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
-    let free = space::free_bytes(api.store.root()).map_err(Refusal::Disk)?;
+    let room = Room {
+        free_bytes: space::free_bytes(api.store.root()).map_err(Refusal::Disk)?,
+        host_bytes: api.known.bytes_of(&upload.host_id),
+    };
     let permit = api
         .admission
-        .admit(&upload.host_id, &upload.episode_id, upload.length, free)
+        .admit(&upload.host_id, &upload.episode_id, upload.length, room)
         .map_err(Refusal::Admission)?;
     let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
     Ok(Cleared::Upload { claim: Claim { host_id, episode_id, sha256, length, commit }, permit, position })

@@ -203,6 +203,7 @@ fn admission_problem(refusal: &AdmissionRefusal) -> Problem {
         AdmissionRefusal::ShuttingDown => ErrorCode::ShuttingDown,
         AdmissionRefusal::PairInFlight | AdmissionRefusal::TooManyUploads(_) => ErrorCode::Busy,
         AdmissionRefusal::DiskFull { .. } => ErrorCode::DiskFull,
+        AdmissionRefusal::Quota { .. } => ErrorCode::Quota,
     };
     Problem::new(error, refusal.to_string())
 }

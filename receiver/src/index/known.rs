@@ -20,8 +20,16 @@ const READ_BUFFER: usize = 256 * 1024;
 /// The pairs of an index, each with the hash of its first row.
 #[derive(Debug, Default)]
 pub struct KnownRows {
-    hosts: HashMap<HostId, HashMap<EpisodeId, Option<Sha256Digest>>>,
+    hosts: HashMap<HostId, HostRows>,
     count: usize,
+}
+
+/// The rows of one host.
+#[derive(Debug, Default)]
+struct HostRows {
+    episodes: HashMap<EpisodeId, Option<Sha256Digest>>,
+    /// The sizes of their archives, added up.
+    bytes: u64,
 }
 
 /// What the index says of a pair that has a row.
@@ -63,10 +71,11 @@ impl KnownRows {
 
     /// Takes in one row; true where its pair had none. The first row of a pair is the one that counts.
     pub fn insert(&mut self, key: RowKey) -> bool {
-        let episodes = self.hosts.entry(key.host_id).or_default();
-        let is_new = !episodes.contains_key(&key.episode_id);
+        let host = self.hosts.entry(key.host_id).or_default();
+        let is_new = !host.episodes.contains_key(&key.episode_id);
         if is_new {
-            episodes.insert(key.episode_id, key.sha256);
+            host.episodes.insert(key.episode_id, key.sha256);
+            host.bytes = host.bytes.saturating_add(key.size_bytes);
             self.count += 1;
         }
         is_new
@@ -74,12 +83,17 @@ impl KnownRows {
 
     /// The row of a pair.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
-        self.hosts.get(host)?.get(episode).map(|sha256| KnownRow { sha256: *sha256 })
+        self.hosts.get(host)?.episodes.get(episode).map(|sha256| KnownRow { sha256: *sha256 })
+    }
+
+    /// The bytes of one host's archives, as its rows say.
+    pub fn bytes_of(&self, host: &HostId) -> u64 {
+        self.hosts.get(host).map_or(0, |host| host.bytes)
     }
 
     /// All pairs that have a row, in no order.
     pub fn pairs(&self) -> impl Iterator<Item = (&HostId, &EpisodeId)> {
-        self.hosts.iter().flat_map(|(host, episodes)| episodes.keys().map(move |episode| (host, episode)))
+        self.hosts.iter().flat_map(|(host, rows)| rows.episodes.keys().map(move |episode| (host, episode)))
     }
 
     /// How many pairs have a row.
@@ -112,6 +126,11 @@ impl KnownView {
     /// The row of a pair, as of the last batch.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
         self.read(|known| known.get(host, episode))
+    }
+
+    /// The bytes of one host's archives, as of the last batch.
+    pub fn bytes_of(&self, host: &HostId) -> u64 {
+        self.read(|known| known.bytes_of(host))
     }
 
     /// How many pairs have a row.

@@ -181,7 +181,12 @@ fn append_durably(mut file: &File, text: &[u8]) -> Result<(), (IndexStep, std::i
 }
 
 fn key_of(row: &IndexRow) -> RowKey {
-    RowKey { host_id: row.host_id.clone(), episode_id: row.episode_id.clone(), sha256: Some(row.sha256) }
+    RowKey {
+        host_id: row.host_id.clone(),
+        episode_id: row.episode_id.clone(),
+        sha256: Some(row.sha256),
+        size_bytes: row.size_bytes,
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! One upload per pair, a bounded number in all, and never more declared bytes than the disk has room for: what
 //! was admitted but not yet reserved on the disk is counted, so that parallel uploads cannot fill it together.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cis490_shared::ids::{EpisodeId, HostId};
@@ -16,6 +16,17 @@ pub struct Limits {
     pub uploads: usize,
     /// Bytes of the disk that are not given to uploads.
     pub min_free_bytes: u64,
+    /// Bytes that one host may have stored; none: as many as fit.
+    pub host_quota_bytes: Option<u64>,
+}
+
+/// What is on the disk at the moment of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Free bytes of the file system.
+    pub free_bytes: u64,
+    /// Bytes of the asking host that are stored already.
+    pub host_bytes: u64,
 }
 
 /// Why an upload may not begin now. All of these pass.
@@ -38,6 +49,16 @@ pub enum AdmissionRefusal {
         /// What may still be given to uploads.
         available: u64,
     },
+    /// The declared length does not fit into the host's share.
+    #[error("{length} bytes do not fit: the host has {used} of its {quota} bytes")]
+    Quota {
+        /// The declared length.
+        length: u64,
+        /// What the host has stored and is uploading.
+        used: u64,
+        /// Its share.
+        quota: u64,
+    },
 }
 
 /// The uploads in flight. Clones share one state.
@@ -57,7 +78,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     closed: bool,
-    pairs: HashSet<(HostId, EpisodeId)>,
+    /// The declared length of each upload.
+    uploads: HashMap<(HostId, EpisodeId), u64>,
     /// Declared bytes that are not on the disk's account yet.
     promised: u64,
 }
@@ -69,13 +91,13 @@ impl Admission {
         Self { shared: Arc::new(Shared { limits, state, ended: Notify::new() }) }
     }
 
-    /// Lets an upload of `length` bytes begin, where the disk has `free` bytes.
+    /// Lets an upload of `length` bytes begin, where there is room for it.
     pub fn admit(
         &self,
         host: &HostId,
         episode: &EpisodeId,
         length: u64,
-        free: u64,
+        room: Room,
     ) -> Result<Permit, AdmissionRefusal> {
         let limits = self.shared.limits;
         let mut state = self.shared.state();
@@ -83,18 +105,22 @@ impl Admission {
             return Err(AdmissionRefusal::ShuttingDown);
         }
         let pair = (host.clone(), episode.clone());
-        if state.pairs.contains(&pair) {
+        if state.uploads.contains_key(&pair) {
             return Err(AdmissionRefusal::PairInFlight);
         }
-        if state.pairs.len() >= limits.uploads {
+        if state.uploads.len() >= limits.uploads {
             return Err(AdmissionRefusal::TooManyUploads(limits.uploads));
         }
-        let available = free.saturating_sub(state.promised).saturating_sub(limits.min_free_bytes);
+        let available = room.free_bytes.saturating_sub(state.promised).saturating_sub(limits.min_free_bytes);
         if length > available {
             return Err(AdmissionRefusal::DiskFull { length, available });
         }
+        let used = room.host_bytes.saturating_add(state.in_flight_of(host));
+        if let Some(quota) = limits.host_quota_bytes.filter(|quota| length > quota.saturating_sub(used)) {
+            return Err(AdmissionRefusal::Quota { length, used, quota });
+        }
         state.promised += length;
-        state.pairs.insert(pair.clone());
+        state.uploads.insert(pair.clone(), length);
         drop(state);
         Ok(Permit { shared: Arc::clone(&self.shared), pair, promised: length })
     }
@@ -106,7 +132,7 @@ impl Admission {
 
     /// How many uploads are in flight.
     pub fn in_flight(&self) -> usize {
-        self.shared.state().pairs.len()
+        self.shared.state().uploads.len()
     }
 
     /// Waits until no upload is in flight.
@@ -121,6 +147,13 @@ impl Admission {
             }
             ended.await;
         }
+    }
+}
+
+impl State {
+    /// The declared bytes of one host's uploads.
+    fn in_flight_of(&self, host: &HostId) -> u64 {
+        self.uploads.iter().filter(|((of, _), _)| of == host).map(|(_, length)| length).sum()
     }
 }
 
@@ -150,7 +183,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.promised -= self.promised;
-        state.pairs.remove(&self.pair);
+        state.uploads.remove(&self.pair);
         drop(state);
         self.shared.ended.notify_waiters();
     }
@@ -163,12 +196,13 @@ mod tests {
     use super::*;
 
     fn admission() -> Admission {
-        Admission::new(Limits { uploads: 3, min_free_bytes: 100 })
+        Admission::new(Limits { uploads: 3, min_free_bytes: 100, host_quota_bytes: None })
     }
 
     fn admit(admission: &Admission, episode: &str, length: u64) -> Result<Permit, AdmissionRefusal> {
         let host = HostId::parse("h").unwrap();
-        admission.admit(&host, &EpisodeId::parse(episode).unwrap(), length, 1100)
+        let room = Room { free_bytes: 1100, host_bytes: 50 };
+        admission.admit(&host, &EpisodeId::parse(episode).unwrap(), length, room)
     }
 
     #[test]
@@ -193,6 +227,19 @@ mod tests {
         first.reserved_on_disk();
         // The caller's free bytes are now less by what the disk has reserved for the first.
         admit(&admission, "b", 1000).unwrap();
+    }
+
+    #[test]
+    fn a_host_gets_its_share_and_what_it_is_uploading_counts() {
+        let limits = Limits { uploads: 3, min_free_bytes: 0, host_quota_bytes: Some(100) };
+        let admission = Admission::new(limits);
+        let mut first = admit(&admission, "a", 30).unwrap();
+        first.reserved_on_disk();
+        let refused = admit(&admission, "b", 21).unwrap_err();
+        assert_eq!(refused, AdmissionRefusal::Quota { length: 21, used: 80, quota: 100 });
+        admit(&admission, "b", 20).unwrap();
+        let (other, episode) = (HostId::parse("g").unwrap(), EpisodeId::parse("a").unwrap());
+        admission.admit(&other, &episode, 100, Room { free_bytes: 1000, host_bytes: 0 }).unwrap();
     }
 
     #[test]

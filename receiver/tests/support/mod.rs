@@ -71,7 +71,7 @@ impl TestReceiver {
         Self::start_with("", "")
     }
 
-    /// Starts with further lines for `[server]` and `[version_gate]`.
+    /// Starts with further lines for `[server]`, which may end with a `[store]` of its own, and `[version_gate]`.
     pub fn start_with(server: &str, gate: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clone, head) = clone_in(dir.path());
@@ -79,16 +79,14 @@ impl TestReceiver {
     }
 
     fn start_in(dir: TempDir, clone: PathBuf, head: String, server: &str, gate: &str) -> Self {
+        let store = if server.contains("[store]") { "" } else { "[store]\n" };
+        let own_repo = format!("repo_path = \"{}\"", clone.display());
+        let repo = if gate.contains("repo_path") { "" } else { own_repo.as_str() };
         let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
-             [store]\nepisodes_root = \"{0}/episodes\"\nindex = \"{0}/index.jsonl\"\nmin_free_bytes = 1\n\
-             [version_gate]\npoll_interval_s = 1\n{1}\n{gate}\n",
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n{store}\
+             episodes_root = \"{0}/episodes\"\nindex = \"{0}/index.jsonl\"\nmin_free_bytes = 1\n\
+             [version_gate]\npoll_interval_s = 1\n{repo}\n{gate}\n",
             dir.path().display(),
-            if gate.contains("repo_path") {
-                String::new()
-            } else {
-                format!("repo_path = \"{}\"", clone.display())
-            }
         );
         let config: ReceiverConfig =
             cis490_shared::config_file::parse(&text, Path::new("receiver.toml")).unwrap();
