@@ -40,11 +40,8 @@ pub async fn commit(
         commit = claim.commit.as_ref().map(tracing::field::display),
         size_bytes = claim.length,
         elapsed_ms = began.elapsed().as_millis(),
-        "{}",
-        match status {
-            StoreStatus::Stored => "episode stored",
-            StoreStatus::AlreadyPresent => "episode was already stored",
-        }
+        was_there = status == StoreStatus::AlreadyPresent,
+        "episode stored"
     );
     Ok(Done { status })
 }
