@@ -1,0 +1,98 @@
+//! The programs of this workspace, in the profile of the test that asks.
+//!
+//! A test must never meet a program of yesterday. `cargo test -p integration-tests` builds the libraries but
+//! not the programs of the other members, so each test process asks cargo once; where they are fresh already,
+//! that takes a fraction of a second.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The path of the program `name`, built from the sources as they are now.
+pub fn path(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let path = BUILT.get_or_init(build).join(name);
+    assert!(
+        path.is_file(),
+        "`{}` is not there: no member of the workspace builds a program `{name}`",
+        path.display()
+    );
+    path
+}
+
+/// Builds all programs and returns the directory that holds them.
+fn build() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test knows its own path");
+    let Place { target, profile } = Place::of_test(&exe);
+    let directory = target.join(&profile);
+    // The `dev` profile is the only one whose directory has another name.
+    let profile = if profile == "debug" { "dev" } else { &profile };
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile]);
+    cargo.arg("--target-dir").arg(&target);
+    cargo.current_dir(workspace());
+    for name in test_only_variables() {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output().expect("cargo can be run");
+    assert!(
+        output.status.success(),
+        "the programs do not build:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    directory
+}
+
+/// The top of the checkout.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
+}
+
+/// What `cargo test` sets for a test and no build would have: build scripts that watch these would run again.
+fn test_only_variables() -> Vec<std::ffi::OsString> {
+    const OF_THE_PACKAGE: [&str; 6] = [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+        "CARGO",
+        "LD_LIBRARY_PATH",
+    ];
+    let set_for_tests = |name: &str| {
+        OF_THE_PACKAGE.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_")
+    };
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.to_str().is_some_and(set_for_tests))
+        .collect()
+}
+
+/// Where a test program lies: `TARGET/PROFILE/deps/NAME-HASH`.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    target: PathBuf,
+    profile: String,
+}
+
+impl Place {
+    fn of_test(exe: &Path) -> Self {
+        let mut up = exe.ancestors().skip(2);
+        let (directory, target) = (up.next(), up.next());
+        let profile = directory.and_then(Path::file_name).and_then(|name| name.to_str());
+        match (target, profile) {
+            (Some(target), Some(profile)) => Self { target: target.to_owned(), profile: profile.to_owned() },
+            _ => panic!("`{}` does not lie in a target directory", exe.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_test_tells_target_and_profile() {
+        let place = Place::of_test(Path::new("/w/target/release/deps/tidy-0a1b"));
+        assert_eq!(place, Place { target: "/w/target".into(), profile: "release".into() });
+    }
+}

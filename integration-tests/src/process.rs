@@ -1,0 +1,218 @@
+//! A child process that is always reaped, with its log and its messages to the service manager.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::notices::Notices;
+use crate::sandbox::Sandbox;
+use crate::until::{PATIENCE, wait_until};
+
+/// A running program. Dropping it kills it and whatever it started.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    notices: Notices,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own; what it prints goes to `NAME.log` in the sandbox.
+    pub fn start(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
+        let log = sandbox.free(name, ".log");
+        let file = File::create(&log).expect("a log in the sandbox");
+        let notices = Notices::listen(sandbox.free(name, ".notify"));
+        command.env("NOTIFY_SOCKET", notices.address()).process_group(0).stdin(Stdio::null());
+        command.stdout(file.try_clone().expect("a second handle of the log")).stderr(file);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        sandbox.adopt(name, child.id());
+        Self { name: name.to_owned(), child, log, notices, ended: None }
+    }
+
+    /// Waits until the program has told the service manager something that `wanted` takes, line by line.
+    ///
+    /// Panics where the program ends instead.
+    pub fn wait_for_notice<T>(&mut self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
+        let waited_for = format!("`{}` says {what}", self.name);
+        wait_until(&waited_for, PATIENCE, || {
+            // Looked at first: what a program says comes before its end.
+            let ended = self.status();
+            let said = self.notices.find(|line| wanted(line));
+            if let (None, Some(status)) = (&said, ended) {
+                panic!("`{}` ended ({status}) before it said {what}:\n{}", self.name, self.log());
+            }
+            said
+        })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the program has printed so far, both streams as they came.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).expect("the log can be read")).into_owned()
+    }
+
+    /// How the program ended; nothing while it runs.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().expect("a child can be waited for");
+        }
+        self.ended
+    }
+
+    /// Waits for the program to end by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// Like [`Process::wait`], for a program that has much to do.
+    pub fn wait_at_most(&mut self, deadline: Duration) -> ExitStatus {
+        let what = format!("`{}` ends", self.name);
+        wait_until(&what, deadline, || self.status())
+    }
+
+    /// Asks the program to end (SIGTERM) and waits for it; nothing that it started may be left.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        let group = self.pid();
+        wait_until(&format!("nothing started by `{}` is left", self.name), PATIENCE, || {
+            group::is_gone(group).then_some(())
+        });
+        status
+    }
+
+    /// Ends the program as a power cut would (SIGKILL), with whatever it started.
+    pub fn kill(&mut self) {
+        group::kill(self.pid());
+        self.wait();
+    }
+
+    /// Sends a signal to the program alone. One that has ended already gets none.
+    pub fn signal(&mut self, signal: Signal) {
+        if self.status().is_none() {
+            rustix::process::kill_process(group::pid(self.child.id()), signal)
+                .expect("a child can be signalled");
+        }
+    }
+
+    /// The largest resident set so far, in KiB (`VmHWM` of proc(5)). The program must be running.
+    pub fn peak_rss_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let text = fs::read_to_string(path).expect("a running process has a status");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("`{}` has no VmHWM: it is no longer running", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.ended.is_none() {
+            group::kill(self.child.id());
+            // It cannot refuse SIGKILL; that it was reaped before is the only other answer.
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Process groups: a program and whatever it started.
+pub(crate) mod group {
+    use std::fs;
+
+    use rustix::process::{Pid, Signal};
+
+    /// The id in the form that system calls take.
+    pub(crate) fn pid(id: u32) -> Pid {
+        i32::try_from(id).ok().and_then(Pid::from_raw).expect("the system gave this id")
+    }
+
+    /// Kills every process of the group; one that is gone already is none.
+    pub(crate) fn kill(group: u32) {
+        let _ = rustix::process::kill_process_group(pid(group), Signal::KILL);
+    }
+
+    /// Whether no process of the group runs any more. One that ended but was not reaped does not run.
+    pub(crate) fn is_gone(group: u32) -> bool {
+        let Ok(entries) = fs::read_dir("/proc") else { return false };
+        !entries
+            .flatten()
+            .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+            .filter_map(|stat| parse_stat(&stat))
+            .any(|(state, of)| of == group && !matches!(state, 'Z' | 'X'))
+    }
+
+    /// State and group from `/proc/PID/stat`; the name in parentheses may hold anything.
+    fn parse_stat(stat: &str) -> Option<(char, u32)> {
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        Some((state, fields.nth(1)?.parse().ok()?))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::parse_stat;
+
+        #[test]
+        fn a_program_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+            assert_eq!(parse_stat("12 (a) R (b)) S 1 77 77 0 -1"), Some(('S', 77)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(sandbox: &Sandbox, script: &str) -> Process {
+        let mut command = sandbox.command("sh");
+        command.args(["-c", script]);
+        Process::start(sandbox, "shell", command)
+    }
+
+    #[test]
+    fn a_dropped_process_takes_its_children_along() {
+        let sandbox = Sandbox::new();
+        let process = shell(&sandbox, "sleep 300 & sleep 300");
+        let group = process.pid();
+        drop(process);
+        wait_until("the group is gone", PATIENCE, || group::is_gone(group).then_some(()));
+    }
+
+    #[test]
+    fn a_program_that_ends_early_is_told_with_its_log() {
+        let sandbox = Sandbox::new();
+        let mut process = shell(&sandbox, "echo no such key; exit 78");
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            process.wait_for_notice("READY", |line| (line == "READY=1").then_some(()));
+        }));
+        let message = *ended.unwrap_err().downcast::<String>().unwrap();
+        assert!(message.contains("no such key") && message.contains("78"), "{message}");
+    }
+
+    #[test]
+    fn a_sandbox_fails_the_test_when_a_process_outlives_it() {
+        let sandbox = Sandbox::new();
+        let mut process = shell(&sandbox, "trap '' TERM; sleep 300 & exit 3");
+        assert_eq!(process.wait().code(), Some(3));
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(sandbox)));
+        let message = *dropped.unwrap_err().downcast::<String>().unwrap();
+        assert!(message.contains("shell"), "{message}");
+    }
+
+    #[test]
+    fn the_peak_of_memory_is_read_from_the_kernel() {
+        let sandbox = Sandbox::new();
+        let process = shell(&sandbox, "exec sleep 300");
+        let peak = process.peak_rss_kib();
+        assert!((100..100_000).contains(&peak), "{peak} KiB");
+    }
+}

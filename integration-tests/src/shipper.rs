@@ -1,0 +1,143 @@
+//! The real `cis490-shipper` with a data directory of its own: once, or as a daemon.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::binaries;
+use crate::process::Process;
+use crate::sandbox::Sandbox;
+use crate::until::{PATIENCE, wait_until};
+
+/// A lab host: a data directory, a configuration, and the shipper that works on them.
+pub struct LabHost<'a> {
+    sandbox: &'a Sandbox,
+    host: String,
+    config: PathBuf,
+    data: PathBuf,
+}
+
+/// How a run of the shipper ended.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// What it printed and logged.
+    pub log: String,
+}
+
+impl<'a> LabHost<'a> {
+    /// A host whose shipper sends to `url`.
+    pub fn new(sandbox: &'a Sandbox, host: &str, url: &str) -> Self {
+        let data = sandbox.dir(&format!("{host}-data"));
+        fs::create_dir_all(data.join("episodes")).expect("a data directory in the sandbox");
+        let lab_host = Self { sandbox, host: host.to_owned(), config: sandbox.free(host, ".toml"), data };
+        lab_host.configure(url, "");
+        lab_host
+    }
+
+    /// Writes the configuration anew; `queue` holds further lines of that section.
+    pub fn configure(&self, url: &str, queue: &str) {
+        let (host, data) = (&self.host, self.data.display());
+        let text = format!(
+            r#"host_id = "{host}"
+[paths]
+data_root = "{data}"
+[receiver]
+url = "{url}"
+[queue]
+scan_interval_s = 1
+{queue}
+"#
+        );
+        fs::write(&self.config, text).expect("a configuration in the sandbox");
+    }
+
+    /// Its id.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where the recorder leaves finished episodes.
+    pub fn episodes(&self) -> PathBuf {
+        self.data.join("episodes")
+    }
+
+    /// The names in one of the directories `episodes`, `outbox`, `shipped`, `quarantine`; sorted.
+    pub fn names(&self, directory: &str) -> Vec<String> {
+        names(&self.data.join(directory))
+    }
+
+    /// The directory with all of these.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// One pass (`--once`), to its end.
+    pub fn once(&self) -> Run {
+        self.run(&["--once"])
+    }
+
+    /// Any other invocation that ends by itself.
+    pub fn run(&self, arguments: &[&str]) -> Run {
+        let mut process = self.spawn(arguments);
+        let status = process.wait_at_most(10 * PATIENCE);
+        Run { code: status.code(), log: process.log() }
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    pub fn start(&self) -> Daemon {
+        let mut process = self.spawn(&[]);
+        process.wait_for_notice("READY", |line| (line == "READY=1").then_some(()));
+        Daemon { process }
+    }
+
+    /// Waits until a directory holds `count` names.
+    pub fn wait_for(&self, directory: &str, count: usize) {
+        let what = format!("{count} names in {directory}/");
+        wait_until(&what, PATIENCE, || (self.names(directory).len() == count).then_some(()));
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Process {
+        let mut command = self.sandbox.command(binaries::path("cis490-shipper"));
+        command.arg("--config").arg(&self.config).args(arguments);
+        Process::start(self.sandbox, "shipper", command)
+    }
+}
+
+/// A shipper that runs until it is stopped.
+pub struct Daemon {
+    process: Process,
+}
+
+impl Daemon {
+    /// Asks it to end, as the service manager does; anything but exit code 0 fails the test.
+    pub fn stop(mut self) {
+        let status = self.process.terminate();
+        assert_eq!(status.code(), Some(0), "the shipper ended with {status}:\n{}", self.log());
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+
+    /// The largest resident set of the running program, in KiB.
+    pub fn peak_rss_kib(&self) -> u64 {
+        self.process.peak_rss_kib()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+/// The names in a directory, sorted; none where it is missing.
+pub fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("a readable directory").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,42 @@
+//! Waiting for a condition in another process, always with a deadline and a message.
+
+use std::time::{Duration, Instant};
+
+/// Long enough for a slow machine; whoever waits that long has found a fault.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often a condition is looked at. Short against everything that is waited for.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Calls `probe` until it gives something, and returns that; panics with `what` after `deadline`.
+pub fn wait_until<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {deadline:?} for this, in vain: {what}");
+        pause();
+    }
+}
+
+/// The only sleep of the tests: a condition in another process has no other way to be waited for.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn pause() {
+    std::thread::sleep(LOOK);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_what_the_probe_found() {
+        let mut looks = 0;
+        let found = wait_until("the third look", PATIENCE, || {
+            looks += 1;
+            (looks == 3).then_some(looks)
+        });
+        assert_eq!(found, 3);
+    }
+}

@@ -1,0 +1,58 @@
+//! One PUT of an episode, with every header in the test's hand.
+
+use cis490_shared::ids::CommitHash;
+use cis490_shared::wire::headers;
+
+use crate::archive::sha256_of;
+use crate::http::{self, Answer};
+
+/// A PUT that is right in every header, for a test to take something away from.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The path.
+    pub path: String,
+    /// The headers in the order of the wire, without `Content-Length` and `Expect`.
+    pub headers: Vec<(String, String)>,
+    /// The archive.
+    pub body: Vec<u8>,
+}
+
+impl Upload {
+    /// Puts `body` as `host`'s `episode`, recorded by `commit`.
+    pub fn new(host: &str, episode: &str, commit: &CommitHash, body: &[u8]) -> Self {
+        let owned = |name: &str, value: String| (name.to_owned(), value);
+        Self {
+            path: format!("/v1/episodes/{host}/{episode}.tar.zst"),
+            headers: vec![
+                owned(headers::CONTENT_SHA256, sha256_of(body).to_string()),
+                owned(headers::CODE_COMMIT, commit.to_string()),
+            ],
+            body: body.to_vec(),
+        }
+    }
+
+    /// The same with another value of a header, which is given in lower case.
+    #[must_use]
+    pub fn with(self, name: &str, value: &str) -> Self {
+        let mut changed = self.without(name);
+        changed.headers.push((name.to_owned(), value.to_owned()));
+        changed
+    }
+
+    /// The same without a header.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(found, _)| found != name);
+        self
+    }
+
+    /// The headers as [`http`] takes them.
+    pub fn headers(&self) -> Vec<(&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// Sends head and body without waiting for anything in between, on a connection of its own.
+    pub fn put(&self, url: &str) -> Answer {
+        http::request(url, "PUT", &self.path, &self.headers(), &self.body)
+    }
+}

@@ -1,0 +1,252 @@
+//! Who may know whom: crates by their manifests, modules by the names in their code.
+
+use crate::Finding;
+use crate::source;
+use crate::tree::Tree;
+
+/// What a member may depend on: ours, and what it must never see of others.
+struct Member {
+    folder: &'static str,
+    ours: &'static [&'static str],
+    never: &'static [&'static str],
+}
+
+const SHARED: &str = "cis490-shared";
+const RECEIVER: &str = "cis490-receiver";
+const SHIPPER: &str = "cis490-shipper";
+const TOOLS: &str = "cis490-tools";
+
+/// `shared <- receiver, shipper <- tools <- integration-tests`; receiver and shipper never see each other.
+const MEMBERS: &[Member] = &[
+    Member {
+        folder: "shared",
+        ours: &[],
+        never: &["actix", "actix-rt", "actix-web", "actix-http", "actix-server", "awc", "clap", "anyhow"],
+    },
+    Member { folder: "receiver", ours: &[SHARED], never: &["awc"] },
+    Member { folder: "shipper", ours: &[SHARED], never: &["actix-web", "actix-server"] },
+    Member { folder: "tools", ours: &[SHARED, RECEIVER, SHIPPER], never: &["actix-web", "actix-http"] },
+    Member { folder: "integration-tests", ours: &[SHARED, RECEIVER, SHIPPER, TOOLS], never: &[] },
+];
+
+/// Crates know only what lies to their left, take versions from one table, and are linted alike.
+pub(crate) fn crates_know_only_their_left(tree: &Tree) -> Vec<Finding> {
+    MEMBERS.iter().flat_map(|member| manifest_findings(tree, member)).collect()
+}
+
+fn manifest_findings(tree: &Tree, member: &Member) -> Vec<Finding> {
+    let path = format!("{}/Cargo.toml", member.folder);
+    let Some(text) = tree.get(&path) else {
+        return vec![Finding::new(&path, "is missing", "every member of the workspace has one")];
+    };
+    let manifest: toml::Table = text.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut findings = Vec::new();
+    let inherits = |value: &toml::Value| value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+    if !manifest.get("lints").is_some_and(inherits) {
+        findings.push(Finding::new(
+            &path,
+            "is not linted like the others",
+            "add `[lints]` with `workspace = true`",
+        ));
+    }
+    for section in ["dependencies", "dev-dependencies", "build-dependencies"] {
+        for (name, value) in manifest.get(section).and_then(toml::Value::as_table).into_iter().flatten() {
+            let ours = name.starts_with("cis490-");
+            if (ours && !member.ours.contains(&name.as_str())) || member.never.contains(&name.as_str()) {
+                let fix = "move what it needs to the left, or to where both may look";
+                findings.push(Finding::new(&path, format!("depends on `{name}`"), fix));
+            }
+            if !inherits(value) {
+                let fix = "write the version into [workspace.dependencies] and `workspace = true` here";
+                findings.push(Finding::new(&path, format!("has a version of its own for `{name}`"), fix));
+            }
+        }
+    }
+    findings
+}
+
+/// The top-level modules of a crate from right to left: a module never names one with a higher number.
+const LAYERS: &[(&str, &[(&str, u8)])] = &[
+    (
+        "receiver/src/",
+        &[
+            ("main", 5),
+            ("cli", 5),
+            ("run", 4),
+            ("watchdog", 4),
+            ("http", 3),
+            ("actors", 2),
+            ("gate", 1),
+            ("ingest", 1),
+            ("store", 1),
+            ("index", 1),
+        ],
+    ),
+    (
+        "shipper/src/",
+        &[("main", 5), ("cli", 5), ("run", 4), ("watchdog", 4), ("actors", 2), ("queue", 1), ("upload", 1)],
+    ),
+];
+
+/// The one file that must send to an actor from below: the task that outlives its request (DESIGN 4.6).
+const MAY_NAME_ACTORS: &str = "receiver/src/ingest/commit.rs";
+
+/// The right never names the left: `http -> actors -> {gate, ingest, store, index} -> shared`.
+pub(crate) fn modules_know_only_their_right(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (folder, layers) in LAYERS {
+        let rank = |module: &str| layers.iter().find(|(name, _)| *name == module).map(|(_, rank)| *rank);
+        for (path, code) in tree.code() {
+            let Some(inner) = path.strip_prefix(folder) else { continue };
+            let own = inner.split(['/', '.']).next().unwrap_or_default();
+            let Some(own_rank) = rank(own) else { continue };
+            for (at, named) in crate_paths(inner, &code) {
+                let excused = path == MAY_NAME_ACTORS && named == "actors";
+                if rank(named).is_some_and(|rank| rank > own_rank) && !excused {
+                    let place = format!("{path}:{}", source::line(&code, at));
+                    let fix = "pass what is needed as an argument, or move the type to the right";
+                    findings.push(Finding::new(&place, format!("names `crate::{named}` from `{own}`"), fix));
+                }
+            }
+        }
+    }
+    findings
+}
+
+/// Every top-level module that code names: `crate::a`, `crate::{a, b::c}`, and `super::super::a` that reaches the top.
+fn crate_paths<'a>(inner: &str, code: &'a str) -> Vec<(usize, &'a str)> {
+    let mut found = Vec::new();
+    for at in source::places(code, "crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => found.push((at, source::name(rest))),
+            Some(group) => found.extend(group_names(group).into_iter().map(|name| (at, name))),
+        }
+    }
+    let depth = inner.matches('/').count() + usize::from(!inner.ends_with("/mod.rs"));
+    for at in source::places(code, "super::") {
+        let ups = code[at..].split("::").take_while(|part| *part == "super").count();
+        if ups >= depth && !code[..at].ends_with("super::") {
+            found.push((at, source::name(&code[at + ups * "super::".len()..])));
+        }
+    }
+    found
+}
+
+/// The first names in a `{...}` of a `use`, whose brace is already open.
+fn group_names(group: &str) -> Vec<&str> {
+    let mut depth = 1;
+    let close = group.find(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth == 0
+    });
+    let end = close.unwrap_or(group.len());
+    source::split_arguments(group, 0, end)
+        .iter()
+        .map(|(from, to)| source::name(group[*from..*to].trim()))
+        .collect()
+}
+
+/// A name, and the only places of a crate that may use it.
+struct Confined {
+    folder: &'static str,
+    name: &'static str,
+    to: &'static [&'static str],
+}
+
+/// What crosses a room's wall makes every room depend on it: each library stays where it belongs.
+const CONFINED: &[Confined] = &[
+    Confined {
+        folder: "receiver/src/",
+        name: "actix::",
+        to: &["cli.rs", "run.rs", "startup.rs", "watchdog.rs", "actors/", "http/", "ingest/commit.rs"],
+    },
+    Confined { folder: "receiver/src/", name: "Addr<", to: &["run.rs", "watchdog.rs", "actors/"] },
+    Confined { folder: "receiver/src/", name: "actix_web::", to: &["run.rs", "http/"] },
+    Confined { folder: "receiver/src/", name: "actix_http::", to: &["run.rs", "http/"] },
+    Confined {
+        folder: "shipper/src/",
+        name: "actix::",
+        to: &["cli.rs", "ping.rs", "run.rs", "watchdog.rs", "actors/"],
+    },
+    Confined { folder: "shipper/src/", name: "awc::", to: &["config.rs", "actors/upload.rs", "upload/"] },
+    Confined { folder: "tools/src/", name: "actix::", to: &["backfill/apply", "bin/demo/"] },
+    Confined { folder: "receiver/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },
+    Confined { folder: "shipper/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },
+    Confined { folder: "tools/src/", name: "anyhow::", to: &["bin/", "backfill/cli.rs"] },
+];
+
+/// Libraries stay in the rooms that are theirs.
+pub(crate) fn libraries_stay_in_their_rooms(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, code) in tree.code() {
+        for Confined { folder, name, to } in CONFINED {
+            let Some(inner) = path.strip_prefix(folder) else { continue };
+            if to.iter().any(|allowed| inner.starts_with(allowed)) {
+                continue;
+            }
+            for at in source::places(&code, name) {
+                let place = format!("{path}:{}", source::line(&code, at));
+                let fix = format!("in {folder} only {} may", to.join(", "));
+                findings.push(Finding::new(&place, format!("uses `{name}`"), fix));
+            }
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(rule: fn(&Tree) -> Vec<Finding>, path: &str, text: &str) -> Vec<String> {
+        let findings = rule(&Tree::made_up(&[(path, text)]));
+        findings
+            .into_iter()
+            .filter(|finding| finding.place.starts_with(path))
+            .map(|finding| finding.what)
+            .collect()
+    }
+
+    #[test]
+    fn a_receiver_that_knows_the_shipper_is_found() {
+        let lints = "[lints]\nworkspace = true\n[dependencies]\n";
+        let with = |line: &str| format!("{lints}{line}\n");
+        let rule = crates_know_only_their_left;
+        let path = "receiver/Cargo.toml";
+        assert_eq!(found(rule, path, &with("cis490-shared.workspace = true")), [""; 0]);
+        assert_eq!(
+            found(rule, path, &with("cis490-shipper.workspace = true")),
+            ["depends on `cis490-shipper`"]
+        );
+        assert_eq!(found(rule, path, &with("bytes = \"1\"")), ["has a version of its own for `bytes`"]);
+        assert_eq!(found(rule, path, "[dependencies]\n"), ["is not linted like the others"]);
+        assert_eq!(found(rule, "shared/Cargo.toml", &with("awc.workspace = true")), ["depends on `awc`"]);
+    }
+
+    #[test]
+    fn a_module_that_names_its_left_is_found_in_every_form() {
+        let rule = modules_know_only_their_right;
+        for text in ["use crate::http::x;", "use crate::{index, http::x};", "use super::super::http;"] {
+            assert_eq!(
+                found(rule, "receiver/src/gate/window.rs", text),
+                ["names `crate::http` from `gate`"],
+                "{text}"
+            );
+        }
+        assert_eq!(found(rule, "receiver/src/gate/mod.rs", "use super::actors::x;").len(), 1);
+        for text in ["// crate::http", "use super::http;", "use crate::index::x;", "use crate::config::x;"] {
+            assert_eq!(found(rule, "receiver/src/gate/window.rs", text), [""; 0], "{text}");
+        }
+        assert_eq!(found(rule, "receiver/src/ingest/commit.rs", "use crate::actors::x;"), [""; 0]);
+        assert_eq!(found(rule, "receiver/src/ingest/writer.rs", "use crate::actors::x;").len(), 1);
+    }
+
+    #[test]
+    fn a_library_outside_its_room_is_found() {
+        let rule = libraries_stay_in_their_rooms;
+        assert_eq!(found(rule, "receiver/src/gate/window.rs", "use actix::Actor;"), ["uses `actix::`"]);
+        assert_eq!(found(rule, "receiver/src/http/episodes.rs", "x: Addr<A>"), ["uses `Addr<`"]);
+        assert_eq!(found(rule, "receiver/src/actors/gate.rs", "use actix::Actor;"), [""; 0]);
+    }
+}

@@ -1,0 +1,179 @@
+//! What the documents promise: errors explained, accidents and invariants tested.
+
+use cis490_shared::wire::problem::ErrorCode;
+
+use crate::Finding;
+use crate::documents::code_spans;
+use crate::source;
+use crate::tree::Tree;
+
+/// Where operators look up an `error` member.
+pub(crate) const ERRORS_DOCUMENT: &str = "docs/errors.md";
+
+/// Members of the protocol that nothing can send yet, each with what is missing.
+const EXPECTED_LATER: &[(ErrorCode, &str)] = &[
+    (ErrorCode::Unauthenticated, "the receiver does not ask who is there: it listens behind WireGuard only"),
+    (ErrorCode::HostNotAllowed, "as above: without identities there is nobody to refuse"),
+];
+
+/// An operator who meets an error finds its meaning and next step, and no error exists that no test has seen.
+pub(crate) fn every_error_is_explained_and_tested(tree: &Tree) -> Vec<Finding> {
+    let document = tree.get(ERRORS_DOCUMENT).unwrap_or_default();
+    let mut findings = Vec::new();
+    for code in ErrorCode::ALL {
+        if !document.contains(&format!("`{code}`")) {
+            let fix = format!("add an entry for `{code}`: what it means, and the operator's next command");
+            findings.push(Finding::new(ERRORS_DOCUMENT, format!("does not explain `{code}`"), fix));
+        }
+        let excuse = EXPECTED_LATER.iter().find(|(later, _)| later == code);
+        match (is_tested(tree, *code), excuse) {
+            (false, None) => {
+                let fix = "add a test to receiver/tests or integration-tests/tests that sees it sent";
+                findings.push(Finding::new(&format!("`{code}`"), "occurs in no test", fix));
+            }
+            (true, Some((_, missing))) => {
+                let fix = "remove it from EXPECTED_LATER in the tidy test";
+                findings.push(Finding::new(
+                    &format!("`{code}`"),
+                    format!("is tested by now ({missing})"),
+                    fix,
+                ));
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+/// Whether a test that sees the receiver's answers names the member, as text or as a constant.
+///
+/// Tests of the shipper do not count: that it understands a member does not show that anybody sends it.
+fn is_tested(tree: &Tree, code: ErrorCode) -> bool {
+    let (text, constant) = (format!("\"{code}\""), format!("ErrorCode::{code:?}"));
+    ["receiver/tests/", "integration-tests/tests/"]
+        .iter()
+        .flat_map(|folder| tree.under(folder))
+        .filter(|(path, _)| !path.starts_with("integration-tests/tests/tidy/"))
+        .any(|(_, test)| test.contains(&text) || has_word(test, &constant))
+}
+
+/// Whether `word` stands in the text by itself, not as the beginning or the end of a longer one.
+fn has_word(text: &str, word: &str) -> bool {
+    source::places(text, word).any(|at| source::name(&text[at + word.len()..]).is_empty())
+}
+
+/// The accidents of the previous generation whose tests exist; the list grows until it is complete.
+const INCIDENTS: &[u8] = &[1, 2, 3, 4, 6, 9, 12, 13];
+
+/// What happened once in production has a test of its number, so that nobody unlearns it.
+pub(crate) fn every_incident_has_its_test(tree: &Tree) -> Vec<Finding> {
+    let prefixes = INCIDENTS.iter().map(|number| format!("incident_{number:02}_"));
+    prefixes
+        .filter(|prefix| !tree.has_function(|name| name.starts_with(prefix.as_str())))
+        .map(|prefix| {
+            Finding::new(
+                &format!("`{prefix}..`"),
+                "names no test",
+                "write the test that shows it cannot happen",
+            )
+        })
+        .collect()
+}
+
+/// Where the invariants stand for readers.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
+
+/// What a line says whose test cannot be written yet.
+const ADMITTED: &str = "still to come";
+
+/// An invariant without a test is a hope: I1 to I9 each name one that exists, or admit that there is none.
+pub(crate) fn every_invariant_names_its_test(tree: &Tree) -> Vec<Finding> {
+    let document = tree.get(ARCHITECTURE).unwrap_or_default();
+    let mut findings = Vec::new();
+    for number in 1..=9 {
+        let invariant = format!("I{number}");
+        let lines: Vec<&str> = document.lines().filter(|line| has_word(line, &invariant)).collect();
+        let spans = lines.iter().flat_map(|line| code_spans(line));
+        let tests: Vec<&str> = spans.filter(|span| is_test_name(span)).collect();
+        if tests.is_empty() && !lines.iter().any(|line| line.contains(ADMITTED)) {
+            let fix = format!("name the tests that prove it in backticks on its line, or say `{ADMITTED}`");
+            findings.push(Finding::new(ARCHITECTURE, format!("names no test for {invariant}"), fix));
+        }
+        for test in tests {
+            if !tree.has_function(|name| name == test) {
+                let fix = "name a test that exists";
+                findings.push(Finding::new(ARCHITECTURE, format!("names `{test}` for {invariant}"), fix));
+            }
+        }
+    }
+    findings
+}
+
+/// A claim in words: more than any name of a function or a key has.
+fn is_test_name(span: &str) -> bool {
+    span.matches('_').count() >= 3 && source::name(span) == span
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_an_entry_or_a_test_is_found() {
+        let findings = |files: &[(&str, &str)]| {
+            let all = every_error_is_explained_and_tested(&Tree::made_up(files));
+            all.into_iter()
+                .filter(|finding| finding.fix.contains("`busy`") || finding.place == "`busy`")
+                .count()
+        };
+        assert_eq!(findings(&[]), 2);
+        assert_eq!(findings(&[("docs/errors.md", "`busy`"), ("receiver/tests/a.rs", "(\"busy\")")]), 0);
+        assert_eq!(
+            findings(&[("docs/errors.md", "`busy`"), ("receiver/tests/a.rs", "ErrorCode::BusyBody")]),
+            1
+        );
+    }
+
+    #[test]
+    fn an_error_that_is_tested_needs_no_excuse() {
+        let findings = every_error_is_explained_and_tested(&Tree::made_up(&[(
+            "receiver/tests/a.rs",
+            "ErrorCode::Unauthenticated,",
+        )]));
+        assert!(findings.iter().any(|finding| finding.what.contains("tested by now")));
+    }
+
+    #[test]
+    fn an_incident_counts_only_as_the_name_of_a_test() {
+        let missing = |text| {
+            every_incident_has_its_test(&Tree::made_up(&[("integration-tests/tests/a.rs", text)])).len()
+        };
+        assert_eq!(missing("// fn incident_01_x() {}"), INCIDENTS.len());
+        assert_eq!(missing("fn incident_01_x() {}"), INCIDENTS.len() - 1);
+    }
+
+    #[test]
+    fn an_invariant_that_names_a_test_that_is_gone_is_found() {
+        let document = "| I1 | acknowledged means durable | `a_row_is_durable_before_201`, `index.jsonl` |";
+        let findings = |code| {
+            let tree = Tree::made_up(&[("ARCHITECTURE.md", document), ("receiver/tests/a.rs", code)]);
+            every_invariant_names_its_test(&tree)
+                .into_iter()
+                .filter(|finding| finding.what.contains("I1"))
+                .count()
+        };
+        assert_eq!(findings("fn a_row_is_durable_before_201() {}"), 0);
+        assert_eq!(findings(""), 1);
+    }
+
+    #[test]
+    fn an_invariant_without_a_test_says_so() {
+        let findings = |document| {
+            let tree = Tree::made_up(&[("ARCHITECTURE.md", document)]);
+            let all = every_invariant_names_its_test(&tree);
+            all.into_iter().filter(|finding| finding.what.contains("I9")).count()
+        };
+        assert_eq!(findings("I9 is nice"), 1);
+        assert_eq!(findings("I9 is still to come"), 0);
+    }
+}

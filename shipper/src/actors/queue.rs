@@ -1,0 +1,380 @@
+//! QueueActor: decides which episode is shipped when, and moves it to where it belongs.
+//!
+//! - owns: the data directory, the order of episodes, what the log was told already
+//! - accepts: [`Scan`], [`Observe`], `Ping`, `Drain`, and `Tick` and `Wake` of its own
+//! - sends to: UploadActors, by [`Ship`], one episode at a time each
+//! - runs on: the main arbiter; every look at the disk and every move is in the blocking pool
+//! - ends: when an uploader has died, so that the process ends and is started again
+//!
+//! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`.
+
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    ResponseFuture, SpawnHandle, WrapFuture,
+};
+use cis490_shared::clock::WallTime;
+use cis490_shared::ids::EpisodeId;
+use rand::rngs::StdRng;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use self::pass::Pass;
+use crate::actors::upload::Ship;
+use crate::actors::{Drain, Ping};
+use crate::queue::backlog::{Backlog, Deed, Next};
+use crate::queue::dirs::{Dirs, DirsError};
+use crate::queue::outcome::{Outcome, Refusal, Shipped};
+use crate::queue::quarantine::Reason;
+use crate::queue::report::Report;
+use crate::queue::schedule::Pick;
+
+mod observation;
+mod pass;
+
+pub use observation::Observation;
+
+/// The second mismatch of an archive has it packed anew, whatever its hash.
+const REBUILD_AFTER_MISMATCHES: u32 = 2;
+
+/// Looks for episodes now. From `--once` and from tests; the daemon does it by itself.
+///
+/// Answered once nothing is left that can be tried now: what remains waits for its time, or for the hold on
+/// the queue to end.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Observation, Ended>")]
+pub struct Scan;
+
+/// The queue ended before it could answer; its log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue has ended")]
+pub struct Ended;
+
+/// Asks what the queue knows about itself.
+#[derive(Debug, Message)]
+#[rtype(result = "Observation")]
+pub struct Observe;
+
+/// Time for the next pass.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Tick;
+
+/// Time for an episode that waited.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Wake;
+
+/// What the queue needs to know.
+#[derive(Debug)]
+pub struct QueueSettings {
+    /// The directories; the caller holds their lock.
+    pub dirs: Dirs,
+    /// Time between two passes; none: only when asked to.
+    pub scan_interval: Option<Duration>,
+    /// How long refused episodes are kept; none: for ever. Pruned by a queue with a scan interval only.
+    pub quarantine_keep: Option<Duration>,
+    /// Decides the jitter of waiting times.
+    pub rng: StdRng,
+}
+
+struct Uploader {
+    ship: Recipient<Ship>,
+    is_free: bool,
+}
+
+/// See the module.
+pub struct QueueActor {
+    dirs: Dirs,
+    scan_interval: Option<Duration>,
+    quarantine_keep: Option<Duration>,
+    uploaders: Vec<Uploader>,
+    backlog: Backlog,
+    report: Report,
+    seen: Observation,
+    pass: Pass,
+    /// The latest scan left episodes out.
+    more: bool,
+    /// Somebody asked for a pass while one was under way, which may have missed what he means.
+    again: bool,
+    last_prune: Option<Instant>,
+    /// The timer for the next pass, and the one for the next episode that becomes due.
+    tick: Option<SpawnHandle>,
+    wake: Option<SpawnHandle>,
+    draining: bool,
+    /// Who waits until nothing is left to be done now, and until nothing is under way.
+    settled: Vec<oneshot::Sender<Observation>>,
+    drained: Vec<oneshot::Sender<()>>,
+}
+
+impl QueueActor {
+    /// A queue that ships by way of `uploaders`, of which there is at least one.
+    pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
+        let QueueSettings { dirs, scan_interval, quarantine_keep, rng } = settings;
+        let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
+        Self {
+            dirs,
+            scan_interval,
+            quarantine_keep,
+            uploaders,
+            backlog: Backlog::new(rng),
+            report: Report::default(),
+            seen: Observation::default(),
+            pass: Pass::Idle,
+            more: false,
+            again: false,
+            last_prune: None,
+            tick: None,
+            wake: None,
+            draining: false,
+            settled: Vec::new(),
+            drained: Vec::new(),
+        }
+    }
+
+    /// Runs blocking work in the pool and comes back with its result.
+    fn in_pool<T: Send + 'static>(
+        &self,
+        ctx: &mut Context<Self>,
+        work: impl FnOnce(&Dirs) -> T + Send + 'static,
+        then: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
+    ) {
+        let dirs = self.dirs.clone();
+        let done = spawn_blocking(move || work(&dirs)).into_actor(self);
+        ctx.spawn(done.map(move |done: Result<T, JoinError>, act, ctx| match done {
+            Ok(done) => then(act, done, ctx),
+            Err(error) => {
+                error!(%error, "work on the data directory ended in a panic");
+                ctx.stop();
+            }
+        }));
+    }
+
+    /// Hands out episodes as long as there are free uploaders and episodes whose turn it is.
+    fn ship_what_is_due(&mut self, ctx: &mut Context<Self>) {
+        let now = Instant::now();
+        let mut next_due = None;
+        while !self.draining && self.pass != Pass::Sweeping {
+            let Some(slot) = self.uploaders.iter().position(|uploader| uploader.is_free) else { break };
+            match self.backlog.next(now) {
+                Next::Ship(pick) => self.hand_out(slot, pick, ctx),
+                Next::Wait(until) => {
+                    next_due = Some((Wake, until - now));
+                    break;
+                }
+                Next::Idle => break,
+            }
+        }
+        rearm(&mut self.wake, ctx, next_due);
+        let (ready, _) = self.backlog.counts();
+        if self.more && ready == 0 {
+            self.begin_pass(ctx);
+        }
+        self.answer_those_who_wait();
+    }
+
+    fn hand_out(&mut self, slot: usize, pick: Pick, ctx: &mut Context<Self>) {
+        let Pick { episode_id, mismatches } = pick;
+        let uploader = &mut self.uploaders[slot];
+        uploader.is_free = false;
+        let ship = Ship { episode_id: episode_id.clone(), rebuild: mismatches >= REBUILD_AFTER_MISMATCHES };
+        let shipped = uploader.ship.send(ship).into_actor(self);
+        ctx.spawn(shipped.map(move |outcome, act, ctx| match outcome {
+            Ok(outcome) => {
+                act.uploaders[slot].is_free = true;
+                act.settle(episode_id, outcome, ctx);
+            }
+            Err(error) => {
+                error!(%episode_id, %error, "an uploader has died");
+                ctx.stop();
+            }
+        }));
+    }
+
+    fn settle(&mut self, id: EpisodeId, outcome: Outcome, ctx: &mut Context<Self>) {
+        debug!(episode_id = %id, ?outcome, "an attempt has ended");
+        let already_present = matches!(outcome, Outcome::AlreadyPresent(_));
+        let says_nothing = matches!(outcome, Outcome::Gone | Outcome::Stopped);
+        let (deed, news) = self.backlog.settle(&id, outcome, Instant::now());
+        if let Some(news) = news {
+            self.report.news(&id, news, self.backlog.counts().0);
+        }
+        match deed {
+            Deed::Retire(shipped) => self.retire(id, shipped, already_present, ctx),
+            Deed::Quarantine(refusal) => self.quarantine(id, refusal, ctx),
+            Deed::Keep => self.seen.retries += u64::from(!says_nothing),
+            Deed::KeepWithoutArchive => {
+                self.seen.retries += 1;
+                self.in_pool(
+                    ctx,
+                    move |dirs| dirs.remove_archive(&id),
+                    |_, removed, _| {
+                        if let Err(error) = removed {
+                            warn!(%error, "an archive could not be removed");
+                        }
+                    },
+                );
+            }
+        }
+        self.ship_what_is_due(ctx);
+    }
+
+    fn retire(&mut self, id: EpisodeId, shipped: Shipped, already_present: bool, ctx: &mut Context<Self>) {
+        let moved = id.clone();
+        self.in_pool(
+            ctx,
+            move |dirs| dirs.retire(&moved),
+            move |act, done, ctx| {
+                if act.is_done(&id, &done) {
+                    act.seen.shipped += 1;
+                    act.seen.already_present += u64::from(already_present);
+                    if let Some(position) = shipped.position {
+                        act.seen.commit_position = Some(position.to_string());
+                    }
+                    act.report.shipped(&id, &shipped);
+                }
+                act.ship_what_is_due(ctx);
+            },
+        );
+    }
+
+    fn quarantine(&mut self, id: EpisodeId, refusal: Refusal, ctx: &mut Context<Self>) {
+        let reason = Reason { episode_id: id.clone(), refusal, refused_at_wall: WallTime::now() };
+        self.in_pool(
+            ctx,
+            move |dirs| (dirs.quarantine(&reason.episode_id, &reason), reason.refusal),
+            move |act, (done, refusal), ctx| {
+                if act.is_done(&id, &done) {
+                    act.seen.refused += 1;
+                    act.seen.conflicts += u64::from(refusal.status == Some(409));
+                    act.report.refused(&id, &refusal);
+                }
+                act.ship_what_is_due(ctx);
+            },
+        );
+    }
+
+    /// Ends the flight of an episode whose directory was to be moved; true where it was.
+    fn is_done(&mut self, id: &EpisodeId, done: &Result<(), DirsError>) -> bool {
+        match done {
+            Ok(()) => self.backlog.finish(id),
+            Err(error) => {
+                error!(episode_id = %id, %error, "episode not moved, it will be tried again");
+                self.backlog.undone(id, Instant::now());
+            }
+        }
+        done.is_ok()
+    }
+
+    fn answer_those_who_wait(&mut self) {
+        if !self.backlog.in_flight().is_empty() {
+            return;
+        }
+        // Whoever asked may be gone by now, which is no matter.
+        for drained in self.drained.drain(..) {
+            let _ = drained.send(());
+        }
+        if self.pass == Pass::Idle || self.draining {
+            let seen = self.observe();
+            for settled in self.settled.drain(..) {
+                let _ = settled.send(seen.clone());
+            }
+        }
+    }
+
+    fn observe(&self) -> Observation {
+        let (ready, waiting) = self.backlog.counts();
+        let in_flight = self.backlog.in_flight().len();
+        Observation {
+            ready,
+            waiting,
+            in_flight,
+            on_hold: self.backlog.hold_cause().is_some(),
+            ..self.seen.clone()
+        }
+    }
+}
+
+/// Sets a timer anew: the time since it was set before does not count.
+fn rearm<M>(timer: &mut Option<SpawnHandle>, ctx: &mut Context<QueueActor>, next: Option<(M, Duration)>)
+where
+    M: Message<Result = ()> + 'static,
+    QueueActor: Handler<M>,
+{
+    if let Some(old) = timer.take() {
+        ctx.cancel_future(old);
+    }
+    *timer = next.map(|(message, wait)| ctx.notify_later(message, wait));
+}
+
+impl Actor for QueueActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        if self.scan_interval.is_some() {
+            self.begin_pass(ctx);
+        }
+    }
+}
+
+impl Handler<Tick> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
+        self.begin_pass(ctx);
+    }
+}
+
+impl Handler<Wake> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.ship_what_is_due(ctx);
+    }
+}
+
+impl Handler<Scan> for QueueActor {
+    type Result = ResponseFuture<Result<Observation, Ended>>;
+
+    fn handle(&mut self, _: Scan, ctx: &mut Context<Self>) -> Self::Result {
+        let (settled, wait) = oneshot::channel();
+        self.settled.push(settled);
+        self.again = self.pass != Pass::Idle;
+        self.begin_pass(ctx);
+        self.answer_those_who_wait();
+        // The other end is dropped with the actor only.
+        Box::pin(async move { wait.await.map_err(|_| Ended) })
+    }
+}
+
+impl Handler<Observe> for QueueActor {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.observe())
+    }
+}
+
+impl Handler<Ping> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
+}
+
+impl Handler<Drain> for QueueActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.draining = true;
+        rearm::<Tick>(&mut self.tick, ctx, None);
+        rearm::<Wake>(&mut self.wake, ctx, None);
+        let (drained, wait) = oneshot::channel();
+        self.drained.push(drained);
+        self.answer_those_who_wait();
+        // A queue that has ended has nothing under way either.
+        Box::pin(async move { wait.await.unwrap_or_default() })
+    }
+}

@@ -1,0 +1,106 @@
+//! A pass of the QueueActor: sweep the outbox, look for episodes, and once an hour look through the quarantine.
+//!
+//! The sweep must know every upload in flight, so nothing is handed out while it runs; it is short. The scan
+//! after it may take as long as it likes: episodes found before go on being shipped meanwhile.
+
+use std::time::Duration;
+
+use actix::Context;
+use cis490_shared::clock::system_time;
+use tokio::time::Instant;
+use tracing::{debug, error, info};
+
+use super::{QueueActor, Tick, rearm};
+use crate::queue::dirs::{self, DirsError};
+use crate::queue::{quarantine, sweep};
+
+/// So many episodes are known at a time; the next ones are looked for when these are through.
+const SCAN_LIMIT: usize = 1024;
+/// The quarantine is walked at most this often.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+
+/// What a pass is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    Idle,
+    Sweeping,
+    Scanning,
+}
+
+impl QueueActor {
+    pub(super) fn begin_pass(&mut self, ctx: &mut Context<Self>) {
+        if self.pass != Pass::Idle || self.draining {
+            return;
+        }
+        self.pass = Pass::Sweeping;
+        let in_flight = self.backlog.in_flight();
+        self.in_pool(ctx, move |dirs| sweep::sweep(dirs, &in_flight), Self::swept);
+    }
+
+    fn swept(&mut self, swept: Result<usize, DirsError>, ctx: &mut Context<Self>) {
+        match swept {
+            Ok(0) => {}
+            Ok(count) => {
+                self.seen.swept += count as u64;
+                info!(count, "archives without an episode removed from the outbox");
+            }
+            Err(error) => self.pass_failed(&error),
+        }
+        self.pass = Pass::Scanning;
+        let known = self.backlog.known();
+        self.in_pool(ctx, move |dirs| dirs.scan(&known, SCAN_LIMIT), Self::scanned);
+        self.ship_what_is_due(ctx);
+    }
+
+    fn scanned(&mut self, scan: Result<dirs::Scan, DirsError>, ctx: &mut Context<Self>) {
+        self.pass = Pass::Idle;
+        match scan {
+            Ok(scan) => {
+                self.seen.passes += 1;
+                self.more = scan.more;
+                self.report.ignored(scan.ignored);
+                self.backlog.offer(scan.ready);
+            }
+            Err(error) => {
+                self.more = false;
+                self.pass_failed(&error);
+            }
+        }
+        if let Some(interval) = self.scan_interval {
+            self.prune_if_due(ctx);
+            rearm(&mut self.tick, ctx, Some((Tick, interval)));
+        }
+        if std::mem::take(&mut self.again) {
+            self.begin_pass(ctx);
+        }
+        self.ship_what_is_due(ctx);
+    }
+
+    fn pass_failed(&mut self, error: &DirsError) {
+        self.seen.failed_passes += 1;
+        error!(%error, "the data directory cannot be looked through");
+    }
+
+    fn prune_if_due(&mut self, ctx: &mut Context<Self>) {
+        let Some(keep) = self.quarantine_keep else { return };
+        if self.last_prune.is_some_and(|last| last.elapsed() < PRUNE_INTERVAL) {
+            return;
+        }
+        self.last_prune = Some(Instant::now());
+        self.in_pool(
+            ctx,
+            move |dirs| quarantine::prune(&dirs.quarantine_root(), keep, system_time()),
+            |_, pruned, _| match pruned {
+                Ok(pruned) if pruned.deleted > 0 => {
+                    info!(
+                        deleted = pruned.deleted,
+                        kept = pruned.kept,
+                        "old episodes deleted from quarantine"
+                    );
+                }
+                Ok(pruned) => debug!(kept = pruned.kept, "quarantine looked through"),
+                Err(error) => error!(%error, "the quarantine cannot be looked through"),
+            },
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! UploadActor: ships one episode at a time and reports what became of it.
+//!
+//! - owns: an HTTP client with its connections, and the gate's recent verdicts
+//! - accepts: [`Ship`] from QueueActor, `Ping`, `Drain`
+//! - sends to: nobody
+//! - runs on: an arbiter of its own, as awc's client is bound to one thread; files are read elsewhere
+//! - ends: with its arbiter. `Drain` drops an upload in flight; its archive stays
+//!
+//! Whether, when and how often an episode is shipped is the queue's decision.
+
+use std::rc::Rc;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use cis490_shared::ids::EpisodeId;
+use tokio::sync::watch;
+
+use crate::actors::{Drain, Ping};
+use crate::queue::outcome::Outcome;
+use crate::upload::ship::{Settings, Shipper};
+
+/// Ships one episode. Sent by QueueActor, which sends the next one only after the answer.
+///
+/// The outcome says what is known about the episode; nothing on disk but its archive has changed.
+#[derive(Debug, Message)]
+#[rtype(result = "Outcome")]
+pub struct Ship {
+    /// The episode.
+    pub episode_id: EpisodeId,
+    /// Pack it anew even if its archive is there.
+    pub rebuild: bool,
+}
+
+/// See the module.
+pub struct UploadActor {
+    shipper: Rc<Shipper>,
+    /// Every upload, and every blocking job of it, holds a receiver of this.
+    stop: Rc<watch::Sender<bool>>,
+}
+
+impl UploadActor {
+    /// To be called on the thread that the actor runs on.
+    pub fn new(settings: Settings) -> Self {
+        Self { shipper: Rc::new(Shipper::new(settings)), stop: Rc::new(watch::Sender::new(false)) }
+    }
+}
+
+impl Actor for UploadActor {
+    type Context = Context<Self>;
+}
+
+/// Without the actor's state, so that pings are answered while an upload is under way.
+impl Handler<Ship> for UploadActor {
+    type Result = ResponseFuture<Outcome>;
+
+    fn handle(&mut self, ship: Ship, _: &mut Context<Self>) -> Self::Result {
+        let (shipper, stop) = (Rc::clone(&self.shipper), self.stop.subscribe());
+        Box::pin(async move { shipper.ship(&ship.episode_id, ship.rebuild, &stop).await })
+    }
+}
+
+impl Handler<Ping> for UploadActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
+}
+
+impl Handler<Drain> for UploadActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
+        let stop = Rc::clone(&self.stop);
+        Box::pin(async move {
+            stop.send_replace(true);
+            stop.closed().await;
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! The command line: flags, what is printed, and exit codes. Nothing else is decided here.
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | the daemon was asked to stop; `--once` left nothing to do; `--ping` was answered |
+//! | 1 | anything that has no code of its own, such as a second shipper on the same data directory |
+//! | 2 | flags that do not exist |
+//! | 65 | `--once`: something was refused or conflicts |
+//! | 69 | `--ping`: no answer, or not the right one |
+//! | 75 | `--once`: something must be tried again; wins over 65, since it asks for another run |
+//! | 78 | the configuration cannot be used; the service manager does not try again |
+//!
+//! Another program can embed the shipper by calling [`run`].
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use cis490_shared::telemetry::{self, Destination};
+use clap::Parser;
+
+use crate::actors::queue::Observation;
+use crate::config::{self, Config};
+use crate::ping::{self, PingError};
+use crate::run::{self, Mode, RunError};
+use crate::upload::tls;
+
+/// Ships finished episodes of this lab host to the collector.
+#[derive(Debug, Parser)]
+#[command(name = "cis490-shipper", version)]
+struct Flags {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+    /// Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again,
+    /// 65 something was refused.
+    #[arg(long, conflicts_with_all = ["ping", "check_config"])]
+    once: bool,
+    /// Prove the whole path to the receiver, then exit: 0 or 69.
+    #[arg(long, conflicts_with = "check_config")]
+    ping: bool,
+    /// Read the configuration and the files that it names, then exit: 0 or 78.
+    #[arg(long)]
+    check_config: bool,
+}
+
+const FAILURE: u8 = 1;
+const REFUSED: u8 = 65;
+const UNAVAILABLE: u8 = 69;
+const TRY_AGAIN: u8 = 75;
+const BAD_CONFIG: u8 = 78;
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Flags::try_parse_from(args) {
+        Ok(flags) => start(&flags),
+        Err(error) => {
+            // Nobody is left to hear that the help could not be printed.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILURE))
+        }
+    }
+}
+
+fn start(flags: &Flags) -> ExitCode {
+    let path = &flags.config;
+    let config = match config::load(path) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error, path),
+    };
+    match flags {
+        Flags { check_config: true, .. } => check_config(&config, path),
+        Flags { ping: true, .. } => ping(&config, path),
+        Flags { once: true, .. } => ship(&config, path, Mode::Once),
+        _ => ship(&config, path, Mode::Daemon),
+    }
+}
+
+fn check_config(config: &Config, path: &Path) -> ExitCode {
+    if let Err(error) = tls::client_config(&config.receiver) {
+        return bad_config(&error, path);
+    }
+    let Config { host_id, paths, receiver, queue } = config;
+    print(&format!("configuration ok: {}", path.display()));
+    print(&format!("host_id: {host_id}"));
+    print(&format!("data_root: {}", paths.data_root.display()));
+    print(&format!("receiver: {}", receiver.url));
+    print(&format!(
+        "queue: every {} s, {} at a time, level {}, quarantine kept {}",
+        queue.scan_interval_s,
+        queue.parallel_uploads,
+        queue.compression_level,
+        match queue.quarantine_keep_days {
+            0 => "for ever".to_owned(),
+            days => format!("{days} days"),
+        }
+    ));
+    ExitCode::SUCCESS
+}
+
+fn ping(config: &Config, path: &Path) -> ExitCode {
+    match ping::ping(config) {
+        Ok(pong) => {
+            print(&pong.to_string());
+            ExitCode::SUCCESS
+        }
+        Err(PingError::Tls(error)) => bad_config(&error, path),
+        Err(error) => failed(UNAVAILABLE, &error, Some(error.remedy())),
+    }
+}
+
+fn ship(config: &Config, path: &Path, mode: Mode) -> ExitCode {
+    start_logging();
+    match (run::run(config, mode), mode) {
+        (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
+        (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
+        (Err(RunError::Tls(error)), _) => bad_config(&error, path),
+        (Err(error), _) => failed(FAILURE, &error, error.remedy(&config.paths.data_root).as_deref()),
+    }
+}
+
+/// The exit code of a single pass.
+fn verdict(seen: &Observation) -> u8 {
+    match seen {
+        Observation { ready: 0, waiting: 0, failed_passes: 0, refused: 0, .. } => 0,
+        Observation { ready: 0, waiting: 0, failed_passes: 0, .. } => REFUSED,
+        _ => TRY_AGAIN,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the front end: the environment is read here and handed down"
+)]
+fn start_logging() {
+    let filter = env::var("RUST_LOG").ok();
+    let in_journal = env::var_os("JOURNAL_STREAM").is_some();
+    let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
+    telemetry::init(destination, filter.as_deref());
+}
+
+fn bad_config(error: &dyn std::error::Error, path: &Path) -> ExitCode {
+    let check = format!("edit it, then: cis490-shipper --check-config --config {}", path.display());
+    failed(BAD_CONFIG, error, Some(&check))
+}
+
+fn failed(code: u8, error: &dyn std::error::Error, remedy: Option<&str>) -> ExitCode {
+    let mut stderr = io::stderr().lock();
+    // Nobody is left to hear that this could not be printed.
+    let _ = writeln!(stderr, "error: {error}");
+    if let Some(remedy) = remedy {
+        let _ = writeln!(stderr, "help: {remedy}");
+    }
+    ExitCode::from(code)
+}
+
+fn print(line: &str) {
+    // As above.
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_tried_again_wins_over_what_was_refused() {
+        let seen = Observation::default;
+        assert_eq!(verdict(&seen()), 0);
+        assert_eq!(verdict(&Observation { shipped: 9, retries: 2, ..seen() }), 0);
+        assert_eq!(verdict(&Observation { refused: 1, shipped: 9, ..seen() }), REFUSED);
+        for left in [
+            Observation { ready: 1, refused: 1, ..seen() },
+            Observation { waiting: 1, refused: 1, ..seen() },
+            Observation { failed_passes: 1, refused: 1, ..seen() },
+            Observation { ready: 1, on_hold: true, ..seen() },
+        ] {
+            assert_eq!(verdict(&left), TRY_AGAIN, "{left:?}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! `lab-host.toml`, typed and validated (protocol section 4).
+//!
+//! Built once at start and handed down by part, never global. What a file named here holds (certificates,
+//! keys) is read by [`crate::upload::tls`]; a secret is never a value in the configuration.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use awc::http::Uri;
+use cis490_shared::config_file::{InvalidValue, Validate};
+use cis490_shared::ids::HostId;
+use serde::{Deserialize, Deserializer, de};
+
+/// Where the configuration is looked for when no flag says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
+
+/// What the example configuration says in place of a host id.
+const PLACEHOLDER: &str = "REPLACE_ME";
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name of this lab host, unique in the fleet.
+    #[serde(deserialize_with = "host_id")]
+    pub host_id: HostId,
+    /// Where episodes are.
+    #[serde(default)]
+    pub paths: Paths,
+    /// Where episodes go.
+    pub receiver: Receiver,
+    /// How they get there.
+    #[serde(default)]
+    pub queue: Queue,
+}
+
+/// `[paths]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Paths {
+    /// The directory that holds `episodes/`, `outbox/`, `shipped/` and `quarantine/`. Absolute.
+    pub data_root: PathBuf,
+}
+
+/// `[receiver]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receiver {
+    /// `http://HOST[:PORT]` or `https://HOST[:PORT]`, without a path.
+    pub url: ReceiverUrl,
+    /// PEM file with the authorities that may vouch for the receiver; absent: those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// PEM file with this host's certificate and its chain; goes with `client_key_file`.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file with the private key of that certificate.
+    pub client_key_file: Option<PathBuf>,
+}
+
+/// `[queue]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Queue {
+    /// Seconds between two looks at `episodes/`; at least 1.
+    pub scan_interval_s: u64,
+    /// Episodes that are packed and sent at the same time; 1 to 16.
+    pub parallel_uploads: usize,
+    /// zstd level of new archives; 1 to 19.
+    pub compression_level: i32,
+    /// Days that a refused episode is kept; 0 keeps it for ever.
+    pub quarantine_keep_days: u32,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self { data_root: default_data_root() }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            scan_interval_s: default_scan_interval_s(),
+            parallel_uploads: default_parallel_uploads(),
+            compression_level: default_compression_level(),
+            quarantine_keep_days: default_quarantine_keep_days(),
+        }
+    }
+}
+
+fn default_data_root() -> PathBuf {
+    PathBuf::from("/var/lib/cis490/data")
+}
+
+const fn default_scan_interval_s() -> u64 {
+    5
+}
+
+const fn default_parallel_uploads() -> usize {
+    2
+}
+
+const fn default_compression_level() -> i32 {
+    3
+}
+
+const fn default_quarantine_keep_days() -> u32 {
+    30
+}
+
+impl Queue {
+    /// The time between two looks at `episodes/`.
+    pub fn scan_interval(&self) -> Duration {
+        Duration::from_secs(self.scan_interval_s)
+    }
+
+    /// How long a refused episode is kept; none: for ever.
+    pub fn quarantine_keep(&self) -> Option<Duration> {
+        const DAY: Duration = Duration::from_hours(24);
+        (self.quarantine_keep_days > 0).then(|| DAY * self.quarantine_keep_days)
+    }
+}
+
+/// The longest interval that makes sense, in seconds: an episode should not wait longer than a day.
+const MAX_SCAN_INTERVAL_S: u64 = 24 * 60 * 60;
+
+impl Validate for Config {
+    fn validate(&self) -> Result<(), InvalidValue> {
+        if self.host_id.as_str() == PLACEHOLDER {
+            let reason =
+                format!("still says `{PLACEHOLDER}`: give this lab host a name that no other one has");
+            return Err(InvalidValue::new("host_id", reason));
+        }
+        if !self.paths.data_root.is_absolute() {
+            let reason = format!("is `{}`, an absolute path is needed", self.paths.data_root.display());
+            return Err(InvalidValue::new("paths.data_root", reason));
+        }
+        self.receiver.validate()?;
+        self.queue.validate()
+    }
+}
+
+impl Validate for Receiver {
+    fn validate(&self) -> Result<(), InvalidValue> {
+        let files = [
+            ("receiver.ca_file", &self.ca_file),
+            ("receiver.client_cert_file", &self.client_cert_file),
+            ("receiver.client_key_file", &self.client_key_file),
+        ];
+        if let Some((key, _)) = files.iter().find(|(_, file)| file.is_some() && !self.url.is_tls()) {
+            return Err(InvalidValue::new(
+                key,
+                format!("is set, but `receiver.url` is `{}`, without TLS", self.url),
+            ));
+        }
+        match (&self.client_cert_file, &self.client_key_file) {
+            (Some(_), None) => Err(InvalidValue::new(
+                "receiver.client_cert_file",
+                "is set without `receiver.client_key_file`",
+            )),
+            (None, Some(_)) => Err(InvalidValue::new(
+                "receiver.client_key_file",
+                "is set without `receiver.client_cert_file`",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Validate for Queue {
+    fn validate(&self) -> Result<(), InvalidValue> {
+        within("queue.scan_interval_s", self.scan_interval_s, 1, MAX_SCAN_INTERVAL_S)?;
+        within("queue.parallel_uploads", self.parallel_uploads, 1, 16)?;
+        within("queue.compression_level", self.compression_level, 1, 19)
+    }
+}
+
+fn within<T: Copy + PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), InvalidValue> {
+    match value < least || value > most {
+        true => Err(InvalidValue::new(key, format!("is {value}, it must be {least} to {most}"))),
+        false => Ok(()),
+    }
+}
+
+/// Names the key in its error, which the identifier itself cannot know.
+fn host_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HostId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    HostId::parse(&text)
+        .map_err(|error| de::Error::custom(format!("`host_id` is `{}`: {error}", text.escape_debug())))
+}
+
+/// The receiver's address, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiverUrl {
+    text: String,
+    tls: bool,
+    host: String,
+    port: u16,
+}
+
+/// Why a text is not the address of a receiver.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Another scheme, or none.
+    #[error("it must begin with `http://` or `https://`")]
+    Scheme,
+    /// No host name, or one that is none.
+    #[error("it names no host")]
+    Host,
+    /// A user name or password.
+    #[error("it must not hold a user name or password")]
+    UserInfo,
+    /// Something after the host and port.
+    #[error("it must end after the host and port: the shipper adds the path")]
+    Path,
+}
+
+impl ReceiverUrl {
+    /// Takes `http://HOST[:PORT]` or `https://HOST[:PORT]`, with or without a `/` at the end.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let (tls, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (_, Some(rest)) => (false, rest),
+            _ => return Err(UrlError::Scheme),
+        };
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#']) {
+            return Err(UrlError::Path);
+        }
+        if authority.contains('@') {
+            return Err(UrlError::UserInfo);
+        }
+        let uri: Uri = format!("http://{authority}").parse().map_err(|_| UrlError::Host)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlError::Host)?;
+        // A port that is no number is part of no valid address, though the parser lets it through.
+        let port = match authority.strip_prefix(host) {
+            Some("") => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
+            _ => uri.port_u16().ok_or(UrlError::Host)?,
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { text: text.trim_end_matches('/').to_owned(), tls, host, port })
+    }
+
+    /// Whether TLS protects the connection.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The name or address, an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, which follows from the scheme where the text names none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl std::fmt::Display for ReceiverUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReceiverUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|error| {
+            de::Error::custom(format!("`receiver.url` is `{}`: {error}", text.escape_debug()))
+        })
+    }
+}
+
+/// Reads the configuration at `path`. Blocks.
+pub fn load(path: &Path) -> Result<Config, cis490_shared::config_file::ConfigError> {
+    cis490_shared::config_file::load(path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! `--ping`: proves the whole path to the receiver, and says in one line what it found.
+//!
+//! It needs no actor and writes nothing, on either side. A receiver of the earlier generation answers
+//! without its clock; then the skew stays unknown.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use actix::System;
+use cis490_shared::clock::{WallTime, system_time};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::queue::outcome::{Outcome, about_the_receiver};
+use crate::upload::ask;
+use crate::upload::client::{Client, Silence, Target};
+use crate::upload::connect::ConnectFailure;
+use crate::upload::progress::Deadlines;
+use crate::upload::tls::{self, TlsError};
+
+/// A receiver that answered.
+#[derive(Debug)]
+pub struct Pong {
+    url: String,
+    status: u16,
+    round_trip: Duration,
+    skew: Option<SignedDuration>,
+}
+
+impl fmt::Display for Pong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} in {:.1} ms", self.url, self.status, self.round_trip.as_secs_f64() * 1000.0)?;
+        match self.skew {
+            Some(skew) => write!(f, ", clock skew {:+.3} s", skew.as_secs_f64()),
+            None => f.write_str(", clock skew unknown"),
+        }
+    }
+}
+
+/// Why the path to the receiver is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum PingError {
+    /// TLS cannot be set up on this host.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// No answer.
+    #[error("`{url}`: {silence}")]
+    Silent {
+        /// The receiver.
+        url: String,
+        /// Why.
+        silence: Silence,
+    },
+    /// An answer, but not the right one.
+    #[error("`{url}`: answered {status}{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    Refused {
+        /// The receiver.
+        url: String,
+        /// The status code.
+        status: u16,
+        /// What it says about it.
+        detail: Option<String>,
+        /// What a person should look at.
+        help: &'static str,
+    },
+}
+
+impl PingError {
+    /// What to do next.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Refused { help, .. } => help,
+            Self::Tls(_)
+            | Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
+                "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate"
+            }
+            Self::Silent { silence: Silence::Unreachable(ConnectFailure::Tls(_)), .. } => {
+                "check `receiver.url` and the certificates in [receiver]"
+            }
+            Self::Silent { .. } => {
+                "check `receiver.url` and the network; on the collector: systemctl status cis490-receiver"
+            }
+        }
+    }
+}
+
+/// Asks once.
+pub fn ping(config: &Config) -> Result<Pong, PingError> {
+    let tls = tls::client_config(&config.receiver).map_err(PingError::Tls)?;
+    let url = config.receiver.url.to_string();
+    let target = Target { url: config.receiver.url.clone(), tls };
+    System::new().block_on(async move {
+        let client = Client::new(target);
+        let (begin, asked_at) = (Instant::now(), system_time());
+        let answer = match ask::ping(&client, Deadlines::default().small).await {
+            Ok(answer) => answer,
+            Err(silence) => return Err(PingError::Silent { url, silence }),
+        };
+        let round_trip = begin.elapsed();
+        match (answer.status, about_the_receiver(&answer)) {
+            (200, _) => {
+                Ok(Pong { url, status: 200, round_trip, skew: skew(&answer.body, asked_at + round_trip / 2) })
+            }
+            (status, Outcome::HostBlocked(blocked)) => {
+                Err(PingError::Refused { url, status, detail: blocked.detail, help: blocked.help })
+            }
+            (status, _) => Err(PingError::Refused {
+                url,
+                status,
+                detail: None,
+                help: "the receiver is in trouble: look at its log",
+            }),
+        }
+    })
+}
+
+/// How far the receiver's clock is ahead of ours, if its answer says what it shows.
+fn skew(body: &[u8], ours: SystemTime) -> Option<SignedDuration> {
+    #[derive(Deserialize)]
+    struct AnyPong {
+        server_time: WallTime,
+    }
+    let theirs: AnyPong = serde_json::from_slice(body).ok()?;
+    let theirs: Timestamp = theirs.server_time.as_str().parse().ok()?;
+    Some(theirs.duration_since(Timestamp::try_from(ours).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_skew_is_known_only_where_the_receiver_says_what_its_clock_shows() {
+        let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        let body = br#"{"status": "ok", "server_time": "2025-10-09T08:53:21.500000+00:00"}"#;
+        assert_eq!(skew(body, ours), Some(SignedDuration::from_millis(1500)));
+        assert_eq!(skew(br#"{"ok": true}"#, ours), None);
+        assert_eq!(skew(br#"{"server_time": "yesterday"}"#, ours), None);
+    }
+}

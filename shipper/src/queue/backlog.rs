@@ -1,0 +1,226 @@
+//! What to try now, and what an outcome leads to: schedule and hold together.
+//!
+//! Pure, and the only place where an [`Outcome`] is turned into a deed. The actor around it does the deeds
+//! and the logging. It guards invariants I6 and I7: there is no way from an outcome to `shipped/` but
+//! [`Outcome::Stored`] and [`Outcome::AlreadyPresent`], and none that deletes an episode.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cis490_shared::ids::EpisodeId;
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+
+use crate::queue::hold::{Cause, Change, Hold, Permit};
+use crate::queue::outcome::{Blocked, Outcome, Refusal, Scope, Shipped};
+use crate::queue::schedule::{Pick, Schedule};
+
+/// After this many tries whose bytes arrived as others, an episode is put aside.
+pub const MAX_MISMATCHES: u32 = 3;
+/// This many episodes in a row that failed one by one are taken for trouble of the receiver.
+const STREAK: u32 = 3;
+/// How many failed episodes keep their archive. Those beyond are packed again for their next try, so that
+/// days of trouble do not fill the disk with a second copy of the backlog.
+const KEPT_ARCHIVES: usize = 8;
+
+/// What to do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Ship this one.
+    Ship(Pick),
+    /// Nothing before that moment.
+    Wait(Instant),
+    /// Nothing until an upload ends or a scan finds something.
+    Idle,
+}
+
+/// What an outcome asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// Move it to `shipped/`, then say [`Backlog::finish`].
+    Retire(Shipped),
+    /// Move it to `quarantine/` with this note, then say [`Backlog::finish`].
+    Quarantine(Refusal),
+    /// Leave it where it is.
+    Keep,
+    /// Leave it where it is, but remove its archive.
+    KeepWithoutArchive,
+}
+
+/// What a person should hear about; each is one log entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The queue waits from now on, or for another reason than before.
+    HoldBegan {
+        /// Why.
+        cause: Cause,
+        /// What happened.
+        reason: String,
+        /// What a person should look at, where waiting will not help.
+        help: Option<&'static str>,
+    },
+    /// Something got through again.
+    HoldEnded(Cause),
+    /// This one episode failed for the first time, while others get through.
+    Delayed(String),
+}
+
+/// The episodes of this host as far as they are known, and the rules for trying them.
+#[derive(Debug)]
+pub struct Backlog {
+    schedule: Schedule,
+    hold: Hold,
+    streak: u32,
+    rng: StdRng,
+}
+
+impl Backlog {
+    /// An empty backlog; `rng` decides the jitter.
+    pub fn new(rng: StdRng) -> Self {
+        Self { schedule: Schedule::default(), hold: Hold::default(), streak: 0, rng }
+    }
+
+    /// Takes what a scan found.
+    pub fn offer(&mut self, found: impl IntoIterator<Item = EpisodeId>) {
+        self.schedule.offer(found);
+    }
+
+    /// What to do at `now`. An episode that is handed out is in flight.
+    pub fn next(&mut self, now: Instant) -> Next {
+        match self.hold.permit(now) {
+            Permit::NotBefore(_) if self.schedule.counts() == (0, 0) => Next::Idle,
+            Permit::NotBefore(until) => Next::Wait(until),
+            Permit::Probe if self.schedule.in_flight().len() > 0 => Next::Idle,
+            Permit::Probe | Permit::Free => match (self.schedule.pick(now), self.schedule.next_due()) {
+                (Some(pick), _) => Next::Ship(pick),
+                (None, Some(due)) => Next::Wait(due),
+                (None, None) => Next::Idle,
+            },
+        }
+    }
+
+    /// Takes the outcome of an episode in flight.
+    pub fn settle(&mut self, id: &EpisodeId, outcome: Outcome, now: Instant) -> (Deed, Option<News>) {
+        match outcome {
+            Outcome::Stored(shipped) | Outcome::AlreadyPresent(shipped) => {
+                (Deed::Retire(shipped), self.heard())
+            }
+            Outcome::Refused(refusal) if refusal.status.is_none() => (Deed::Quarantine(refusal), None),
+            Outcome::Refused(refusal) | Outcome::Conflict(refusal) => {
+                (Deed::Quarantine(refusal), self.heard())
+            }
+            Outcome::Mismatch(refusal) => {
+                let news = self.heard();
+                match self.schedule.count_mismatch(id) >= MAX_MISMATCHES {
+                    true => (Deed::Quarantine(refusal), news),
+                    false => (self.later(id, None, now), news),
+                }
+            }
+            Outcome::HostBlocked(Blocked { status, detail, help }) => {
+                let reason = detail
+                    .map_or(format!("answered {status}"), |detail| format!("answered {status}: {detail}"));
+                let news = self.fail(Cause::Blocked(status), None, now, reason, Some(help));
+                (self.later(id, None, now), news)
+            }
+            Outcome::Transient { scope, reason, retry_after } => {
+                self.transient(id, scope, reason, retry_after, now)
+            }
+            Outcome::Gone => {
+                self.finish(id);
+                (Deed::Keep, None)
+            }
+            Outcome::Stopped => {
+                self.schedule.put_back(id.clone(), now);
+                (Deed::Keep, None)
+            }
+        }
+    }
+
+    fn transient(
+        &mut self,
+        id: &EpisodeId,
+        scope: Scope,
+        reason: String,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> (Deed, Option<News>) {
+        match scope {
+            Scope::Network => {
+                self.schedule.put_back(id.clone(), now);
+                (Deed::Keep, self.fail(Cause::Unreachable, retry_after, now, reason, None))
+            }
+            Scope::Receiver => {
+                let news = self.fail(Cause::Unavailable, retry_after, now, reason, None);
+                (self.later(id, retry_after, now), news)
+            }
+            Scope::Episode => {
+                self.streak += 1;
+                let news = if self.streak >= STREAK || self.hold.cause().is_some() {
+                    self.fail(Cause::Failing, None, now, reason, None)
+                } else {
+                    (self.schedule.failures(id) == 0).then_some(News::Delayed(reason))
+                };
+                (self.later(id, retry_after, now), news)
+            }
+        }
+    }
+
+    /// The receiver said something about an episode: whatever was wrong is over.
+    fn heard(&mut self) -> Option<News> {
+        self.streak = 0;
+        self.hold.end().map(News::HoldEnded)
+    }
+
+    fn fail(
+        &mut self,
+        cause: Cause,
+        retry_after: Option<Duration>,
+        now: Instant,
+        reason: String,
+        help: Option<&'static str>,
+    ) -> Option<News> {
+        match self.hold.fail(cause, retry_after, now, &mut self.rng) {
+            Change::Began => Some(News::HoldBegan { cause, reason, help }),
+            Change::Same => None,
+        }
+    }
+
+    fn later(&mut self, id: &EpisodeId, retry_after: Option<Duration>, now: Instant) -> Deed {
+        self.schedule.retry_later(id.clone(), retry_after, now, &mut self.rng);
+        let (_, waiting) = self.schedule.counts();
+        if waiting > KEPT_ARCHIVES { Deed::KeepWithoutArchive } else { Deed::Keep }
+    }
+
+    /// The deed for an episode is done.
+    pub fn finish(&mut self, id: &EpisodeId) {
+        self.schedule.finish(id);
+    }
+
+    /// The deed for an episode failed on this host's disk; it is tried again from the start.
+    pub fn undone(&mut self, id: &EpisodeId, now: Instant) {
+        self.schedule.retry_later(id.clone(), None, now, &mut self.rng);
+    }
+
+    /// The episodes in flight, until their deed is done.
+    pub fn in_flight(&self) -> BTreeSet<EpisodeId> {
+        self.schedule.in_flight().cloned().collect()
+    }
+
+    /// The episodes that a scan need not find.
+    pub fn known(&self) -> BTreeSet<EpisodeId> {
+        self.schedule.known()
+    }
+
+    /// How many are ready, and how many wait for another try.
+    pub fn counts(&self) -> (usize, usize) {
+        self.schedule.counts()
+    }
+
+    /// Why the whole queue waits, if it does.
+    pub fn hold_cause(&self) -> Option<Cause> {
+        self.hold.cause()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+use proptest::prelude::*;
+use rand::SeedableRng;
+
+use super::*;
+use crate::queue::backoff;
+
+fn id(text: &str) -> EpisodeId {
+    EpisodeId::parse(text).unwrap()
+}
+
+fn backlog(names: impl IntoIterator<Item = String>) -> Backlog {
+    let mut backlog = Backlog::new(StdRng::seed_from_u64(1));
+    backlog.offer(names.into_iter().map(|name| id(&name)));
+    backlog
+}
+
+fn thousand() -> Backlog {
+    backlog((0..1000).map(|n| format!("e{n:04}")))
+}
+
+fn shipped() -> Outcome {
+    let elapsed = Duration::from_millis(1);
+    Outcome::Stored(Shipped { status: 201, commit: None, size_bytes: 1, elapsed, position: None })
+}
+
+fn transient(scope: Scope) -> Outcome {
+    Outcome::Transient { scope, reason: "x".to_owned(), retry_after: None }
+}
+
+fn refusal(status: u16) -> Refusal {
+    Refusal { status: Some(status), error: "x".to_owned(), ..Refusal::default() }
+}
+
+fn ship(backlog: &mut Backlog, now: Instant) -> EpisodeId {
+    match backlog.next(now) {
+        Next::Ship(pick) => pick.episode_id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Tries until `end`, with the same outcome for every episode; how many attempts that took.
+fn attempts(backlog: &mut Backlog, mut now: Instant, end: Instant, outcome: &Outcome) -> (usize, Vec<News>) {
+    let (mut count, mut all_news) = (0, Vec::new());
+    while now < end {
+        match backlog.next(now) {
+            Next::Ship(pick) => {
+                count += 1;
+                let (_, news) = backlog.settle(&pick.episode_id, outcome.clone(), now);
+                all_news.extend(news);
+            }
+            Next::Wait(until) => now = until,
+            Next::Idle => break,
+        }
+    }
+    (count, all_news)
+}
+
+#[test]
+fn a_dead_receiver_and_a_thousand_episodes_cost_one_attempt_per_step_and_one_log_entry() {
+    for scope in [Scope::Network, Scope::Receiver] {
+        let (mut backlog, now) = (thousand(), Instant::now());
+        let hour = now + Duration::from_hours(1);
+        let (count, news) = attempts(&mut backlog, now, hour, &transient(scope));
+        // Nine doublings to the cap, then one attempt per 150 to 300 seconds.
+        assert!((15..=40).contains(&count), "{count} attempts in an hour");
+        assert_eq!(news.len(), 1, "{news:?}");
+    }
+}
+
+#[test]
+fn a_receiver_that_nobody_reaches_says_nothing_about_the_episode_that_was_tried() {
+    let (mut backlog, now) = (thousand(), Instant::now());
+    attempts(&mut backlog, now, now + Duration::from_hours(1), &transient(Scope::Network));
+    assert_eq!(backlog.counts(), (1000, 0));
+}
+
+#[test]
+fn episodes_that_fail_one_by_one_are_taken_for_trouble_of_the_receiver() {
+    let (mut backlog, now) = (thousand(), Instant::now());
+    let (count, news) =
+        attempts(&mut backlog, now, now + Duration::from_hours(1), &transient(Scope::Episode));
+    assert!((15..=50).contains(&count), "{count} attempts in an hour");
+    assert_eq!(news.iter().filter(|news| matches!(news, News::HoldBegan { .. })).count(), 1, "{news:?}");
+    assert_eq!(backlog.hold_cause(), Some(Cause::Failing));
+}
+
+#[test]
+fn one_bad_episode_stops_no_other() {
+    let (mut backlog, mut now) = (thousand(), Instant::now());
+    for scope in [Scope::Episode, Scope::Receiver] {
+        let mut shipped_count = 0;
+        while shipped_count < 100 {
+            match backlog.next(now) {
+                Next::Ship(pick) if pick.episode_id == id("e0000") => {
+                    backlog.settle(&pick.episode_id, transient(scope), now);
+                }
+                Next::Ship(pick) => {
+                    backlog.settle(&pick.episode_id, shipped(), now);
+                    backlog.finish(&pick.episode_id);
+                    shipped_count += 1;
+                }
+                Next::Wait(until) => now = until,
+                Next::Idle => panic!("there is work"),
+            }
+        }
+    }
+}
+
+#[test]
+fn while_a_hold_is_on_a_single_upload_probes() {
+    let (mut backlog, mut now) = (thousand(), Instant::now());
+    let (first, second) = (ship(&mut backlog, now), ship(&mut backlog, now));
+    let (deed, news) = backlog.settle(&first, transient(Scope::Network), now);
+    assert_eq!(deed, Deed::Keep);
+    assert!(matches!(news, Some(News::HoldBegan { cause: Cause::Unreachable, .. })));
+    let Next::Wait(until) = backlog.next(now) else { panic!("a hold is on") };
+    now = until;
+    assert_eq!(backlog.next(now), Next::Idle, "the second upload is still under way and will tell");
+    assert_eq!(backlog.settle(&second, transient(Scope::Network), now).1, None);
+    let Next::Wait(until) = backlog.next(now) else { panic!("a hold is on") };
+    now = until;
+    let probe = ship(&mut backlog, now);
+    assert_eq!(backlog.next(now), Next::Idle);
+    assert_eq!(backlog.settle(&probe, shipped(), now).1, Some(News::HoldEnded(Cause::Unreachable)));
+    assert!(matches!(backlog.next(now), Next::Ship(_)));
+}
+
+#[test]
+fn a_host_that_is_not_let_in_keeps_every_episode_and_says_so_once() {
+    let (mut backlog, now) = (thousand(), Instant::now());
+    let outcome = crate::queue::outcome::blocked(401, None);
+    let (count, news) = attempts(&mut backlog, now, now + Duration::from_hours(1), &outcome);
+    assert!((15..=40).contains(&count), "{count} attempts in an hour");
+    let [News::HoldBegan { cause: Cause::Blocked(401), help: Some(help), .. }] = &news[..] else {
+        panic!("{news:?}")
+    };
+    assert!(help.contains("host_id"));
+    let (ready, waiting) = backlog.counts();
+    assert_eq!(ready + waiting, 1000);
+}
+
+#[test]
+fn bytes_that_arrive_as_others_three_times_are_put_aside() {
+    let (mut backlog, mut now) = (backlog(["e".to_owned()]), Instant::now());
+    for expected in 0..MAX_MISMATCHES {
+        let Next::Ship(pick) = backlog.next(now) else { panic!("due") };
+        assert_eq!(pick.mismatches, expected);
+        let (deed, _) = backlog.settle(&pick.episode_id, Outcome::Mismatch(refusal(400)), now);
+        match expected + 1 == MAX_MISMATCHES {
+            true => assert_eq!(deed, Deed::Quarantine(refusal(400))),
+            false => assert_eq!(deed, Deed::Keep),
+        }
+        now += backoff::CAP;
+    }
+}
+
+#[test]
+fn what_is_refused_on_this_host_proves_nothing_about_the_receiver() {
+    let (mut backlog, now) = (thousand(), Instant::now());
+    let first = ship(&mut backlog, now);
+    let second = ship(&mut backlog, now);
+    backlog.settle(&first, transient(Scope::Network), now);
+    let local = Refusal { status: None, error: "local-no-meta".to_owned(), ..Refusal::default() };
+    let (deed, news) = backlog.settle(&second, Outcome::Refused(local.clone()), now);
+    assert_eq!((deed, news), (Deed::Quarantine(local), None));
+    assert_eq!(backlog.hold_cause(), Some(Cause::Unreachable));
+}
+
+#[test]
+fn days_of_trouble_do_not_fill_the_disk_with_archives() {
+    let (mut backlog, mut now) = (thousand(), Instant::now());
+    let (mut tried, mut with_archive) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..2000 {
+        match backlog.next(now) {
+            Next::Ship(pick) => {
+                let (deed, _) = backlog.settle(&pick.episode_id, transient(Scope::Receiver), now);
+                match deed {
+                    Deed::Keep => with_archive.insert(pick.episode_id.clone()),
+                    _ => with_archive.remove(&pick.episode_id),
+                };
+                tried.insert(pick.episode_id);
+                assert!(with_archive.len() <= KEPT_ARCHIVES, "{with_archive:?}");
+            }
+            Next::Wait(until) => now = until,
+            Next::Idle => panic!("there is work"),
+        }
+    }
+    assert!(tried.len() > 1, "not always the same one is tried");
+}
+
+proptest! {
+    #[test]
+    fn only_a_success_retires_and_nothing_is_ever_forgotten(choices in prop::collection::vec(0..8_u8, 1..300)) {
+        let (mut backlog, mut now) = (backlog((0..20).map(|n| format!("e{n:02}"))), Instant::now());
+        let (mut retired, mut aside) = (0, 0);
+        for choice in choices {
+            let pick = match backlog.next(now) {
+                Next::Ship(pick) => pick.episode_id,
+                Next::Wait(until) => { now = until; continue }
+                Next::Idle => break,
+            };
+            let outcome = match choice {
+                0 => shipped(),
+                1 => Outcome::Refused(refusal(412)),
+                2 => Outcome::Conflict(refusal(409)),
+                3 => Outcome::Mismatch(refusal(400)),
+                4 => crate::queue::outcome::blocked(403, None),
+                5 => transient(Scope::Episode),
+                6 => transient(Scope::Network),
+                _ => Outcome::Stopped,
+            };
+            let success = matches!(outcome, Outcome::Stored(_));
+            match backlog.settle(&pick, outcome, now).0 {
+                Deed::Retire(_) => { prop_assert!(success); retired += 1; backlog.finish(&pick); }
+                Deed::Quarantine(_) => { prop_assert!(!success); aside += 1; backlog.finish(&pick); }
+                Deed::Keep | Deed::KeepWithoutArchive => prop_assert!(!success),
+            }
+        }
+        let (ready, waiting) = backlog.counts();
+        prop_assert_eq!(ready + waiting + retired + aside, 20);
+    }
+}

@@ -1,0 +1,237 @@
+//! Every path below the data directory, and every move between its four places (protocol 3.4).
+//!
+//! Where an episode is says what state it is in; nothing else does. All functions here block. Every move is
+//! durable before it counts, and the archive goes last: a crash in between leaves an archive without an
+//! episode, which [`crate::queue::sweep`] removes (invariants I4, I6, I7). It never looks into an episode.
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cis490_shared::archive::{DONE_MARKER, REASON_NAME};
+use cis490_shared::durable::{self, FileLock};
+use cis490_shared::ids::EpisodeId;
+use cis490_shared::wire::path::ARCHIVE_SUFFIX;
+
+use crate::queue::episode::{self, NotAnEpisode};
+use crate::queue::quarantine::Reason;
+
+/// What the name of an archive ends in while it is written.
+pub const PARTIAL_SUFFIX: &str = ".partial";
+
+const LOCK_NAME: &str = ".shipper.lock";
+const DIRECTORY_MODE: u32 = 0o750;
+const REASON_MODE: u32 = 0o640;
+
+/// What cannot be done below the data directory.
+#[derive(Debug, thiserror::Error)]
+pub enum DirsError {
+    /// The file system says no.
+    #[error("cannot {deed} `{}`: {source}", path.display())]
+    Io {
+        /// What was to be done, as a verb.
+        deed: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Another shipper works here.
+    #[error("`{}` is locked: another shipper works on this data directory", .0.display())]
+    Locked(PathBuf),
+    /// An episode cannot be moved from one of the directories to another.
+    #[error("`{}` and `{}` are on different file systems: an episode is moved between them", .0.display(), .1.display())]
+    Apart(PathBuf, PathBuf),
+}
+
+fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsError {
+    let path = path.to_owned();
+    move |source| DirsError::Io { deed, path, source }
+}
+
+/// The directories of this host's episodes.
+#[derive(Debug, Clone)]
+pub struct Dirs {
+    root: PathBuf,
+}
+
+/// What a look into `episodes/` found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// The oldest ready episodes that are not known yet.
+    pub ready: BTreeSet<EpisodeId>,
+    /// There are more than were asked for.
+    pub more: bool,
+    /// Entries that will never be shipped, for people; only the first few.
+    pub ignored: Vec<(String, NotAnEpisode)>,
+}
+
+impl Scan {
+    fn take(
+        &mut self,
+        entry: &DirEntry,
+        known: &BTreeSet<EpisodeId>,
+        limit: usize,
+    ) -> Result<(), NotAnEpisode> {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let id = episode::identify(&entry.file_name(), is_directory)?;
+        if known.contains(&id) {
+            return Ok(());
+        }
+        if self.ready.len() >= limit && self.ready.last().is_some_and(|last| *last < id) {
+            self.more = true;
+        } else if is_there(&entry.path().join(DONE_MARKER))
+            .map_err(|error| NotAnEpisode::Unreadable(error.kind()))?
+        {
+            self.ready.insert(id);
+            if self.ready.len() > limit {
+                self.ready.pop_last();
+                self.more = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// At most this many odd entries are reported by one scan.
+const MAX_IGNORED: usize = 100;
+
+impl Dirs {
+    /// Creates what is missing, durably, and takes the lock that keeps a second shipper away.
+    pub fn open(root: &Path) -> Result<(Self, FileLock), DirsError> {
+        let dirs = Self { root: root.to_owned() };
+        let all = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
+        for path in &all {
+            durable::create_dir_all(path, DIRECTORY_MODE).map_err(failed("create", path))?;
+        }
+        let device = |path: &PathBuf| fs::metadata(path).map(|data| data.dev()).map_err(failed("read", path));
+        for path in &all[1..] {
+            if device(path)? != device(&all[0])? {
+                return Err(DirsError::Apart(all[0].clone(), path.clone()));
+            }
+        }
+        let lock = root.join(LOCK_NAME);
+        match FileLock::take(&lock, Duration::ZERO) {
+            Ok(held) => Ok((dirs, held)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(DirsError::Locked(lock)),
+            Err(error) => Err(failed("lock", &lock)(error)),
+        }
+    }
+
+    /// Where the recorder leaves episodes.
+    pub fn episodes(&self) -> PathBuf {
+        self.root.join("episodes")
+    }
+
+    /// Where archives wait to be sent.
+    pub fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
+    }
+
+    /// Where refused episodes are.
+    pub fn quarantine_root(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// The directory of an episode that is not shipped yet.
+    pub fn episode(&self, id: &EpisodeId) -> PathBuf {
+        self.episodes().join(id.as_str())
+    }
+
+    /// The archive of an episode.
+    pub fn archive(&self, id: &EpisodeId) -> PathBuf {
+        self.outbox().join(format!("{id}{ARCHIVE_SUFFIX}"))
+    }
+
+    /// The archive of an episode while it is written.
+    pub fn partial(&self, id: &EpisodeId) -> PathBuf {
+        self.outbox().join(format!("{id}{ARCHIVE_SUFFIX}{PARTIAL_SUFFIX}"))
+    }
+
+    /// Finds the `limit` oldest ready episodes that are not in `known`.
+    ///
+    /// Needs memory for `limit` names, however many directories there are, and looks for the marker only in
+    /// those that could be among them.
+    pub fn scan(&self, known: &BTreeSet<EpisodeId>, limit: usize) -> Result<Scan, DirsError> {
+        let root = self.episodes();
+        let mut scan = Scan::default();
+        for entry in fs::read_dir(&root).map_err(failed("read", &root))? {
+            let entry = entry.map_err(failed("read", &root))?;
+            if let Err(reason) = scan.take(&entry, known, limit)
+                && scan.ignored.len() < MAX_IGNORED
+            {
+                let name = entry.file_name().to_string_lossy().escape_debug().to_string();
+                scan.ignored.push((name, reason));
+            }
+        }
+        Ok(scan)
+    }
+
+    /// Moves an episode to `shipped/`, then removes its archive.
+    pub fn retire(&self, id: &EpisodeId) -> Result<(), DirsError> {
+        self.move_aside(id, &self.root.join("shipped"))?;
+        self.remove_archive(id)
+    }
+
+    /// Writes the reason into an episode, moves it to `quarantine/`, then removes its archive.
+    pub fn quarantine(&self, id: &EpisodeId, reason: &Reason) -> Result<(), DirsError> {
+        let path = self.episode(id).join(REASON_NAME);
+        durable::replace_file(&path, &reason.to_json(), REASON_MODE).map_err(failed("write", &path))?;
+        self.move_aside(id, &self.quarantine_root())?;
+        self.remove_archive(id)
+    }
+
+    /// Moves an episode below `to`, under a name of its own where an episode of that id is there already:
+    /// what was kept once is never replaced.
+    fn move_aside(&self, id: &EpisodeId, to: &Path) -> Result<(), DirsError> {
+        let from = self.episode(id);
+        for copy in 0..MAX_COPIES {
+            let name = if copy == 0 { id.to_string() } else { format!("{id}.{copy}") };
+            match durable::move_noreplace(&from, &to.join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.map_err(failed("move", &from)),
+            }
+        }
+        Err(failed("move", &from)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Removes the archive of an episode; that there is none is no error. Not durable: the sweep sees to it.
+    pub fn remove_archive(&self, id: &EpisodeId) -> Result<(), DirsError> {
+        remove_file(&self.archive(id))
+    }
+
+    /// Removes a file of the outbox by its name.
+    pub fn remove_from_outbox(&self, name: &str) -> Result<(), DirsError> {
+        remove_file(&self.outbox().join(name))
+    }
+
+    /// Whether an episode is still in `episodes/`.
+    pub fn has_episode(&self, id: &EpisodeId) -> Result<bool, DirsError> {
+        let path = self.episode(id);
+        is_there(&path).map_err(failed("read", &path))
+    }
+}
+
+/// How many episodes of one id are kept aside before a person has to look.
+const MAX_COPIES: u32 = 1000;
+
+fn is_there(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), DirsError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use std::os::unix::fs::PermissionsExt;
+
+use cis490_shared::clock::WallTime;
+use tempfile::TempDir;
+
+use super::*;
+use crate::queue::outcome::Refusal;
+use crate::queue::sweep;
+
+fn id(text: &str) -> EpisodeId {
+    EpisodeId::parse(text).unwrap()
+}
+
+fn open() -> (TempDir, Dirs, FileLock) {
+    let root = tempfile::tempdir().unwrap();
+    let (dirs, lock) = Dirs::open(&root.path().join("data")).unwrap();
+    (root, dirs, lock)
+}
+
+fn record(dirs: &Dirs, name: &str) {
+    let dir = dirs.episodes().join(name);
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("meta.json"), name).unwrap();
+    fs::write(dir.join(DONE_MARKER), "").unwrap();
+}
+
+fn reason(name: &str) -> Reason {
+    let refusal =
+        Refusal { status: Some(412), error: "commit-not-in-window".to_owned(), ..Refusal::default() };
+    Reason { episode_id: id(name), refusal, refused_at_wall: WallTime::now() }
+}
+
+fn ready(scan: &Scan) -> Vec<&str> {
+    scan.ready.iter().map(EpisodeId::as_str).collect()
+}
+
+#[test]
+fn a_second_shipper_on_the_same_directory_is_refused() {
+    let (root, _dirs, lock) = open();
+    let error = Dirs::open(&root.path().join("data")).unwrap_err();
+    assert!(error.to_string().contains("another shipper works on this data directory"), "{error}");
+    drop(lock);
+    Dirs::open(&root.path().join("data")).unwrap();
+}
+
+#[test]
+fn only_finished_directories_with_the_name_of_an_episode_are_ready() {
+    let (_root, dirs, _lock) = open();
+    for name in ["b", "a", "not.one"] {
+        record(&dirs, name);
+    }
+    fs::create_dir(dirs.episodes().join("recording")).unwrap();
+    fs::write(dirs.episodes().join("file"), "").unwrap();
+    std::os::unix::fs::symlink(dirs.episodes().join("a"), dirs.episodes().join("link")).unwrap();
+    let mut scan = dirs.scan(&BTreeSet::new(), 10).unwrap();
+    assert_eq!((ready(&scan), scan.more), (vec!["a", "b"], false));
+    scan.ignored.sort_by(|a, b| a.0.cmp(&b.0));
+    let ignored: Vec<&str> = scan.ignored.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(ignored, ["file", "link", "not.one"]);
+}
+
+#[test]
+fn a_scan_holds_the_oldest_names_and_no_more() {
+    let (_root, dirs, _lock) = open();
+    for n in 0..50 {
+        record(&dirs, &format!("e{n:02}"));
+    }
+    let known = BTreeSet::from([id("e00"), id("e02")]);
+    let scan = dirs.scan(&known, 3).unwrap();
+    assert_eq!((ready(&scan), scan.more), (vec!["e01", "e03", "e04"], true));
+    assert_eq!(dirs.scan(&known, 48).unwrap().ready.len(), 48);
+    assert!(!dirs.scan(&known, 48).unwrap().more);
+}
+
+#[test]
+fn a_shipped_episode_is_moved_whole_and_its_archive_goes() {
+    let (root, dirs, _lock) = open();
+    record(&dirs, "e1");
+    fs::write(dirs.archive(&id("e1")), "zst").unwrap();
+    dirs.retire(&id("e1")).unwrap();
+    assert!(root.path().join("data/shipped/e1/meta.json").is_file());
+    assert_eq!(fs::read_dir(dirs.outbox()).unwrap().count(), 0);
+    assert!(!dirs.has_episode(&id("e1")).unwrap());
+}
+
+#[test]
+fn an_episode_that_was_kept_once_is_never_replaced() {
+    let (root, dirs, _lock) = open();
+    for _ in 0..3 {
+        record(&dirs, "e1");
+        dirs.retire(&id("e1")).unwrap();
+        record(&dirs, "e1");
+        dirs.quarantine(&id("e1"), &reason("e1")).unwrap();
+    }
+    for place in ["shipped", "quarantine"] {
+        for name in ["e1", "e1.1", "e1.2"] {
+            assert!(
+                root.path().join("data").join(place).join(name).join("meta.json").is_file(),
+                "{place}/{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_refused_episode_has_its_reason_beside_it() {
+    let (_root, dirs, _lock) = open();
+    record(&dirs, "e1");
+    fs::write(dirs.archive(&id("e1")), "zst").unwrap();
+    dirs.quarantine(&id("e1"), &reason("e1")).unwrap();
+    let moved = dirs.quarantine_root().join("e1");
+    let read: Reason = serde_json::from_slice(&fs::read(moved.join(REASON_NAME)).unwrap()).unwrap();
+    assert_eq!(read.refusal, reason("e1").refusal);
+    assert!(moved.join("meta.json").is_file() && moved.join(DONE_MARKER).is_file());
+    assert_eq!(fs::read_dir(dirs.outbox()).unwrap().count(), 0);
+}
+
+#[test]
+fn incident_06_a_crash_after_the_move_leaves_only_what_the_sweep_removes() {
+    let (_root, dirs, _lock) = open();
+    for name in ["moved", "waiting", "flying"] {
+        record(&dirs, name);
+        fs::write(dirs.archive(&id(name)), "zst").unwrap();
+    }
+    fs::write(dirs.partial(&id("torn")), "half").unwrap();
+    fs::write(dirs.partial(&id("flying")), "half").unwrap();
+    // What `retire` does, up to the crash.
+    durable::move_noreplace(&dirs.episode(&id("moved")), &dirs.root.join("shipped/moved")).unwrap();
+    assert_eq!(sweep::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(), 2);
+    let mut left: Vec<String> = fs::read_dir(dirs.outbox())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["flying.tar.zst", "flying.tar.zst.partial", "waiting.tar.zst"]);
+    assert_eq!(
+        sweep::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(),
+        0,
+        "a second sweep finds nothing"
+    );
+}
+
+#[test]
+fn directories_of_an_earlier_run_are_taken_as_they_are() {
+    let (root, dirs, lock) = open();
+    let mode =
+        |name: &str| fs::metadata(root.path().join("data").join(name)).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(dirs.outbox(), fs::Permissions::from_mode(0o770)).unwrap();
+    drop(lock);
+    Dirs::open(&root.path().join("data")).unwrap();
+    assert_eq!(mode("outbox"), 0o770);
+}

@@ -1,0 +1,196 @@
+//! The note beside a refused episode, and how long such an episode is kept (protocol 3.4).
+//!
+//! What was refused only for its commit is never deleted: the gate may admit it yet (accidents 5 and 8).
+//! Nor is anything whose note cannot be read. It does not decide what is refused, and releases nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use cis490_shared::archive::REASON_NAME;
+use cis490_shared::clock::WallTime;
+use cis490_shared::durable;
+use cis490_shared::ids::EpisodeId;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::queue::outcome::Refusal;
+
+/// `quarantine_reason.json`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The episode.
+    pub episode_id: EpisodeId,
+    /// Who refused it, and why.
+    #[serde(flatten)]
+    pub refusal: Refusal,
+    /// When that was, by this host's clock.
+    pub refused_at_wall: WallTime,
+}
+
+impl Reason {
+    /// The text of the file, for people and programs.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Text and numbers only: there is nothing in it that JSON could not hold.
+        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+}
+
+/// What decides whether a refused episode is deleted; a note of an earlier generation holds as much.
+#[derive(Debug, Default, Deserialize)]
+struct Note {
+    #[serde(flatten)]
+    refusal: Refusal,
+}
+
+/// What became of the quarantine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Episodes deleted for their age.
+    pub deleted: usize,
+    /// Episodes that stay.
+    pub kept: usize,
+}
+
+/// What a directory is called while it is deleted, so that a crash in between leaves no half an episode.
+const DOOMED_PREFIX: &str = ".pruned-";
+
+/// Deletes what was refused longer than `keep` ago, by the time of its note. Blocks, and reads every note.
+///
+/// What cannot be deleted is logged and stays; it is tried again the next time.
+pub fn prune(root: &Path, keep: Duration, now: SystemTime) -> io::Result<Pruned> {
+    let mut pruned = Pruned::default();
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let deleted = if name.starts_with(DOOMED_PREFIX) {
+            fs::remove_dir_all(&path).map(|()| true)
+        } else if is_expired(&path, keep, now) {
+            delete(root, &path, &name).map(|()| true)
+        } else {
+            Ok(false)
+        };
+        match deleted {
+            Ok(true) => pruned.deleted += 1,
+            Ok(false) => pruned.kept += 1,
+            Err(error) => {
+                pruned.kept += 1;
+                warn!(path = %path.display(), %error, "a refused episode could not be deleted");
+            }
+        }
+    }
+    Ok(pruned)
+}
+
+fn delete(root: &Path, path: &Path, name: &str) -> io::Result<()> {
+    let doomed: PathBuf = root.join(format!("{DOOMED_PREFIX}{name}"));
+    durable::rename_noreplace(path, &doomed)?;
+    fs::remove_dir_all(&doomed)
+}
+
+/// Whether the episode in `dir` may be deleted. Everything that is not known for certain speaks against it.
+fn is_expired(dir: &Path, keep: Duration, now: SystemTime) -> bool {
+    let path = dir.join(REASON_NAME);
+    let age = fs::symlink_metadata(&path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
+        .and_then(|refused_at| now.duration_since(refused_at).ok());
+    if age.is_none_or(|age| age <= keep) {
+        return false;
+    }
+    let note: Option<Note> = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(Note { refusal }) = note else { return false };
+    let says_nothing = refusal.status.is_none() && refusal.error.is_empty();
+    !says_nothing && !refusal.is_about_the_commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn refusal(status: Option<u16>, error: &str) -> Refusal {
+        Refusal { status, error: error.to_owned(), ..Refusal::default() }
+    }
+
+    fn refused(root: &Path, name: &str, refusal: Refusal) {
+        let dir = root.join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("meta.json"), "{}").unwrap();
+        let reason =
+            Reason { episode_id: EpisodeId::parse("e1").unwrap(), refusal, refused_at_wall: WallTime::now() };
+        fs::write(dir.join(REASON_NAME), reason.to_json()).unwrap();
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn in_days(days: u32) -> SystemTime {
+        cis490_shared::clock::system_time() + DAY * days
+    }
+
+    #[test]
+    fn a_reason_reads_back_and_names_its_null_status() {
+        let reason = Reason {
+            episode_id: EpisodeId::parse("e1").unwrap(),
+            refusal: refusal(None, "local-no-meta"),
+            refused_at_wall: WallTime::from(SystemTime::UNIX_EPOCH),
+        };
+        let text = String::from_utf8(reason.to_json()).unwrap();
+        assert!(text.contains("\"status\": null") && text.contains("\"refused_at_wall\": \"1970-"), "{text}");
+        assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), reason);
+    }
+
+    #[test]
+    fn what_is_old_goes_and_what_is_young_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        refused(dir.path(), "conflict", refusal(Some(409), "conflict"));
+        refused(dir.path(), "broken", refusal(None, "local-meta"));
+        assert_eq!(prune(dir.path(), DAY * 30, in_days(29)).unwrap(), Pruned { deleted: 0, kept: 2 });
+        assert_eq!(prune(dir.path(), DAY * 30, in_days(31)).unwrap(), Pruned { deleted: 2, kept: 0 });
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn incident_05_what_was_refused_only_for_its_commit_is_never_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        refused(dir.path(), "window", refusal(Some(412), "commit-not-in-window"));
+        refused(dir.path(), "malformed", refusal(Some(400), "commit-malformed"));
+        fs::create_dir(dir.path().join("earlier")).unwrap();
+        fs::write(dir.path().join("earlier").join(REASON_NAME), r#"{"status": 412, "head": "cd"}"#).unwrap();
+        assert_eq!(prune(dir.path(), DAY, in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 3 });
+    }
+
+    #[test]
+    fn what_cannot_be_explained_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, note) in [("torn", "{\"status\": 4"), ("empty", ""), ("silent", "{}"), ("list", "[]")] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join(REASON_NAME), note).unwrap();
+        }
+        fs::create_dir(dir.path().join("no-note")).unwrap();
+        File::create(dir.path().join("a-file")).unwrap();
+        assert_eq!(prune(dir.path(), DAY, in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 6 });
+    }
+
+    #[test]
+    fn a_deletion_that_a_crash_cut_short_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(".pruned-e1")).unwrap();
+        fs::write(dir.path().join(".pruned-e1/network.pcap"), "x").unwrap();
+        prune(dir.path(), DAY, in_days(0)).unwrap();
+        assert!(names(dir.path()).is_empty());
+    }
+}

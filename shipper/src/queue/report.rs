@@ -1,0 +1,97 @@
+//! What a person reads: one entry per shipped episode, one per commit that is refused, one per change of a
+//! condition. Never one per retry (accidents 2 and 12).
+//!
+//! Only logging: nothing is decided here. The memory of what was said is bounded.
+
+use cis490_shared::ids::EpisodeId;
+use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use tracing::{error, info, warn};
+
+use crate::queue::backlog::News;
+use crate::queue::episode::NotAnEpisode;
+use crate::queue::hold::Cause;
+use crate::queue::outcome::{Refusal, Shipped};
+use crate::queue::said::Said;
+
+/// How many commits, and how many odd names, are remembered as said.
+const MEMORY: usize = 1024;
+
+/// The log of the queue.
+#[derive(Debug)]
+pub struct Report {
+    commits: Said<(String, Option<String>)>,
+    names: Said<String>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { commits: Said::with_capacity(MEMORY), names: Said::with_capacity(MEMORY) }
+    }
+}
+
+impl Report {
+    /// An episode is in `shipped/`.
+    pub fn shipped(&self, episode_id: &EpisodeId, shipped: &Shipped) {
+        let Shipped { status, commit, size_bytes, elapsed, .. } = shipped;
+        let elapsed_ms = elapsed.as_millis();
+        info!(%episode_id, commit, size_bytes, elapsed_ms, status, "episode shipped");
+    }
+
+    /// An episode is in `quarantine/`. What to do is said once per commit, or once per episode where the
+    /// commit is not the matter.
+    pub fn refused(&mut self, episode_id: &EpisodeId, refusal: &Refusal) {
+        let Refusal { status, error, commit, head_commit, detail, .. } = refusal;
+        if !refusal.is_about_the_commit() {
+            let (stored_sha256, your_sha256) = (&refusal.stored_sha256, &refusal.your_sha256);
+            warn!(%episode_id, status, error, detail, stored_sha256, your_sha256, "episode refused, kept in quarantine");
+            return;
+        }
+        info!(%episode_id, status, error, commit, "episode refused for its commit, kept in quarantine");
+        if self.commits.is_new((error.clone(), commit.clone())) {
+            let remediation = refusal.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION);
+            error!(
+                commit,
+                head_commit,
+                error,
+                "episodes recorded by this commit are refused and kept in quarantine; on this host, run:\n{remediation}"
+            );
+        }
+    }
+
+    /// Entries of `episodes/` that are not shipped.
+    pub fn ignored(&mut self, entries: Vec<(String, NotAnEpisode)>) {
+        for (name, reason) in entries {
+            if self.names.is_new(name.clone()) {
+                warn!(name, %reason, "an entry of episodes/ is ignored");
+            }
+        }
+    }
+
+    /// The condition of the queue, or of one episode, has changed.
+    pub fn news(&self, episode_id: &EpisodeId, news: News, ready: usize) {
+        match news {
+            News::Delayed(reason) => {
+                warn!(%episode_id, reason, "episode not shipped, it will be tried again");
+            }
+            News::HoldBegan { cause: Cause::Unreachable, reason, .. } => {
+                warn!(reason, ready, "receiver unreachable, the queue waits");
+            }
+            News::HoldBegan { cause: Cause::Blocked(status), reason, help } => {
+                error!(
+                    status,
+                    reason, help, ready, "the receiver takes nothing from this host, the queue waits"
+                );
+            }
+            News::HoldBegan { cause: Cause::Unavailable, reason, .. } => {
+                warn!(reason, ready, "the receiver takes no episodes at the moment, the queue waits");
+            }
+            News::HoldBegan { cause: Cause::Failing, reason, .. } => {
+                warn!(reason, ready, "one episode after the other fails, the queue waits");
+            }
+            News::HoldEnded(Cause::Unreachable) => info!("receiver reachable again"),
+            News::HoldEnded(Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
+                info!("the receiver takes episodes again");
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Which episode is next: oldest first, and a failed one not before its time.
+//!
+//! Pure: time and randomness are handed in. An episode is in one of three places here: ready, in flight, or
+//! waiting after a failure. All of it is forgotten at a restart; where an episode is on disk is what counts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use cis490_shared::ids::EpisodeId;
+use rand::Rng;
+use tokio::time::Instant;
+
+use crate::queue::backoff;
+
+/// What went wrong with one episode so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tries {
+    failures: u32,
+    mismatches: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    tries: Tries,
+    not_before: Instant,
+}
+
+/// An episode whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pick {
+    /// The episode.
+    pub episode_id: EpisodeId,
+    /// How often its bytes arrived as others than those that were sent.
+    pub mismatches: u32,
+}
+
+/// The order of episodes and the waiting times of failed ones.
+#[derive(Debug, Default)]
+pub struct Schedule {
+    ready: BTreeSet<EpisodeId>,
+    in_flight: HashMap<EpisodeId, Tries>,
+    waiting: BTreeMap<EpisodeId, Waiting>,
+}
+
+impl Schedule {
+    /// Takes what a scan found, in place of what the scan before found.
+    pub fn offer(&mut self, found: impl IntoIterator<Item = EpisodeId>) {
+        let known = |id: &EpisodeId| self.in_flight.contains_key(id) || self.waiting.contains_key(id);
+        self.ready = found.into_iter().filter(|id| !known(id)).collect();
+    }
+
+    /// Takes the oldest episode that may be tried now; it is in flight from then on.
+    pub fn pick(&mut self, now: Instant) -> Option<Pick> {
+        let due = self.waiting.iter().find(|(_, waiting)| waiting.not_before <= now).map(|(id, _)| id);
+        let next = match (self.ready.first(), due) {
+            (Some(ready), Some(due)) => ready.min(due).clone(),
+            (one, other) => one.or(other)?.clone(),
+        };
+        self.ready.remove(&next);
+        let tries = self.waiting.remove(&next).map(|waiting| waiting.tries).unwrap_or_default();
+        self.in_flight.insert(next.clone(), tries);
+        Some(Pick { episode_id: next, mismatches: tries.mismatches })
+    }
+
+    /// Puts an episode in flight back as if it had not been tried.
+    pub fn put_back(&mut self, id: EpisodeId, now: Instant) {
+        match self.in_flight.remove(&id) {
+            Some(tries) if tries != Tries::default() => {
+                self.waiting.insert(id, Waiting { tries, not_before: now });
+            }
+            Some(_) => {
+                self.ready.insert(id);
+            }
+            None => {}
+        }
+    }
+
+    /// Lets an episode in flight wait for its next try.
+    pub fn retry_later(
+        &mut self,
+        id: EpisodeId,
+        retry_after: Option<Duration>,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) {
+        if let Some(mut tries) = self.in_flight.remove(&id) {
+            tries.failures += 1;
+            let not_before = now + backoff::delay(tries.failures, retry_after, rng);
+            self.waiting.insert(id, Waiting { tries, not_before });
+        }
+    }
+
+    /// Counts that an episode in flight arrived as other bytes; how often that happened so far.
+    pub fn count_mismatch(&mut self, id: &EpisodeId) -> u32 {
+        self.in_flight.get_mut(id).map_or(0, |tries| {
+            tries.mismatches += 1;
+            tries.mismatches
+        })
+    }
+
+    /// How often an episode in flight failed before.
+    pub fn failures(&self, id: &EpisodeId) -> u32 {
+        self.in_flight.get(id).map_or(0, |tries| tries.failures)
+    }
+
+    /// Forgets an episode in flight: it has found its place on disk.
+    pub fn finish(&mut self, id: &EpisodeId) {
+        self.in_flight.remove(id);
+    }
+
+    /// When the first waiting episode may be tried.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.waiting.values().map(|waiting| waiting.not_before).min()
+    }
+
+    /// The episodes that a scan need not find: they are here already.
+    pub fn known(&self) -> BTreeSet<EpisodeId> {
+        self.in_flight.keys().chain(self.waiting.keys()).cloned().collect()
+    }
+
+    /// The episodes in flight.
+    pub fn in_flight(&self) -> impl ExactSizeIterator<Item = &EpisodeId> {
+        self.in_flight.keys()
+    }
+
+    /// How many are ready, and how many wait for another try.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.ready.len(), self.waiting.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn id(text: &str) -> EpisodeId {
+        EpisodeId::parse(text).unwrap()
+    }
+
+    fn picked(schedule: &mut Schedule, now: Instant) -> Option<String> {
+        schedule.pick(now).map(|pick| pick.episode_id.to_string())
+    }
+
+    fn rng() -> StdRng {
+        StdRng::seed_from_u64(1)
+    }
+
+    #[test]
+    fn the_oldest_comes_first_and_a_waiting_one_in_its_place_once_it_is_due() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        schedule.offer(["b", "a", "c"].map(id));
+        assert_eq!(picked(&mut schedule, now).unwrap(), "a");
+        schedule.retry_later(id("a"), None, now, &mut rng());
+        assert_eq!(picked(&mut schedule, now).unwrap(), "b");
+        let due = schedule.next_due().unwrap();
+        assert!(due > now && due <= now + backoff::BASE);
+        assert_eq!(picked(&mut schedule, due).unwrap(), "a");
+        assert_eq!(picked(&mut schedule, due).unwrap(), "c");
+        assert_eq!(picked(&mut schedule, due), None);
+    }
+
+    #[test]
+    fn a_scan_brings_nothing_back_that_is_in_flight_or_waits() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        schedule.offer(["a", "b"].map(id));
+        schedule.pick(now);
+        schedule.pick(now);
+        schedule.retry_later(id("b"), None, now, &mut rng());
+        schedule.offer(["a", "b"].map(id));
+        assert_eq!(schedule.counts(), (0, 1));
+        assert_eq!(schedule.known(), BTreeSet::from(["a", "b"].map(id)));
+        schedule.finish(&id("a"));
+        schedule.offer(["a", "b"].map(id));
+        assert_eq!(schedule.counts(), (1, 1));
+    }
+
+    #[test]
+    fn failures_and_mismatches_are_counted_over_all_tries_of_an_episode() {
+        let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
+        schedule.offer([id("a")]);
+        for count in 1..=3 {
+            assert_eq!(schedule.pick(now).unwrap().mismatches, count - 1);
+            assert_eq!(schedule.count_mismatch(&id("a")), count);
+            schedule.retry_later(id("a"), None, now, &mut rng);
+            now = schedule.next_due().unwrap();
+        }
+        schedule.pick(now);
+        schedule.put_back(id("a"), now);
+        assert_eq!(schedule.pick(now).unwrap().mismatches, 3, "being put back forgets nothing");
+    }
+
+    #[test]
+    fn what_the_receiver_asked_for_is_waited_for() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        schedule.offer([id("a")]);
+        schedule.pick(now);
+        schedule.retry_later(id("a"), Some(Duration::from_secs(90)), now, &mut rng());
+        assert_eq!(schedule.next_due(), Some(now + Duration::from_secs(90)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_episode_is_ever_lost_or_in_two_places(steps in prop::collection::vec((0..5_u8, 0..6_u8), 1..200)) {
+            let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
+            let all: Vec<EpisodeId> = (0..6).map(|n| id(&format!("e{n}"))).collect();
+            let mut finished = BTreeSet::new();
+            for (step, n) in steps {
+                let chosen = all[usize::from(n)].clone();
+                let flying = schedule.in_flight.contains_key(&chosen);
+                match step {
+                    0 => schedule.offer(all.iter().filter(|id| !finished.contains(*id)).cloned()),
+                    1 => { schedule.pick(now); }
+                    2 => schedule.retry_later(chosen, None, now, &mut rng),
+                    3 => schedule.put_back(chosen, now),
+                    _ => { schedule.finish(&chosen); if flying { finished.insert(chosen); } }
+                }
+                now += Duration::from_millis(300);
+                for id in &all {
+                    let places = usize::from(schedule.ready.contains(id))
+                        + usize::from(schedule.waiting.contains_key(id))
+                        + usize::from(schedule.in_flight.contains_key(id));
+                    prop_assert!(places <= usize::from(!finished.contains(id)), "{id} is in {places} places");
+                }
+            }
+            schedule.offer(all.iter().filter(|id| !finished.contains(*id)).cloned());
+            let (ready, waiting) = schedule.counts();
+            prop_assert_eq!(ready + waiting + schedule.in_flight().len(), all.len() - finished.len());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Starts the actors downstream first, waits for the end, and drains them in the opposite order.
+//!
+//! The only place that knows which actor runs on which thread. A signal stops the hand-out of episodes at
+//! once; uploads in flight get [`DRAIN_LIMIT`], then they are dropped and their archives stay (invariant I4).
+
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Arbiter, System};
+use cis490_shared::service;
+use futures_util::future::join_all;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::actors::Drain;
+use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan};
+use crate::actors::upload::UploadActor;
+use crate::config::Config;
+use crate::queue::dirs::{Dirs, DirsError};
+use crate::upload::client::Target;
+use crate::upload::progress::Deadlines;
+use crate::upload::ship::Settings;
+use crate::upload::tls::{self, TlsError};
+use crate::watchdog::{self, Watched};
+
+/// How long uploads in flight may go on after a signal.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// How long dropping them, and the moves of episodes that were shipped, may take after that.
+const DROP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Until a signal.
+    Daemon,
+    /// Until nothing is left that can be tried now, or a signal.
+    Once,
+}
+
+/// Why the shipper cannot run, or not on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What the configuration names for TLS.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// The data directory.
+    #[error(transparent)]
+    Dirs(DirsError),
+    /// Signals cannot be received.
+    #[error("cannot wait for signals: {0}")]
+    Signals(#[source] io::Error),
+    /// An actor has panicked; its entry in the log is above.
+    #[error("the actor `{0}` has died")]
+    ActorDied(String),
+}
+
+impl RunError {
+    /// What to do about it, where a person must act.
+    pub fn remedy(&self, data_root: &Path) -> Option<String> {
+        match self {
+            Self::Dirs(DirsError::Locked(_)) => {
+                Some("stop the other one: systemctl stop cis490-shipper".to_owned())
+            }
+            Self::Dirs(DirsError::Apart(..)) => {
+                Some(format!("put all directories of `{}` on one file system", data_root.display()))
+            }
+            Self::Dirs(DirsError::Io { .. }) => {
+                Some(format!("make `{}` writable for the user of the shipper", data_root.display()))
+            }
+            Self::Tls(_) | Self::Signals(_) | Self::ActorDied(_) => None,
+        }
+    }
+}
+
+/// Runs the shipper. What the queue has seen when it ended.
+pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
+    let tls = tls::client_config(&config.receiver).map_err(RunError::Tls)?;
+    let (dirs, _lock) = Dirs::open(&config.paths.data_root).map_err(RunError::Dirs)?;
+    let settings = Settings {
+        host_id: config.host_id.clone(),
+        dirs,
+        target: Target { url: config.receiver.url.clone(), tls },
+        compression_level: config.queue.compression_level,
+        deadlines: Deadlines::default(),
+    };
+    System::new().block_on(async {
+        // Before the actors: a signal that comes while they start must not be lost.
+        let signals = Signals::new().map_err(RunError::Signals)?;
+        let fleet = Fleet::start(config, &settings, mode);
+        let end = fleet.wait(config, mode, signals).await;
+        if let End::Signal(name) = end {
+            info!(signal = name, "shipper stops");
+        }
+        let seen = fleet.shut_down().await;
+        match end {
+            End::Signal(_) => seen.ok_or_else(|| RunError::ActorDied(QUEUE.to_owned())),
+            End::Settled(seen) => Ok(seen),
+            End::Died(name) => Err(RunError::ActorDied(name)),
+        }
+    })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn any(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// All actors and their threads.
+struct Fleet {
+    uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
+    queue: Addr<QueueActor>,
+}
+
+impl Fleet {
+    fn start(config: &Config, settings: &Settings, mode: Mode) -> Self {
+        let uploaders: Vec<_> = (0..config.queue.parallel_uploads)
+            .map(|_| {
+                let (arbiter, settings) = (Arbiter::new(), settings.clone());
+                let start = move |_: &mut actix::Context<UploadActor>| UploadActor::new(settings);
+                (UploadActor::start_in_arbiter(&arbiter.handle(), start), arbiter)
+            })
+            .collect();
+        let queue_settings = QueueSettings {
+            dirs: settings.dirs.clone(),
+            scan_interval: (mode == Mode::Daemon).then(|| config.queue.scan_interval()),
+            quarantine_keep: config.queue.quarantine_keep(),
+            rng: StdRng::from_os_rng(),
+        };
+        let ships = uploaders.iter().map(|(addr, _)| addr.clone().recipient()).collect();
+        Self { queue: QueueActor::new(queue_settings, ships).start(), uploaders }
+    }
+
+    /// Until a signal, the end of a single pass, or the death of an actor.
+    async fn wait(&self, config: &Config, mode: Mode, mut signals: Signals) -> End {
+        let watched = self.watched();
+        let interval = watchdog::interval(service::watchdog_limit());
+        service::ready(&format!("shipping to {}", config.receiver.url));
+        info!(host_id = %config.host_id, url = %config.receiver.url, "shipper ready");
+        let single_pass = async {
+            match mode {
+                Mode::Once => self.queue.send(Scan).await,
+                Mode::Daemon => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            name = signals.any() => End::Signal(name),
+            seen = single_pass => match seen {
+                Ok(Ok(seen)) => End::Settled(seen),
+                Ok(Err(_)) | Err(_) => End::Died(QUEUE.to_owned()),
+            },
+            dead = watchdog::watch(&watched, interval) => End::Died(dead),
+        }
+    }
+
+    fn watched(&self) -> Vec<Watched> {
+        let uploaders = self.uploaders.iter().enumerate().map(|(number, (addr, _))| Watched {
+            name: format!("uploader {number}"),
+            ping: addr.clone().recipient(),
+        });
+        let queue = Watched { name: QUEUE.to_owned(), ping: self.queue.clone().recipient() };
+        std::iter::once(queue).chain(uploaders).collect()
+    }
+
+    /// Lets what is under way come to its end, within limits. What the queue has seen by then.
+    async fn shut_down(self) -> Option<Observation> {
+        service::stopping();
+        // An actor that has died is drained, in a way; a mailbox error is no news here.
+        let mut queue = pin!(self.queue.send(Drain));
+        let drained = timeout(DRAIN_LIMIT, &mut queue).await.is_ok();
+        if !drained {
+            warn!("uploads in flight are dropped, their archives stay");
+        }
+        let uploaders = join_all(self.uploaders.iter().map(|(addr, _)| addr.send(Drain)));
+        if timeout(DROP_LIMIT, uploaders).await.is_err() {
+            warn!("an upload could not be dropped in time");
+        }
+        if !drained && timeout(DROP_LIMIT, queue).await.is_err() {
+            warn!("an episode could not be moved in time");
+        }
+        let seen = self.queue.send(Observe).await.ok();
+        for (_, arbiter) in self.uploaders {
+            arbiter.stop();
+            if arbiter.join().is_err() {
+                warn!("the thread of an uploader ended in a panic");
+            }
+        }
+        seen
+    }
+}
+
+/// The queue's name in the log.
+const QUEUE: &str = "queue";
+
+/// Why waiting came to an end.
+enum End {
+    Signal(&'static str),
+    Settled(Observation),
+    Died(String),
+}

@@ -1,0 +1,78 @@
+//! Small requests: is this episode stored, would this commit be taken, is anybody there.
+//!
+//! Each takes one round trip and has one deadline for all of it. What an answer means for an episode is not
+//! decided here.
+
+use std::time::Duration;
+
+use awc::http::{Method, StatusCode};
+use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
+use cis490_shared::wire::answer::CommitAnswer;
+use cis490_shared::wire::headers::CONTENT_SHA256;
+use cis490_shared::wire::path;
+use tokio::time::timeout;
+
+use crate::queue::outcome::Answer;
+use crate::upload::client::{Client, Silence, read_answer, silence};
+
+/// What a HEAD says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// An episode of this id is stored; the hash as the receiver names it, where it does.
+    Yes(Option<Sha256Digest>),
+    /// It is not, or an earlier receiver does not know the question.
+    No,
+    /// Something else; the answer says what.
+    Unclear(Answer),
+}
+
+/// Asks whether an episode is stored.
+pub async fn head(
+    client: &Client,
+    host: &HostId,
+    episode: &EpisodeId,
+    limit: Duration,
+) -> Result<Stored, Silence> {
+    let request = client.request(Method::HEAD, &path::episode(host, episode)).send();
+    let response = timeout(limit, request).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
+    match response.status() {
+        StatusCode::OK => {
+            let hash = response.headers().get(CONTENT_SHA256).and_then(|value| value.to_str().ok());
+            Ok(Stored::Yes(hash.and_then(|text| Sha256Digest::parse(text).ok())))
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Stored::No),
+        _ => Ok(Stored::Unclear(read_answer(response, limit).await)),
+    }
+}
+
+/// What the gate says about a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gate {
+    /// It has an opinion.
+    Says(CommitAnswer),
+    /// An earlier receiver does not know the question, or the answer cannot be used: the PUT will tell.
+    Mute,
+    /// The receiver takes nothing at the moment, or nothing of this host; the answer says why.
+    Unclear(Answer),
+}
+
+/// Asks whether an episode of a commit would be taken.
+pub async fn gate(client: &Client, commit: &CommitHash, limit: Duration) -> Result<Gate, Silence> {
+    let answer = small(client, Method::GET, &path::gate_of(commit), limit).await?;
+    Ok(match answer.status {
+        200 => serde_json::from_slice(&answer.body).map_or(Gate::Mute, Gate::Says),
+        401 | 403 | 429 | 500..=599 => Gate::Unclear(answer),
+        _ => Gate::Mute,
+    })
+}
+
+/// Proves the whole path to the receiver and back; nothing is written.
+pub async fn ping(client: &Client, limit: Duration) -> Result<Answer, Silence> {
+    small(client, Method::POST, path::PING, limit).await
+}
+
+async fn small(client: &Client, method: Method, path: &str, limit: Duration) -> Result<Answer, Silence> {
+    let request = client.request(method, path).send();
+    let response = timeout(limit, request).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
+    Ok(read_answer(response, limit).await)
+}

@@ -1,0 +1,161 @@
+//! The connection beneath HTTP: TCP, and TLS where the URL asks for it.
+//!
+//! awc is given plain `http` URLs and this connector, so that whether TLS runs beneath is decided here alone.
+//! That is for three things that its own connector does not do: a server name may be an IPv6 address,
+//! `TCP_NODELAY` is set (without it a handshake waits for a delayed acknowledgement), and a failure keeps
+//! its kind, so that "who vouches for this certificate?" does not look like a cut cable.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_rt::net::{ActixStream, Ready};
+use actix_service::{Service, fn_service};
+use actix_tls::connect::rustls_0_23::TlsConnector;
+use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host};
+use awc::http::Uri;
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::config::ReceiverUrl;
+
+/// How long a connection may take, and how long the handshake after it.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why there is no connection. Nothing was sent in any of these cases.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectFailure {
+    /// The name cannot be resolved, or nobody listens there.
+    #[error("cannot connect: {0}")]
+    Tcp(#[source] io::Error),
+    /// Nobody answered in time.
+    #[error("cannot connect: no answer within {} s", CONNECT_LIMIT.as_secs())]
+    TimedOut,
+    /// The receiver's certificate was issued by somebody whom this host does not trust.
+    #[error("the receiver's certificate is not trusted: {0}; name its authority in `receiver.ca_file`")]
+    UnknownAuthority(#[source] rustls::Error),
+    /// Any other failure of TLS.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(#[source] io::Error),
+}
+
+/// When a connection was last made: the wait for `100 Continue` counts from there.
+pub type LastConnected = Rc<Cell<Option<Instant>>>;
+
+/// Makes connections to the one receiver that the configuration names.
+pub fn connector(
+    url: &ReceiverUrl,
+    tls: Option<Arc<ClientConfig>>,
+    connected: LastConnected,
+) -> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, Wire>, Error = ConnectError> + Clone + 'static
+{
+    let peer = Peer { host: url.host().into(), port: url.port() };
+    fn_service(move |info: ConnectInfo<Uri>| {
+        let (peer, tls, connected) = (peer.clone(), tls.clone(), Rc::clone(&connected));
+        async move {
+            let wire =
+                connect(peer, tls).await.map_err(|failure| ConnectError::Io(io::Error::other(failure)))?;
+            connected.set(Some(Instant::now()));
+            Ok(Connection::new(info.request().clone(), wire))
+        }
+    })
+}
+
+async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, ConnectFailure> {
+    let address = (&*peer.host, peer.port);
+    let stream = match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+        Err(_) => return Err(ConnectFailure::TimedOut),
+        Ok(connected) => connected.map_err(ConnectFailure::Tcp)?,
+    };
+    stream.set_nodelay(true).map_err(ConnectFailure::Tcp)?;
+    let Some(config) = tls else { return Ok(Wire(Box::new(stream))) };
+    let handshake = TlsConnector::service(config).call(Connection::new(peer, stream));
+    match timeout(CONNECT_LIMIT, handshake).await {
+        Err(_) => Err(ConnectFailure::TimedOut),
+        Ok(shaken) => Ok(Wire(Box::new(shaken.map_err(tls_failure)?.into_parts().0))),
+    }
+}
+
+fn tls_failure(error: io::Error) -> ConnectFailure {
+    // A bad signature is what an authority looks like that was made anew under its old name.
+    use rustls::CertificateError::{BadSignature, UnknownIssuer};
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(tls @ rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {
+            ConnectFailure::UnknownAuthority(tls.clone())
+        }
+        _ => ConnectFailure::Tls(error),
+    }
+}
+
+/// Whom to connect to. An IPv6 address stands here without the brackets that it has in a URL.
+#[derive(Debug, Clone)]
+struct Peer {
+    host: Rc<str>,
+    port: u16,
+}
+
+impl Host for Peer {
+    fn hostname(&self) -> &str {
+        &self.host
+    }
+
+    fn port(&self) -> Option<u16> {
+        Some(self.port)
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+/// A connection, with or without TLS.
+pub struct Wire(Box<dyn Duplex>);
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// Asked for by awc's bounds and never called by it: a read or write of its own finds out as well.
+impl ActixStream for Wire {
+    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Ready(Ok(Ready::READABLE))
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Ready(Ok(Ready::WRITABLE))
+    }
+}

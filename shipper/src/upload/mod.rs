@@ -1,0 +1,25 @@
+//! Getting one episode to the receiver.
+//!
+//! - [`ship`]: the steps from a directory to an [`crate::queue::outcome::Outcome`], read top to bottom
+//! - [`outbox`]: pack the archive, or take the one that is there
+//! - [`preflight`]: the gate's verdict, once per commit
+//! - [`put`]: the upload itself, with `Expect: 100-continue` and deadlines of its own
+//! - [`progress`]: which of these deadlines counts at the moment
+//! - [`body`]: the archive as a stream of chunks
+//! - [`ask`]: small requests: HEAD, the gate, ping
+//! - [`client`], [`connect`], [`tls`]: HTTP/1.1, the connection beneath it, and who is trusted
+//!
+//! Nothing here decides whether and when something is tried again, and nothing here moves an episode:
+//! that is [`crate::queue`]. HTTP types appear nowhere else in the crate. Everything is bound to one thread,
+//! since awc's client is.
+
+pub mod ask;
+pub mod body;
+pub mod client;
+pub mod connect;
+pub mod outbox;
+pub mod preflight;
+pub mod progress;
+pub mod put;
+pub mod ship;
+pub mod tls;

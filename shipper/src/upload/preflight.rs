@@ -1,0 +1,130 @@
+//! What is known of the gate: verdicts, remembered for a short while per commit (accident 2).
+//!
+//! Pure: it asks nobody, and time is handed in. A backlog of a thousand refused episodes of one commit costs
+//! a request per [`MEMORY`] and no packing. A gate that has never read a window condemns nothing: its answer
+//! counts as silence, and the PUT is told to come again (accident 3).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use cis490_shared::wire::answer::CommitAnswer;
+use cis490_shared::wire::problem::ErrorCode;
+use tokio::time::Instant;
+
+use crate::queue::outcome::Refusal;
+
+/// How long a verdict counts.
+pub const MEMORY: Duration = Duration::from_secs(30);
+
+/// More distinct commits than this are not remembered at a time; a host records with one or two.
+const MAX_COMMITS: usize = 64;
+
+/// What to do about episodes of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Pack and send: admitted, or nobody knows.
+    Send,
+    /// Neither pack nor send.
+    Refused(Refusal),
+}
+
+/// The verdicts of the last moments. The key is the commit as meta.json has it, none where it has none.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    known: HashMap<Option<String>, (Instant, Verdict)>,
+}
+
+impl Verdicts {
+    /// The verdict on a commit, if it is fresh.
+    pub fn recall(&self, commit: Option<&str>, now: Instant) -> Option<Verdict> {
+        let (since, verdict) = self.known.get(&commit.map(str::to_owned))?;
+        (now < *since + MEMORY).then(|| verdict.clone())
+    }
+
+    /// Keeps a verdict.
+    pub fn remember(&mut self, commit: Option<&str>, verdict: Verdict, now: Instant) {
+        self.known.retain(|_, (since, _)| now < *since + MEMORY);
+        if self.known.len() >= MAX_COMMITS {
+            self.known.clear();
+        }
+        self.known.insert(commit.map(str::to_owned), (now, verdict));
+    }
+}
+
+/// What the gate's answer means.
+pub fn verdict(answer: CommitAnswer) -> Verdict {
+    let never_read = answer.head_commit.is_none() || answer.polled_s_ago.is_none();
+    if answer.admitted || never_read {
+        return Verdict::Send;
+    }
+    Verdict::Refused(Refusal {
+        status: Some(ErrorCode::CommitNotInWindow.status()),
+        error: ErrorCode::CommitNotInWindow.to_string(),
+        commit: Some(answer.commit.to_string()),
+        head_commit: answer.head_commit.map(String::from),
+        window: Some(answer.window as u64),
+        remediation: answer.remediation,
+        detail: Some(
+            "the gate was asked before the episode was packed and does not admit its commit".to_owned(),
+        ),
+        stored_sha256: None,
+        your_sha256: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cis490_shared::ids::CommitHash;
+
+    use super::*;
+
+    fn answer(admitted: bool) -> CommitAnswer {
+        CommitAnswer {
+            commit: CommitHash::parse(&"ab".repeat(20)).unwrap(),
+            admitted,
+            position: admitted.then_some(7),
+            window: 100,
+            head_commit: Some(CommitHash::parse(&"cd".repeat(20)).unwrap()),
+            polled_s_ago: Some(1.2),
+            remediation: (!admitted).then(|| "git pull\n".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_refusal_carries_all_that_a_person_needs() {
+        let Verdict::Refused(refusal) = verdict(answer(false)) else { panic!("refused") };
+        assert_eq!(
+            (refusal.status, refusal.error.as_str(), refusal.window),
+            (Some(412), "commit-not-in-window", Some(100))
+        );
+        assert_eq!(refusal.head_commit, Some("cd".repeat(20)));
+        assert_eq!(refusal.remediation.as_deref(), Some("git pull\n"));
+        assert_eq!(verdict(answer(true)), Verdict::Send);
+    }
+
+    #[test]
+    fn incident_03_a_gate_that_never_read_a_window_condemns_nothing() {
+        assert_eq!(verdict(CommitAnswer { head_commit: None, ..answer(false) }), Verdict::Send);
+        assert_eq!(verdict(CommitAnswer { polled_s_ago: None, ..answer(false) }), Verdict::Send);
+    }
+
+    #[test]
+    fn a_verdict_counts_for_its_commit_and_for_a_short_while() {
+        let (mut verdicts, now) = (Verdicts::default(), Instant::now());
+        verdicts.remember(Some("ab"), verdict(answer(false)), now);
+        verdicts.remember(None, Verdict::Send, now);
+        assert!(matches!(verdicts.recall(Some("ab"), now), Some(Verdict::Refused(_))));
+        assert_eq!(verdicts.recall(None, now), Some(Verdict::Send));
+        assert_eq!(verdicts.recall(Some("cd"), now), None);
+        assert_eq!(verdicts.recall(Some("ab"), now + MEMORY), None);
+    }
+
+    #[test]
+    fn the_memory_is_bounded() {
+        let (mut verdicts, now) = (Verdicts::default(), Instant::now());
+        for n in 0..10_000 {
+            verdicts.remember(Some(&n.to_string()), Verdict::Send, now);
+            assert!(verdicts.known.len() <= MAX_COMMITS);
+        }
+    }
+}

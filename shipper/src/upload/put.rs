@@ -1,0 +1,113 @@
+//! The upload itself: PUT with `Expect: 100-continue`, so that a refusal costs no byte of the body.
+//!
+//! awc waits for `100 Continue` for ever and reads no answer while it sends, so this watches the progress
+//! and gives up on its own. What is to be done about an upload that broke is [`crate::upload::ship`]'s
+//! affair: here it is only told apart from one that was answered.
+
+use std::rc::Rc;
+
+use awc::body::SizedStream;
+use awc::error::SendRequestError;
+use awc::http::header::{HeaderValue, TryIntoHeaderValue};
+use awc::http::{Method, header};
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::wire::{headers, path};
+
+use crate::queue::outcome::Answer;
+use crate::upload::body::chunks;
+use crate::upload::client::{Client, Silence, read_answer, silence};
+use crate::upload::connect::ConnectFailure;
+use crate::upload::outbox::Archive;
+use crate::upload::progress::{Deadlines, Late, Progress};
+
+/// One episode, ready to go.
+#[derive(Debug)]
+pub struct Upload<'a> {
+    /// This host.
+    pub host_id: &'a HostId,
+    /// The episode.
+    pub episode_id: &'a EpisodeId,
+    /// The commit as meta.json has it; the receiver judges its form.
+    pub commit: Option<&'a str>,
+    /// The schema version as meta.json has it.
+    pub schema_version: u32,
+    /// What is sent.
+    pub archive: &'a Archive,
+}
+
+/// How a PUT ended.
+#[derive(Debug)]
+pub enum Put {
+    /// With an answer.
+    Answered(Answer),
+    /// Before a byte of the body was sent: nobody reacted to the `Expect` header.
+    NoContinue,
+    /// In between. Whether the receiver has the episode is unknown.
+    Broken {
+        /// What happened.
+        reason: String,
+        /// Whether a byte of the body may have been sent.
+        body_began: bool,
+    },
+    /// Before it began: there is no connection.
+    Unreachable(ConnectFailure),
+    /// Because the archive could not be read to its end on this host.
+    ArchiveUnreadable(String),
+}
+
+/// Sends one episode; with `expect`, its body only once the receiver asks for it.
+pub async fn put(client: &Client, upload: &Upload<'_>, expect: bool, deadlines: Deadlines) -> Put {
+    let progress = Rc::new(Progress::begin(deadlines));
+    let archive = upload.archive;
+    let body = chunks(archive.file.clone(), archive.size_bytes, Rc::clone(&progress));
+    let request = head(client, upload, expect).send_body(SizedStream::new(archive.size_bytes, body));
+    let sent = tokio::select! {
+        biased;
+        sent = request => sent,
+        late = progress.late(|| client.last_connected()) => return gave_up(late, expect, progress.body_began()),
+    };
+    match sent {
+        Ok(response) => {
+            let answer = read_answer(response, deadlines.small).await;
+            if !progress.body_began() {
+                client.forget_connections();
+            }
+            Put::Answered(answer)
+        }
+        Err(SendRequestError::Body(error)) => Put::ArchiveUnreadable(error.to_string()),
+        Err(error) => match silence(error) {
+            Silence::Unreachable(failure) => Put::Unreachable(failure),
+            other => Put::Broken { reason: other.to_string(), body_began: progress.body_began() },
+        },
+    }
+}
+
+/// The request with the headers of protocol 2.1; the length follows from the body.
+fn head(client: &Client, upload: &Upload<'_>, expect: bool) -> awc::ClientRequest {
+    let mut request = client
+        .request(Method::PUT, &path::episode(upload.host_id, upload.episode_id))
+        .insert_header((header::CONTENT_TYPE, headers::EPISODE_MEDIA_TYPE))
+        .insert_header((headers::CONTENT_SHA256, upload.archive.sha256.to_string()))
+        .insert_header((headers::SCHEMA_VERSION, upload.schema_version))
+        .insert_header((headers::LAB_HOST, upload.host_id.as_str()))
+        .insert_header((headers::EPISODE_ID, upload.episode_id.as_str()));
+    if let Some(commit) = upload.commit.and_then(legal_value) {
+        request = request.insert_header((headers::CODE_COMMIT, commit));
+    }
+    match expect {
+        true => request.insert_header((header::EXPECT, "100-continue")),
+        false => request,
+    }
+}
+
+/// A text that no header can carry is left out: the receiver then says that the commit is missing.
+fn legal_value(text: &str) -> Option<HeaderValue> {
+    text.try_into_value().ok()
+}
+
+fn gave_up(late: Late, expect: bool, body_began: bool) -> Put {
+    match late {
+        Late::Continue(_) if expect => Put::NoContinue,
+        late => Put::Broken { reason: late.to_string(), body_began },
+    }
+}

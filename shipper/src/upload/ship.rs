@@ -1,0 +1,300 @@
+//! One episode from its directory to an [`Outcome`]: look, ask the gate, pack, send, and find out what
+//! became of it where the answer was lost.
+//!
+//! It moves nothing, and tries again only where the receiver cannot have the episode yet; everything else
+//! is the queue's decision. It guards invariants I4 and I6: after an upload that broke nothing is sent
+//! before a HEAD said what is stored, and a success counts only for the bytes that were sent.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::Duration;
+
+use cis490_shared::archive::pack::{PackError, check_episode};
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::meta::EpisodeMeta;
+use cis490_shared::wire::problem::ErrorCode;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::queue::dirs::Dirs;
+use crate::queue::outcome::{
+    Answer, Class, Outcome, Proof, Refusal, Scope, Sent, Shipped, about_the_receiver, classify, judge, proof,
+};
+use crate::upload::ask::{self, Gate, Stored};
+use crate::upload::client::{Client, Silence, Target};
+use crate::upload::outbox::{self, Archive, OutboxError, Stop};
+use crate::upload::preflight::{self, Verdict, Verdicts};
+use crate::upload::progress::Deadlines;
+use crate::upload::put::{Put, Upload, put};
+
+/// How long a receiver that ignored an `Expect` is not sent another one.
+const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
+
+/// What shipping needs to know; may cross threads.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This host.
+    pub host_id: HostId,
+    /// Where episodes and archives are.
+    pub dirs: Dirs,
+    /// The receiver.
+    pub target: Target,
+    /// zstd level of new archives.
+    pub compression_level: i32,
+    /// When an upload is given up.
+    pub deadlines: Deadlines,
+}
+
+/// Ships episodes, one at a time.
+pub struct Shipper {
+    settings: Settings,
+    client: Client,
+    verdicts: RefCell<Verdicts>,
+    no_expect_until: Cell<Option<Instant>>,
+}
+
+/// An outcome that is known before all steps were taken.
+type Early = Box<Outcome>;
+
+impl Shipper {
+    /// A shipper without any connection yet.
+    pub fn new(settings: Settings) -> Self {
+        let client = Client::new(settings.target.clone());
+        Self { settings, client, verdicts: RefCell::default(), no_expect_until: Cell::default() }
+    }
+
+    /// Ships one episode; with `rebuild` its archive is packed anew.
+    pub async fn ship(&self, id: &EpisodeId, rebuild: bool, stop: &Stop) -> Outcome {
+        let mut stopping = stop.clone();
+        tokio::select! {
+            biased;
+            // An error means that whoever could say so is gone, which comes to the same.
+            _ = stopping.wait_for(|stop| *stop) => Outcome::Stopped,
+            outcome = self.steps(id, rebuild, stop.clone()) => outcome.unwrap_or_else(|early| *early),
+        }
+    }
+
+    async fn steps(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Outcome, Early> {
+        let begin = Instant::now();
+        let meta = self.look(id).await?;
+        self.ask_gate(&meta).await?;
+        let archive = self.archive(id, rebuild, stop.clone()).await?;
+        let upload = Upload {
+            host_id: &self.settings.host_id,
+            episode_id: id,
+            commit: meta.commit_text(),
+            schema_version: meta.schema_version,
+            archive: &archive,
+        };
+        let outcome = self.send(&upload, begin).await;
+        match &outcome {
+            Outcome::Refused(refusal) if refusal.is_about_the_commit() => {
+                self.remember(meta.commit_text(), Verdict::Refused(refusal.clone()));
+            }
+            Outcome::Mismatch(_) => self.drop_archive_if_changed(id, &archive, stop).await,
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    /// Makes the checks that cost no more than a listing.
+    async fn look(&self, id: &EpisodeId) -> Result<EpisodeMeta, Early> {
+        let (dir, id) = (self.settings.dirs.episode(id), id.clone());
+        blocking(move || check_episode(&dir, &id).map_err(|error| Box::new(unpackable(&error, &dir)))).await
+    }
+
+    /// Asks the gate about a commit that it was not asked about lately.
+    async fn ask_gate(&self, meta: &EpisodeMeta) -> Result<(), Early> {
+        let known = self.verdicts.borrow().recall(meta.commit_text(), Instant::now());
+        let verdict = match (known, meta.commit()) {
+            (Some(verdict), _) => verdict,
+            // There is nothing to ask about: the receiver judges the PUT.
+            (None, None | Some(Err(_))) => return Ok(()),
+            (None, Some(Ok(commit))) => {
+                match ask::gate(&self.client, &commit, self.settings.deadlines.small).await {
+                    Ok(Gate::Says(answer)) => preflight::verdict(answer),
+                    Ok(Gate::Mute) => Verdict::Send,
+                    Ok(Gate::Unclear(answer)) => return Err(Box::new(about_the_receiver(&answer))),
+                    Err(silence) => return Err(Box::new(network(&silence))),
+                }
+            }
+        };
+        self.remember(meta.commit_text(), verdict.clone());
+        match verdict {
+            Verdict::Send => Ok(()),
+            Verdict::Refused(refusal) => Err(Box::new(Outcome::Refused(refusal))),
+        }
+    }
+
+    fn remember(&self, commit: Option<&str>, verdict: Verdict) {
+        let now = Instant::now();
+        let mut verdicts = self.verdicts.borrow_mut();
+        // A verdict that is still fresh keeps its age, or it would never be asked for again.
+        if verdicts.recall(commit, now).as_ref() != Some(&verdict) {
+            verdicts.remember(commit, verdict, now);
+        }
+    }
+
+    async fn archive(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Archive, Early> {
+        let (dirs, id, level) = (self.settings.dirs.clone(), id.clone(), self.settings.compression_level);
+        blocking(move || {
+            outbox::take_or_pack(&dirs, &id, level, rebuild, &stop).map_err(|error| {
+                Box::new(match error {
+                    OutboxError::Stopped => Outcome::Stopped,
+                    OutboxError::Pack(error) => unpackable(&error, &dirs.episode(&id)),
+                    OutboxError::Io { .. } => local(error.to_string()),
+                })
+            })
+        })
+        .await
+    }
+
+    /// Sends until the receiver has said something, or cannot be reached.
+    async fn send(&self, upload: &Upload<'_>, begin: Instant) -> Outcome {
+        let mut expect = self.no_expect_until.get().is_none_or(|until| Instant::now() >= until);
+        let (mut expect_ignored, mut fresh_start) = (false, true);
+        loop {
+            match put(&self.client, upload, expect, self.settings.deadlines).await {
+                // Somebody on the way understands the header and does not like it.
+                Put::Answered(Answer { status: 417, .. }) if expect => {
+                    (expect, expect_ignored) = (false, true);
+                }
+                Put::Answered(answer) => {
+                    if expect_ignored {
+                        warn!(
+                            "the receiver, or a proxy before it, does not know the Expect header: doing without for a while"
+                        );
+                        self.no_expect_until.set(Some(Instant::now() + WITHOUT_EXPECT));
+                    }
+                    return self.judge(answer, upload, begin).await;
+                }
+                Put::NoContinue => (expect, expect_ignored) = (false, true),
+                Put::Broken { reason, body_began } => match self.find_out(upload, begin, reason).await {
+                    Ok(outcome) => return outcome,
+                    // Most likely a connection that the receiver had closed in the meantime.
+                    Err(_) if !body_began && fresh_start => fresh_start = false,
+                    Err(outcome) => return *outcome,
+                },
+                Put::Unreachable(failure) => return network(&Silence::Unreachable(failure)),
+                Put::ArchiveUnreadable(reason) => {
+                    let dirs = &self.settings.dirs;
+                    return local(format!(
+                        "cannot read `{}`: {reason}",
+                        dirs.archive(upload.episode_id).display()
+                    ));
+                }
+            }
+        }
+    }
+
+    async fn judge(&self, answer: Answer, upload: &Upload<'_>, begin: Instant) -> Outcome {
+        let sent = Sent {
+            commit: upload.commit.map(str::to_owned),
+            sha256: upload.archive.sha256,
+            size_bytes: upload.archive.size_bytes,
+            elapsed: begin.elapsed(),
+        };
+        let claims_success = matches!(classify(answer.status, None), Class::Stored | Class::AlreadyPresent);
+        if claims_success && proof(&answer.body, sent.sha256) == Proof::None && self.is_stored(upload).await {
+            return Outcome::Stored(shipped(answer.status, upload, begin));
+        }
+        judge(&answer, &sent)
+    }
+
+    /// Whether a HEAD names the very hash that was sent.
+    async fn is_stored(&self, upload: &Upload<'_>) -> bool {
+        let limit = self.settings.deadlines.small;
+        let stored = ask::head(&self.client, upload.host_id, upload.episode_id, limit).await;
+        stored.is_ok_and(|stored| stored == Stored::Yes(Some(upload.archive.sha256)))
+    }
+
+    /// Finds out what became of an upload that broke; an error where the receiver does not have it.
+    async fn find_out(&self, upload: &Upload<'_>, begin: Instant, reason: String) -> Result<Outcome, Early> {
+        let (ours, limit) = (upload.archive.sha256, self.settings.deadlines.small);
+        match ask::head(&self.client, upload.host_id, upload.episode_id, limit).await {
+            Ok(Stored::Yes(Some(hash))) if hash == ours => {
+                Ok(Outcome::AlreadyPresent(shipped(200, upload, begin)))
+            }
+            Ok(Stored::Yes(Some(hash))) => Ok(Outcome::Conflict(Refusal {
+                status: Some(ErrorCode::Conflict.status()),
+                error: ErrorCode::Conflict.to_string(),
+                commit: upload.commit.map(str::to_owned),
+                detail: Some("the upload broke, and the receiver holds other bytes under this id".to_owned()),
+                stored_sha256: Some(hash.to_string()),
+                your_sha256: Some(ours.to_string()),
+                ..Refusal::default()
+            })),
+            Ok(Stored::Yes(None) | Stored::No) => Err(Box::new(retry(Scope::Episode, reason))),
+            Ok(Stored::Unclear(answer)) => Ok(about_the_receiver(&answer)),
+            Err(silence) => Ok(network(&silence)),
+        }
+    }
+
+    /// Removes an archive that no longer is what was sent, so that the next try packs it anew.
+    async fn drop_archive_if_changed(&self, id: &EpisodeId, archive: &Archive, stop: Stop) {
+        let (dirs, id, archive) = (self.settings.dirs.clone(), id.clone(), archive.clone());
+        let checked = blocking(move || {
+            let changed = outbox::hash(&archive.file, &stop).is_ok_and(|now| now != archive.sha256);
+            if changed { dirs.remove_archive(&id) } else { Ok(()) }
+        });
+        if let Err(error) = checked.await {
+            warn!(%error, "a changed archive could not be removed");
+        }
+    }
+}
+
+/// Runs blocking work in the pool; if it panicked, so does the caller, and the process ends (ADR 0003).
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being taken down, and this future with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+fn shipped(status: u16, upload: &Upload<'_>, begin: Instant) -> Shipped {
+    Shipped {
+        status,
+        commit: upload.commit.map(str::to_owned),
+        size_bytes: upload.archive.size_bytes,
+        elapsed: begin.elapsed(),
+        position: None,
+    }
+}
+
+/// What an episode that cannot be packed leads to: a refusal where it will never be, another try where the
+/// disk is at fault or somebody still writes to it.
+fn unpackable(error: &PackError, dir: &std::path::Path) -> Outcome {
+    let kind = match error {
+        PackError::Read { path, source } if path == dir && source.kind() == io::ErrorKind::NotFound => {
+            return Outcome::Gone;
+        }
+        PackError::Read { .. } | PackError::Write(_) | PackError::Changed { .. } => {
+            return local(error.to_string());
+        }
+        PackError::NoMeta(_) => "local-no-meta",
+        PackError::Meta { .. } => "local-bad-meta",
+        PackError::OtherEpisode { .. } => "local-other-episode",
+        PackError::NotAFile { .. } => "local-not-a-file",
+    };
+    Outcome::Refused(Refusal {
+        error: kind.to_owned(),
+        detail: Some(error.to_string()),
+        ..Refusal::default()
+    })
+}
+
+fn local(reason: String) -> Outcome {
+    retry(Scope::Episode, reason)
+}
+
+fn network(silence: &Silence) -> Outcome {
+    retry(Scope::Network, silence.to_string())
+}
+
+fn retry(scope: Scope, reason: String) -> Outcome {
+    Outcome::Transient { scope, reason, retry_after: None }
+}

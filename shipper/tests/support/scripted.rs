@@ -1,0 +1,73 @@
+//! A stand-in for a neighbouring actor, which answers as the test says.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
+use cis490_shipper::actors::upload::Ship;
+use cis490_shipper::queue::outcome::{Outcome, Refusal, Scope, Shipped};
+
+type Script = dyn FnMut(Ship) -> Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// An uploader that follows a script.
+pub struct Scripted {
+    script: Box<Script>,
+}
+
+impl Scripted {
+    /// Answers at once.
+    pub fn start(mut script: impl FnMut(Ship) -> Outcome + 'static) -> Recipient<Ship> {
+        Self::start_async(move |ship| {
+            let outcome = script(ship);
+            async move { outcome }
+        })
+    }
+
+    /// Answers when the future of the script is ready.
+    pub fn start_async<F>(mut script: impl FnMut(Ship) -> F + 'static) -> Recipient<Ship>
+    where
+        F: Future<Output = Outcome> + 'static,
+    {
+        Self { script: Box::new(move |ship| Box::pin(script(ship))) }.start().recipient()
+    }
+}
+
+impl Actor for Scripted {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ship> for Scripted {
+    type Result = ResponseFuture<Outcome>;
+
+    fn handle(&mut self, ship: Ship, _: &mut Context<Self>) -> Self::Result {
+        (self.script)(ship)
+    }
+}
+
+pub fn shipped() -> Outcome {
+    Outcome::Stored(Shipped {
+        status: 201,
+        commit: Some(super::host::COMMIT.to_owned()),
+        size_bytes: 42,
+        elapsed: Duration::from_millis(5),
+        position: "7/100".parse().ok(),
+    })
+}
+
+pub fn refused(status: u16, error: &str, commit: Option<&str>) -> Refusal {
+    Refusal {
+        status: Some(status),
+        error: error.to_owned(),
+        commit: commit.map(str::to_owned),
+        head_commit: Some("cdcd".to_owned()),
+        window: Some(100),
+        remediation: Some("cd /opt/cis490 && git pull\n".to_owned()),
+        detail: Some("a detail".to_owned()),
+        ..Refusal::default()
+    }
+}
+
+pub fn transient(scope: Scope) -> Outcome {
+    Outcome::Transient { scope, reason: "a reason".to_owned(), retry_after: None }
+}
