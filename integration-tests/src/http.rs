@@ -45,6 +45,7 @@ impl Connection {
     }
 
     /// Gives up on a server that says nothing for so long, where a test expects that it may.
+    #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         self.stream.get_ref().set_read_timeout(Some(patience)).expect("a timeout can be set");
         self

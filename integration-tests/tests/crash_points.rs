@@ -3,6 +3,9 @@
 //! Whatever happens, afterwards: what was acknowledged is there with its row (I1), no final name shows anything but
 //! whole bytes (I2), archives and rows match (I3), sending again succeeds (I4), nothing partial is left (I5).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+#![allow(clippy::print_stdout, reason = "the counts are what the test is for")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;

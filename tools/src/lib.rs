@@ -1,7 +1,9 @@
 //! What the maintainers' programs do; the programs themselves, in `src/bin`, only start it.
 //!
 //! - [`backfill`]: rows for stored archives that have none
+//! - [`verify`]: a store against its index, and every archive against the hash in its row
 //!
 //! Nothing here writes into a store by itself: rows go through the same IndexWriterActor as the receiver's.
 
 pub mod backfill;
+pub mod verify;

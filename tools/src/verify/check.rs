@@ -1,0 +1,182 @@
+//! One run, from its first look to its last.
+//!
+//! The store is walked and the index read; archives are read again; then both are looked at once more, and only what
+//! is wrong by then is told. Random numbers, the clock and the progress bar are parameters.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use cis490_receiver::index::IndexError;
+use cis490_receiver::startup::{self, BrokenHash};
+use cis490_receiver::store::scan::ScanError;
+use cis490_shared::ids::HostId;
+use indicatif::ProgressBar;
+
+use super::compare::{Compared, compare, in_custody, in_index, in_store, unreadable};
+use super::custody;
+use super::findings::Finding;
+use super::ledger::Ledger;
+use super::reread::{Hashing, Proof, Reread, reread};
+use super::resume::{ResumeError, ResumeFile};
+use super::shelf::{self, Shelf};
+
+/// What to look at.
+#[derive(Debug)]
+pub struct Request {
+    /// The store.
+    pub episodes_root: PathBuf,
+    /// The index.
+    pub index: PathBuf,
+    /// One host alone.
+    pub host: Option<HostId>,
+    /// For how long an archive may be without its row.
+    pub settle: Duration,
+    /// How archives are read again; none for names and sizes only.
+    pub hashing: Option<Hashing>,
+    /// The time.
+    pub clock: fn() -> SystemTime,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub struct Report {
+    /// All that is not as it should be, the worst first.
+    pub findings: Vec<Finding>,
+    /// How many archives there are.
+    pub archives: usize,
+    /// How many rows.
+    pub rows: u64,
+    /// What was read again; none where nothing was to be.
+    pub proof: Option<Proof>,
+    /// Why an interruption would have cost more than seconds.
+    pub unsaved: Option<ResumeError>,
+    resume: Option<ResumeFile>,
+}
+
+/// Why it could not be looked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] ScanError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The state of an interrupted run.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// This machine cannot hash.
+    #[error(transparent)]
+    Hash(#[from] BrokenHash),
+    /// The system gives no thread.
+    #[error("no thread to read archives can be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Looks at a store and its index. Blocks, for as long as it takes to read the archives.
+pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError> {
+    let Request { episodes_root, index, host, hashing, clock, .. } = request;
+    let shelf = Shelf::survey(episodes_root, host.as_ref(), clock())?;
+    let ledger = Ledger::read(index, host.as_ref())?;
+    let read = match hashing {
+        None => Reread::default(),
+        Some(hashing) => {
+            startup::prove_hash()?;
+            reread(request, hashing, &shelf, &ledger, bar)?
+        }
+    };
+    last_look(request, shelf, ledger, read)
+}
+
+/// Looks once more, at all that seems to be wrong, and gathers what is.
+fn last_look(
+    request: &Request,
+    mut shelf: Shelf,
+    mut ledger: Ledger,
+    read: Reread,
+) -> Result<Report, CheckError> {
+    let Request { index, settle, clock, .. } = request;
+    read.gone.iter().for_each(|pair| shelf.forget(pair));
+    ledger.catch_up(index)?;
+    let compared = Compared { shelf: &shelf, ledger: &ledger, now: clock(), settle: *settle };
+    let mut findings = read.findings;
+    findings.extend(compare(compared, &shelf::look));
+    findings.extend(match custody::look(index) {
+        Ok(files) => in_custody(&files),
+        Err(error) => vec![unreadable(index, &error)],
+    });
+    findings.extend(in_index(&ledger));
+    findings.extend(in_store(&shelf));
+    // Stable: within a severity everything stays in the order in which it was looked at.
+    findings.sort_by_key(Finding::severity);
+    let (archives, rows) = (shelf.archives().len(), ledger.rows());
+    Ok(Report { findings, archives, rows, proof: read.proof, unsaved: read.unsaved, resume: read.resume })
+}
+
+impl Report {
+    /// Ends the run: what was found has been told, and the next one begins anew.
+    pub fn finish(self) -> Result<(), ResumeError> {
+        self.resume.map_or(Ok(()), ResumeFile::remove)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::num::NonZeroUsize;
+
+    use super::*;
+
+    /// A store with `h/e1` to `h/e3`, each with a row for the bytes `abc`.
+    fn store() -> (tempfile::TempDir, Request) {
+        const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let dir = tempfile::tempdir().unwrap();
+        let (episodes_root, index) = (dir.path().join("episodes"), dir.path().join("index.jsonl"));
+        fs::create_dir_all(episodes_root.join("h")).unwrap();
+        let row = |n: u32| {
+            fs::write(episodes_root.join(format!("h/e{n}.tar.zst")), "abc").unwrap();
+            format!("{{\"host_id\":\"h\",\"episode_id\":\"e{n}\",\"sha256\":\"{ABC}\"}}\n")
+        };
+        fs::write(&index, (1..=3).map(row).collect::<String>()).unwrap();
+        let hashing = Hashing {
+            since: None,
+            sample: None,
+            seed: None,
+            fresh_seed: 0,
+            jobs: NonZeroUsize::MIN,
+            rate: None,
+            resume: None,
+        };
+        let clock = || SystemTime::UNIX_EPOCH;
+        let settle = Duration::ZERO;
+        (dir, Request { episodes_root, index, host: None, settle, hashing: Some(hashing), clock })
+    }
+
+    #[test]
+    fn an_archive_that_goes_before_its_turn_is_missed_at_the_last_look_unless_it_came_back() {
+        for came_back in [false, true] {
+            let (_dir, request) = store();
+            let shelf = Shelf::survey(&request.episodes_root, None, SystemTime::UNIX_EPOCH).unwrap();
+            let ledger = Ledger::read(&request.index, None).unwrap();
+            let gone = request.episodes_root.join("h/e2.tar.zst");
+            fs::remove_file(&gone).unwrap();
+            let hashing = request.hashing.as_ref().unwrap();
+            let read = reread(&request, hashing, &shelf, &ledger, &ProgressBar::hidden()).unwrap();
+            assert_eq!((read.gone.len(), read.findings.len()), (1, 0), "nobody is accused yet");
+            assert_eq!(read.proof.as_ref().unwrap().archives, 2);
+            if came_back {
+                fs::write(&gone, "abc").unwrap();
+            }
+            let report = last_look(&request, shelf, ledger, read).unwrap();
+            let told: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
+            match came_back {
+                true => assert_eq!(told, [""; 0]),
+                false => assert!(
+                    told.len() == 1 && told[0].starts_with("h/e2 has a row and no archive"),
+                    "{told:?}"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The command line of `cis490-verify`: flags, printing and exit codes.
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | it was looked, and nothing is wrong; there may be notes |
+//! | 3 | it was looked, and errors or warnings were found: a success of looking (incident 10) |
+//! | 2 | there is no episodes directory |
+//! | 1 | it could not be looked: flags, permissions, a state file of another run |
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cis490_receiver::store::scan::ScanError;
+use cis490_shared::ids::HostId;
+use cis490_shared::{clock, durable};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+
+use super::advice::Site;
+use super::check::{CheckError, Report, Request, check};
+use super::rate::Rate;
+use super::report::{Totals, write_human, write_json};
+use super::reread::Hashing;
+use super::sample::Percent;
+use super::since;
+
+/// Something was found.
+const FOUND: u8 = 3;
+/// There is nothing to look at.
+const NO_EPISODES: u8 = 2;
+
+/// Checks that the store and its index agree, and that every archive is still what it was.
+///
+/// It may run beside a live receiver. It writes nothing but the file of `--resume`, and never deletes.
+#[derive(Debug, Parser)]
+#[command(name = "cis490-verify", version, after_help = AFTER_HELP)]
+struct Flags {
+    /// The directory that holds HOST/EPISODE.tar.zst
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/cis490/episodes")]
+    episodes_root: PathBuf,
+    /// The index [default: index.jsonl beside the episodes directory]
+    #[arg(long, value_name = "FILE")]
+    index: Option<PathBuf>,
+    /// Look at this host only
+    #[arg(long, value_parser = HostId::parse)]
+    host: Option<HostId>,
+    /// Compare names and sizes, read no archive
+    #[arg(long, conflicts_with_all = ["sample", "since", "rate", "jobs", "resume"])]
+    no_hash: bool,
+    /// Read a random part of the archives again instead of all
+    #[arg(long, value_name = "PERCENT", value_parser = Percent::parse)]
+    sample: Option<Percent>,
+    /// Draw the sample that an earlier run drew with this seed
+    #[arg(long, requires = "sample")]
+    seed: Option<u64>,
+    /// Read only archives again that were stored then or later: a date in UTC or a moment (RFC 3339)
+    ///
+    /// It is compared with received_at_wall of the row, and where that cannot be understood with the time at which
+    /// the archive was modified.
+    #[arg(long, value_name = "TIME", value_parser = since::parse)]
+    since: Option<Timestamp>,
+    /// Read no faster than so many bytes per second in all, such as 20MiB
+    #[arg(long, value_name = "BYTES", value_parser = Rate::parse)]
+    rate: Option<Rate>,
+    /// How many archives are read at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Keep in this file how far the run has come, and go on from there after an interruption
+    ///
+    /// It is written every few seconds and removed at the end. It must lie outside the store.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// For how long a new archive may be without its row, which is written after it
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    settle: u32,
+    /// Print one JSON object a line: the findings, then a summary
+    #[arg(long)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 nothing is wrong, 3 something was found, 2 no episodes directory, \
+                          1 it could not be looked.";
+
+impl Flags {
+    fn index(&self) -> PathBuf {
+        let beside = || match self.episodes_root.file_name() {
+            Some(_) => durable::parent(&self.episodes_root).join("index.jsonl"),
+            // A root like `.` or `/` has no name whose parent could be taken.
+            None => self.episodes_root.join("../index.jsonl"),
+        };
+        self.index.clone().unwrap_or_else(beside)
+    }
+
+    fn request(&self) -> Request {
+        let per_core = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let hashing = Hashing {
+            since: self.since,
+            sample: self.sample,
+            seed: self.seed,
+            fresh_seed: rand::random(),
+            jobs: self.jobs.unwrap_or_else(per_core),
+            rate: self.rate,
+            resume: self.resume.clone(),
+        };
+        Request {
+            episodes_root: self.episodes_root.clone(),
+            index: self.index(),
+            host: self.host.clone(),
+            settle: Duration::from_secs(self.settle.into()),
+            hashing: (!self.no_hash).then_some(hashing),
+            clock: clock::system_time,
+        }
+    }
+}
+
+/// Runs the program with these arguments, the first of which is its name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(arguments) {
+        Ok(flags) => flags,
+        Err(usage) => {
+            // Where even this cannot be printed, the exit code is all that is left to say.
+            let _ = usage.print();
+            // Not clap's own code, 2: here that means that there is no episodes directory.
+            return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match look(&flags) {
+        Ok(totals) if totals.is_fine() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(FOUND),
+        Err(error) => {
+            tell(format_args!("error: {error}"));
+            if let Some(help) = error.remedy() {
+                tell(format_args!("help: {help}"));
+            }
+            error.exit_code()
+        }
+    }
+}
+
+/// Looks, tells, and ends the run.
+fn look(flags: &Flags) -> Result<Totals, Failed> {
+    let request = flags.request();
+    let bar = progress_bar();
+    let checked = check(&request, &bar);
+    bar.finish_and_clear();
+    let report = checked?;
+    if let Some(error) = &report.unsaved {
+        tell(format_args!("warning: {error}; an interruption would have cost more than seconds"));
+    }
+    if let (Some(host), 0) = (&flags.host, report.archives) {
+        let root = request.episodes_root.display();
+        tell(format_args!("note: `{root}` holds no archive of host `{host}`"));
+    }
+    show(&report, &request, flags.json).map_err(Failed::Output)?;
+    let totals = Totals::of(&report.findings);
+    report.finish().map_err(CheckError::Resume)?;
+    Ok(totals)
+}
+
+fn show(report: &Report, request: &Request, json: bool) -> io::Result<()> {
+    let site = Site { episodes_root: &request.episodes_root, index: &request.index };
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    match json {
+        true => write_json(report, site, &mut stdout)?,
+        false => write_human(report, site, &mut stdout)?,
+    }
+    stdout.flush()
+}
+
+/// A bar for a person who watches; nothing in a pipe or a log.
+fn progress_bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:40} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0).with_style(style)
+}
+
+/// Prints a line for a person.
+fn tell(line: fmt::Arguments<'_>) {
+    // Standard error that is closed was closed by somebody who does not want to know.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Why nobody knows whether anything is wrong.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error("the report cannot be written: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl Failed {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Check(CheckError::Store(ScanError::NoRoot(_))) => ExitCode::from(NO_EPISODES),
+            Self::Check(_) | Self::Output(_) => ExitCode::FAILURE,
+        }
+    }
+
+    /// What a maintainer can do about it.
+    fn remedy(&self) -> Option<String> {
+        let Self::Check(error) = self else { return None };
+        match error {
+            CheckError::Store(ScanError::NoRoot(_)) => {
+                Some("name the directory with `--episodes-root DIR`".to_owned())
+            }
+            CheckError::Store(ScanError::Root { root, .. }) => {
+                Some(format!("`ls -ld {}` shows who may", root.display()))
+            }
+            CheckError::Index(error) => Some(error.remedy()),
+            CheckError::Resume(error) => Some(error.remedy()),
+            CheckError::Hash(_) => {
+                Some("run `cis490-verify` on another machine, and test this one's memory".to_owned())
+            }
+            CheckError::Thread(_) => Some("`ulimit -u` and `systemd-cgtop` show what is used up".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The store against its index, both ways. Pure: whoever calls it looks at the files.
+//!
+//! Two looks at a live store are never at the same moment, so a difference is only asked after: it counts if it is
+//! still there when the file is looked at again, after the index was caught up with.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use cis490_receiver::store::scan::{Archive, Failure};
+use cis490_shared::ids::{EpisodeId, HostId};
+
+use super::custody::Custody;
+use super::findings::{Finding, Subject};
+use super::ledger::Ledger;
+use super::shelf::{Seen, Shelf, Shelved};
+
+/// Looks at one file once more; none where there is no file.
+pub type Look<'a> = &'a dyn Fn(&Path) -> io::Result<Option<Seen>>;
+
+/// What is compared, at the last look.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared<'a> {
+    /// What the store holds.
+    pub shelf: &'a Shelf,
+    /// What the index promises.
+    pub ledger: &'a Ledger,
+    /// The time of the last look.
+    pub now: SystemTime,
+    /// For how long an archive may be without its row: between the two a receiver syncs.
+    pub settle: Duration,
+}
+
+/// Everything in which store and index differ, by host and episode. `look` is asked about each suspect.
+pub fn compare(compared: Compared<'_>, look: Look<'_>) -> Vec<Finding> {
+    let Compared { shelf, ledger, .. } = compared;
+    let archives = shelf.archives().iter().filter_map(|shelved| compared.archive(shelved, look));
+    let mut rows: Vec<_> = ledger.pairs().filter(|(host, episode)| !shelf.holds(host, episode)).collect();
+    rows.sort_unstable();
+    let rows = rows.into_iter().filter_map(|(host, episode)| compared.row(host, episode, look));
+    archives.chain(rows).chain(compared.missing_index()).collect()
+}
+
+impl Compared<'_> {
+    /// What is wrong with an archive that was found.
+    fn archive(self, shelved: &Shelved, look: Look<'_>) -> Option<Finding> {
+        let archive = &shelved.archive;
+        let promise = self.ledger.get(&archive.host_id, &archive.episode_id);
+        match promise {
+            None if self.ledger.is_missing() => return None,
+            Some(promise) if promise.size_bytes.is_none_or(|size| size == shelved.seen.size_bytes) => {
+                return None;
+            }
+            _ => {}
+        }
+        let seen = match look(&archive.path) {
+            Ok(seen) => seen,
+            Err(error) => return Some(unreadable(&archive.path, &error)),
+        };
+        match (promise.map(|promise| promise.size_bytes), seen) {
+            // It went meanwhile: without a row nobody misses it, with one it is missed.
+            (None, None) => None,
+            (Some(_), None) => self.row(&archive.host_id, &archive.episode_id, &|_| Ok(None)),
+            (None, Some(seen)) => {
+                // A time of change in the future is that of a clock that was set back.
+                let age = self.now.duration_since(seen.changed).unwrap_or_default();
+                let finding =
+                    if age < self.settle { Finding::RowPending } else { Finding::ArchiveWithoutRow };
+                Some(finding(subject_of(archive)))
+            }
+            (Some(size), Some(seen)) => size.filter(|size| *size != seen.size_bytes).map(|row_bytes| {
+                Finding::SizeDiffers { subject: subject_of(archive), row_bytes, file_bytes: seen.size_bytes }
+            }),
+        }
+    }
+
+    /// What is wrong with a row whose archive was not found.
+    fn row(self, host: &HostId, episode: &EpisodeId, look: Look<'_>) -> Option<Finding> {
+        let path = self.shelf.path_of(host, episode);
+        match look(&path) {
+            // It came, or came back, after the walk.
+            Ok(Some(_)) => None,
+            Ok(None) => Some(Finding::RowWithoutArchive {
+                subject: Subject { host_id: host.clone(), episode_id: episode.clone(), path },
+                row_sha256: self.ledger.get(host, episode).and_then(|promise| promise.sha256),
+            }),
+            // Told once, for itself or for the directory.
+            Err(_) if self.is_hidden(&path) => None,
+            Err(error) => Some(unreadable(&path, &error)),
+        }
+    }
+
+    fn is_hidden(self, path: &Path) -> bool {
+        self.shelf.hidden.iter().any(|failure| path.starts_with(&failure.path))
+    }
+
+    fn missing_index(self) -> Option<Finding> {
+        let archives = self.shelf.archives().len();
+        (self.ledger.is_missing() && archives > 0).then_some(Finding::IndexMissing { archives })
+    }
+}
+
+/// What is wrong with the lines of the index.
+pub fn in_index(ledger: &Ledger) -> Vec<Finding> {
+    let torn = ledger.torn_line().map(|line| Finding::TornLine { line });
+    let second = ledger.second_rows().iter().map(|row| Finding::SecondRow {
+        host_id: row.pair.0.clone(),
+        episode_id: row.pair.1.clone(),
+        line: row.line,
+        same_hash: row.same_hash,
+    });
+    let (junk, unproven) = (ledger.not_rows(), ledger.unproven());
+    let junk = (junk.count > 0).then_some(Finding::NotRows { lines: junk.count, first_line: junk.first });
+    let unproven = (unproven.count > 0)
+        .then_some(Finding::RowsWithoutHash { lines: unproven.count, first_line: unproven.first });
+    torn.into_iter().chain(second).chain(junk).chain(unproven).collect()
+}
+
+/// What is wrong with owners and modes.
+pub fn in_custody(files: &[Custody]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for custody @ Custody { path, file, dir } in files {
+        if custody.is_foreign() {
+            findings.push(Finding::WrongOwner { path: path.clone(), uid: file.uid, expected_uid: dir.uid });
+        }
+        if custody.is_open_or_shut() {
+            findings.push(Finding::WrongMode { path: path.clone(), mode: format!("{:04o}", file.mode) });
+        }
+    }
+    findings
+}
+
+/// What else lies in the store, or cannot be looked at.
+pub fn in_store(shelf: &Shelf) -> Vec<Finding> {
+    let hidden = shelf.hidden.iter().map(|Failure { path, source }| unreadable(path, source));
+    let left_over = shelf.left_over.iter().map(|path| Finding::LeftOver { path: path.clone() });
+    let foreign = shelf.foreign.iter().map(|path| Finding::ForeignName { path: path.clone() });
+    hidden.chain(left_over).chain(foreign).collect()
+}
+
+/// The finding for a file or directory that cannot be read.
+pub fn unreadable(path: &Path, error: &io::Error) -> Finding {
+    let denied = error.kind() == io::ErrorKind::PermissionDenied;
+    Finding::Unreadable { path: path.to_owned(), reason: error.to_string(), denied }
+}
+
+/// The archive as the subject of a finding.
+pub fn subject_of(archive: &Archive) -> Subject {
+    let Archive { host_id, episode_id, path } = archive.clone();
+    Subject { host_id, episode_id, path }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! What index.jsonl promises, read as a stream: of each pair the hash, size and time in its first row.
+//!
+//! The file is opened for reading alone, and only as long as it takes. [`Ledger::catch_up`] reads what a live receiver
+//! appended since; an index that was replaced meanwhile is read anew. What a line means is decided where every
+//! program decides it, in `cis490_shared::row`: a line that names its pair is that pair's row.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use cis490_receiver::index::{IndexError, IndexStep};
+use cis490_receiver::store::reconcile::Pair;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::row::{IndexRow, read_key};
+use jiff::Timestamp;
+
+/// How much of the index is read at a time, in bytes.
+const READ_BUFFER: usize = 256 * 1024;
+/// Longer than any row. Of a longer line, in practice a damaged file, not much more than this is kept.
+const MAX_LINE: usize = 64 * 1024;
+
+/// What the first row of a pair says about its archive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Promise {
+    /// The hash; none on a row that holds no usable one.
+    pub sha256: Option<Sha256Digest>,
+    /// The size; none on a row that is not whole.
+    pub size_bytes: Option<u64>,
+    /// When it was stored, where that can be understood.
+    pub received_at: Option<Timestamp>,
+}
+
+/// A further row of a pair that has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondRow {
+    /// The pair.
+    pub pair: Pair,
+    /// Where it stands, counted from 1.
+    pub line: u64,
+    /// Whether it gives the hash of the first row.
+    pub same_hash: bool,
+}
+
+/// Lines that have something in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// How many.
+    pub count: u64,
+    /// The first of them, counted from 1; 0 where there is none.
+    pub first: u64,
+}
+
+impl Lines {
+    fn add(&mut self, line: u64) {
+        if self.count == 0 {
+            self.first = line;
+        }
+        self.count += 1;
+    }
+}
+
+/// The index as far as it has been read.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    only: Option<HostId>,
+    hosts: HashMap<HostId, HashMap<EpisodeId, Promise>>,
+    rows: u64,
+    second_rows: Vec<SecondRow>,
+    not_rows: Lines,
+    unproven: Lines,
+    /// Device and inode of the file; none where there is none.
+    file: Option<(u64, u64)>,
+    /// Whole lines that were read, and the offset behind the last of them.
+    lines: u64,
+    end: u64,
+    torn: Option<Torn>,
+}
+
+/// A last line without its newline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Torn {
+    at: u64,
+    /// It stood there at the look before as well, so nobody is writing it just now.
+    stays: bool,
+}
+
+impl Ledger {
+    /// Reads an index, of one host where it is given; a missing file has no rows. Blocks.
+    pub fn read(path: &Path, only: Option<&HostId>) -> Result<Self, IndexError> {
+        let mut ledger = Self { only: only.cloned(), ..Self::default() };
+        ledger.catch_up(path)?;
+        Ok(ledger)
+    }
+
+    /// Reads what was appended since the last look. Blocks.
+    pub fn catch_up(&mut self, path: &Path) -> Result<(), IndexError> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.forget();
+                return Ok(());
+            }
+            other => other.map_err(IndexError::at(IndexStep::Open, path))?,
+        };
+        let mut read = || {
+            let opened = file.metadata()?;
+            let id = Some((opened.dev(), opened.ino()));
+            if self.file != id || opened.len() < self.end {
+                self.forget();
+                self.file = id;
+            }
+            file.seek(SeekFrom::Start(self.end))?;
+            self.learn(BufReader::with_capacity(READ_BUFFER, &file))
+        };
+        read().map_err(IndexError::at(IndexStep::Read, path))
+    }
+
+    fn forget(&mut self) {
+        *self = Self { only: self.only.take(), ..Self::default() };
+    }
+
+    /// Takes in every line from the end of what is known.
+    fn learn(&mut self, mut reader: impl BufRead) -> io::Result<()> {
+        let torn_before = self.torn.take().map(|torn| torn.at);
+        let mut line = Vec::new();
+        loop {
+            let (length, whole) = read_line(&mut reader, &mut line)?;
+            if whole {
+                self.lines += 1;
+                self.end += length;
+                self.take_line(&line, self.lines);
+                continue;
+            }
+            if length > 0 {
+                let stays = torn_before == Some(self.end);
+                self.torn = Some(Torn { at: self.end, stays });
+                // Readers take a torn line that names its pair for a row, and so does the receiver.
+                if stays && read_key(&line).is_some() {
+                    self.take_line(&line, self.lines + 1);
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    fn take_line(&mut self, line: &[u8], number: u64) {
+        let Some(key) = read_key(line) else {
+            if !line.trim_ascii().is_empty() {
+                self.not_rows.add(number);
+            }
+            return;
+        };
+        if self.only.as_ref().is_some_and(|only| *only != key.host_id) {
+            return;
+        }
+        self.rows += 1;
+        let row = IndexRow::parse(line).ok();
+        let promise = Promise {
+            sha256: key.sha256,
+            size_bytes: row.as_ref().map(|row| row.size_bytes),
+            received_at: row.and_then(|row| row.received_at_wall.as_str().parse().ok()),
+        };
+        if let Some(first) = self.get(&key.host_id, &key.episode_id) {
+            let same_hash = first.sha256 == promise.sha256;
+            let pair = (key.host_id, key.episode_id);
+            return self.second_rows.push(SecondRow { pair, line: number, same_hash });
+        }
+        if promise.sha256.is_none() {
+            self.unproven.add(number);
+        }
+        self.hosts.entry(key.host_id).or_default().insert(key.episode_id, promise);
+    }
+
+    /// What is promised for a pair; none where it has no row.
+    pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<&Promise> {
+        self.hosts.get(host)?.get(episode)
+    }
+
+    /// All pairs that have a row, in no order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&HostId, &EpisodeId)> {
+        self.hosts.iter().flat_map(|(host, episodes)| episodes.keys().map(move |episode| (host, episode)))
+    }
+
+    /// How many rows there are, second rows included.
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Further rows of pairs that have one, in the order of the file.
+    pub fn second_rows(&self) -> &[SecondRow] {
+        &self.second_rows
+    }
+
+    /// Lines that are neither blank nor rows.
+    pub const fn not_rows(&self) -> Lines {
+        self.not_rows
+    }
+
+    /// First rows that hold no usable hash.
+    pub const fn unproven(&self) -> Lines {
+        self.unproven
+    }
+
+    /// Whether there is no file at all.
+    pub const fn is_missing(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// The number of a last line that lacks its newline at two looks.
+    pub fn torn_line(&self) -> Option<u64> {
+        self.torn.filter(|torn| torn.stays).map(|_| self.lines + 1)
+    }
+}
+
+/// Reads one line into `line` and tells its length, and whether it ended. Of a line that is too long only the
+/// beginning is kept, which is no row.
+fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<(u64, bool)> {
+    line.clear();
+    let mut length = 0;
+    loop {
+        let available = match reader.fill_buf() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        let newline = available.iter().position(|byte| *byte == b'\n');
+        let part = &available[..newline.map_or(available.len(), |at| at + 1)];
+        let used = part.len();
+        if line.len() <= MAX_LINE {
+            line.extend_from_slice(part);
+        }
+        reader.consume(used);
+        length += used as u64;
+        if newline.is_some() || used == 0 {
+            return Ok((length, newline.is_some()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

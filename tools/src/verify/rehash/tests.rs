@@ -1,0 +1,90 @@
+//! What is said of reads that go well and badly, and that all of every file is read.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use cis490_shared::ids::{EpisodeId, HostId};
+
+use super::*;
+
+fn digest(byte: u8) -> Sha256Digest {
+    Sha256Digest::from_bytes([byte; 32])
+}
+
+/// What is said of reads that give these, one after the other, where 1 is promised.
+fn judged(reads: Vec<io::Result<u8>>) -> (String, usize) {
+    let left = reads.len();
+    let mut reads = reads.into_iter();
+    let read = || Ok(Stored { size_bytes: 1, sha256: digest(reads.next().unwrap()?) });
+    let outcome = match judge(digest(1), read) {
+        Outcome::Good => "good".to_owned(),
+        Outcome::Damaged { first, second } => {
+            format!("damaged {} {}", &first.to_string()[..2], &second.to_string()[..2])
+        }
+        Outcome::Unsteady { first } => format!("unsteady {}", &first.to_string()[..2]),
+        Outcome::Gone => "gone".to_owned(),
+        Outcome::Unread(error) => format!("unread {:?}", error.kind()),
+    };
+    (outcome, left - reads.count())
+}
+
+#[test]
+fn nothing_is_accused_before_it_was_read_twice() {
+    let failed = |kind: io::ErrorKind| Err(io::Error::from(kind));
+    let cases = [
+        (vec![Ok(1)], "good", 1),
+        (vec![Ok(2), Ok(2)], "damaged 02 02", 2),
+        (vec![Ok(2), Ok(3)], "damaged 02 03", 2),
+        (vec![Ok(2), Ok(1)], "unsteady 02", 2),
+        (vec![failed(io::ErrorKind::NotFound)], "gone", 1),
+        (vec![Ok(2), failed(io::ErrorKind::NotFound)], "gone", 2),
+        (vec![failed(io::ErrorKind::PermissionDenied)], "unread PermissionDenied", 1),
+        (vec![Ok(2), failed(io::ErrorKind::Other)], "unread Other", 2),
+    ];
+    for (reads, outcome, count) in cases {
+        let told = format!("{reads:?}");
+        assert_eq!(judged(reads), (outcome.to_owned(), count), "{told}");
+    }
+}
+
+/// Files of several sizes around those that the reading knows.
+fn files(dir: &Path) -> Vec<(Archive, Sha256Digest, u64)> {
+    let sizes = [0, 1, 4095, 4096, 262_144, 262_145, (8 << 20) - 1, 8 << 20, (8 << 20) + 300_000];
+    let file = |(n, size): (usize, &usize)| {
+        let bytes: Vec<u8> = (0..*size).map(|at| (at * 31 + n).to_be_bytes()[7]).collect();
+        let path = dir.join(format!("e{n}.tar.zst"));
+        fs::write(&path, &bytes).unwrap();
+        let episode_id = EpisodeId::parse(&format!("e{n}")).unwrap();
+        let archive = Archive { host_id: HostId::parse("h").unwrap(), episode_id, path };
+        (archive, Sha256Digest::from_bytes(Sha256::digest(&bytes).into()), bytes.len() as u64)
+    };
+    sizes.iter().enumerate().map(file).collect()
+}
+
+#[test]
+fn every_target_is_read_to_its_end_whatever_the_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = files(dir.path());
+    let target = |(archive, sha256, size_bytes): &'_ (Archive, _, _)| (archive.clone(), *sha256, *size_bytes);
+    let owned: Vec<_> = files.iter().map(target).collect();
+    let targets: Vec<_> = owned
+        .iter()
+        .map(|(archive, sha256, size_bytes)| Target { archive, size_bytes: *size_bytes, sha256: *sha256 })
+        .collect();
+    for jobs in [1, 2, 16] {
+        let (bar, mut good) = (ProgressBar::hidden(), BTreeMap::new());
+        let jobs = NonZeroUsize::new(jobs).unwrap();
+        rehash(&targets, jobs, &Throttle::new(None), &bar, &mut |position, outcome| {
+            good.insert(position, matches!(outcome, Outcome::Good));
+        })
+        .unwrap();
+        assert!(good.len() == files.len() && good.values().all(|good| *good), "{good:?}");
+        assert_eq!(bar.position(), files.iter().map(|(_, _, size)| size).sum::<u64>());
+    }
+}
+
+#[test]
+fn nothing_to_read_is_done_at_once() {
+    let jobs = NonZeroUsize::MIN;
+    rehash(&[], jobs, &Throttle::new(None), &ProgressBar::hidden(), &mut |_, _| panic!("of what?")).unwrap();
+}

@@ -1,0 +1,149 @@
+//! What a run found, as people read it and as programs do.
+//!
+//! In JSON every finding is one object on a line of its own, and the last line is the summary. Members are only ever
+//! added.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use indicatif::BinaryBytes;
+use serde::Serialize;
+
+use super::advice::{Site, next};
+use super::check::Report;
+use super::findings::{Finding, Severity};
+use super::reread::{Proof, Sample};
+
+/// How many findings there are of each severity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// See [`Severity::Error`].
+    pub errors: usize,
+    /// See [`Severity::Warning`].
+    pub warnings: usize,
+    /// See [`Severity::Note`].
+    pub notes: usize,
+}
+
+impl Totals {
+    /// Counts findings.
+    pub fn of(findings: &[Finding]) -> Self {
+        let count = |severity| findings.iter().filter(|finding| finding.severity() == severity).count();
+        Self {
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+            notes: count(Severity::Note),
+        }
+    }
+
+    /// Whether somebody has to do something.
+    pub const fn is_fine(self) -> bool {
+        self.errors == 0 && self.warnings == 0
+    }
+}
+
+/// Writes the report for people: every finding with its next command, and what was looked at.
+pub fn write_human(report: &Report, site: Site<'_>, to: &mut impl Write) -> io::Result<()> {
+    let mut findings = report.findings.iter().map(|finding| (finding, next(finding, site))).peekable();
+    while let Some((finding, commands)) = findings.next() {
+        let severity = match finding.severity() {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        writeln!(to, "{severity}: {finding}")?;
+        // What is done about several findings in a row is said once, behind the last of them.
+        let is_last =
+            |(other, next): &(&Finding, _)| *next != commands || other.severity() != finding.severity();
+        if findings.peek().is_none_or(is_last) {
+            commands.iter().try_for_each(|command| writeln!(to, "    {command}"))?;
+        }
+    }
+    writeln!(to, "looked at {} and {}", count(report.archives, "archive"), count(report.rows, "row"))?;
+    match &report.proof {
+        None => writeln!(to, "read no archive")?,
+        Some(proof) => write!(to, "{}", told(proof))?,
+    }
+    let Totals { errors, warnings, notes } = Totals::of(&report.findings);
+    writeln!(to, "found {}, {}, {}", count(errors, "error"), count(warnings, "warning"), count(notes, "note"))
+}
+
+fn told(proof: &Proof) -> String {
+    let Proof { archives, bytes, earlier, sample } = proof;
+    let mut text = String::new();
+    if let Some(Sample { percent, of, seed }) = sample {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "drew {percent} % of {} with seed {seed}", count(*of, "archive"));
+    }
+    let _ =
+        write!(text, "read again and found good: {}, {}", count(*archives, "archive"), BinaryBytes(*bytes));
+    if *earlier > 0 {
+        let _ = write!(text, "; {earlier} of them before the run was interrupted");
+    }
+    text.push('\n');
+    text
+}
+
+fn count(number: impl TryInto<u64>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line<'a> {
+    Finding {
+        severity: Severity,
+        #[serde(flatten)]
+        finding: &'a Finding,
+        message: String,
+        next: Vec<String>,
+    },
+    Summary {
+        archives: usize,
+        rows: u64,
+        #[serde(flatten)]
+        totals: Totals,
+        read_again: Option<ReadAgain>,
+    },
+}
+
+#[derive(Serialize)]
+struct ReadAgain {
+    good_archives: u64,
+    good_bytes: u64,
+    before_interruption: u64,
+    sample: Option<Drawn>,
+}
+
+#[derive(Serialize)]
+struct Drawn {
+    percent: String,
+    of_archives: usize,
+    seed: u64,
+}
+
+/// Writes the report for programs, an object a line.
+pub fn write_json(report: &Report, site: Site<'_>, to: &mut impl Write) -> io::Result<()> {
+    for finding in &report.findings {
+        let (severity, message) = (finding.severity(), finding.to_string());
+        write_line(&Line::Finding { severity, finding, message, next: next(finding, site) }, to)?;
+    }
+    let read_again = report.proof.as_ref().map(|proof| ReadAgain {
+        good_archives: proof.archives,
+        good_bytes: proof.bytes,
+        before_interruption: proof.earlier,
+        sample: proof.sample.as_ref().map(|sample| Drawn {
+            percent: sample.percent.to_string(),
+            of_archives: sample.of,
+            seed: sample.seed,
+        }),
+    });
+    let totals = Totals::of(&report.findings);
+    write_line(&Line::Summary { archives: report.archives, rows: report.rows, totals, read_again }, to)
+}
+
+fn write_line(line: &Line<'_>, to: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, line)?;
+    to.write_all(b"\n")
+}

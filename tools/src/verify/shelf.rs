@@ -1,0 +1,202 @@
+//! What the store holds, by names and sizes. No archive is opened here.
+//!
+//! A file that appears or goes while the store is walked is no fault of anybody: [`look`] is asked again at the end
+//! about everything that seemed to be wrong.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cis490_receiver::store::layout::{INCOMING, PARTIAL_SUFFIX};
+use cis490_receiver::store::reconcile::Pair;
+use cis490_receiver::store::scan::{Archive, Failure, Scan, ScanError, scan};
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::wire::path::ARCHIVE_SUFFIX;
+
+/// An upload that has not been written to for so long has ended: the receiver gives up on a stalled one in minutes.
+const ENDED_AFTER: Duration = Duration::from_hours(24);
+
+/// What one look at a file told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// In bytes.
+    pub size_bytes: u64,
+    /// When its bytes were last written.
+    pub modified: SystemTime,
+    /// When its bytes, its name or its owner last changed; it got its final name no later than this.
+    pub changed: SystemTime,
+}
+
+/// An archive and what was seen of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelved {
+    /// Which one.
+    pub archive: Archive,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What one walk through the store found.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    root: PathBuf,
+    /// Sorted by host and episode.
+    archives: Vec<Shelved>,
+    /// Names that are no host, no archive and no upload.
+    pub foreign: Vec<PathBuf>,
+    /// Uploads that ended long ago and left their bytes behind.
+    pub left_over: Vec<PathBuf>,
+    /// Directories that could not be listed, and files that could not be looked at.
+    pub hidden: Vec<Failure>,
+}
+
+impl Shelf {
+    /// Walks the store, through one host where it is given. Blocks.
+    pub fn survey(root: &Path, only: Option<&HostId>, now: SystemTime) -> Result<Self, ScanError> {
+        let Scan { archives, skipped, failed } = scan(root, only)?;
+        let mut shelf = Self { foreign: skipped, hidden: failed, ..Self::of(root, Vec::new()) };
+        for archive in archives {
+            match look(&archive.path) {
+                Ok(Some(seen)) => shelf.archives.push(Shelved { archive, seen }),
+                // It went while the store was walked.
+                Ok(None) => {}
+                Err(source) => shelf.hidden.push(Failure { path: archive.path, source }),
+            }
+        }
+        shelf.add_uploads(now);
+        Ok(shelf)
+    }
+
+    /// A shelf with these archives, which must be sorted.
+    pub fn of(root: &Path, archives: Vec<Shelved>) -> Self {
+        Self { root: root.to_owned(), archives, ..Self::default() }
+    }
+
+    fn add_uploads(&mut self, now: SystemTime) {
+        let incoming = self.root.join(INCOMING);
+        let entries = match fs::read_dir(&incoming).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+            // A store that no receiver of this generation has opened has none.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(source) => return self.hidden.push(Failure { path: incoming, source }),
+            Ok(entries) => entries,
+        };
+        for path in entries.into_iter().map(|entry| entry.path()) {
+            let is_upload = path.as_os_str().as_encoded_bytes().ends_with(PARTIAL_SUFFIX.as_bytes());
+            match look(&path) {
+                Ok(Some(seen)) if is_upload => {
+                    let age = now.duration_since(seen.modified).unwrap_or_default();
+                    self.left_over.extend((age > ENDED_AFTER).then_some(path));
+                }
+                // It was published or given up meanwhile.
+                Ok(None) if is_upload => {}
+                Ok(_) => self.foreign.push(path),
+                Err(source) => self.hidden.push(Failure { path, source }),
+            }
+        }
+        self.left_over.sort_unstable();
+        self.foreign.sort_unstable();
+    }
+
+    /// The archives, sorted by host and episode.
+    pub fn archives(&self) -> &[Shelved] {
+        &self.archives
+    }
+
+    /// Whether an archive of this pair was found.
+    pub fn holds(&self, host: &HostId, episode: &EpisodeId) -> bool {
+        self.position(host, episode).is_ok()
+    }
+
+    /// Takes an archive off the shelf that turned out to be gone.
+    pub fn forget(&mut self, (host, episode): &Pair) {
+        if let Ok(position) = self.position(host, episode) {
+            self.archives.remove(position);
+        }
+    }
+
+    fn position(&self, host: &HostId, episode: &EpisodeId) -> Result<usize, usize> {
+        let order =
+            |shelved: &Shelved| (&shelved.archive.host_id, &shelved.archive.episode_id).cmp(&(host, episode));
+        self.archives.binary_search_by(order)
+    }
+
+    /// Where the archive of a pair lies, or would.
+    pub fn path_of(&self, host: &HostId, episode: &EpisodeId) -> PathBuf {
+        self.root.join(host.as_str()).join(format!("{episode}{ARCHIVE_SUFFIX}"))
+    }
+}
+
+/// Looks at the file at `path`; none where there is no regular file. Blocks.
+pub fn look(path: &Path) -> io::Result<Option<Seen>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => {
+            let changed = changed(&found);
+            Ok(Some(Seen { size_bytes: found.len(), modified: found.modified()?, changed }))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn changed(found: &Metadata) -> SystemTime {
+    let (seconds, nanos) = (u64::try_from(found.ctime()), u32::try_from(found.ctime_nsec()));
+    // A change before 1970 is long ago, which is all that anybody asks.
+    UNIX_EPOCH + Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    fn write(root: &Path, name: &str, age: Duration, now: SystemTime) {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, name).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(now - age).unwrap();
+    }
+
+    #[test]
+    fn archives_uploads_and_foreign_names_are_told_apart() {
+        let (dir, now) = (tempfile::tempdir().unwrap(), UNIX_EPOCH + Duration::from_secs(1_760_000_000));
+        let (hour, week) = (Duration::from_hours(1), Duration::from_hours(7 * 24));
+        for (name, age) in [
+            ("b/e1.tar.zst", week),
+            ("a/e2.tar.zst", hour),
+            ("a/notes", hour),
+            (".incoming/young.partial", hour),
+            (".incoming/old.partial", week),
+            (".incoming/README", week),
+        ] {
+            write(dir.path(), name, age, now);
+        }
+        let shelf = Shelf::survey(dir.path(), None, now).unwrap();
+        let names: Vec<_> =
+            shelf.archives().iter().map(|shelved| shelved.archive.episode_id.as_str()).collect();
+        assert_eq!(names, ["e2", "e1"]);
+        assert_eq!(shelf.archives()[0].seen.size_bytes, 12);
+        assert_eq!(shelf.archives()[0].seen.modified, now - hour);
+        assert_eq!(shelf.left_over, [dir.path().join(".incoming/old.partial")]);
+        assert_eq!(shelf.foreign, [dir.path().join(".incoming/README"), dir.path().join("a/notes")]);
+        assert!(shelf.hidden.is_empty());
+
+        let (a, e1) = (HostId::parse("a").unwrap(), EpisodeId::parse("e1").unwrap());
+        assert!(shelf.holds(&HostId::parse("b").unwrap(), &e1) && !shelf.holds(&a, &e1));
+        assert_eq!(shelf.path_of(&a, &e1), dir.path().join("a/e1.tar.zst"));
+    }
+
+    #[test]
+    fn only_a_regular_file_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", dir.path().join("link")).unwrap();
+        for name in ["", "link", "gone", "link/below", "gone/below"] {
+            assert_eq!(look(&dir.path().join(name)).unwrap(), None, "{name:?}");
+        }
+    }
+}
