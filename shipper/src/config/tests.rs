@@ -1,3 +1,5 @@
+//! lab-host.toml: what is accepted, and how a mistake is explained.
+
 use std::path::Path;
 
 use cis490_shared::config_file::parse;

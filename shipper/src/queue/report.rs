@@ -48,12 +48,15 @@ impl Report {
         }
         info!(%episode_id, status, error, commit, "episode refused for its commit, kept in quarantine");
         if self.commits.is_new((error.clone(), commit.clone())) {
+            // On lines of its own, and last: it is there to be pasted.
             let remediation = refusal.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION);
+            let remediation = format_args!("\n{remediation}");
             error!(
                 commit,
                 head_commit,
                 error,
-                "episodes recorded by this commit are refused and kept in quarantine; on this host, run:\n{remediation}"
+                %remediation,
+                "episodes recorded by this commit are refused and kept in quarantine; on this host, run what follows"
             );
         }
     }

@@ -6,6 +6,8 @@
 pub mod host;
 pub mod log;
 pub mod program;
+pub mod queues;
 pub mod receiver;
 pub mod scripted;
 pub mod tls;
+pub mod uploads;

@@ -1,3 +1,5 @@
+//! The order of the backlog, and what holds an episode back.
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 

@@ -1,3 +1,5 @@
+//! Every move between the directories, and what a crash between two of them leaves.
+
 use std::os::unix::fs::PermissionsExt;
 
 use cis490_shared::clock::WallTime;

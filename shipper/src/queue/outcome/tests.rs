@@ -1,3 +1,5 @@
+//! The right-hand column of protocol 2.2, row by row.
+
 use super::*;
 
 fn sent() -> Sent {

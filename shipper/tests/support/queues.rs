@@ -1,0 +1,64 @@
+//! A QueueActor of a test's own, with scripted uploaders and a paused clock.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Recipient};
+use cis490_shipper::actors::queue::{Observation, QueueActor, QueueSettings, Scan};
+use cis490_shipper::actors::upload::Ship;
+use cis490_shipper::queue::outcome::Outcome;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::host::{COMMIT, Host};
+use super::scripted::Scripted;
+
+/// Runs a test in a System of its own with the clock paused.
+pub fn paused(test: impl Future<Output = ()>) {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    actix::System::with_tokio_rt(runtime).block_on(test);
+}
+
+/// A queue that looks for episodes only when asked to.
+pub fn queue(host: &Host, uploaders: Vec<Recipient<Ship>>) -> Addr<QueueActor> {
+    start(host, None, uploaders)
+}
+
+pub fn start(
+    host: &Host,
+    scan_interval: Option<Duration>,
+    uploaders: Vec<Recipient<Ship>>,
+) -> Addr<QueueActor> {
+    let (dirs, _) = host.open();
+    let quarantine_keep = Some(Duration::from_hours(24));
+    let settings = QueueSettings { dirs, scan_interval, quarantine_keep, rng: StdRng::seed_from_u64(1) };
+    QueueActor::new(settings, uploaders).start()
+}
+
+pub async fn scan(queue: &Addr<QueueActor>) -> Observation {
+    queue.send(Scan).await.unwrap().unwrap()
+}
+
+/// Notes the names of all episodes that it is asked to ship.
+pub fn notes(
+    mut outcome: impl FnMut(&Ship) -> Outcome + 'static,
+) -> (Rc<RefCell<Vec<String>>>, Recipient<Ship>) {
+    let tried = Rc::new(RefCell::new(Vec::new()));
+    let in_script = Rc::clone(&tried);
+    let uploader = Scripted::start(move |ship| {
+        in_script.borrow_mut().push(ship.episode_id.to_string());
+        outcome(&ship)
+    });
+    (tried, uploader)
+}
+
+pub fn host_with(count: usize) -> Host {
+    let host = Host::new();
+    for n in 0..count {
+        host.record(&format!("e{n:03}"), Some(COMMIT));
+    }
+    host
+}
