@@ -222,3 +222,23 @@ async fn an_archive_in_the_outbox_is_sent_as_it_is_and_packed_anew_only_on_reque
     assert_eq!(bodies[0], b"packed before");
     assert_ne!(bodies[1], b"packed before");
 }
+
+#[actix::test]
+async fn an_episode_that_is_stored_already_is_not_refused_for_a_window_that_moved_on() {
+    let host = two_episodes();
+    fs::write(host.data().join("outbox/e1.tar.zst"), "sent before").unwrap();
+    fs::write(host.data().join("outbox/e2.tar.zst"), "never arrived").unwrap();
+    let hash = sha256(b"sent before");
+    let receiver = Receiver::start(move |request, conn| match request.method.as_str() {
+        "HEAD" if request.path.ends_with("/e1.tar.zst") => {
+            conn.answer(200, &format!("X-Content-SHA256: {hash}\r\n"), "");
+        }
+        "HEAD" => conn.answer(404, "", ""),
+        _ => conn.answer(200, "", &gate(&request.path, false)),
+    });
+    let (uploader, _lock) = uploader_at(&host, &receiver.url(), Deadlines::default());
+    let first = send(&uploader, "e1").await;
+    assert!(matches!(first, Outcome::AlreadyPresent(_)), "{first:?}");
+    let second = send(&uploader, "e2").await;
+    assert!(matches!(second, Outcome::Refused(_)), "{second:?}");
+}

@@ -73,15 +73,21 @@ pub fn take_or_pack(
     rebuild: bool,
     stop: &Stop,
 ) -> Result<Archive, OutboxError> {
-    let path = dirs.archive(id);
     if rebuild {
-        remove(&path)?;
-    } else if let Some(file) = open(&path)? {
-        let size_bytes = file.metadata().map_err(failed("read", &path))?.len();
-        let sha256 = hash(&file, stop).map_err(|error| stopped_or(stop, failed("read", &path)(error)))?;
-        return Ok(Archive { file: Arc::new(file), sha256, size_bytes });
+        remove(&dirs.archive(id))?;
+    } else if let Some(archive) = take(dirs, id, stop)? {
+        return Ok(archive);
     }
     pack(dirs, id, level, stop)
+}
+
+/// Takes the archive of an episode from the outbox, where there is one. Blocks.
+pub fn take(dirs: &Dirs, id: &EpisodeId, stop: &Stop) -> Result<Option<Archive>, OutboxError> {
+    let path = dirs.archive(id);
+    let Some(file) = open(&path)? else { return Ok(None) };
+    let size_bytes = file.metadata().map_err(failed("read", &path))?.len();
+    let sha256 = hash(&file, stop).map_err(|error| stopped_or(stop, failed("read", &path)(error)))?;
+    Ok(Some(Archive { file: Arc::new(file), sha256, size_bytes }))
 }
 
 fn pack(dirs: &Dirs, id: &EpisodeId, level: i32, stop: &Stop) -> Result<Archive, OutboxError> {
