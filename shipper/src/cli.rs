@@ -10,7 +10,7 @@
 //! | 75 | `--once`: something must be tried again; wins over 65, since it asks for another run |
 //! | 78 | the configuration cannot be used; the service manager does not try again |
 //!
-//! Another program can embed the shipper by calling [`run`] on a thread that runs no async code.
+//! Another program can embed the shipper by calling [`run()`] on a thread that runs no async code.
 
 use std::env;
 use std::ffi::OsString;

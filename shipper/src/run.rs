@@ -1,7 +1,7 @@
 //! Starts the actors downstream first, waits for the end, and drains them in the opposite order.
 //!
 //! The only place that knows which actor runs on which thread. A signal stops the hand-out of episodes at
-//! once; uploads in flight get [`DRAIN_LIMIT`], then they are dropped and their archives stay (invariant I4).
+//! once; uploads in flight get five seconds, then they are dropped and their archives stay (invariant I4).
 
 use std::io;
 use std::path::Path;

@@ -96,7 +96,7 @@ struct Writing {
 
 /// See the module's documentation.
 #[derive(Debug)]
-struct IngestActor {
+pub struct IngestActor {
     /// None once the last byte came or the upload has failed.
     writing: Option<Box<Writing>>,
     began: Instant,
