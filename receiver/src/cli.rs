@@ -81,10 +81,13 @@ fn summarise(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
 }
 
 fn serve(config: ReceiverConfig) -> ExitCode {
-    let outcome = actix::System::new().block_on(async {
+    let system = actix::System::new();
+    let outcome = system.block_on(async {
         let stop = stop_signal()?;
         run::run(config, announce, stop).await.map_err(anyhow::Error::from)
     });
+    // Taking it down would wait for every thread that a hanging file system holds; what counts has been drained.
+    std::mem::forget(system);
     match outcome {
         Ok(()) => {
             info!("stopped");

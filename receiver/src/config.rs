@@ -114,6 +114,9 @@ impl Default for GateConfig {
     }
 }
 
+/// The largest window: a gate that admits more than that keeps nothing out.
+const MAX_WINDOW: usize = 100_000;
+
 /// One entry of `server.listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
@@ -195,8 +198,10 @@ fn validate_store(store: &StoreConfig) -> Result<(), InvalidValue> {
     absolute("store.episodes_root", &store.episodes_root)?;
     absolute("store.index", &store.index)?;
     at_least_one("store.host_quota_bytes", store.host_quota_bytes.unwrap_or(u64::MAX))?;
-    if store.index.file_name().is_none() || store.index.starts_with(&store.episodes_root) {
-        return Err(InvalidValue::new("store.index", "must be a file outside `store.episodes_root`"));
+    let is_jsonl = store.index.extension().is_some_and(|extension| extension == "jsonl");
+    if !is_jsonl || store.index.starts_with(&store.episodes_root) {
+        let reason = "must be a `.jsonl` file outside `store.episodes_root`";
+        return Err(InvalidValue::new("store.index", reason));
     }
     Ok(())
 }
@@ -211,6 +216,10 @@ fn validate_gate(gate: &GateConfig) -> Result<(), InvalidValue> {
         return Err(InvalidValue::new("version_gate.ref", reason));
     }
     at_least_one("version_gate.window", gate.window as u64)?;
+    if gate.window > MAX_WINDOW {
+        let reason = format!("is {}, at most {MAX_WINDOW} are read", gate.window);
+        return Err(InvalidValue::new("version_gate.window", reason));
+    }
     at_least_one("version_gate.poll_interval_s", gate.poll_interval_s)?;
     at_least_one("version_gate.git_timeout_s", gate.git_timeout_s)
 }

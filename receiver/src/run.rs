@@ -38,6 +38,9 @@ use crate::watchdog::{self, ActorGone, Watched};
 /// Held for as long as a receiver runs: a second one would sweep the first one's uploads away.
 const RECEIVER_LOCK: &str = "receiver.lock";
 
+/// What commits get at least, however long the connections took to close.
+const LAST_MOMENTS: Duration = Duration::from_secs(5);
+
 /// Why the receiver did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -108,7 +111,13 @@ pub async fn run(
     let known = index.known();
     info!(rows = known.len(), "the index is read");
     let actors = start_actors(&config, &state_dir, index, &store).await;
-    startup::reconcile(&store, &known, &actors.index.clone().recipient()).await;
+    let append = actors.index.clone().recipient();
+    tokio::pin!(stop);
+    tokio::select! {
+        // What was repaired until now is durable, and the next start goes on.
+        () = &mut stop => return Ok(()),
+        _ = startup::with_more_time(startup::reconcile(&store, &known, &append)) => {}
+    }
 
     let listen = config.server.listeners().unwrap_or_default();
     let listeners = Listeners::bind(&listen)?;
@@ -123,6 +132,7 @@ pub async fn run(
         describe_gate: actors.gate.clone().recipient(),
         observe_polls: actors.polls.clone().recipient(),
         observe_index: actors.index.clone().recipient(),
+        append,
         ingest: actors.ingest.clone(),
         admission: admission.clone(),
         known,
@@ -145,7 +155,7 @@ pub async fn run(
     let limit = service::watchdog_limit();
     let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {
-        () = stop => Ok(()),
+        () = &mut stop => Ok(()),
         gone = watchdog::watch(&watched, &actors.ingest, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
@@ -153,10 +163,11 @@ pub async fn run(
     };
     service::stopping();
     admission.close();
-    let is_orderly = ended.is_ok();
+    let (is_orderly, began) = (ended.is_ok(), Instant::now());
     let ((), closed) = tokio::join!(handle.stop(is_orderly), server);
     if is_orderly {
-        actors.drain(&admission, patience).await;
+        // One patience for both: the service manager's is not endless either.
+        actors.drain(&admission, patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS)).await;
     }
     actors.stop();
     ended.and(closed.map_err(RunError::Server))

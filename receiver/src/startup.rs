@@ -23,8 +23,10 @@ use crate::store::scan::{Archive, Scan, ScanError, scan};
 
 /// How many archives are read at a time; their rows share syncs.
 const AT_A_TIME: usize = 4;
-/// The service manager is asked for this much more time whenever an archive was repaired.
+/// The service manager is asked for this much more time, again and again, as long as the start goes on.
 const MORE_TIME: Duration = Duration::from_mins(2);
+/// How often it is asked.
+const ASK_EVERY: Duration = Duration::from_secs(30);
 
 /// The hash of this machine is broken: nothing that it proves could be believed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,17 @@ pub struct BrokenHash;
 pub fn prove_hash() -> Result<(), BrokenHash> {
     const ANSWER: [u8; 8] = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea];
     if Sha256::digest(b"abc").starts_with(&ANSWER) { Ok(()) } else { Err(BrokenHash) }
+}
+
+/// Keeps the service manager patient until the work is done: hashing a large archive can take minutes.
+pub async fn with_more_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        service::extend_start(MORE_TIME);
+        if let Ok(done) = tokio::time::timeout(ASK_EVERY, &mut work).await {
+            return done;
+        }
+    }
 }
 
 /// What [`reconcile`] found and did.
@@ -112,7 +125,6 @@ async fn repair(archive: Archive, index: &Recipient<Append>) -> bool {
     if let Some(doubt) = doubt {
         warn!(reason = %doubt, path = %path.display(), "a stored archive gets a row without its commit");
     }
-    service::extend_start(MORE_TIME);
     // What the index said is logged by its actor.
     matches!(index.send(Append { row, publish_dir }).await, Ok(Ok(_)))
 }

@@ -58,7 +58,7 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
     `receiver.toml`: `version_gate.repo_path` is ``, an absolute path is needed
     `receiver.toml`: `version_gate.ref` is `main`, it must be `HEAD` or a full name such as `refs/heads/main`
     `receiver.toml`: `version_gate.window` is 0, at least 1 is needed
-    `receiver.toml`: `store.index` must be a file outside `store.episodes_root`
+    `receiver.toml`: `store.index` must be a `.jsonl` file outside `store.episodes_root`
     `receiver.toml`, line 2: invalid type: string "many", expected usize
     "#);
 }

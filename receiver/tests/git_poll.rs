@@ -127,6 +127,36 @@ async fn the_window_is_kept_on_disk_for_the_next_start() {
 }
 
 #[actix::test]
+async fn a_window_that_could_not_be_kept_is_kept_by_a_later_poll() {
+    let world = World::new();
+    let in_the_way = world.dir.path().join("gate.json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(world.poll().await && world.admits(&world.head).await);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert!(world.poll().await);
+    assert!(world.dir.path().join("gate.json").is_file());
+}
+
+#[actix::test]
+async fn a_clone_that_blocks_whoever_looks_at_it_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("blocked");
+    std::fs::create_dir(&repo).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        repo.join(".git"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    let rev_list = rev_list(&repo, Path::new("git"));
+    let world = World::with(dir, repo, String::new(), rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("no-repository"));
+}
+
+#[actix::test]
 async fn a_clone_without_a_commit_never_makes_an_empty_window() {
     let dir = tempfile::tempdir().unwrap();
     git(dir.path(), &["init", "--quiet", "unborn"]);

@@ -324,6 +324,19 @@ fn an_index_that_cannot_be_appended_to_is_500_and_the_retry_writes_the_row() {
 }
 
 #[test]
+fn already_present_is_said_only_of_what_has_its_row_in_the_index_as_it_is_now() {
+    let receiver = TestReceiver::start();
+    let put = receiver.put("lab-1", "E1", BODY);
+    assert_eq!(receiver.request(&put).status, 201);
+    std::fs::write(receiver.dir.path().join("index.jsonl"), "").unwrap();
+    assert_eq!(receiver.request(&put).status, 200);
+    assert_eq!(receiver.rows()[0]["commit"], receiver.head.as_str(), "the row is back, with its commit");
+    let (index, aside) = (receiver.dir.path().join("index.jsonl"), receiver.dir.path().join("aside"));
+    cis490_shared::durable::rename_noreplace(&index, &aside).unwrap();
+    assert_eq!(receiver.request(&put).error(), "storage");
+}
+
+#[test]
 fn what_was_stored_is_known_after_a_restart() {
     let receiver = TestReceiver::start();
     let put = receiver.put("lab-1", "E1", BODY);

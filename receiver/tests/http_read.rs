@@ -105,6 +105,18 @@ fn host_reports_are_kept_per_host_and_never_gated() {
 }
 
 #[test]
+fn reports_of_one_host_that_come_together_are_all_kept_whole() {
+    let receiver = TestReceiver::start();
+    let put = Request::new("PUT", "/v1/host-health/lab-1").body(br#"{"disk": "fine"}"#);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..10).for_each(|_| assert_eq!(receiver.request(&put).status, 200)));
+        }
+    });
+    assert_eq!(receiver.get("/v1/host-health").json()["hosts"]["lab-1"]["report"]["disk"], "fine");
+}
+
+#[test]
 fn health_shows_a_clone_that_vanished_while_the_window_stays() {
     let receiver = TestReceiver::start();
     assert_eq!(receiver.get("/v1/health").json()["status"], "ok");

@@ -50,14 +50,11 @@ impl World {
     }
 
     fn begin(&self, claim: &Claim) -> Upload {
+        let room = Room { free_bytes: u64::MAX, host_bytes: 0 };
         let permit = self
             .admission
-            .admit(
-                &claim.host_id,
-                &claim.episode_id,
-                claim.length,
-                Room { free_bytes: u64::MAX, host_bytes: 0 },
-            )
+            .admit(&claim.host_id, &claim.episode_id, claim.length, || Ok(room))
+            .unwrap()
             .unwrap();
         self.pool.begin(claim.clone(), permit)
     }

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::{Compact, Format, FormatEvent, FormatFields
 use tracing_subscriber::registry::LookupSpan;
 
 /// Our own events from INFO on; of the server library only what somebody should look at.
-const DEFAULT_FILTER: &str = "info,actix_server=warn";
+const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
 
 /// Where the lines go, both times by way of standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

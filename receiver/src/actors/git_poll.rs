@@ -47,10 +47,10 @@ pub struct PollObservation {
 #[rtype(result = "()")]
 struct Tick;
 
-/// A window that was read, and whether it differs from the one before.
+/// A window that was read, and whether gate.json does not hold it yet.
 struct Read {
     current: Current,
-    changed: bool,
+    unkept: bool,
 }
 
 /// See the module's documentation.
@@ -60,21 +60,31 @@ pub struct GitPollActor {
     interval: Duration,
     snapshot: SnapshotFile,
     gate: Recipient<Replace>,
+    /// The window that was read last.
+    last: Option<Window>,
     /// The window that gate.json holds, so that an unchanged one is not written again.
-    stored: Option<Window>,
+    kept: Option<Window>,
     seen: PollObservation,
 }
 
 impl GitPollActor {
-    /// An actor that polls every `interval`. `stored` is the window that gate.json holds already.
+    /// An actor that polls every `interval`. `kept` is the window that gate.json holds already.
     pub fn new(
         rev_list: RevList,
         interval: Duration,
         snapshot: SnapshotFile,
-        stored: Option<Window>,
+        kept: Option<Window>,
         gate: Recipient<Replace>,
     ) -> Self {
-        Self { rev_list, interval, snapshot, gate, stored, seen: PollObservation::default() }
+        Self {
+            rev_list,
+            interval,
+            snapshot,
+            gate,
+            last: kept.clone(),
+            kept,
+            seen: PollObservation::default(),
+        }
     }
 
     /// Logs when the clone becomes unreadable, for another reason too, and when it is readable again.
@@ -98,12 +108,12 @@ impl GitPollActor {
         if self.seen.problem.take().is_some() {
             info!("the maintainer's clone can be read again");
         }
-        let changed = self.stored.as_ref() != Some(&window);
-        if changed {
+        if self.last.as_ref() != Some(&window) {
             info!(head = %window.head(), commits = window.commits().len(), "the commit window moved");
-            self.stored = Some(window.clone());
+            self.last = Some(window.clone());
         }
-        Some(Read { current: Current { window, read_at: clock::system_time() }, changed })
+        let unkept = self.kept.as_ref() != Some(&window);
+        Some(Read { current: Current { window, read_at: clock::system_time() }, unkept })
     }
 }
 
@@ -143,11 +153,14 @@ impl Handler<Poll> for GitPollActor {
             let read = act.conclude(outcome);
             let (gate, snapshot) = (act.gate.clone(), act.snapshot.clone());
             fut::wrap_future(async move {
-                let Some(Read { current, changed }) = read else { return false };
+                let Some(Read { current, unkept }) = read else { return (false, None) };
                 let taken = gate.send(Replace(current.clone())).await.is_ok();
-                if changed {
-                    store(snapshot, current).await;
-                }
+                let window = current.window.clone();
+                let is_kept = unkept && store(snapshot, current).await;
+                (taken, is_kept.then_some(window))
+            })
+            .map(|(taken, kept), act: &mut Self, _| {
+                act.kept = kept.or(act.kept.take());
                 taken
             })
         }))
@@ -155,11 +168,15 @@ impl Handler<Poll> for GitPollActor {
 }
 
 /// Keeps the window on disk; a failure costs only the window after a restart during a git outage.
-async fn store(snapshot: SnapshotFile, current: Current) {
+async fn store(snapshot: SnapshotFile, current: Current) -> bool {
     let path = snapshot.path.display().to_string();
     let written = tokio::task::spawn_blocking(move || snapshot.store(&current)).await;
-    if let Err(failure) = written.map_err(std::io::Error::other).and_then(|result| result) {
-        error!(error = %failure, %path, "the commit window could not be kept on disk");
+    match written.map_err(std::io::Error::other).and_then(|result| result) {
+        Ok(()) => true,
+        Err(failure) => {
+            error!(error = %failure, %path, "the commit window could not be kept on disk");
+            false
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! own (incident 4). A git that hangs is killed; one that prints without end is cut off.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use super::window::Window;
 
 /// The most bytes that are taken of git's error text.
 const MAX_ERROR_BYTES: u64 = 4096;
+/// The longest `.git` file of a linked work tree: a path and a few words.
+const MAX_GIT_FILE_BYTES: u64 = 8192;
 /// The longest line of `rev-list`: 64 hex digits and a newline.
 const MAX_LINE_BYTES: u64 = 65;
 
@@ -116,9 +118,11 @@ impl RevList {
 
     async fn read_once(&self) -> Result<Window, PollError> {
         let repo = self.repo.clone();
-        let git_dir = tokio::task::spawn_blocking(move || find_git_dir(&repo))
-            .await
-            .map_err(|error| PollError::Failed(error.to_string()))?;
+        // A file system that hangs, hangs this thread of the pool; the poll goes on without it.
+        let found = tokio::task::spawn_blocking(move || find_git_dir(&repo));
+        let found =
+            tokio::time::timeout(self.timeout, found).await.map_err(|_| PollError::Hung(self.timeout))?;
+        let git_dir = found.map_err(|error| PollError::Failed(error.to_string()))?;
         let git_dir = git_dir.map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
             _ => PollError::NoRepository { repo: self.repo.clone(), source },
@@ -193,12 +197,16 @@ fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     let dot_git = repo.join(".git");
     match std::fs::metadata(&dot_git) {
         Ok(found) if found.is_dir() => std::path::absolute(dot_git),
-        Ok(_) => {
-            let text = std::fs::read_to_string(&dot_git)?;
+        Ok(found) if found.is_file() => {
+            let mut text = String::new();
+            std::fs::File::open(&dot_git)?.take(MAX_GIT_FILE_BYTES).read_to_string(&mut text)?;
             let target = text.strip_prefix("gitdir:").map(str::trim).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidData, "its .git file names no directory")
             })?;
             std::path::absolute(repo.join(target))
+        }
+        Ok(_) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "its .git is neither a directory nor a file"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // HEAD and objects/ are what makes a directory a repository.

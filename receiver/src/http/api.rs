@@ -8,6 +8,7 @@ use actix_web::HttpResponse;
 
 use super::refusal::Refusal;
 use crate::actors::gate::{Check, Describe};
+use crate::actors::index_writer::Append;
 use crate::actors::ingest::IngestPool;
 use crate::actors::{git_poll, index_writer};
 use crate::index::known::KnownView;
@@ -26,6 +27,8 @@ pub struct Api {
     pub observe_polls: Recipient<git_poll::Observe>,
     /// Asks IndexWriterActor how appending goes.
     pub observe_index: Recipient<index_writer::Observe>,
+    /// Makes sure that IndexWriterActor has the row of what is stored.
+    pub append: Recipient<Append>,
     /// Starts uploads.
     pub ingest: IngestPool,
     /// Who may upload what now.

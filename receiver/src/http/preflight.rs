@@ -52,13 +52,14 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         Verdict::Admitted { commit, position } => (commit, position),
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
-    let room = Room {
-        free_bytes: space::free_bytes(api.store.root()).map_err(Refusal::Disk)?,
-        host_bytes: api.known.bytes_of(&upload.host_id),
+    let look = || {
+        let free_bytes = space::free_bytes(api.store.root())?;
+        Ok(Room { free_bytes, host_bytes: api.known.bytes_of(&upload.host_id) })
     };
     let permit = api
         .admission
-        .admit(&upload.host_id, &upload.episode_id, upload.length, room)
+        .admit(&upload.host_id, &upload.episode_id, upload.length, look)
+        .map_err(Refusal::Disk)?
         .map_err(Refusal::Admission)?;
     let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
     Ok(Cleared::Upload { claim: Claim { host_id, episode_id, sha256, length, commit }, permit, position })
@@ -78,12 +79,18 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
     };
     commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
     let path = api.store.archive(host_id, episode_id);
-    let size_bytes = blocking(move || stored::size_of(&path)).await?;
-    Ok(size_bytes.map(|size_bytes| StoreAnswer {
-        status: StoreStatus::AlreadyPresent,
+    let Some(size_bytes) = blocking(move || stored::size_of(&path)).await? else { return Ok(None) };
+    let claim = Claim {
         host_id: host_id.clone(),
         episode_id: episode_id.clone(),
         sha256,
-        size_bytes,
-    }))
+        length: size_bytes,
+        commit: match &upload.claimed {
+            ClaimedCommit::Named(commit) => Some(commit.clone()),
+            ClaimedCommit::Missing | ClaimedCommit::Malformed => None,
+        },
+    };
+    commit::confirm_row(&claim, &api.append).await.map_err(Refusal::Ingest)?;
+    let Claim { host_id, episode_id, .. } = claim;
+    Ok(Some(StoreAnswer { status: StoreStatus::AlreadyPresent, host_id, episode_id, sha256, size_bytes }))
 }

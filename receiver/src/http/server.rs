@@ -6,7 +6,7 @@
 use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +34,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A client that sends no Expect may be in the middle of a large body when it is refused. It gets this long to
 /// finish sending and then to read the answer; an earlier shipper would otherwise see a broken pipe only.
 const LINGER: Duration = Duration::from_mins(2);
+
+/// The mode of a Unix socket, whatever the umask.
+const SOCKET_MODE: u32 = 0o660;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +97,10 @@ fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
         }
         _ => {}
     }
-    UnixListener::bind(path)
+    let bound = UnixListener::bind(path)?;
+    // Connecting needs the right to write: a proxy in the service's group has it, strangers do not.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(bound)
 }
 
 /// Serves the listeners until the returned server is stopped. Signals are the caller's business.

@@ -4,6 +4,7 @@
 //! was admitted but not yet reserved on the disk is counted, so that parallel uploads cannot fill it together.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cis490_shared::ids::{EpisodeId, HostId};
@@ -18,6 +19,43 @@ pub struct Limits {
     pub min_free_bytes: u64,
     /// Bytes that one host may have stored; none: as many as fit.
     pub host_quota_bytes: Option<u64>,
+}
+
+impl Limits {
+    /// Whether this pair may be uploaded now at all.
+    fn check_turn(&self, state: &State, host: &HostId, episode: &EpisodeId) -> Result<(), AdmissionRefusal> {
+        if state.closed {
+            return Err(AdmissionRefusal::ShuttingDown);
+        }
+        if state.uploads.contains_key(&(host.clone(), episode.clone())) {
+            return Err(AdmissionRefusal::PairInFlight);
+        }
+        if state.uploads.len() >= self.uploads {
+            return Err(AdmissionRefusal::TooManyUploads(self.uploads));
+        }
+        Ok(())
+    }
+
+    /// Whether so many bytes fit, on the disk and into the host's share.
+    fn check_room(
+        &self,
+        state: &State,
+        host: &HostId,
+        length: u64,
+        room: Room,
+    ) -> Result<(), AdmissionRefusal> {
+        let available = room.free_bytes.saturating_sub(state.promised).saturating_sub(self.min_free_bytes);
+        if length > available {
+            return Err(AdmissionRefusal::DiskFull { length, available });
+        }
+        let used = room.host_bytes.saturating_add(state.in_flight_of(host));
+        match self.host_quota_bytes {
+            Some(quota) if length > quota.saturating_sub(used) => {
+                Err(AdmissionRefusal::Quota { length, used, quota })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What is on the disk at the moment of asking.
@@ -92,37 +130,29 @@ impl Admission {
     }
 
     /// Lets an upload of `length` bytes begin, where there is room for it.
+    ///
+    /// `look` is called with nothing else being admitted meanwhile: what another upload reserves on the disk is
+    /// counted either as promised or as taken. Its error is the outer one.
     pub fn admit(
         &self,
         host: &HostId,
         episode: &EpisodeId,
         length: u64,
-        room: Room,
-    ) -> Result<Permit, AdmissionRefusal> {
-        let limits = self.shared.limits;
+        look: impl FnOnce() -> io::Result<Room>,
+    ) -> io::Result<Result<Permit, AdmissionRefusal>> {
         let mut state = self.shared.state();
-        if state.closed {
-            return Err(AdmissionRefusal::ShuttingDown);
+        if let Err(refusal) = self.shared.limits.check_turn(&state, host, episode) {
+            return Ok(Err(refusal));
+        }
+        let room = look()?;
+        if let Err(refusal) = self.shared.limits.check_room(&state, host, length, room) {
+            return Ok(Err(refusal));
         }
         let pair = (host.clone(), episode.clone());
-        if state.uploads.contains_key(&pair) {
-            return Err(AdmissionRefusal::PairInFlight);
-        }
-        if state.uploads.len() >= limits.uploads {
-            return Err(AdmissionRefusal::TooManyUploads(limits.uploads));
-        }
-        let available = room.free_bytes.saturating_sub(state.promised).saturating_sub(limits.min_free_bytes);
-        if length > available {
-            return Err(AdmissionRefusal::DiskFull { length, available });
-        }
-        let used = room.host_bytes.saturating_add(state.in_flight_of(host));
-        if let Some(quota) = limits.host_quota_bytes.filter(|quota| length > quota.saturating_sub(used)) {
-            return Err(AdmissionRefusal::Quota { length, used, quota });
-        }
         state.promised += length;
         state.uploads.insert(pair.clone(), length);
         drop(state);
-        Ok(Permit { shared: Arc::clone(&self.shared), pair, promised: length })
+        Ok(Ok(Permit { shared: Arc::clone(&self.shared), pair, promised: length }))
     }
 
     /// Admits nothing from now on.
@@ -202,7 +232,7 @@ mod tests {
     fn admit(admission: &Admission, episode: &str, length: u64) -> Result<Permit, AdmissionRefusal> {
         let host = HostId::parse("h").unwrap();
         let room = Room { free_bytes: 1100, host_bytes: 50 };
-        admission.admit(&host, &EpisodeId::parse(episode).unwrap(), length, room)
+        admission.admit(&host, &EpisodeId::parse(episode).unwrap(), length, || Ok(room)).unwrap()
     }
 
     #[test]
@@ -239,7 +269,8 @@ mod tests {
         assert_eq!(refused, AdmissionRefusal::Quota { length: 21, used: 80, quota: 100 });
         admit(&admission, "b", 20).unwrap();
         let (other, episode) = (HostId::parse("g").unwrap(), EpisodeId::parse("a").unwrap());
-        admission.admit(&other, &episode, 100, Room { free_bytes: 1000, host_bytes: 0 }).unwrap();
+        let room = Room { free_bytes: 1000, host_bytes: 0 };
+        admission.admit(&other, &episode, 100, || Ok(room)).unwrap().unwrap();
     }
 
     #[test]

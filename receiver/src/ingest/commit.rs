@@ -46,6 +46,14 @@ pub async fn commit(
     Ok(Done { status })
 }
 
+/// Makes sure that the pair of an archive that is stored has its row in the index as it is now, not as it was
+/// when it was last looked at: whoever asks will retire the episode (I4, accident 1).
+pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(), IngestError> {
+    let append = Append { row: row_of(claim), publish_dir: None };
+    index.send(append).await.map_err(|_| IngestError::Gone)??;
+    Ok(())
+}
+
 /// Gives the bytes their final name; a name that is taken is compared, never replaced. Blocks.
 fn publish(sealed: Sealed, store: &Store) -> Result<StoreStatus, IngestError> {
     let Sealed { claim, temp } = sealed;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable;
@@ -18,6 +19,8 @@ const REPORT_MODE: u32 = 0o640;
 #[derive(Debug, Clone)]
 pub struct HostReports {
     folder: PathBuf,
+    /// One report is written at a time: all of a host's reports share one temporary name.
+    writing: Arc<Mutex<()>>,
 }
 
 /// A report as it is kept and as it is shown.
@@ -33,12 +36,14 @@ impl HostReports {
     /// Opens the folder, creating it durably where it is missing.
     pub fn open(folder: &Path) -> io::Result<Self> {
         durable::create_dir_all(folder, FOLDER_MODE)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), writing: Arc::default() })
     }
 
     /// Keeps a report in place of the host's one before.
     pub fn store(&self, host: &HostId, report: &HostReport) -> io::Result<()> {
         let path = self.folder.join(format!("{host}.json"));
+        // Whoever panicked while it wrote left a temporary at most, which the next one removes.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         durable::replace_file(&path, &serde_json::to_vec(report)?, REPORT_MODE)
     }
 

@@ -1,7 +1,9 @@
 //! Every path of the store, made from identifiers that are valid as file names by construction.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
@@ -20,13 +22,15 @@ const DIRECTORY_MODE: u32 = 0o750;
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Hosts whose directory this process has made sure of, so that only their first upload syncs the root.
+    durable_hosts: Arc<Mutex<HashSet<HostId>>>,
 }
 
 impl Store {
     /// Opens the store at `root`; creates it and `.incoming`, durably, where they are missing.
     pub fn open(root: &Path) -> io::Result<Self> {
         durable::create_dir_all(&root.join(INCOMING), DIRECTORY_MODE)?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), durable_hosts: Arc::default() })
     }
 
     /// The directory that holds the hosts.
@@ -49,13 +53,45 @@ impl Store {
         self.root.join(host.as_str())
     }
 
-    /// Creates the directory of a host durably unless it is there.
+    /// Makes sure that the directory of a host is there and its name durable.
+    ///
+    /// That it exists is not enough: whoever created it may have died, or failed, before its name was synced.
     pub fn ensure_host_dir(&self, host: &HostId) -> io::Result<()> {
-        durable::create_dir(&self.host_dir(host), DIRECTORY_MODE).map(drop)
+        if self.durable_hosts().contains(host) {
+            return Ok(());
+        }
+        if !durable::create_dir(&self.host_dir(host), DIRECTORY_MODE)? {
+            durable::sync_dir(&self.root)?;
+        }
+        self.durable_hosts().insert(host.clone());
+        Ok(())
+    }
+
+    fn durable_hosts(&self) -> MutexGuard<'_, HashSet<HostId>> {
+        // No code that holds the lock can panic half-way through a change.
+        self.durable_hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The final name of an episode.
     pub fn archive(&self, host: &HostId, episode: &EpisodeId) -> PathBuf {
         self.host_dir(host).join(format!("{episode}{ARCHIVE_SUFFIX}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_made_sure_of_once_whoever_created_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("episodes")).unwrap();
+        let (new, found) = (HostId::parse("new").unwrap(), HostId::parse("found").unwrap());
+        std::fs::create_dir(store.host_dir(&found)).unwrap();
+        for host in [&new, &found, &new] {
+            store.ensure_host_dir(host).unwrap();
+            assert!(store.host_dir(host).is_dir());
+        }
+        assert_eq!(store.durable_hosts().len(), 2);
     }
 }

@@ -100,6 +100,7 @@ pub struct QueueActor {
     more: bool,
     /// Somebody asked for a pass while one was under way, which may have missed what he means.
     again: bool,
+
     last_prune: Option<Instant>,
     /// The timer for the next pass, and the one for the next episode that becomes due.
     tick: Option<SpawnHandle>,
@@ -208,15 +209,7 @@ impl QueueActor {
             Deed::Keep => self.seen.retries += u64::from(!says_nothing),
             Deed::KeepWithoutArchive => {
                 self.seen.retries += 1;
-                self.in_pool(
-                    ctx,
-                    move |dirs| dirs.remove_archive(&id),
-                    |_, removed, _| {
-                        if let Err(error) = removed {
-                            warn!(%error, "an archive could not be removed");
-                        }
-                    },
-                );
+                self.remove_archive(id, ctx);
             }
         }
         self.ship_what_is_due(ctx);
@@ -228,7 +221,7 @@ impl QueueActor {
             ctx,
             move |dirs| dirs.retire(&moved),
             move |act, done, ctx| {
-                if act.is_done(&id, &done) {
+                if act.is_done(&id, &done, ctx) {
                     act.seen.shipped += 1;
                     act.seen.already_present += u64::from(already_present);
                     if let Some(position) = shipped.position {
@@ -241,13 +234,25 @@ impl QueueActor {
         );
     }
 
+    fn remove_archive(&mut self, id: EpisodeId, ctx: &mut Context<Self>) {
+        self.in_pool(
+            ctx,
+            move |dirs| dirs.remove_archive(&id),
+            |_, removed, _| {
+                if let Err(error) = removed {
+                    warn!(%error, "an archive could not be removed");
+                }
+            },
+        );
+    }
+
     fn quarantine(&mut self, id: EpisodeId, refusal: Refusal, ctx: &mut Context<Self>) {
         let reason = Reason { episode_id: id.clone(), refusal, refused_at_wall: WallTime::now() };
         self.in_pool(
             ctx,
             move |dirs| (dirs.quarantine(&reason.episode_id, &reason), reason.refusal),
             move |act, (done, refusal), ctx| {
-                if act.is_done(&id, &done) {
+                if act.is_done(&id, &done, ctx) {
                     act.seen.refused += 1;
                     act.seen.conflicts += u64::from(refusal.status == Some(409));
                     act.report.refused(&id, &refusal);
@@ -258,13 +263,12 @@ impl QueueActor {
     }
 
     /// Ends the flight of an episode whose directory was to be moved; true where it was.
-    fn is_done(&mut self, id: &EpisodeId, done: &Result<(), DirsError>) -> bool {
-        match done {
-            Ok(()) => self.backlog.finish(id),
-            Err(error) => {
-                error!(episode_id = %id, %error, "episode not moved, it will be tried again");
-                self.backlog.undone(id, Instant::now());
-            }
+    fn is_done(&mut self, id: &EpisodeId, done: &Result<(), DirsError>, ctx: &mut Context<Self>) -> bool {
+        self.report.moved(id, done);
+        if done.is_ok() {
+            self.backlog.finish(id);
+        } else if self.backlog.undone(id, Instant::now()) == Deed::KeepWithoutArchive {
+            self.remove_archive(id.clone(), ctx);
         }
         done.is_ok()
     }

@@ -197,8 +197,8 @@ impl Backlog {
     }
 
     /// The deed for an episode failed on this host's disk; it is tried again from the start.
-    pub fn undone(&mut self, id: &EpisodeId, now: Instant) {
-        self.schedule.retry_later(id.clone(), None, now, &mut self.rng);
+    pub fn undone(&mut self, id: &EpisodeId, now: Instant) -> Deed {
+        self.later(id, None, now)
     }
 
     /// The episodes in flight, until their deed is done.

@@ -8,6 +8,7 @@ use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use tracing::{error, info, warn};
 
 use crate::queue::backlog::News;
+use crate::queue::dirs::DirsError;
 use crate::queue::episode::NotAnEpisode;
 use crate::queue::hold::Cause;
 use crate::queue::outcome::{Refusal, Shipped};
@@ -21,11 +22,19 @@ const MEMORY: usize = 1024;
 pub struct Report {
     commits: Said<(String, Option<String>)>,
     names: Said<String>,
+    /// Whether the last move of an episode, and the last look through the directories, failed.
+    moves_fail: bool,
+    looks_fail: bool,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        Self { commits: Said::with_capacity(MEMORY), names: Said::with_capacity(MEMORY) }
+        Self {
+            commits: Said::with_capacity(MEMORY),
+            names: Said::with_capacity(MEMORY),
+            moves_fail: false,
+            looks_fail: false,
+        }
     }
 }
 
@@ -58,6 +67,34 @@ impl Report {
                 %remediation,
                 "episodes recorded by this commit are refused and kept in quarantine; on this host, run what follows"
             );
+        }
+    }
+
+    /// An episode was to be moved from `episodes/`: to `shipped/` or to `quarantine/`.
+    pub fn moved(&mut self, episode_id: &EpisodeId, done: &Result<(), DirsError>) {
+        match (done, std::mem::replace(&mut self.moves_fail, done.is_err())) {
+            (Err(error), false) => error!(
+                %episode_id,
+                %error,
+                help = "`ls -ld` it: moving a directory takes the right to write to it, so the recorder must run as \
+                        the shipper's user or leave its directories to it",
+                "episodes cannot be moved, they stay and are tried again"
+            ),
+            (Ok(()), true) => info!("episodes can be moved again"),
+            _ => {}
+        }
+    }
+
+    /// The directories were to be looked through.
+    pub fn looked(&mut self, failure: Option<&DirsError>) {
+        match (failure, std::mem::replace(&mut self.looks_fail, failure.is_some())) {
+            (Some(error), false) => error!(
+                %error,
+                help = "`ls -ld` it: it must belong to the shipper's user",
+                "the data directory cannot be looked through, nothing new is found"
+            ),
+            (None, true) => info!("the data directory can be looked through again"),
+            _ => {}
         }
     }
 

@@ -24,7 +24,10 @@ const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 pub(super) enum Pass {
     Idle,
     Sweeping,
-    Scanning,
+    /// Looking for episodes, after a sweep that went well or did not.
+    Scanning {
+        swept: bool,
+    },
 }
 
 impl QueueActor {
@@ -38,6 +41,7 @@ impl QueueActor {
     }
 
     fn swept(&mut self, swept: Result<usize, DirsError>, ctx: &mut Context<Self>) {
+        self.pass = Pass::Scanning { swept: swept.is_ok() };
         match swept {
             Ok(0) => {}
             Ok(count) => {
@@ -46,17 +50,19 @@ impl QueueActor {
             }
             Err(error) => self.pass_failed(&error),
         }
-        self.pass = Pass::Scanning;
         let known = self.backlog.known();
         self.in_pool(ctx, move |dirs| dirs.scan(&known, SCAN_LIMIT), Self::scanned);
         self.ship_what_is_due(ctx);
     }
 
     fn scanned(&mut self, scan: Result<dirs::Scan, DirsError>, ctx: &mut Context<Self>) {
-        self.pass = Pass::Idle;
+        let swept = std::mem::replace(&mut self.pass, Pass::Idle) == Pass::Scanning { swept: true };
         match scan {
             Ok(scan) => {
                 self.seen.passes += 1;
+                if swept {
+                    self.report.looked(None);
+                }
                 self.more = scan.more;
                 self.report.ignored(scan.ignored);
                 self.backlog.offer(scan.ready);
@@ -78,7 +84,7 @@ impl QueueActor {
 
     fn pass_failed(&mut self, error: &DirsError) {
         self.seen.failed_passes += 1;
-        error!(%error, "the data directory cannot be looked through");
+        self.report.looked(Some(error));
     }
 
     fn prune_if_due(&mut self, ctx: &mut Context<Self>) {
