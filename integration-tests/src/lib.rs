@@ -9,6 +9,7 @@
 //! - [`episodes`]: finished recordings of any size, the same bytes for the same seed
 //! - [`archive`]: what an archive holds, and its hash
 //! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
+//! - [`proxy`]: a network that cuts, trickles and stands still
 //! - [`strace`]: which system calls a program makes, and what it does when one of them fails
 //! - [`until`]: waiting for a condition in another process
 //!
@@ -24,6 +25,7 @@ pub mod episodes;
 pub mod http;
 mod notices;
 pub mod process;
+pub mod proxy;
 pub mod receiver;
 pub mod sandbox;
 pub mod shipper;

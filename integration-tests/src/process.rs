@@ -127,6 +127,7 @@ impl Drop for Process {
 /// Process groups: a program and whatever it started.
 pub(crate) mod group {
     use std::fs;
+    use std::path::Path;
 
     use rustix::process::{Pid, Signal};
 
@@ -143,11 +144,20 @@ pub(crate) mod group {
     /// Whether no process of the group runs any more. One that ended but was not reaped does not run.
     pub(crate) fn is_gone(group: u32) -> bool {
         let Ok(entries) = fs::read_dir("/proc") else { return false };
-        !entries
-            .flatten()
-            .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
-            .filter_map(|stat| parse_stat(&stat))
-            .any(|(state, of)| of == group && !matches!(state, 'Z' | 'X'))
+        !entries.flatten().map(|entry| entry.path()).any(|process| {
+            state_and_group(&process).is_some_and(|(_, of)| of == group) && has_running_thread(&process)
+        })
+    }
+
+    /// A first thread that has ended says nothing of the others, which hold files and locks until they have.
+    fn has_running_thread(process: &Path) -> bool {
+        let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+        let mut states = threads.filter_map(|thread| state_and_group(&thread.path()));
+        states.any(|(state, _)| !matches!(state, 'Z' | 'X'))
+    }
+
+    fn state_and_group(of: &Path) -> Option<(char, u32)> {
+        parse_stat(&fs::read_to_string(of.join("stat")).ok()?)
     }
 
     /// State and group from `/proc/PID/stat`; the name in parentheses may hold anything.

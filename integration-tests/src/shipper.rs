@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::binaries;
 use crate::process::Process;
@@ -97,10 +98,15 @@ scan_interval_s = 1
         wait_until(&what, PATIENCE, || (self.names(directory).len() == count).then_some(()));
     }
 
-    fn spawn(&self, arguments: &[&str]) -> Process {
+    /// The command of an invocation, for a test that runs it under another program.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.sandbox.command(binaries::path("cis490-shipper"));
         command.arg("--config").arg(&self.config).args(arguments);
-        Process::start(self.sandbox, "shipper", command)
+        command
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Process {
+        Process::start(self.sandbox, "shipper", self.command(arguments))
     }
 }
 

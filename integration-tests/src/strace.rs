@@ -1,4 +1,4 @@
-//! A running program under strace: which system calls it makes, and what it does when one of them fails.
+//! A program under strace, attached to or from its start: which system calls it makes, and what it does when one of them fails.
 //!
 //! The idea is that of the strictest storage tests: record the calls of one operation, then repeat the operation
 //! once per call with a fault at that call. strace counts the calls of each thread from the moment it attaches,
@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::process::{Process, group};
 use crate::sandbox::Sandbox;
 use crate::until::{PATIENCE, wait_until};
 
@@ -44,6 +46,11 @@ pub struct Strace {
     trace: PathBuf,
 }
 
+fn fault_options(call: &str, nth: usize, fault: Fault) -> [String; 4] {
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{fault}:when={nth}"));
+    ["-e".to_owned(), trace, "-e".to_owned(), inject]
+}
+
 /// How long strace may take to end; one that waits for a thread that died at the wrong moment never does.
 const END: Duration = Duration::from_secs(3);
 
@@ -55,14 +62,10 @@ impl Strace {
 
     /// Brings about `fault` at the `nth` call (from 1) of this name in each thread.
     pub fn inject(sandbox: &Sandbox, pid: u32, call: &str, nth: usize, fault: Fault) -> Self {
-        Self::attach(
-            sandbox,
-            pid,
-            &["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}:when={nth}")],
-        )
+        Self::attach(sandbox, pid, &fault_options(call, nth, fault))
     }
 
-    fn attach(sandbox: &Sandbox, pid: u32, options: &[&str]) -> Self {
+    fn attach(sandbox: &Sandbox, pid: u32, options: &[String]) -> Self {
         let (trace, notes) = (sandbox.free("strace", ".trace"), sandbox.free("strace", ".notes"));
         let file = fs::File::create(&notes).expect("a file in the sandbox");
         let mut child = Command::new("strace")
@@ -97,6 +100,67 @@ impl Strace {
             std::thread::yield_now();
         }
         Trace { was_killed, text: fs::read_to_string(&self.trace).expect("a trace") }
+    }
+}
+
+/// A program that ran under strace from its first call to its end.
+pub struct Traced {
+    /// Its exit code; none where it was killed, or had to be.
+    pub code: Option<i32>,
+    /// What it printed and logged.
+    pub log: String,
+    /// Its calls.
+    pub trace: Trace,
+}
+
+/// How long a program may run that was failed in its own machinery before it is killed.
+const RUN: Duration = Duration::from_secs(5);
+
+impl Traced {
+    /// Runs the program and records every call.
+    pub fn record(sandbox: &Sandbox, command: &Command) -> Self {
+        Self::run(sandbox, command, &[])
+    }
+
+    /// Runs the program with `fault` at the `nth` call (from 1) of this name in each thread.
+    pub fn inject(sandbox: &Sandbox, command: &Command, call: &str, nth: usize, fault: Fault) -> Self {
+        Self::run(sandbox, command, &fault_options(call, nth, fault))
+    }
+
+    /// The same, counting only calls on this very path: how another thread's calls of that name come into reach.
+    pub fn inject_at(
+        sandbox: &Sandbox,
+        command: &Command,
+        path: &Path,
+        (call, nth, fault): (&str, usize, Fault),
+    ) -> Self {
+        let at = ["-P".to_owned(), path.to_str().expect("a plain path").to_owned()];
+        Self::run(sandbox, command, &[&fault_options(call, nth, fault)[..], &at].concat())
+    }
+
+    fn run(sandbox: &Sandbox, command: &Command, options: &[String]) -> Self {
+        let trace = sandbox.free("strace", ".trace");
+        let mut strace = sandbox.command("strace");
+        strace.args(["-f", "-qq", "-o"]).arg(&trace).args(options);
+        strace.arg(command.get_program()).args(command.get_args());
+        let mut process = Process::start(sandbox, "strace", strace);
+        let end = Instant::now() + RUN;
+        while process.status().is_none() {
+            if Instant::now() > end {
+                process.kill();
+            }
+            std::thread::yield_now();
+        }
+        let status = process.wait();
+        // strace ends before what it traced does, where both were killed; locks are held until that is gone too.
+        let group = process.pid();
+        wait_until("nothing that was traced is left", PATIENCE, || group::is_gone(group).then_some(()));
+        let text = fs::read_to_string(&trace).expect("a trace");
+        Self {
+            code: status.code(),
+            log: process.log(),
+            trace: Trace { was_killed: status.signal().is_some(), text },
+        }
     }
 }
 

@@ -68,10 +68,11 @@ pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
     let mut scan = Scan::default();
     for entry in hosts {
         match host_of(&entry) {
-            Some(host) if only.is_none_or(|only| *only == host) => scan.add_host(&host, &entry.path()),
-            Some(_) => {}
-            None if entry.file_name() == INCOMING => {}
-            None => scan.skipped.push(entry.path()),
+            Ok(Some(host)) if only.is_none_or(|only| *only == host) => scan.add_host(&host, &entry.path()),
+            Ok(Some(_)) => {}
+            Ok(None) if entry.file_name() == INCOMING => {}
+            Ok(None) => scan.skipped.push(entry.path()),
+            Err(source) => scan.failed.push(Failure { path: entry.path(), source }),
         }
     }
     scan.archives.sort_unstable();
@@ -88,10 +89,11 @@ impl Scan {
         for entry in entries {
             let path = entry.path();
             match episode_of(&entry) {
-                Some(episode_id) => {
+                Ok(Some(episode_id)) => {
                     self.archives.push(Archive { host_id: host_id.clone(), episode_id, path });
                 }
-                None => self.skipped.push(path),
+                Ok(None) => self.skipped.push(path),
+                Err(source) => self.failed.push(Failure { path, source }),
             }
         }
     }
@@ -102,16 +104,24 @@ fn list(dir: &Path) -> io::Result<Vec<DirEntry>> {
 }
 
 /// The host that a directory belongs to. It may be a link: a store can be spread over several disks.
-fn host_of(entry: &DirEntry) -> Option<HostId> {
-    let host = HostId::parse(entry.file_name().to_str()?).ok()?;
-    entry.path().is_dir().then_some(host)
+fn host_of(entry: &DirEntry) -> io::Result<Option<HostId>> {
+    let Some(host) = entry.file_name().to_str().and_then(|name| HostId::parse(name).ok()) else {
+        return Ok(None);
+    };
+    match fs::metadata(entry.path()) {
+        Ok(found) => Ok(found.is_dir().then_some(host)),
+        // It went meanwhile, or is a link to nothing.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The episode that a regular file holds by its name.
-fn episode_of(entry: &DirEntry) -> Option<EpisodeId> {
+fn episode_of(entry: &DirEntry) -> io::Result<Option<EpisodeId>> {
     let name = entry.file_name();
-    let episode = EpisodeId::parse(name.to_str()?.strip_suffix(ARCHIVE_SUFFIX)?).ok()?;
-    entry.file_type().is_ok_and(|kind| kind.is_file()).then_some(episode)
+    let id = name.to_str().and_then(|name| name.strip_suffix(ARCHIVE_SUFFIX));
+    let Some(episode) = id.and_then(|id| EpisodeId::parse(id).ok()) else { return Ok(None) };
+    Ok(entry.file_type()?.is_file().then_some(episode))
 }
 
 #[cfg(test)]
