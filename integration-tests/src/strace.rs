@@ -57,19 +57,27 @@ const END: Duration = Duration::from_secs(3);
 impl Strace {
     /// Records every call.
     pub fn record(sandbox: &Sandbox, pid: u32) -> Self {
-        Self::attach(sandbox, pid, &[])
+        Self::attach(sandbox, pid, &["-f".to_owned()], || is_traced(pid))
     }
 
     /// Brings about `fault` at the `nth` call (from 1) of this name in each thread.
     pub fn inject(sandbox: &Sandbox, pid: u32, call: &str, nth: usize, fault: Fault) -> Self {
-        Self::attach(sandbox, pid, &fault_options(call, nth, fault))
+        let options = [&["-f".to_owned()][..], &fault_options(call, nth, fault)].concat();
+        Self::attach(sandbox, pid, &options, || is_traced(pid))
     }
 
-    fn attach(sandbox: &Sandbox, pid: u32, options: &[String]) -> Self {
+    /// Brings about `fault` at the next call of this name in one thread, and leaves the others alone.
+    pub fn inject_in_thread(sandbox: &Sandbox, thread: u32, call: &str, fault: Fault) -> Self {
+        Self::attach(sandbox, thread, &fault_options(call, 1, fault), || {
+            has_tracer(&format!("/proc/{thread}"))
+        })
+    }
+
+    fn attach(sandbox: &Sandbox, pid: u32, options: &[String], is_attached: impl Fn() -> bool) -> Self {
         let (trace, notes) = (sandbox.free("strace", ".trace"), sandbox.free("strace", ".notes"));
         let file = fs::File::create(&notes).expect("a file in the sandbox");
         let mut child = Command::new("strace")
-            .args(["-f", "-qq", "-p", &pid.to_string(), "-o"])
+            .args(["-qq", "-p", &pid.to_string(), "-o"])
             .arg(&trace)
             .args(options)
             .stdin(Stdio::null())
@@ -77,10 +85,10 @@ impl Strace {
             .spawn()
             .expect("strace is installed");
         sandbox.adopt("strace", child.id());
-        wait_until("strace is attached to every thread", PATIENCE, || {
+        wait_until("strace is attached", PATIENCE, || {
             let ended = child.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "strace ended: {}", fs::read_to_string(&notes).unwrap_or_default());
-            is_traced(pid).then_some(())
+            is_attached().then_some(())
         });
         Self { child, traced: pid, trace }
     }
@@ -175,10 +183,13 @@ fn has_ended(pid: u32) -> bool {
 /// Whether every thread of the process has a tracer.
 fn is_traced(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
-    threads.flatten().all(|thread| {
-        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
-    })
+    threads.flatten().all(|thread| has_tracer(&thread.path().display().to_string()))
+}
+
+/// Whether the thread that this folder of /proc describes has a tracer.
+fn has_tracer(folder: &str) -> bool {
+    let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
 }
 
 /// What strace wrote: a line per call, each behind the number of its thread.
