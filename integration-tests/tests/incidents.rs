@@ -198,3 +198,20 @@ fn incident_13_packing_again_after_a_lost_answer_gives_the_same_bytes() {
     assert_eq!(lab_host.names("shipped"), [recording.id().to_string()]);
     assert_eq!(receiver.rows(), rows);
 }
+
+#[test]
+fn a_disk_that_fails_is_logged_when_it_begins_and_when_it_works_again() {
+    let sandbox = Sandbox::new();
+    let mut receiver = Receiver::start(&sandbox, Options::open());
+    let incoming = receiver.state().join("episodes/.incoming");
+    let commit = CommitHash::parse(&"ab".repeat(20)).unwrap();
+    let put = |episode: &str| Upload::new("lab-1", episode, &commit, b"bytes").put(receiver.url()).status;
+    fs::remove_dir(&incoming).unwrap();
+    assert_eq!([put("E1"), put("E1"), put("E2")], [500, 500, 500]);
+    fs::create_dir(&incoming).unwrap();
+    assert_eq!([put("E1"), put("E2")], [201, 201]);
+    let log = receiver.log();
+    assert_eq!(log.matches("an upload could not be stored").count(), 1, "{log}");
+    assert_eq!(log.matches("the disk takes uploads again").count(), 1, "{log}");
+    receiver.stop();
+}

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Recipient};
@@ -144,6 +145,7 @@ pub async fn run(
             remediation: config.version_gate.remediation.clone(),
         },
         started: Instant::now(),
+        disk_fails: AtomicBool::new(false),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
     let server = server::serve(listeners, &api, patience).map_err(RunError::Server)?;

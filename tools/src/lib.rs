@@ -1,9 +1,11 @@
 //! What the maintainers' programs do; the programs themselves, in `src/bin`, only start it.
 //!
+//! - [`defaults`]: what they assume where a flag does not say
 //! - [`backfill`]: rows for stored archives that have none
 //! - [`verify`]: a store against its index, and every archive against the hash in its row
 //!
 //! Nothing here writes into a store by itself: rows go through the same IndexWriterActor as the receiver's.
 
 pub mod backfill;
+pub mod defaults;
 pub mod verify;

@@ -1,10 +1,12 @@
 //! What every handler needs, shared by all workers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
 use actix_web::HttpResponse;
+use tracing::info;
 
 use super::refusal::Refusal;
 use crate::actors::gate::{Check, Describe};
@@ -43,6 +45,8 @@ pub struct Api {
     pub rules: Rules,
     /// When the receiver was started.
     pub started: Instant,
+    /// Whether the disk failed the last upload or report that came so far.
+    pub disk_fails: AtomicBool,
 }
 
 /// What requests are held to.
@@ -57,9 +61,19 @@ pub struct Rules {
 }
 
 impl Api {
-    /// The answer that a refusal means.
+    /// The answer that a refusal means. That the disk fails is logged when it begins, not once per try.
     pub fn refuse(&self, refusal: &Refusal) -> HttpResponse {
+        if !refusal.is_disk_trouble() || !self.disk_fails.swap(true, Ordering::Relaxed) {
+            refusal.log();
+        }
         refusal.response(&self.rules.remediation)
+    }
+
+    /// Something was stored, so the disk works.
+    pub fn disk_works(&self) {
+        if self.disk_fails.swap(false, Ordering::Relaxed) {
+            info!("the disk takes uploads again");
+        }
     }
 }
 

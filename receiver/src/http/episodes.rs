@@ -39,6 +39,7 @@ async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<H
     };
     let upload = api.ingest.begin(claim.clone(), permit);
     let Done { status } = pump(body, upload, api).await?;
+    api.disk_works();
     let Claim { host_id, episode_id, sha256, length, .. } = claim;
     let answer = StoreAnswer { status, host_id, episode_id, sha256, size_bytes: length };
     Ok(stored_answer(answer, position))

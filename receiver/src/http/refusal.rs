@@ -82,7 +82,6 @@ const SLOWLY_S: u32 = 60;
 impl Refusal {
     /// The answer. `remediation` goes with every refusal about the commit.
     pub fn response(&self, remediation: &str) -> HttpResponse {
-        self.log();
         let mut problem = self.problem();
         if matches!(
             problem.error,
@@ -149,16 +148,20 @@ impl Refusal {
         }
     }
 
+    /// Whether the disk is at fault, which concerns every upload until it is mended.
+    pub fn is_disk_trouble(&self) -> bool {
+        matches!(self, Self::Disk(_) | Self::Ingest(IngestError::DiskFull(_) | IngestError::Storage(_)))
+    }
+
     /// Logs what the answer must not say. What is the client's doing is not logged as our error.
-    fn log(&self) {
+    pub fn log(&self) {
+        const HELP: &str = "`df -h` and `dmesg | tail` on the collector; nothing needs a restart";
         match self {
-            Self::Ingest(
-                error @ (IngestError::DiskFull(_) | IngestError::Storage(_) | IngestError::Gone),
-            ) => {
-                error!(%error, "an upload could not be stored");
+            Self::Ingest(error @ (IngestError::DiskFull(_) | IngestError::Storage(_))) => {
+                error!(%error, help = HELP, "an upload could not be stored");
             }
-            Self::Disk(error) => error!(%error, "the disk failed a request"),
-            Self::Gone => error!("an actor is gone, a request was refused"),
+            Self::Disk(error) => error!(%error, help = HELP, "the disk failed a request"),
+            Self::Ingest(IngestError::Gone) | Self::Gone => error!("an actor is gone, a request was refused"),
             _ => {}
         }
     }

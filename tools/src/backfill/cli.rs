@@ -8,16 +8,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::apply::{Applied, Finding, Interrupted, Reason, apply};
 use cis490_receiver::index::IndexError;
 use cis490_receiver::index::known::KnownRows;
 use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
 use cis490_receiver::store::reconcile::Differences;
 use cis490_receiver::store::scan::{Archive, Failure, ScanError, scan};
-use cis490_shared::durable;
 use cis490_shared::ids::HostId;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::apply::{Applied, Finding, Interrupted, Reason, apply};
+use crate::defaults;
 
 /// How many rows a dry run shows.
 const SHOWN_ROWS: usize = 5;
@@ -47,17 +48,11 @@ struct Flags {
 
 impl Flags {
     fn index(&self) -> PathBuf {
-        let beside = || match self.episodes_root.file_name() {
-            Some(_) => durable::parent(&self.episodes_root).join("index.jsonl"),
-            // A root like `.` or `/` has no name whose parent could be taken.
-            None => self.episodes_root.join("../index.jsonl"),
-        };
-        self.index.clone().unwrap_or_else(beside)
+        self.index.clone().unwrap_or_else(|| defaults::index_beside(&self.episodes_root))
     }
 
     fn jobs(&self) -> NonZeroUsize {
-        let per_core = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.jobs.unwrap_or_else(per_core)
+        self.jobs.unwrap_or_else(defaults::one_per_core)
     }
 }
 

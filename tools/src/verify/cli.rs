@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cis490_receiver::store::scan::ScanError;
+use cis490_shared::clock;
 use cis490_shared::ids::HostId;
-use cis490_shared::{clock, durable};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -29,6 +29,7 @@ use super::report::{Totals, write_human, write_json};
 use super::reread::Hashing;
 use super::sample::Percent;
 use super::since;
+use crate::defaults;
 
 /// Something was found.
 const FOUND: u8 = 3;
@@ -89,22 +90,16 @@ const AFTER_HELP: &str = "Exit codes: 0 nothing is wrong, 3 something was found,
 
 impl Flags {
     fn index(&self) -> PathBuf {
-        let beside = || match self.episodes_root.file_name() {
-            Some(_) => durable::parent(&self.episodes_root).join("index.jsonl"),
-            // A root like `.` or `/` has no name whose parent could be taken.
-            None => self.episodes_root.join("../index.jsonl"),
-        };
-        self.index.clone().unwrap_or_else(beside)
+        self.index.clone().unwrap_or_else(|| defaults::index_beside(&self.episodes_root))
     }
 
     fn request(&self) -> Request {
-        let per_core = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let hashing = Hashing {
             since: self.since,
             sample: self.sample,
             seed: self.seed,
             fresh_seed: rand::random(),
-            jobs: self.jobs.unwrap_or_else(per_core),
+            jobs: self.jobs.unwrap_or_else(defaults::one_per_core),
             rate: self.rate,
             resume: self.resume.clone(),
         };
