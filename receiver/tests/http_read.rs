@@ -22,10 +22,24 @@ fn head_tells_hash_and_length_of_what_is_stored() {
 }
 
 #[test]
-fn head_hashes_a_file_whose_row_is_missing() {
+fn a_file_counts_as_stored_only_with_its_row() {
     let receiver = TestReceiver::start();
     std::fs::create_dir(receiver.dir.path().join("episodes/lab-1")).unwrap();
     std::fs::write(receiver.archive("lab-1", "E1"), b"body").unwrap();
+    let head = || receiver.request(&Request::new("HEAD", "/v1/episodes/lab-1/E1.tar.zst"));
+    assert_eq!(head().status, 404, "a shipper that is told 200 puts the episode away");
+    assert_eq!(receiver.request(&receiver.put("lab-1", "E1", b"body")).status, 200);
+    assert_eq!((head().status, head().header("x-content-sha256")), (200, Some(sha256(b"body").as_str())));
+}
+
+#[test]
+fn a_row_without_a_hash_is_answered_with_the_hash_of_the_file() {
+    let receiver = TestReceiver::start();
+    std::fs::create_dir(receiver.dir.path().join("episodes/lab-1")).unwrap();
+    std::fs::write(receiver.archive("lab-1", "E1"), b"body").unwrap();
+    let row = "{\"host_id\": \"lab-1\", \"episode_id\": \"E1\"}\n";
+    std::fs::write(receiver.dir.path().join("index.jsonl"), row).unwrap();
+    let receiver = receiver.restart();
     let answer = receiver.request(&Request::new("HEAD", "/v1/episodes/lab-1/E1.tar.zst"));
     assert_eq!((answer.status, answer.header("x-content-sha256")), (200, Some(sha256(b"body").as_str())));
 }
