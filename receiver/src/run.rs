@@ -15,6 +15,7 @@ use actix_rt::Arbiter;
 use actix_web::web;
 use cis490_shared::durable::FileLock;
 use cis490_shared::service;
+use cis490_shared::step::Step;
 use tracing::{info, warn};
 
 use crate::actors::gate::{GateActor, Replace};
@@ -175,10 +176,13 @@ pub async fn run(
     ended.and(closed.map_err(RunError::Server))
 }
 
-fn lock(state_dir: &Path) -> Result<FileLock, RunError> {
+fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {
     cis490_shared::durable::create_dir_all(state_dir, 0o750).map_err(RunError::disk("create", state_dir))?;
     let path = state_dir.join(RECEIVER_LOCK);
-    FileLock::take(&path, Duration::ZERO).map_err(|source| match source.kind() {
+    if !Step::LockReceiver.is_taken() {
+        return Ok(None);
+    }
+    FileLock::take(&path, Duration::ZERO).map(Some).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => RunError::AlreadyRunning(state_dir.to_owned()),
         _ => RunError::disk("lock", &path)(source),
     })
@@ -226,7 +230,9 @@ async fn start_gate(config: &GateConfig, state_dir: &Path) -> (Addr<GateActor>, 
         warn!(%error, path = %snapshot.path.display(), "the kept commit window cannot be read, it is ignored");
         None
     });
-    if let Some(current) = kept.clone() {
+    if let Some(current) = kept.clone()
+        && Step::KeepWindow.is_taken()
+    {
         gate.replace(current);
     }
     let gate = GateActor::new(gate).start();

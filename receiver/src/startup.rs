@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
+use cis490_shared::ids::Sha256Digest;
 use cis490_shared::service;
+use cis490_shared::step::Step;
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
@@ -33,10 +35,16 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 #[error("sha256 gives a wrong answer to a known question on this machine, which must not judge any data")]
 pub struct BrokenHash;
 
-/// Asks sha256 a question whose answer is known (FIPS 180-4, the message "abc").
+/// Asks the hash that this machine uses a question whose answer is known.
 pub fn prove_hash() -> Result<(), BrokenHash> {
-    const ANSWER: [u8; 8] = [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea];
-    if Sha256::digest(b"abc").starts_with(&ANSWER) { Ok(()) } else { Err(BrokenHash) }
+    prove(|message| Sha256::digest(message).into())
+}
+
+/// Asks for the digest of the message "abc" (FIPS 180-4, which prints it whole).
+fn prove(sha256: impl Fn(&[u8]) -> [u8; 32]) -> Result<(), BrokenHash> {
+    const ANSWER: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let is_right = Sha256Digest::from_bytes(sha256(b"abc")).to_string() == ANSWER;
+    if is_right || !Step::ProveHash.is_taken() { Ok(()) } else { Err(BrokenHash) }
 }
 
 /// Keeps the service manager patient until the work is done: hashing a large archive can take minutes.
@@ -77,6 +85,7 @@ pub async fn reconcile(store: &Arc<Store>, known: &KnownView, index: &Recipient<
         Err(_) => return Reconciled::default(),
     };
     report(&gone);
+    let without_row = if Step::ReconcileArchives.is_taken() { without_row } else { Vec::new() };
     let found = without_row.len();
     let repairs = stream::iter(without_row).map(|archive| repair(archive, index)).buffer_unordered(AT_A_TIME);
     let repaired = repairs.filter(|repaired| std::future::ready(*repaired)).count().await;
@@ -134,7 +143,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_hashes_right() {
+    fn a_machine_that_hashes_wrong_is_found_out() {
         prove_hash().unwrap();
+        let with_a_flipped_bit = |message: &[u8]| {
+            let mut digest: [u8; 32] = Sha256::digest(message).into();
+            digest[31] ^= 1;
+            digest
+        };
+        prove(with_a_flipped_bit).unwrap_err();
     }
 }

@@ -6,6 +6,8 @@ mod support;
 
 use std::fs;
 
+use cis490_receiver::config::ReceiverConfig;
+use cis490_receiver::run::{self, RunError};
 use cis490_shared::archive::pack::pack_episode;
 use cis490_shared::ids::EpisodeId;
 use support::{TestReceiver, sha256};
@@ -93,4 +95,21 @@ fn whatever_a_crash_leaves_the_receiver_starts_and_cleans_up() {
         (3, "{\"episode_id\":\"E2\",\"host"),
         "the torn line is ended"
     );
+}
+
+#[test]
+fn a_second_receiver_on_the_same_state_is_refused_before_it_touches_anything() {
+    let receiver = TestReceiver::start();
+    let state = receiver.dir.path();
+    let partial = state.join("episodes/.incoming/0123.partial");
+    fs::write(&partial, "of an upload in flight").unwrap();
+    let text = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[store]\nepisodes_root = \"{0}/episodes\"\n\
+         index = \"{0}/index.jsonl\"\n[version_gate]\nenabled = false\n",
+        state.display()
+    );
+    let config: ReceiverConfig = cis490_shared::config_file::parse(&text, "receiver.toml".as_ref()).unwrap();
+    let second = actix::System::new().block_on(run::run(config, |_| (), async {}));
+    assert!(matches!(second, Err(RunError::AlreadyRunning(_))), "{second:?}");
+    assert!(partial.is_file(), "a second start sweeps what the first is writing");
 }

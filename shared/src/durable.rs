@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, RenameFlags};
 
+use crate::step::Step;
+
 /// A file under a temporary name, removed on drop unless it was published.
 #[derive(Debug)]
 pub struct Temp {
@@ -34,7 +36,7 @@ impl Temp {
     ///
     /// A file system that cannot reserve is no error: it will say so when it is full.
     pub fn reserve(&self, bytes: u64) -> io::Result<()> {
-        if bytes == 0 {
+        if bytes == 0 || !Step::Reserve.is_taken() {
             return Ok(());
         }
         match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, bytes) {
@@ -53,15 +55,17 @@ impl Temp {
     ///
     /// The caller syncs the directory: several files can share one sync.
     pub fn publish_noreplace(mut self, to: &Path) -> io::Result<()> {
-        rename_noreplace(&self.path, to)?;
+        match Step::NeverReplace.is_taken() {
+            true => rename_noreplace(&self.path, to)?,
+            false => replace(&self.path, to)?,
+        }
         self.published = true;
         Ok(())
     }
 
     /// Gives the file its final name, in place of whatever has it.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn publish_replace(mut self, to: &Path) -> io::Result<()> {
-        fs::rename(&self.path, to)?;
+        replace(&self.path, to)?;
         self.published = true;
         Ok(())
     }
@@ -83,7 +87,7 @@ impl Write for Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.published && Step::DropTemp.is_taken() {
             // Nothing can be done about a failure here; the sweep at the next start removes what is left.
             let _ = fs::remove_file(&self.path);
         }
@@ -103,13 +107,19 @@ pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Gives a file the name of another, which is gone then.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
 /// Moves a file or directory to a name that is free and makes the move durable.
 pub fn move_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     rename_noreplace(from, to)?;
     let (old, new) = (parent(from), parent(to));
-    sync_dir(new)?;
+    Step::SyncMovedTo.take(|| sync_dir(new))?;
     if old != new {
-        sync_dir(old)?;
+        Step::SyncMovedFrom.take(|| sync_dir(old))?;
     }
     Ok(())
 }
@@ -126,7 +136,7 @@ pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     let mut temp = Temp::create(temp_path, mode)?;
     temp.write_all(bytes)?;
-    temp.sync()?;
+    Step::SyncReplacement.take(|| temp.sync())?;
     temp.publish_replace(path)?;
     sync_dir(parent(path))
 }
@@ -148,7 +158,7 @@ pub fn create_dir(path: &Path, mode: u32) -> io::Result<bool> {
     use std::os::unix::fs::DirBuilderExt;
     match fs::DirBuilder::new().mode(mode).create(path) {
         Ok(()) => {
-            sync_dir(parent(path))?;
+            Step::SyncNewDir.take(|| sync_dir(parent(path)))?;
             Ok(true)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
@@ -183,7 +193,7 @@ pub fn create_file(path: &Path, mode: u32) -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
     }
-    sync_dir(parent(path))
+    Step::SyncNewFile.take(|| sync_dir(parent(path)))
 }
 
 /// The directory that holds `path`; `.` for a bare name.

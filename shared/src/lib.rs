@@ -7,6 +7,7 @@
 //! - [`wire`]: headers, bodies and error members of the protocol
 //! - [`archive`]: packing an episode to tar.zst, and reading `meta.json` out of one
 //! - [`durable`]: the only home of fsync, rename, lock and append
+//! - [`step`]: the steps that the guarantees rest on, by name
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
@@ -23,5 +24,6 @@ pub mod meta;
 pub mod remediation;
 pub mod row;
 pub mod service;
+pub mod step;
 pub mod telemetry;
 pub mod wire;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use cis490_shared::ids::CommitHash;
+use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
 
 /// The newest commits of the clone, newest first.
@@ -152,7 +153,12 @@ impl Gate {
 
     fn check_window(&self, commit: CommitHash) -> Verdict {
         let Some(current) = &self.current else {
-            return Verdict::Refused(GateRefusal::NotReady);
+            let is_nobodys_fault = Step::AwaitWindow.is_taken();
+            return Verdict::Refused(if is_nobodys_fault {
+                GateRefusal::NotReady
+            } else {
+                GateRefusal::Malformed
+            });
         };
         match self.position(&commit) {
             Some(position) => Verdict::Admitted { commit: Some(commit), position: Some(position) },

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::row::{IndexRow, RowKey};
+use cis490_shared::step::Step;
 
 use super::known::KnownView;
 use super::{IndexError, IndexStep};
@@ -36,6 +37,8 @@ pub enum Receipt {
 pub struct IndexLog {
     path: PathBuf,
     lock_path: PathBuf,
+    /// How long a batch waits for another program's batch before it fails.
+    patience: Duration,
     /// None after a failure: a descriptor whose sync failed is never synced again.
     attached: Option<Attached>,
     known: KnownView,
@@ -59,7 +62,13 @@ impl IndexLog {
     /// Opens the index, creating it where it is missing, reads its rows and ends a torn last line.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         let lock_path = path.with_file_name(LOCK_NAME);
-        let mut log = Self { path: path.to_owned(), lock_path, attached: None, known: KnownView::default() };
+        let mut log = Self {
+            path: path.to_owned(),
+            lock_path,
+            patience: LOCK_PATIENCE,
+            attached: None,
+            known: KnownView::default(),
+        };
         durable::create_file(path, INDEX_MODE).map_err(IndexError::at(IndexStep::Open, path))?;
         log.append_batch(&[])?;
         Ok(log)
@@ -74,12 +83,16 @@ impl IndexLog {
     ///
     /// On an error no row of the batch counts: what was written of it is cut off again.
     pub fn append_batch(&mut self, rows: &[IndexRow]) -> Result<Vec<Receipt>, IndexError> {
-        let _lock = FileLock::take(&self.lock_path, LOCK_PATIENCE)
-            .map_err(IndexError::at(IndexStep::Lock, &self.lock_path))?;
+        let _lock = self.lock()?;
         let mut attached = self.attach()?;
         self.catch_up(&mut attached)?;
         let (text, receipts) = self.compose(rows, attached.torn)?;
-        self.write(&mut attached, &text)?;
+        if let Err(failed) = self.write(&mut attached, &text) {
+            if !Step::ForgetFailedIndex.is_taken() {
+                self.attached = Some(attached);
+            }
+            return Err(failed);
+        }
         self.known.write(|known| {
             for (row, _) in rows.iter().zip(&receipts).filter(|(_, r)| **r == Receipt::Appended) {
                 known.insert(key_of(row));
@@ -89,14 +102,25 @@ impl IndexLog {
         Ok(receipts)
     }
 
+    fn lock(&self) -> Result<Option<FileLock>, IndexError> {
+        if !Step::LockIndex.is_taken() {
+            return Ok(None);
+        }
+        let taken = FileLock::take(&self.lock_path, self.patience);
+        taken.map(Some).map_err(IndexError::at(IndexStep::Lock, &self.lock_path))
+    }
+
     /// The open file if it still is the one at our path, otherwise that one, to be read from its start.
     fn attach(&mut self) -> Result<Attached, IndexError> {
         let at_path = std::fs::metadata(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))?;
-        let same =
-            |a: &Attached| (a.device, a.inode) == (at_path.dev(), at_path.ino()) && at_path.len() >= a.end;
+        let is_other = |a: &Attached| (a.device, a.inode) != (at_path.dev(), at_path.ino());
+        let is_replaced = |a: &Attached| is_other(a) && Step::NoticeReplaced.is_taken();
+        let is_truncated = |a: &Attached| at_path.len() < a.end && Step::NoticeTruncated.is_taken();
+        let same = |a: &Attached| !is_replaced(a) && !is_truncated(a);
         if let Some(attached) = self.attached.take().filter(same) {
             // Somebody who took our permission away means it, even though the open descriptor would still work.
-            rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK)
+            Step::NoticePermission
+                .take(|| rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK))
                 .map_err(|errno| IndexError::at(IndexStep::Open, &self.path)(errno.into()))?;
             return Ok(attached);
         }
@@ -117,7 +141,7 @@ impl IndexLog {
     fn catch_up(&self, attached: &mut Attached) -> Result<(), IndexError> {
         let read = |attached: &mut Attached| {
             let length = attached.file.metadata()?.len();
-            if length == attached.end {
+            if length == attached.end || (attached.end > 0 && !Step::CatchUp.is_taken()) {
                 return Ok(());
             }
             attached.file.seek(SeekFrom::Start(attached.end))?;
@@ -133,12 +157,13 @@ impl IndexLog {
 
     /// The bytes to append and what they will mean for each row.
     fn compose(&self, rows: &[IndexRow], torn: bool) -> Result<(Vec<u8>, Vec<Receipt>), IndexError> {
-        let mut text = if torn { vec![b'\n'] } else { Vec::new() };
+        let mut text = if torn && Step::EndTornLine.is_taken() { vec![b'\n'] } else { Vec::new() };
         let mut pairs = std::collections::HashSet::new();
         let mut receipts = Vec::with_capacity(rows.len());
         for row in rows {
             let pair = (&row.host_id, &row.episode_id);
-            if self.known.get(pair.0, pair.1).is_some() || !pairs.insert(pair) {
+            let has_row = self.known.get(pair.0, pair.1).is_some() && Step::KnowPairs.is_taken();
+            if has_row || (!pairs.insert(pair) && Step::KnowPairsOfBatch.is_taken()) {
                 receipts.push(Receipt::AlreadyKnown);
                 continue;
             }
@@ -153,13 +178,13 @@ impl IndexLog {
 
     /// Appends by one write call and syncs; on failure cuts the file back to where the batch began.
     fn write(&self, attached: &mut Attached, text: &[u8]) -> Result<(), IndexError> {
-        if text.is_empty() && !attached.unsynced {
+        if text.is_empty() && !(attached.unsynced && Step::SyncFoundRows.is_taken()) {
             return Ok(());
         }
         if let Err((step, error)) = append_durably(&attached.file, text) {
             // The lock is held, so what stands behind `end` is ours and nobody was told of it. Where the cut
             // fails too, the next batch reads those rows from the file and syncs them before it answers.
-            let _ = attached.file.set_len(attached.end);
+            let _ = Step::CutFailedBatch.take(|| attached.file.set_len(attached.end));
             return Err(IndexError::at(step, &self.path)(error));
         }
         attached.end += text.len() as u64;
@@ -177,7 +202,7 @@ fn append_durably(mut file: &File, text: &[u8]) -> Result<(), (IndexStep, std::i
             return Err((IndexStep::Write, std::io::ErrorKind::StorageFull.into()));
         }
     }
-    durable::sync_data(file).map_err(|error| (IndexStep::Sync, error))
+    Step::SyncIndex.take(|| durable::sync_data(file)).map_err(|error| (IndexStep::Sync, error))
 }
 
 fn key_of(row: &IndexRow) -> RowKey {
@@ -292,9 +317,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_held_by_somebody_else_is_waited_for() {
-        let (dir, _path, mut log) = log_on("");
+    fn a_lock_held_by_somebody_else_is_waited_for_and_not_for_ever() {
+        let (dir, path, mut log) = log_on("");
         let lock = FileLock::take(&dir.path().join(LOCK_NAME), Duration::ZERO).unwrap();
+        log.patience = Duration::ZERO;
+        assert_eq!(log.append_batch(&[row("a")]).unwrap_err().step, IndexStep::Lock);
+        assert_eq!(episodes_in(&path), [""; 0]);
+        log.patience = LOCK_PATIENCE;
         let batch = std::thread::spawn(move || log.append_batch(&[row("a")]).unwrap());
         drop(lock);
         assert_eq!(batch.join().unwrap(), [Receipt::Appended]);

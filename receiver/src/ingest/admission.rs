@@ -8,6 +8,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::step::Step;
 use tokio::sync::Notify;
 
 /// The bounds.
@@ -27,7 +28,7 @@ impl Limits {
         if state.closed {
             return Err(AdmissionRefusal::ShuttingDown);
         }
-        if state.uploads.contains_key(&(host.clone(), episode.clone())) {
+        if state.uploads.contains_key(&(host.clone(), episode.clone())) && Step::OnePerPair.is_taken() {
             return Err(AdmissionRefusal::PairInFlight);
         }
         if state.uploads.len() >= self.uploads {
@@ -44,13 +45,15 @@ impl Limits {
         length: u64,
         room: Room,
     ) -> Result<(), AdmissionRefusal> {
-        let available = room.free_bytes.saturating_sub(state.promised).saturating_sub(self.min_free_bytes);
+        let promised = if Step::CountPromised.is_taken() { state.promised } else { 0 };
+        let kept = if Step::KeepMinFree.is_taken() { self.min_free_bytes } else { 0 };
+        let available = room.free_bytes.saturating_sub(promised).saturating_sub(kept);
         if length > available {
             return Err(AdmissionRefusal::DiskFull { length, available });
         }
         let used = room.host_bytes.saturating_add(state.in_flight_of(host));
         match self.host_quota_bytes {
-            Some(quota) if length > quota.saturating_sub(used) => {
+            Some(quota) if length > quota.saturating_sub(used) && Step::KeepQuota.is_taken() => {
                 Err(AdmissionRefusal::Quota { length, used, quota })
             }
             _ => Ok(()),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 /// Uploads in flight, below the root so that publishing is a rename within one file system.
@@ -61,7 +62,7 @@ impl Store {
             return Ok(());
         }
         if !durable::create_dir(&self.host_dir(host), DIRECTORY_MODE)? {
-            durable::sync_dir(&self.root)?;
+            Step::SyncFoundHost.take(|| durable::sync_dir(&self.root))?;
         }
         self.durable_hosts().insert(host.clone());
         Ok(())

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::archive::{META_NAME, REASON_NAME};
 use crate::ids::{EpisodeId, Sha256Digest};
 use crate::meta::{EpisodeMeta, MAX_META_BYTES, MetaError};
+use crate::step::Step;
 
 /// How much of a file is read at once, in bytes.
 const READ_BYTES: usize = 128 * 1024;
@@ -140,7 +141,7 @@ impl Inspected {
             other => other,
         })?;
         let meta = match EpisodeMeta::parse(&meta_text) {
-            Ok(meta) if meta.episode_id == *expected => meta,
+            Ok(meta) if meta.episode_id == *expected || !Step::MatchEpisode.is_taken() => meta,
             Ok(EpisodeMeta { episode_id: found, .. }) => {
                 return Err(PackError::OtherEpisode { path, found, expected: expected.clone() });
             }
@@ -177,12 +178,14 @@ fn list_members(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
                 folders.push(member);
             } else if kind.is_file() {
                 members.push(member);
-            } else {
+            } else if Step::RefuseLinks.is_taken() {
                 return Err(PackError::NotAFile { path: entry.path(), kind: name_of(kind) });
             }
         }
     }
-    members.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    if Step::SortMembers.is_taken() {
+        members.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    }
     Ok(members)
 }
 

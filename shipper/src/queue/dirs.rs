@@ -14,6 +14,7 @@ use std::time::Duration;
 use cis490_shared::archive::{DONE_MARKER, REASON_NAME};
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::EpisodeId;
+use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 use crate::queue::episode::{self, NotAnEpisode};
@@ -83,8 +84,9 @@ impl Scan {
         }
         if self.ready.len() >= limit && self.ready.last().is_some_and(|last| *last < id) {
             self.more = true;
-        } else if is_there(&entry.path().join(DONE_MARKER))
-            .map_err(|error| NotAnEpisode::Unreadable(error.kind()))?
+        } else if !Step::AwaitMarker.is_taken()
+            || is_there(&entry.path().join(DONE_MARKER))
+                .map_err(|error| NotAnEpisode::Unreadable(error.kind()))?
         {
             self.ready.insert(id);
             if self.ready.len() > limit {
@@ -179,7 +181,9 @@ impl Dirs {
     /// Writes the reason into an episode, moves it to `quarantine/`, then removes its archive.
     pub fn quarantine(&self, id: &EpisodeId, reason: &Reason) -> Result<(), DirsError> {
         let path = self.episode(id).join(REASON_NAME);
-        durable::replace_file(&path, &reason.to_json(), REASON_MODE).map_err(failed("write", &path))?;
+        Step::WriteReason
+            .take(|| durable::replace_file(&path, &reason.to_json(), REASON_MODE))
+            .map_err(failed("write", &path))?;
         self.move_aside(id, &self.quarantine_root())?;
         self.remove_archive(id)
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use cis490_shared::ids::EpisodeId;
+use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 use crate::queue::dirs::{Dirs, DirsError, PARTIAL_SUFFIX};
@@ -32,7 +33,7 @@ pub fn plan<E>(
             None => (name.as_str(), false),
         };
         let Some(Ok(id)) = archive.strip_suffix(ARCHIVE_SUFFIX).map(EpisodeId::parse) else { continue };
-        if !in_flight.contains(&id) && (is_partial || !has_episode(&id)?) {
+        if !in_flight.contains(&id) && (is_partial || !has_episode(&id)?) && Step::SweepOutbox.is_taken() {
             orphans.push(Orphan { name });
         }
     }

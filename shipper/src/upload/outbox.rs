@@ -14,6 +14,7 @@ use cis490_shared::archive::REASON_NAME;
 use cis490_shared::archive::pack::{PackError, pack_episode};
 use cis490_shared::durable::{self, Temp};
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
+use cis490_shared::step::Step;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -98,7 +99,7 @@ fn pack(dirs: &Dirs, id: &EpisodeId, level: i32, stop: &Stop) -> Result<Archive,
     let mut temp = Temp::create(partial.clone(), ARCHIVE_MODE).map_err(failed("create", &partial))?;
     let packed = pack_episode(&dir, id, Stoppable { out: &mut temp, stop }, level)
         .map_err(|error| stopped_or(stop, OutboxError::Pack(error)))?;
-    temp.sync().map_err(failed("write", &partial))?;
+    Step::SyncPacked.take(|| temp.sync()).map_err(failed("write", &partial))?;
     temp.publish_noreplace(&path).map_err(failed("publish", &path))?;
     durable::sync_dir(&dirs.outbox()).map_err(failed("write", &dirs.outbox()))?;
     let file = File::open(&path).map_err(failed("read", &path))?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use cis490_shared::archive::pack::{PackError, check_episode};
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::meta::EpisodeMeta;
+use cis490_shared::step::Step;
 use cis490_shared::wire::problem::ErrorCode;
 use tokio::time::Instant;
 use tracing::warn;
@@ -242,7 +243,7 @@ impl Shipper {
     async fn find_out(&self, upload: &Upload<'_>, begin: Instant, reason: String) -> Result<Outcome, Early> {
         let (ours, limit) = (upload.archive.sha256, self.settings.deadlines.small);
         match ask::head(&self.client, upload.host_id, upload.episode_id, limit).await {
-            Ok(Stored::Yes(Some(hash))) if hash == ours => {
+            Ok(Stored::Yes(Some(hash))) if hash == ours || !Step::MatchHead.is_taken() => {
                 Ok(Outcome::AlreadyPresent(shipped(200, upload, begin)))
             }
             Ok(Stored::Yes(Some(hash))) => Ok(Outcome::Conflict(Refusal {

@@ -1,0 +1,167 @@
+//! The steps that the guarantees rest on, by name, so that a test run can leave one out and must fail.
+//!
+//! Every sync and every check of the commit protocol, of the index, of a start and of the shipper's moves asks here
+//! whether it is taken. It always is, and the compiler removes the question; only in a build with the feature
+//! `omissions` is the one left out that the variable `CIS490_OMIT` names. `docs/durability.md` has a row for each
+//! step with the test that fails without it, and `integration-tests/system/omissions.sh` runs that table.
+//! Nothing that is installed is built with the feature.
+
+/// Defines the steps with their names, in the order of the protocol.
+macro_rules! steps {
+    ($($(#[doc = $doc:literal])+ $step:ident = $name:literal;)+) => {
+        /// A step of the protocol.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Step {
+            $($(#[doc = $doc])+ $step,)+
+        }
+
+        impl Step {
+            /// All of them, in the order of the protocol.
+            pub const ALL: &[Self] = &[$(Self::$step),+];
+
+            /// The name by which a test run leaves it out.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$step => $name,)+
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    /// What a row promises has its whole length.
+    MatchLength = "match-length";
+    /// Bytes beyond the declared length are refused when they come.
+    StopAtLength = "stop-at-length";
+    /// What a row promises has the hash that was promised.
+    MatchDigest = "match-digest";
+    /// The declared length is reserved on the disk before the first byte.
+    Reserve = "reserve";
+    /// A temp file whose upload failed is removed.
+    DropTemp = "drop-temp";
+    /// The bytes of an archive are on disk before it has its name.
+    SyncArchive = "sync-archive";
+    /// The name of a new directory is on disk before anything in it counts.
+    SyncNewDir = "sync-new-dir";
+    /// The directory of a host that a dead process created is made durable by the first upload.
+    SyncFoundHost = "sync-found-host";
+    /// Publishing never replaces a file.
+    NeverReplace = "never-replace";
+    /// What is stored under a name, or promised by its row, is compared by its hash.
+    CompareHashes = "compare-hashes";
+    /// The name of an archive is on disk before its row.
+    SyncHostDir = "sync-host-dir";
+    /// The answer waits for the row.
+    WaitForRow = "wait-for-row";
+    /// Rows are on disk before they are answered.
+    SyncIndex = "sync-index";
+    /// The rows of a failed batch are cut off again.
+    CutFailedBatch = "cut-failed-batch";
+    /// A descriptor of the index that failed is never used again.
+    ForgetFailedIndex = "forget-failed-index";
+    /// A pair that has a row gets no second one.
+    KnowPairs = "know-pairs";
+    /// A batch holds no pair twice.
+    KnowPairsOfBatch = "know-pairs-of-batch";
+    /// Programs append one after the other.
+    LockIndex = "lock-index";
+    /// What another program appended is read before anything is appended.
+    CatchUp = "catch-up";
+    /// What another program appended and perhaps never synced is synced before it is relied on.
+    SyncFoundRows = "sync-found-rows";
+    /// Another file at the path of the index is noticed.
+    NoticeReplaced = "notice-replaced";
+    /// A shorter file at the path of the index is noticed.
+    NoticeTruncated = "notice-truncated";
+    /// An index that may no longer be written is noticed, although the open descriptor would still work.
+    NoticePermission = "notice-permission";
+    /// A last line without its end gets one before anything is appended.
+    EndTornLine = "end-torn-line";
+    /// The name of a new index is on disk before its rows count.
+    SyncNewFile = "sync-new-file";
+    /// `already-present` makes sure of the row.
+    ConfirmRow = "confirm-row";
+    /// HEAD calls stored only what has its row.
+    HeadNeedsRow = "head-needs-row";
+    /// A file that is replaced as a whole is on disk before it takes its name.
+    SyncReplacement = "sync-replacement";
+    /// Admission counts the bytes that were promised to others.
+    CountPromised = "count-promised";
+    /// Uploads leave `min_free_bytes` alone.
+    KeepMinFree = "keep-min-free";
+    /// A host gets its quota and no more.
+    KeepQuota = "keep-quota";
+    /// A pair is uploaded once at a time.
+    OnePerPair = "one-per-pair";
+    /// A start sweeps `.incoming`.
+    SweepIncoming = "sweep-incoming";
+    /// A start gives archives without a row theirs.
+    ReconcileArchives = "reconcile-archives";
+    /// A start asks the hash a question whose answer is known.
+    ProveHash = "prove-hash";
+    /// One receiver works on a state directory.
+    LockReceiver = "lock-receiver";
+    /// The window of the last run counts until the clone is read.
+    KeepWindow = "keep-window";
+    /// A gate that has never read a window condemns nothing.
+    AwaitWindow = "await-window";
+    /// A directory without its marker is no episode yet.
+    AwaitMarker = "await-marker";
+    /// An episode that is not the one its directory says is not packed.
+    MatchEpisode = "match-episode";
+    /// A link or special file is not packed.
+    RefuseLinks = "refuse-links";
+    /// Members are sorted, so that the same episode packs to the same bytes.
+    SortMembers = "sort-members";
+    /// The bytes of an archive in the outbox are on disk before it has its name.
+    SyncPacked = "sync-packed";
+    /// An episode is put away only for its own bytes.
+    MatchAnswer = "match-answer";
+    /// An upload that broke counts as stored only if HEAD names its hash.
+    MatchHead = "match-head";
+    /// The reason of a refusal is with the episode before it is moved.
+    WriteReason = "write-reason";
+    /// The new name of a moved episode is on disk before the move counts.
+    SyncMovedTo = "sync-moved-to";
+    /// The old name of a moved episode is gone from the disk before the move counts.
+    SyncMovedFrom = "sync-moved-from";
+    /// The outbox is swept of what has no episode.
+    SweepOutbox = "sweep-outbox";
+}
+
+impl Step {
+    /// Does the work of the step, where it is taken.
+    pub fn take<E>(self, work: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        if self.is_taken() { work() } else { Ok(()) }
+    }
+
+    /// Whether the step is taken: always.
+    #[cfg(not(feature = "omissions"))]
+    pub const fn is_taken(self) -> bool {
+        true
+    }
+
+    /// Whether the step is taken: unless it is the one to be left out.
+    #[cfg(feature = "omissions")]
+    pub fn is_taken(self) -> bool {
+        omitted() != Some(self)
+    }
+}
+
+/// The variable that names the step to leave out.
+pub const VARIABLE: &str = "CIS490_OMIT";
+
+/// The step that this run leaves out. Panics where there is none of that name: a run that omits nothing proves nothing.
+#[cfg(feature = "omissions")]
+#[expect(clippy::disallowed_methods, reason = "no program that is installed has this")]
+#[expect(clippy::panic, reason = "as above")]
+pub fn omitted() -> Option<Step> {
+    use std::sync::OnceLock;
+    static OMITTED: OnceLock<Option<Step>> = OnceLock::new();
+    *OMITTED.get_or_init(|| {
+        let name = std::env::var(VARIABLE).ok().filter(|name| !name.is_empty())?;
+        let step = Step::ALL.iter().copied().find(|step| step.name() == name);
+        Some(step.unwrap_or_else(|| panic!("{VARIABLE} names `{name}`, and there is no such step")))
+    })
+}
