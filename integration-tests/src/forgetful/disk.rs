@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use super::loss::Loss;
 use super::tree::Tree;
 
 /// The number of a file or directory.
@@ -248,10 +249,21 @@ impl Disk {
     }
 
     /// Makes everything last that was done to a file's bytes, or to a directory's names, before position `covers`.
-    pub(super) fn sync(&mut self, number: Number, covers: usize) -> Result<(), Errno> {
+    pub(super) fn sync(&mut self, number: Number, covers: usize) {
         let kind = if self.entries(number).is_ok() { "directory" } else { "file" };
         self.note(format!("sync {kind} {}", self.path(number)), Change::Sync { node: number, covers });
-        Ok(())
+    }
+
+    /// The disk as it was after the first `position` operations, with nothing lost and nothing more lasting than then.
+    pub(super) fn rewound(&self, position: usize) -> Self {
+        let mut nodes = self.nodes_after(position, Loss::Nothing);
+        for (directory, node) in nodes.clone() {
+            let Body::Directory(entries) = node.body else { continue };
+            for (name, number) in entries {
+                nodes.entry(number).and_modify(|node| node.place = (directory, name));
+            }
+        }
+        Self { nodes, initial: self.initial.clone(), log: self.log[..position].to_vec() }
     }
 
     fn edit(&mut self, label: String, edits: Vec<Edit>) {
@@ -322,7 +334,7 @@ mod tests {
         let file = disk.create((dir, "f".as_ref()), Body::File(Vec::new()), 0o644, (0, 0)).unwrap();
         disk.write(file, Write::At(2, b"ab".to_vec())).unwrap();
         disk.rename((dir, "f".as_ref()), (TOP, "g".as_ref()), false).unwrap();
-        disk.sync(file, 3).unwrap();
+        disk.sync(file, 3);
         assert_eq!(disk.read(file, 1, 9).unwrap(), b"\0ab");
         assert_eq!(disk.lookup(TOP, "g".as_ref()), Ok(file));
         assert_eq!(

@@ -4,7 +4,7 @@
 //! directory makes its names last, and nothing of what they name.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -33,14 +33,19 @@ pub enum Loss {
 impl Disk {
     /// The tree that is found if the power fails after the first `position` operations.
     pub(super) fn after(&self, position: usize, loss: Loss) -> Tree {
+        let mut tree = Tree::default();
+        collect(&self.nodes_after(position, loss), TOP, Path::new(""), &mut tree);
+        tree
+    }
+
+    /// The same as files and directories by number, with some that cannot be reached.
+    pub(super) fn nodes_after(&self, position: usize, loss: Loss) -> Nodes {
         let mut replay = Replay::of(self);
         for (at, operation) in self.log[..position].iter().enumerate() {
             replay.take(at, &operation.change);
         }
         replay.end(position, loss);
-        let mut tree = Tree::default();
-        replay.collect(TOP, Path::new(""), &mut tree);
-        tree
+        replay.lasting
     }
 }
 
@@ -122,19 +127,19 @@ impl<'a> Replay<'a> {
             write.apply(bytes);
         }
     }
+}
 
-    /// Whatever can be reached from a directory. A directory that a lost half of a move left in two places is
-    /// found in both.
-    fn collect(&self, directory: Number, path: &Path, tree: &mut Tree) {
-        let Body::Directory(entries) = &self.lasting[&directory].body else { return };
-        for (name, number) in entries {
-            let (node, path): (_, PathBuf) = (&self.lasting[number], path.join(name));
-            match &node.body {
-                Body::File(bytes) => tree.insert(path, node.mode, Some(bytes.clone())),
-                Body::Directory(_) => {
-                    tree.insert(path.clone(), node.mode, None);
-                    self.collect(*number, &path, tree);
-                }
+/// Whatever can be reached from a directory. A directory that a lost half of a move left in two places is found in
+/// both.
+fn collect(nodes: &Nodes, directory: Number, path: &Path, tree: &mut Tree) {
+    let Body::Directory(entries) = &nodes[&directory].body else { return };
+    for (name, number) in entries {
+        let (node, path) = (&nodes[number], path.join(name));
+        match &node.body {
+            Body::File(bytes) => tree.insert(path, node.mode, Some(bytes.clone())),
+            Body::Directory(_) => {
+                tree.insert(path.clone(), node.mode, None);
+                collect(nodes, *number, &path, tree);
             }
         }
     }

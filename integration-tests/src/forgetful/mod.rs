@@ -36,10 +36,20 @@ pub struct ForgetfulDisk {
 impl ForgetfulDisk {
     /// Mounts a disk on which everything in `initial` is there and lasts.
     pub fn mount(sandbox: &Sandbox, initial: &Tree) -> Self {
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Self::mount_disk(sandbox, Disk::new(initial, owner))
+    }
+
+    /// Mounts a disk as it was after the first `position` operations of an earlier one: all programs died then, and
+    /// the power stayed, so that nothing is lost yet. Its own operations follow these.
+    pub fn mount_after(sandbox: &Sandbox, history: &History, position: usize) -> Self {
+        Self::mount_disk(sandbox, history.disk.rewound(position))
+    }
+
+    fn mount_disk(sandbox: &Sandbox, disk: Disk) -> Self {
         let at = sandbox.free("disk", "");
         std::fs::create_dir(&at).expect("a directory in the sandbox");
-        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let disk = Arc::new(Mutex::new(Disk::new(initial, owner)));
+        let disk = Arc::new(Mutex::new(disk));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("forgetful".to_owned())];
         let session = Session::new(Front::of(Arc::clone(&disk)), &at, &config)
@@ -134,11 +144,12 @@ mod tests {
         initial.insert("kept".into(), 0o644, Some(b"kept".to_vec()));
         let disk = ForgetfulDisk::mount(&sandbox, &initial);
         let path = |name: &str| disk.path().join(name);
+        let bytes = vec![7; 300_000];
 
         durable::create_dir(&path("d"), 0o750).unwrap();
         let mut temp = durable::Temp::create(path("d/x.partial"), 0o640).unwrap();
         temp.reserve(10).unwrap();
-        temp.write_all(&[7; 300_000]).unwrap();
+        temp.write_all(&bytes).unwrap();
         temp.sync().unwrap();
         temp.publish_noreplace(&path("d/x")).unwrap();
         let published = disk.position();
@@ -149,7 +160,7 @@ mod tests {
         assert!(durable::rename_noreplace(&path("d/x.partial"), &path("d/x")).is_err());
         overwrite(&path("d/x.partial"), &path("kept"));
 
-        assert_eq!(fs::read(path("d/x")).unwrap(), [7; 300_000]);
+        assert_eq!(fs::read(path("d/x")).unwrap(), bytes);
         assert_eq!(fs::read_to_string(path("kept")).unwrap(), "again");
         assert_eq!(fs::read_dir(path("d")).unwrap().count(), 1);
         let held = File::open(path("kept")).unwrap();

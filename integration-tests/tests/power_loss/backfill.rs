@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::archive::{pack, sha256_of};
@@ -38,7 +38,7 @@ fn shelf(sandbox: &Sandbox) -> (Tree, BTreeMap<String, Vec<u8>>) {
 }
 
 /// Runs a backfill to its end and gives back what it said.
-fn backfill(sandbox: &Sandbox, top: PathBuf, point: &str) -> String {
+fn backfill(sandbox: &Sandbox, top: &Path, point: &str) -> String {
     let mut command = sandbox.command(binaries::path("cis490-index-backfill"));
     command.arg("--episodes-root").arg(top.join("episodes"));
     let mut process = Process::start(sandbox, "backfill", command);
@@ -71,7 +71,7 @@ fn a_backfill_survives_a_loss_of_power_after_any_of_its_operations() {
     let (before, archives) = shelf(&sandbox);
     let all: Vec<String> = archives.keys().cloned().collect();
     let disk = ForgetfulDisk::mount(&sandbox, &before);
-    backfill(&sandbox, disk.path().to_owned(), "recorded");
+    backfill(&sandbox, disk.path(), "recorded");
 
     let history = disk.history();
     let end = OLD.len();
@@ -89,10 +89,10 @@ fn a_backfill_survives_a_loss_of_power_after_any_of_its_operations() {
         let sandbox = Sandbox::new();
         let top = sandbox.path().join("disk");
         tree.write_to(&top);
-        backfill(&sandbox, top.clone(), point);
+        backfill(&sandbox, &top, point);
         let after = Tree::read_from(&top);
         assert_eq!(check(&after, &archives, point), all, "{point}: rows");
-        let said = backfill(&sandbox, top.clone(), point);
+        let said = backfill(&sandbox, &top, point);
         assert!(
             said.contains("to-backfill: 0") && Tree::read_from(&top) == after,
             "{point}: once more\n{said}"

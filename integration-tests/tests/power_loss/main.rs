@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, reason = "the counts are what the test is for")]
 
 mod backfill;
+mod killed;
 mod receiver;
 mod recovery;
 mod shipper;
@@ -41,8 +42,8 @@ struct Found {
 /// Checks everything that may be found if the power fails after the first `from` operations or later.
 ///
 /// What is found several times is checked once, for the latest time: then most has been promised. Fails where there
-/// are fewer operations or fewer different states than `least`, since nothing would be proved then.
-fn walk(name: &str, history: &History, from: usize, least: (usize, usize), check: impl Fn(&Found) + Sync) {
+/// are fewer operations or fewer different states than `at_least`, since nothing would be proved then.
+fn walk(name: &str, history: &History, from: usize, at_least: (usize, usize), check: impl Fn(&Found) + Sync) {
     let mut distinct = HashMap::new();
     for position in from..=history.len() {
         let seeds = (position * BY_CHANCE) as u64..((position + 1) * BY_CHANCE) as u64;
@@ -53,23 +54,35 @@ fn walk(name: &str, history: &History, from: usize, least: (usize, usize), check
     let mut states: Vec<(usize, Loss)> = distinct.into_values().collect();
     states.sort_by_key(|(position, loss)| (*position, format!("{loss:?}")));
     let operations: Vec<&str> = history.operations().collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME.min(states.len()) {
-            scope.spawn(|| {
-                let _end = EndAllOnPanic(&next);
-                while let Some(&(position, loss)) = states.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let last = position.checked_sub(1).map_or("nothing", |at| operations[at]);
-                    let point = format!("power lost after operation {position}, {last}, losing {loss:?}");
-                    check(&Found { tree: history.after(position, loss), position, point });
-                }
-            });
-        }
+    at_the_same_time(states.len(), |state| {
+        let (position, loss) = states[state];
+        let done = position.checked_sub(1).map_or("nothing", |at| operations[at]);
+        let point = format!("power lost after operation {position}, {done}, losing {loss:?}");
+        check(&Found { tree: history.after(position, loss), position, point });
     });
     let (operations, states) = (history.len() - from, states.len());
     let losses = BY_RULE.len() + BY_CHANCE;
     println!("{name}: {operations} operations, {losses} losses each, {states} different states survived");
-    assert!(operations >= least.0 && states >= least.1, "{name}: fewer than {least:?}");
+    assert!(operations >= at_least.0 && states >= at_least.1, "{name}: fewer than {at_least:?}");
+}
+
+/// Does `work` for every number below `count`, some at a time.
+fn at_the_same_time(count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME.min(count) {
+            scope.spawn(|| {
+                let _end = EndAllOnPanic(&next);
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    work(number);
+                }
+            });
+        }
+    });
 }
 
 /// Where one state is not survived, the others are not looked at any more.

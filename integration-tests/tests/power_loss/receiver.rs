@@ -7,7 +7,7 @@ use cis490_shared::wire::headers;
 use integration_tests::archive::sha256_of;
 use integration_tests::binaries;
 use integration_tests::clone::GitClone;
-use integration_tests::forgetful::{ForgetfulDisk, Tree};
+use integration_tests::forgetful::{ForgetfulDisk, History, Tree};
 use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::names;
@@ -19,6 +19,7 @@ use crate::{Found, assert_in_order, rows_in, walk};
 pub(crate) const STATE: &str = "collector";
 
 /// An upload, and from when on the receiver has promised to have it.
+#[derive(Clone)]
 pub(crate) struct Sent {
     pub(crate) host: &'static str,
     pub(crate) episode: &'static str,
@@ -37,8 +38,9 @@ impl Sent {
     }
 
     /// Sends it, and notes from when on it may be relied upon.
-    fn send(&mut self, receiver: &Receiver<'_>, disk: &ForgetfulDisk) {
-        assert_eq!(self.upload.put(receiver.url()).status, 201, "{} of {}", self.episode, self.host);
+    pub(crate) fn send(&mut self, receiver: &Receiver<'_>, disk: &ForgetfulDisk) {
+        let status = self.upload.put(receiver.url()).status;
+        assert!(matches!(status, 200 | 201), "{} of {}: {status}", self.episode, self.host);
         self.acknowledged = Some(disk.position());
     }
 
@@ -84,7 +86,7 @@ impl Story<'_> {
     }
 
     /// What must hold on the disk before anybody has repaired anything.
-    fn check_before(&self, tree: &Tree, position: usize, point: &str) {
+    pub(crate) fn check_before(&self, tree: &Tree, position: usize, point: &str) {
         let (rows, _) = rows_in(tree.file(Path::new(STATE).join("index.jsonl")).unwrap_or_default());
         for sent in self.sent.iter().filter(|sent| sent.acknowledged.is_some_and(|since| since <= position)) {
             let name = sent.archive();
@@ -151,30 +153,39 @@ pub(crate) fn verify(sandbox: &Sandbox, state: &Path, point: &str) {
     assert!(said.status.success(), "{point}: {}", String::from_utf8_lossy(&text));
 }
 
-#[test]
-fn what_was_acknowledged_survives_a_loss_of_power_after_any_operation() {
-    let sandbox = Sandbox::new();
-    let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 2);
-    let new = |host, episode| Sent::new(host, episode, &commits[1]);
-    let mut sent = [new("lab-1", "E1"), new("lab-1", "E2"), new("lab-1", "E3"), new("lab-2", "E4")];
+/// What is sent: an upload of a new host, then one of the same host and two of another at the same time.
+pub(crate) fn uploads(commit: &CommitHash) -> [Sent; 4] {
+    [("lab-1", "E1"), ("lab-1", "E2"), ("lab-2", "E3"), ("lab-2", "E4")]
+        .map(|(host, episode)| Sent::new(host, episode, commit))
+}
 
-    let disk = ForgetfulDisk::mount(&sandbox, &Tree::default());
+/// Lets a receiver start for the first time, take all of this, and stop.
+pub(crate) fn record(sandbox: &Sandbox, clone: &Path, sent: &mut [Sent]) -> History {
+    let disk = ForgetfulDisk::mount(sandbox, &Tree::default());
     let state = Some(disk.path().join(STATE));
-    let mut receiver = Receiver::start(&sandbox, Options { state, ..Options::gated(clone.path()) });
-    let (first, others) = sent.split_first_mut().expect("four");
+    let mut receiver = Receiver::start(sandbox, Options { state, ..Options::gated(clone) });
+    let (first, others) = sent.split_first_mut().expect("uploads");
     first.send(&receiver, &disk);
     std::thread::scope(|scope| {
         for sent in others {
             scope.spawn(|| sent.send(&receiver, &disk));
         }
     });
-    assert_eq!(first.upload.put(receiver.url()).status, 200);
-    let wrong =
-        new("lab-3", "E5").upload.with(headers::CONTENT_SHA256, &sha256_of(b"other bytes").to_string());
-    assert_eq!(wrong.put(receiver.url()).status, 400);
+    assert_eq!(first.upload.put(receiver.url()).status, 200, "sent again");
+    let other = sha256_of(b"other bytes").to_string();
+    let path = "/v1/episodes/lab-3/E5.tar.zst".to_owned();
+    let wrong = Upload { path, ..first.upload.clone().with(headers::CONTENT_SHA256, &other) };
+    assert_eq!(wrong.put(receiver.url()).status, 400, "not what it claims to be");
     receiver.stop();
+    disk.history()
+}
 
-    let history = disk.history();
+#[test]
+fn what_was_acknowledged_survives_a_loss_of_power_after_any_operation() {
+    let sandbox = Sandbox::new();
+    let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 2);
+    let mut sent = uploads(&commits[1]);
+    let history = record(&sandbox, clone.path(), &mut sent);
     assert_in_order(
         &history,
         &[

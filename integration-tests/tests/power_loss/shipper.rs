@@ -24,14 +24,14 @@ const DATA: &str = "lab";
 const REFUSED: i32 = 65;
 
 /// What was recorded: an episode to be shipped, and one whose meta.json a power cut has emptied.
-struct Recorded {
-    tree: Tree,
+pub(crate) struct Recorded {
+    pub(crate) tree: Tree,
     good: String,
     bad: String,
 }
 
 impl Recorded {
-    fn new(sandbox: &Sandbox) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox) -> Self {
         let commit = CommitHash::parse(&"ab".repeat(20)).expect("a commit");
         let top = sandbox.dir("recorded");
         let episodes = top.join(DATA).join("episodes");
@@ -69,9 +69,8 @@ impl Recorded {
         found
     }
 
-    /// Starts both programs on what was found, and fails unless everything holds that must.
-    fn survives(&self, found: &Found) {
-        let Found { tree, point, .. } = found;
+    /// Fails unless everything holds that must before anybody has repaired anything; gives back the places of both.
+    pub(crate) fn check_before(&self, tree: &Tree, point: &str) -> (Vec<&'static str>, Vec<&'static str>) {
         let good = self.places(&self.good, tree, ["episodes", "shipped"], point);
         let bad = self.places(&self.bad, tree, ["episodes", "quarantine"], point);
         if good.contains(&"shipped") {
@@ -80,6 +79,13 @@ impl Recorded {
             let (rows, _) = rows_in(tree.file(Path::new(STATE).join("index.jsonl")).unwrap_or_default());
             assert_eq!(rows.len(), 1, "{point}: put away, and the receiver has no row");
         }
+        (good, bad)
+    }
+
+    /// Starts both programs on what was found, and fails unless everything holds that must.
+    fn survives(&self, found: &Found) {
+        let Found { tree, point, .. } = found;
+        let (good, bad) = self.check_before(tree, point);
 
         let sandbox = Sandbox::new();
         let top = sandbox.path().join("disk");
@@ -117,18 +123,23 @@ fn place(directory: &str, id: &str) -> PathBuf {
     Path::new(DATA).join(directory).join(id)
 }
 
+/// Starts a receiver, lets the shipper make one pass, and stops both; gives back where the pass began.
+pub(crate) fn pass(sandbox: &Sandbox, disk: &ForgetfulDisk) -> usize {
+    let state = Some(disk.path().join(STATE));
+    let mut receiver = Receiver::start(sandbox, Options { state, ..Options::open() });
+    let begin = disk.position();
+    let pass = LabHost::on(sandbox, HOST, receiver.url(), disk.path().join(DATA)).once();
+    assert!(matches!(pass.code, Some(0 | REFUSED)), "{}", pass.log);
+    receiver.stop();
+    begin
+}
+
 #[test]
 fn no_episode_is_lost_when_the_power_fails_after_any_operation_of_a_pass() {
     let sandbox = Sandbox::new();
     let recorded = Recorded::new(&sandbox);
     let disk = ForgetfulDisk::mount(&sandbox, &recorded.tree);
-    let state = Some(disk.path().join(STATE));
-    let mut receiver = Receiver::start(&sandbox, Options { state, ..Options::open() });
-    let begin = disk.position();
-    let pass = LabHost::on(&sandbox, HOST, receiver.url(), disk.path().join(DATA)).once();
-    assert_eq!(pass.code, Some(REFUSED), "{}", pass.log);
-    receiver.stop();
-
+    let begin = pass(&sandbox, &disk);
     let history = disk.history();
     let (good, bad) = (&recorded.good, &recorded.bad);
     assert_in_order(

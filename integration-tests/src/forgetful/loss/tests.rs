@@ -17,7 +17,7 @@ fn disk() -> (Disk, Number) {
 }
 
 fn sync(disk: &mut Disk, number: Number) {
-    disk.sync(number, disk.log.len()).unwrap();
+    disk.sync(number, disk.log.len());
 }
 
 /// What the whole log leaves, as `path=bytes`, with a slash after directories.
@@ -93,7 +93,7 @@ fn a_sync_covers_only_what_was_done_when_it_was_asked_for() {
     disk.write(file, Write::At(3, b"1".to_vec())).unwrap();
     let asked = disk.log.len();
     disk.write(file, Write::At(4, b"2".to_vec())).unwrap();
-    disk.sync(file, asked).unwrap();
+    disk.sync(file, asked);
     assert_eq!(found(&disk, Loss::Everything), ["old/", "old/f=old1"]);
 }
 
@@ -138,4 +138,19 @@ fn chance_keeps_or_loses_a_move_as_a_whole_and_does_both() {
         assert!(outcomes.iter().any(|outcome| outcome.contains(&place.to_owned())), "never {place}");
     }
     assert_eq!(found(&disk, Loss::Some(7)), found(&disk, Loss::Some(7)), "a seed is a seed");
+}
+
+#[test]
+fn a_disk_that_was_rewound_has_everything_and_can_still_lose_it() {
+    let (mut disk, old, new) = moved();
+    let moved = disk.log.len();
+    sync(&mut disk, new);
+    disk.remove((new, OsStr::new("f"))).unwrap();
+    let mut rewound = disk.rewound(moved);
+    assert_eq!(found(&rewound, Loss::Nothing), ["new/", "new/f=old", "old/"]);
+    assert_eq!(found(&rewound, Loss::Everything), ["new/", "old/", "old/f=old"]);
+    let file = rewound.lookup(new, OsStr::new("f")).unwrap();
+    assert_eq!(rewound.path(file), "new/f");
+    sync(&mut rewound, old);
+    assert_eq!(found(&rewound, Loss::Everything), ["new/", "old/"]);
 }
