@@ -186,6 +186,8 @@ fn what_was_acknowledged_survives_a_loss_of_power_after_any_operation() {
     let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 2);
     let mut sent = uploads(&commits[1]);
     let history = record(&sandbox, clone.path(), &mut sent);
+    let story = Story { clone: clone.path(), sent: &sent, torn_lines: 1 };
+    walk("receiver", &history, 0, (50, 150), |found| story.survives(found));
     assert_in_order(
         &history,
         &[
@@ -205,6 +207,4 @@ fn what_was_acknowledged_survives_a_loss_of_power_after_any_operation() {
             ("remove collector/episodes/.incoming/", ".partial"),
         ],
     );
-    let story = Story { clone: clone.path(), sent: &sent, torn_lines: 1 };
-    walk("receiver", &history, 0, (50, 150), |found| story.survives(found));
 }

@@ -57,6 +57,15 @@ fn a_start_that_repairs_survives_a_loss_of_power_after_any_of_its_operations() {
     receiver.stop();
 
     let history = disk.history();
+    // Half a line was there, and the row of the repair may be cut off as well.
+    let story = Story { clone: clone.path(), sent: &sent, torn_lines: 2 };
+    walk("recovery", &history, 0, (15, 15), |found| {
+        for sent in &sent {
+            let name = Path::new(STATE).join(sent.archive());
+            assert!(found.tree.file(&name).is_some(), "{}: {} is gone", found.point, name.display());
+        }
+        story.survives(found);
+    });
     assert_in_order(
         &history,
         &[
@@ -68,13 +77,4 @@ fn a_start_that_repairs_survives_a_loss_of_power_after_any_of_its_operations() {
             ("sync file collector/index.jsonl", ""),
         ],
     );
-    // Half a line was there, and the row of the repair may be cut off as well.
-    let story = Story { clone: clone.path(), sent: &sent, torn_lines: 2 };
-    walk("recovery", &history, 0, (15, 15), |found| {
-        for sent in &sent {
-            let name = Path::new(STATE).join(sent.archive());
-            assert!(found.tree.file(&name).is_some(), "{}: {} is gone", found.point, name.display());
-        }
-        story.survives(found);
-    });
 }

@@ -142,6 +142,7 @@ fn no_episode_is_lost_when_the_power_fails_after_any_operation_of_a_pass() {
     let begin = pass(&sandbox, &disk);
     let history = disk.history();
     let (good, bad) = (&recorded.good, &recorded.bad);
+    walk("shipper", &history, begin, (30, 40), |found| recorded.survives(found));
     assert_in_order(
         &history,
         &[
@@ -166,5 +167,4 @@ fn no_episode_is_lost_when_the_power_fails_after_any_operation_of_a_pass() {
             ("sync directory lab/episodes", "episodes"),
         ],
     );
-    walk("shipper", &history, begin, (30, 40), |found| recorded.survives(found));
 }
