@@ -10,6 +10,7 @@
 //! - [`archive`]: what an archive holds, and its hash
 //! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
 //! - [`proxy`]: a network that cuts, trickles and stands still
+//! - [`forgetful`]: a disk that forgets everything that was not synced
 //! - [`strace`]: which system calls a program makes, and what it does when one of them fails
 //! - [`until`]: waiting for a condition in another process
 //!
@@ -22,6 +23,7 @@ pub mod archive;
 pub mod binaries;
 pub mod clone;
 pub mod episodes;
+pub mod forgetful;
 pub mod http;
 mod notices;
 pub mod process;

@@ -32,6 +32,9 @@ pub struct Options {
     pub index: Vec<u8>,
     /// The user it runs as; only root can make it another than the test's.
     pub user: Option<u32>,
+    /// Where its state is, or will be: whatever the path leads to is for the program to deal with. None makes an
+    /// empty state directory in the sandbox.
+    pub state: Option<PathBuf>,
 }
 
 impl Options {
@@ -50,6 +53,7 @@ impl Options {
             server: String::new(),
             index: Vec::new(),
             user: None,
+            state: None,
         }
     }
 }
@@ -67,12 +71,16 @@ pub struct Receiver<'a> {
 impl<'a> Receiver<'a> {
     /// Writes the configuration, starts the program and waits until it accepts connections.
     pub fn start(sandbox: &'a Sandbox, options: Options) -> Self {
-        let state = sandbox.free("collector", "");
-        fs::create_dir_all(state.join("episodes")).expect("a state directory in the sandbox");
+        let given = options.state.clone().map(|state| (state, sandbox.free("receiver", ".toml")));
+        let (state, config) = given.unwrap_or_else(|| {
+            let state = sandbox.free("collector", "");
+            fs::create_dir_all(state.join("episodes")).expect("a state directory in the sandbox");
+            let config = state.join("receiver.toml");
+            (state, config)
+        });
         if !options.index.is_empty() {
             fs::write(state.join("index.jsonl"), &options.index).expect("an index in the sandbox");
         }
-        let config = state.join("receiver.toml");
         let (process, url) = launch(sandbox, &options, &state, &config, "127.0.0.1:0");
         Self { sandbox, options, state, config, process, url }
     }

@@ -31,6 +31,11 @@ impl<'a> LabHost<'a> {
     pub fn new(sandbox: &'a Sandbox, host: &str, url: &str) -> Self {
         let data = sandbox.dir(&format!("{host}-data"));
         fs::create_dir_all(data.join("episodes")).expect("a data directory in the sandbox");
+        Self::on(sandbox, host, url, data)
+    }
+
+    /// The same on a data directory that is there already.
+    pub fn on(sandbox: &'a Sandbox, host: &str, url: &str, data: PathBuf) -> Self {
         let lab_host = Self { sandbox, host: host.to_owned(), config: sandbox.free(host, ".toml"), data };
         lab_host.configure(url, "");
         lab_host

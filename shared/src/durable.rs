@@ -166,10 +166,11 @@ pub fn create_dir(path: &Path, mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Like [`create_dir`] for the whole chain of missing directories.
+/// Like [`create_dir`] for the whole chain of missing directories; one that is there is synced into the one that
+/// holds it as well.
 pub fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
-        return Ok(());
+        return sync_name_found(path);
     }
     create_dir_all(parent(path), mode)?;
     create_dir(path, mode).map(drop)
@@ -181,12 +182,21 @@ pub fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).open(path)
 }
 
-/// Creates an empty file unless there is one; its directory is synced.
+/// Makes a name durable that was found and not made: whoever made it may have died before it was synced.
+fn sync_name_found(path: &Path) -> io::Result<()> {
+    match sync_dir(parent(path)) {
+        // What we may not even list was prepared by others, and so was what is in it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
+/// Creates an empty file unless there is one; its directory is synced in both cases.
 ///
 /// A new file belongs to whoever owns the directory, so that a tool run as root never locks the service out.
 pub fn create_file(path: &Path, mode: u32) -> io::Result<()> {
     let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return sync_name_found(path),
         other => other?,
     };
     let owner = fs::metadata(parent(path))?;

@@ -116,11 +116,16 @@ impl Dirs {
             }
         }
         let lock = root.join(LOCK_NAME);
-        match FileLock::take(&lock, Duration::ZERO) {
-            Ok(held) => Ok((dirs, held)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(DirsError::Locked(lock)),
-            Err(error) => Err(failed("lock", &lock)(error)),
+        let held = FileLock::take(&lock, Duration::ZERO).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => DirsError::Locked(lock.clone()),
+            _ => failed("lock", &lock)(error),
+        })?;
+        // A run that was killed may have moved an episode and synced nothing yet. Where it went must last before our
+        // first move makes it last that it has left `episodes/`: otherwise a loss of power would take both names.
+        for path in &all[2..] {
+            durable::sync_dir(path).map_err(failed("sync", path))?;
         }
+        Ok((dirs, held))
     }
 
     /// Where the recorder leaves episodes.

@@ -1,0 +1,160 @@
+//! What a machine finds when the power is back: everything that was synced, and of the rest what the loss leaves.
+//!
+//! The rules are those of POSIX and no kinder: a sync of a file makes its bytes last and no name; a sync of a
+//! directory makes its names last, and nothing of what they name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::disk::{Body, Change, Disk, Edit, Nodes, Number, TOP, Write};
+use super::tree::Tree;
+
+/// What becomes of that which was not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// All of it is gone, names and bytes.
+    Everything,
+    /// The names are there, the bytes are not: a new file is empty, one that grew has its old length.
+    Data,
+    /// The names and the lengths are there, the bytes are zeros.
+    Zeros,
+    /// The names are there, and the first half of the bytes of each file.
+    Torn,
+    /// All of it is there: the kernel had just written it back, or only the programs died.
+    Nothing,
+    /// Each operation is kept or lost by itself, as the seed decides; a move is kept or lost as a whole, but for a
+    /// directory of the two that was synced since.
+    Some(u64),
+}
+
+impl Disk {
+    /// The tree that is found if the power fails after the first `position` operations.
+    pub(super) fn after(&self, position: usize, loss: Loss) -> Tree {
+        let mut tree = Tree::default();
+        collect(&self.nodes_after(position, loss), TOP, Path::new(""), &mut tree);
+        tree
+    }
+
+    /// The same as files and directories by number, with some that cannot be reached.
+    pub(super) fn nodes_after(&self, position: usize, loss: Loss) -> Nodes {
+        let mut replay = Replay::of(self);
+        for (at, operation) in self.log[..position].iter().enumerate() {
+            replay.take(at, &operation.change);
+        }
+        replay.end(position, loss);
+        replay.lasting
+    }
+}
+
+/// What lasts so far, and what was done since the last sync of each node.
+struct Replay<'a> {
+    lasting: Nodes,
+    names: BTreeMap<Number, Vec<(usize, &'a Edit)>>,
+    bytes: BTreeMap<Number, Vec<(usize, &'a Write)>>,
+}
+
+impl<'a> Replay<'a> {
+    fn of(disk: &Disk) -> Self {
+        let mut lasting = disk.initial.clone();
+        for (number, node) in &disk.nodes {
+            let mut node = node.clone();
+            node.body = node.body.emptied();
+            lasting.entry(*number).or_insert(node);
+        }
+        Self { lasting, names: BTreeMap::new(), bytes: BTreeMap::new() }
+    }
+
+    fn take(&mut self, at: usize, change: &'a Change) {
+        match change {
+            Change::Names(edits) => {
+                for edit in edits {
+                    self.names.entry(edit.directory).or_default().push((at, edit));
+                }
+            }
+            Change::Bytes(file, write) => self.bytes.entry(*file).or_default().push((at, write)),
+            Change::Sync { node, covers } => {
+                for (_, edit) in split_off_before(self.names.get_mut(node), *covers) {
+                    edit.apply(&mut self.lasting);
+                }
+                for (_, write) in split_off_before(self.bytes.get_mut(node), *covers) {
+                    self.write(*node, write);
+                }
+            }
+            Change::Nothing => {}
+        }
+    }
+
+    /// Decides about everything that was not synced.
+    fn end(&mut self, position: usize, loss: Loss) {
+        let kept: Vec<bool> = match loss {
+            Loss::Some(seed) => {
+                let mut rng = StdRng::seed_from_u64(seed);
+                (0..position).map(|_| rng.random()).collect()
+            }
+            Loss::Everything => vec![false; position],
+            _ => vec![true; position],
+        };
+        for (at, edit) in std::mem::take(&mut self.names).into_values().flatten() {
+            if kept[at] {
+                edit.apply(&mut self.lasting);
+            }
+        }
+        for (file, writes) in std::mem::take(&mut self.bytes) {
+            let mut left = writes.iter().map(|(_, write)| length(write)).sum::<usize>() / 2;
+            for (at, write) in writes {
+                match (loss, write) {
+                    (Loss::Data, _) => {}
+                    (Loss::Zeros, Write::At(offset, bytes)) => {
+                        self.write(file, &Write::At(*offset, vec![0; bytes.len()]));
+                    }
+                    (Loss::Torn, Write::At(offset, bytes)) => {
+                        let part = bytes.len().min(left);
+                        left -= part;
+                        self.write(file, &Write::At(*offset, bytes[..part].to_vec()));
+                    }
+                    _ if kept[at] => self.write(file, write),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, file: Number, write: &Write) {
+        if let Some(Body::File(bytes)) = self.lasting.get_mut(&file).map(|node| &mut node.body) {
+            write.apply(bytes);
+        }
+    }
+}
+
+/// Whatever can be reached from a directory. A directory that a lost half of a move left in two places is found in
+/// both.
+fn collect(nodes: &Nodes, directory: Number, path: &Path, tree: &mut Tree) {
+    let Body::Directory(entries) = &nodes[&directory].body else { return };
+    for (name, number) in entries {
+        let (node, path) = (&nodes[number], path.join(name));
+        match &node.body {
+            Body::File(bytes) => tree.insert(path, node.mode, Some(bytes.clone())),
+            Body::Directory(_) => {
+                tree.insert(path.clone(), node.mode, None);
+                collect(nodes, *number, &path, tree);
+            }
+        }
+    }
+}
+
+fn length(write: &Write) -> usize {
+    if let Write::At(_, bytes) = write { bytes.len() } else { 0 }
+}
+
+/// Takes out what was done before position `covers`.
+fn split_off_before<T>(waiting: Option<&mut Vec<(usize, T)>>, covers: usize) -> Vec<(usize, T)> {
+    let Some(waiting) = waiting else { return Vec::new() };
+    let first_left = waiting.partition_point(|(at, _)| *at < covers);
+    waiting.drain(..first_left).collect()
+}
+
+#[cfg(test)]
+mod tests;
