@@ -138,7 +138,7 @@ pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     temp.write_all(bytes)?;
     Step::SyncReplacement.take(|| temp.sync())?;
     temp.publish_replace(path)?;
-    sync_dir(parent(path))
+    Step::SyncReplacedName.take(|| sync_dir(parent(path)))
 }
 
 /// Makes the names in a directory durable.
@@ -184,7 +184,7 @@ pub fn open_append(path: &Path) -> io::Result<File> {
 
 /// Makes a name durable that was found and not made: whoever made it may have died before it was synced.
 fn sync_name_found(path: &Path) -> io::Result<()> {
-    match sync_dir(parent(path)) {
+    match Step::SyncFoundName.take(|| sync_dir(parent(path))) {
         // What we may not even list was prepared by others, and so was what is in it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         other => other,

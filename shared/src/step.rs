@@ -44,6 +44,8 @@ steps! {
     SyncArchive = "sync-archive";
     /// The name of a new directory is on disk before anything in it counts.
     SyncNewDir = "sync-new-dir";
+    /// A name that was found and not made is made durable: whoever made it may have died before that.
+    SyncFoundName = "sync-found-name";
     /// The directory of a host that a dead process created is made durable by the first upload.
     SyncFoundHost = "sync-found-host";
     /// Publishing never replaces a file.
@@ -86,6 +88,8 @@ steps! {
     HeadNeedsRow = "head-needs-row";
     /// A file that is replaced as a whole is on disk before it takes its name.
     SyncReplacement = "sync-replacement";
+    /// The name that such a file took is on disk before it is relied on.
+    SyncReplacedName = "sync-replaced-name";
     /// Admission counts the bytes that were promised to others.
     CountPromised = "count-promised";
     /// Uploads leave `min_free_bytes` alone.
@@ -126,6 +130,8 @@ steps! {
     SyncMovedTo = "sync-moved-to";
     /// The old name of a moved episode is gone from the disk before the move counts.
     SyncMovedFrom = "sync-moved-from";
+    /// Where a dead process moved an episode to is on disk before the next move.
+    SyncPlaces = "sync-places";
     /// The outbox is swept of what has no episode.
     SweepOutbox = "sweep-outbox";
 }

@@ -123,7 +123,7 @@ impl Dirs {
         // A run that was killed may have moved an episode and synced nothing yet. Where it went must last before our
         // first move makes it last that it has left `episodes/`: otherwise a loss of power would take both names.
         for path in &all[2..] {
-            durable::sync_dir(path).map_err(failed("sync", path))?;
+            Step::SyncPlaces.take(|| durable::sync_dir(path)).map_err(failed("sync", path))?;
         }
         Ok((dirs, held))
     }
