@@ -27,7 +27,7 @@ const BY_RULE: [Loss; 5] = [Loss::Everything, Loss::Data, Loss::Zeros, Loss::Tor
 /// How often chance decides at each position: enough that more would find hardly any new state.
 const BY_CHANCE: usize = 40;
 
-/// How many states are looked at at a time: programs that start, sync and wait leave room for a second one.
+/// How many states are looked at at a time: programs wait for each other, so that three keep two cores busy.
 const AT_A_TIME: usize = 3;
 
 /// What a machine may find when the power is back.
