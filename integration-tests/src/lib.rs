@@ -10,7 +10,8 @@
 //! - [`archive`]: what an archive holds, and its hash
 //! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
 //! - [`proxy`]: a network that cuts, trickles and stands still
-//! - [`strace`]: which system calls a program makes, and what it does when one of them fails
+//! - [`strace`]: which system calls a program makes, and what it does when each of them fails
+//! - [`verify`]: what the real `cis490-verify` says about a store
 //! - [`until`]: waiting for a condition in another process
 //!
 //! Nothing here decides whether a program is right: the tests do. Everything panics with a sentence when the
@@ -32,3 +33,4 @@ pub mod shipper;
 pub mod strace;
 pub mod until;
 pub mod upload;
+pub mod verify;
