@@ -38,6 +38,7 @@ impl Names {
     }
 
     /// `word` stands wherever this run says `actual`.
+    #[must_use]
     pub fn with(mut self, actual: &str, word: &'static str) -> Self {
         self.words.push((actual.to_owned(), word));
         self

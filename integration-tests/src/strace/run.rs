@@ -38,12 +38,11 @@ impl Strace {
     /// Lets the fault of the shot come about where it is aimed.
     pub fn shoot(sandbox: &Sandbox, pid: u32, shot: &Shot, names: &Names) -> Self {
         let mut options = shot.options(names);
-        let at = match shot.thread() {
-            Some(thread) => threads_of(pid)[thread],
-            None => {
-                options.push(ALL_THREADS.to_owned());
-                pid
-            }
+        let at = if let Some(thread) = shot.thread() {
+            threads_of(pid)[thread]
+        } else {
+            options.push(ALL_THREADS.to_owned());
+            pid
         };
         Self::attach(sandbox, pid, at, &options)
     }

@@ -36,6 +36,8 @@ pub struct Walk {
     names: Names,
     recordings: Vec<Recording>,
     points: BTreeSet<Point>,
+    /// What not every recording has.
+    comes_and_goes: BTreeSet<Point>,
 }
 
 impl Walk {
@@ -55,18 +57,19 @@ impl Walk {
         };
         let all: Vec<_> = recordings.iter().map(of).collect();
         let points = all.iter().skip(1).fold(all[0].clone(), |points, more| &points & more);
-        for point in all.iter().flatten().collect::<BTreeSet<_>>().into_iter().filter(|p| !points.contains(p))
-        {
-            println!("{operation}: comes and goes, not demanded: {point}");
-        }
-        Self { operation, names, recordings, points }
+        let comes_and_goes = all.into_iter().flatten().filter(|point| !points.contains(point)).collect();
+        Self { operation, names, recordings, points, comes_and_goes }
     }
 
     /// Goes to every point with every fault that it can meet. `survives` runs the operation with the shot, asserts
     /// what must hold, and gives back where the fault came about.
     ///
-    /// Panics where a point was never hit, and names it.
-    pub fn walk(&self, least: Least, survives: impl Fn(&Shot) -> Vec<Point> + Sync) {
+    /// Returns the account, whose last line has the counts. Panics where a point was never hit, and names it.
+    pub fn walk(&self, least: Least, survives: impl Fn(&Shot) -> Vec<Point> + Sync) -> String {
+        let mut account = String::new();
+        for point in &self.comes_and_goes {
+            let _ = writeln!(account, "{}: comes and goes, not demanded: {point}", self.operation);
+        }
         let mut line = format!("{}: {} points", self.operation, self.points.len());
         let mut missed = Vec::new();
         for (fault, least, lead) in [
@@ -79,11 +82,12 @@ impl Walk {
             assert!(wanted.len() >= least, "only {} points for {fault}:\n{}", wanted.len(), listed(&wanted));
             let (fired, runs) = self.shoot(&wanted, fault, &survives);
             let _ = write!(line, "{lead} {fault} fired at {} of {}", fired.len(), wanted.len());
-            println!("{}: {fault}: {runs} runs for {} points", self.operation, wanted.len());
+            let _ = writeln!(account, "{}: {fault}: {runs} runs for {} points", self.operation, wanted.len());
             missed.extend(wanted.difference(&fired).map(|point| format!("{fault} at {point}\n")));
         }
-        println!("{line}");
-        assert!(missed.is_empty(), "{}, points that never fired:\n{}", self.operation, missed.concat());
+        account.push_str(&line);
+        assert!(missed.is_empty(), "{account}\npoints that never fired:\n{}", missed.concat());
+        account
     }
 
     /// The wanted points that were hit, and how many runs it took.
@@ -128,7 +132,7 @@ impl Walk {
     }
 }
 
-/// A line per point.
+/// A line for each point.
 fn listed(points: &BTreeSet<Point>) -> String {
-    points.iter().map(|point| format!("{point}\n")).collect()
+    points.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
