@@ -112,8 +112,10 @@ fn survives(point: &Shot) -> Vec<Point> {
     let shelf = Shelf::new(&sandbox);
     let names_here = Names::of(sandbox.path());
     let failed = Traced::shoot(&sandbox, &shelf.command(&sandbox), point, &names_here);
+    let fired = point.fired(&failed.trace, &names_here);
     shelf.check_what_was_there(point);
     if failed.code == Some(0) {
+        assert!(!fired.iter().any(Point::is_sync), "{point}: a failed sync was called a success");
         shelf.check_rows(&format_args!("{point}: it claimed success"));
     }
     run_unharmed(&sandbox, &shelf, point);
@@ -124,7 +126,7 @@ fn survives(point: &Shot) -> Vec<Point> {
     let log = run_unharmed(&sandbox, &shelf, point);
     assert!(log.contains("to-backfill: 0") && shelf.index() == after, "{point}: once more\n{log}");
     assert_eq!(names(&shelf.root), ["episodes", "index.jsonl", "index.lock"], "{point}");
-    point.fired(&failed.trace, &names_here)
+    fired
 }
 
 #[test]

@@ -47,7 +47,12 @@ fn survives(receiver: &Receiver<'_>, point: &Shot) -> Vec<Point> {
     let here = |directory: &str| lab_host.names(directory).len();
 
     let failed = Traced::shoot(&sandbox, &lab_host.command(&["--once"]), point, &names);
-    let log = &failed.log;
+    let (log, fired) = (&failed.log, point.fired(&failed.trace, &names));
+    let claims_success = failed.code == Some(0);
+    assert!(
+        !claims_success || !fired.iter().any(Point::is_sync),
+        "{point}: a failed sync is a success\n{log}"
+    );
     assert_eq!(here("episodes") + here("shipped"), 1, "{point}: the episode is in exactly one place\n{log}");
     assert_eq!(here("quarantine"), 0, "{point}: a fault of the disk is not the episode's\n{log}");
     if here("shipped") == 1 {
@@ -66,7 +71,7 @@ fn survives(receiver: &Receiver<'_>, point: &Shot) -> Vec<Point> {
     let ours: Vec<_> = rows.iter().filter(|row| row.host_id.as_str() == host).collect();
     assert_eq!(ours.len(), 1, "{point}: rows");
     assert_eq!(ours[0].sha256, sha256_of_file(&archive), "{point}: the hash in the row");
-    point.fired(&failed.trace, &names)
+    fired
 }
 
 #[test]

@@ -42,6 +42,14 @@ impl Aim {
         nth_of_each_thread(counted, self.nth)
     }
 
+    /// In how many recordings it hits the point first, and in how many of these nothing else.
+    fn worth(&self, point: &Point, recordings: &[Recording]) -> (usize, usize) {
+        let hits = recordings.iter().map(|recording| self.hits(recording));
+        let first = hits.filter(|hits| hits.first().is_some_and(|step| step.point.as_ref() == Some(point)));
+        let alone: Vec<bool> = first.map(|hits| hits.len() == 1).collect();
+        (alone.len(), alone.iter().filter(|alone| **alone).count())
+    }
+
     /// All aims that have anything to do with this step, simple ones first.
     fn at<'a>(step: &'a Step, recording: &'a Recording, names: &Names) -> impl Iterator<Item = Self> + 'a {
         let is_exact = |file: &&String| names.actual(file).is_some();
@@ -96,17 +104,15 @@ pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Ve
             }
         }
     }
-    // In how many recordings it hits the point first, and in how many of these nothing else.
-    let worth = |aim: &Aim| {
-        let hits = recordings.iter().map(|recording| aim.hits(recording));
-        let first = hits.filter(|hits| hits.first().is_some_and(|step| step.point.as_ref() == Some(point)));
-        let alone: Vec<bool> = first.map(|hits| hits.len() == 1).collect();
-        (alone.len(), alone.iter().filter(|alone| **alone).count())
-    };
     // Stable: of two that are worth the same, the simple one comes first.
-    all.sort_by_key(|aim| std::cmp::Reverse(worth(aim)));
+    all.sort_by_key(|aim| std::cmp::Reverse(aim.worth(point, recordings)));
     all.truncate(MOST_AIMS);
     all
+}
+
+/// Whether any aim hits the point before another call meets its end.
+pub(super) fn is_in_reach(point: &Point, recordings: &[Recording], names: &Names) -> bool {
+    aims(point, recordings, names).first().is_some_and(|aim| aim.worth(point, recordings).0 > 0)
 }
 
 /// One fault, aimed at one point.

@@ -95,6 +95,17 @@ impl fmt::Display for Point {
 }
 
 impl Point {
+    /// Whether the call makes something durable: whoever is told that it failed must not be told of success.
+    pub fn is_sync(&self) -> bool {
+        matches!(self.call.as_str(), "fdatasync" | "fsync")
+    }
+
+    /// Whether the kernel makes the call itself where the process is killed before it: the end of a process closes all
+    /// of its descriptors, so that dying before a `close` leaves what dying behind it does.
+    pub(super) fn is_made_by_dying(&self) -> bool {
+        self.call == "close"
+    }
+
     /// Whether such a call can meet with the fault: anything can be killed, the rest is the disk's.
     pub(super) fn can_meet(&self, fault: Fault) -> bool {
         let (call, is_on_disk) = (self.call.as_str(), self.object != NETWORK);

@@ -124,6 +124,8 @@ impl Traced {
         let trace = sandbox.free("strace", ".trace");
         let mut strace = sandbox.command("strace");
         strace.args([ALL_THREADS, "-qq", "-yy", "-o"]).arg(&trace).args(options);
+        // Messages to the service manager come at times of their own, by calls that others are aimed at, too.
+        strace.args(["-E", "NOTIFY_SOCKET"]);
         strace.arg(command.get_program()).args(command.get_args());
         let mut process = Process::start(sandbox, "strace", strace);
         let end = Instant::now() + RUN;
