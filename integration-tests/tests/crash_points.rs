@@ -83,6 +83,9 @@ fn survives(point: &Shot) -> Vec<Point> {
     assert!(!acknowledged || is_stored.is_some(), "{point}: acknowledged and not stored");
     // Without a loss of power the bytes are there all the same: only the answer shows that the error was believed.
     assert!(!acknowledged || !fired.iter().any(Point::is_sync), "{point}: a failed sync was acknowledged");
+    if answer.is_some_and(|status| status >= 500) {
+        assert_eq!(receiver.rows().len(), 0, "{point}: a row of an upload that failed was not cut off again");
+    }
     if acknowledged {
         assert_eq!(receiver.rows().len(), 1, "{point}: acknowledged and not indexed");
     }
