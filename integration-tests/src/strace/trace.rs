@@ -48,6 +48,11 @@ impl Trace {
         self.was_killed || self.text.contains("(INJECTED)") || self.text.contains(" = ?")
     }
 
+    /// How many calls of this name have the text among their arguments.
+    pub fn count(&self, name: &str, text: &str) -> usize {
+        self.calls().iter().filter(|call| call.name == name && call.arguments.contains(text)).count()
+    }
+
     /// The calls in the order in which they began.
     pub(super) fn calls(&self) -> Vec<Call> {
         let mut calls: Vec<Call> = Vec::new();
