@@ -165,3 +165,69 @@ impl Shot {
         counted.into_iter().filter(is_hit).filter_map(|step| step.point.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn trace(text: &str, threads: &[u32]) -> Trace {
+        Trace { text: text.to_owned(), was_killed: false, threads: threads.to_vec() }
+    }
+
+    /// What strace is told to hit the point of the last line.
+    fn told(text: &str, threads: &[u32]) -> (bool, String, Option<usize>) {
+        let names = Names::of(Path::new("/tmp/s"));
+        let steps = steps(&trace(text, threads), &names);
+        let point = steps.last().unwrap().point.clone().unwrap();
+        let recordings = [Recording { steps, threads: threads.to_vec() }];
+        let aim = aims(&point, &recordings, &names).remove(0);
+        let shot = Shot { point: point.clone(), fault: Fault::Eio, aim };
+        (is_in_reach(&point, &recordings, &names), shot.options(&names).split_off(3).join(" "), shot.thread())
+    }
+
+    #[test]
+    fn a_call_is_told_from_a_faster_threads_by_its_path() {
+        let text = "1 fsync(3</tmp/s/a>) = 0\n2 fsync(3</tmp/s/b>) = 0\n";
+        assert_eq!(told(text, &[]), (true, "inject=fsync:error=EIO:when=1 -P /tmp/s/b".to_owned(), None));
+    }
+
+    #[test]
+    fn a_call_on_the_path_of_a_faster_thread_is_told_by_a_path_that_only_its_own_thread_used() {
+        let text = "2 fsync(3</tmp/s/own>) = 0\n1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/x>) = 0\n\
+                    1 fsync(3</tmp/s/x>) = 0\n2 fsync(3</tmp/s/a>) = 0\n";
+        let options = "inject=fsync:error=EIO:when=2 -P /tmp/s/a -P /tmp/s/own".to_owned();
+        assert_eq!(told(text, &[]), (true, options, None));
+    }
+
+    #[test]
+    fn a_call_without_a_path_is_told_by_a_thread_that_was_there_from_the_start() {
+        let text = "7 write(5<anon_inode:[eventfd]>, \"\", 8) = 8\n\
+                    9 write(3</tmp/s/0123456789abcdef0123456789abcdef.partial>, \"\", 1) = 1\n";
+        assert_eq!(told(text, &[7, 9]), (true, "inject=write:error=EIO:when=1".to_owned(), Some(1)));
+        assert!(!told(text, &[]).0, "the wake-up of the other thread comes first");
+    }
+
+    #[test]
+    fn what_fired_is_read_from_the_trace_and_not_from_what_was_wanted() {
+        let names = Names::of(Path::new("/tmp/s"));
+        let recorded = steps(&trace("1 fsync(3</tmp/s/a>) = 0", &[]), &names);
+        let point = recorded[0].point.clone().unwrap();
+        let aim = Aim { call: "fsync".to_owned(), paths: Vec::new(), thread: None, nth: 2 };
+        let fired = |fault, text: &str| {
+            let shot = Shot { point: point.clone(), fault, aim: aim.clone() };
+            let points = shot.fired(&trace(text, &[]), &names);
+            points.iter().map(Point::to_string).collect::<Vec<_>>()
+        };
+        let failed =
+            "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert_eq!(fired(Fault::Eio, failed), ["fsync #1 of b"]);
+        let by_itself = "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error)\n";
+        assert_eq!(fired(Fault::Eio, by_itself), [""; 0]);
+        // The other thread was only under way when the process died.
+        let killed =
+            "1 fsync(3</tmp/s/a>) = 0\n2 fsync(3</tmp/s/c> <unfinished ...>\n1 fsync(3</tmp/s/b>) = ?\n";
+        assert_eq!(fired(Fault::Kill, killed), ["fsync #1 of b"]);
+    }
+}
