@@ -11,7 +11,8 @@
 //! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
 //! - [`proxy`]: a network that cuts, trickles and stands still
 //! - [`forgetful`]: a disk that forgets everything that was not synced
-//! - [`strace`]: which system calls a program makes, and what it does when one of them fails
+//! - [`strace`]: which system calls a program makes, and what it does when each of them fails
+//! - [`verify`]: what the real `cis490-verify` says about a store
 //! - [`until`]: waiting for a condition in another process
 //!
 //! Nothing here decides whether a program is right: the tests do. Everything panics with a sentence when the
@@ -34,3 +35,4 @@ pub mod shipper;
 pub mod strace;
 pub mod until;
 pub mod upload;
+pub mod verify;

@@ -55,6 +55,17 @@ const PIECE: usize = 16 * 1024;
 /// What passes at once in a trickle.
 const DROP: usize = 1024;
 
+/// What [`Proxy::tally`] calls a connection that was left in peace.
+const FAIR: &str = "fair";
+/// The same for one that was cut after some bytes of the client.
+pub const CUT_REQUEST: &str = "cut request";
+/// The same for one that was cut after some bytes of the server.
+pub const CUT_ANSWER: &str = "cut answer";
+/// The same for one on which the client's bytes passed piece by piece.
+pub const TRICKLE: &str = "trickle";
+/// The same for one that stood still for a while.
+pub const STALL: &str = "stall";
+
 impl Proxy {
     /// Begins to carry connections to `target`, `http://127.0.0.1:PORT`; what becomes of them follows the seed.
     pub fn start(target: &str, seed: u64) -> Self {
@@ -89,7 +100,7 @@ impl Proxy {
         self.shared.carried.load(Ordering::Relaxed)
     }
 
-    /// How many connections met with what.
+    /// How many connections met with what, counted when it came about: a cut that lay behind the last byte is none.
     pub fn tally(&self) -> BTreeMap<&'static str, usize> {
         lock(&self.shared.tally).clone()
     }
@@ -129,16 +140,18 @@ impl Shared {
         let bytes = 1_u64 << rng.random_range(4..18_u32);
         let (dice, bytes) = (rng.random_range(0..10), rng.random_range(0..bytes));
         let pause = Duration::from_millis(rng.random_range(50..500));
-        let (name, mood) = match dice {
-            _ if self.is_calm.load(Ordering::Relaxed) => ("fair", Mood::Fair),
-            0..3 => ("fair", Mood::Fair),
-            3..5 => ("cut request", Mood::CutRequest(bytes)),
-            5..7 => ("cut answer", Mood::CutAnswer(bytes % 400)),
-            7 => ("trickle", Mood::Trickle),
-            _ => ("stall", Mood::Stall(bytes, pause)),
-        };
-        *lock(&self.tally).entry(name).or_default() += 1;
-        mood
+        match dice {
+            _ if self.is_calm.load(Ordering::Relaxed) => Mood::Fair,
+            0..3 => Mood::Fair,
+            3..5 => Mood::CutRequest(bytes),
+            5..7 => Mood::CutAnswer(bytes % 400),
+            7 => Mood::Trickle,
+            _ => Mood::Stall(bytes, pause),
+        }
+    }
+
+    fn count(&self, what: &'static str) {
+        *lock(&self.tally).entry(what).or_default() += 1;
     }
 
     /// Carries one connection to its end, both ways.
@@ -147,9 +160,9 @@ impl Shared {
         let Ok(server) = TcpStream::connect(&self.target) else { return };
         let (mut up, mut down) = (Flow::default(), Flow::default());
         match mood {
-            Mood::Fair => {}
-            Mood::CutRequest(bytes) => up.cut_after = Some(bytes),
-            Mood::CutAnswer(bytes) => down.cut_after = Some(bytes),
+            Mood::Fair => self.count(FAIR),
+            Mood::CutRequest(bytes) => up.cut = Some((bytes, CUT_REQUEST)),
+            Mood::CutAnswer(bytes) => down.cut = Some((bytes, CUT_ANSWER)),
             Mood::Trickle => (up.piece, up.pause) = (DROP, DRIP),
             Mood::Stall(bytes, pause) => up.stall = Some((bytes, pause)),
         }
@@ -174,9 +187,13 @@ impl Shared {
         from.set_read_timeout(Some(LOOK))?;
         to.set_write_timeout(Some(10 * LOOK))?;
         to.set_nodelay(true)?;
-        let (mut buffer, mut passed) = (vec![0; flow.piece], 0);
-        while !self.has_ended() && flow.cut_after != Some(passed) {
-            let most = flow.cut_after.map_or(u64::MAX, |end| end - passed).min(flow.piece as u64);
+        let (mut buffer, mut passed, mut has_trickled) = (vec![0; flow.piece], 0, false);
+        while !self.has_ended() {
+            let most = flow.cut.map_or(u64::MAX, |(end, _)| end - passed).min(flow.piece as u64);
+            if let (0, Some((_, name))) = (most, flow.cut) {
+                self.count(name);
+                break;
+            }
             let most = usize::try_from(most).unwrap_or(flow.piece);
             let length = match from.read(&mut buffer[..most]) {
                 Ok(0) => return Ok(true),
@@ -186,11 +203,16 @@ impl Shared {
             };
             passed += length as u64;
             if let Some((_, pause)) = flow.stall.take_if(|(at, _)| passed > *at) {
+                self.count(STALL);
                 self.pause(pause);
             }
             to.write_all(&buffer[..length])?;
             self.carried.fetch_add(length as u64, Ordering::Relaxed);
             if !flow.pause.is_zero() {
+                // The first piece alone would be no trickle.
+                if passed > DROP as u64 && !std::mem::replace(&mut has_trickled, true) {
+                    self.count(TRICKLE);
+                }
                 self.pause(flow.pause);
             }
         }
@@ -213,13 +235,14 @@ impl Shared {
 struct Flow {
     piece: usize,
     pause: Duration,
-    cut_after: Option<u64>,
+    /// After how many bytes it is cut, and what that counts as.
+    cut: Option<(u64, &'static str)>,
     stall: Option<(u64, Duration)>,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { piece: PIECE, pause: Duration::ZERO, cut_after: None, stall: None }
+        Self { piece: PIECE, pause: Duration::ZERO, cut: None, stall: None }
     }
 }
 
@@ -229,10 +252,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
-    /// Sends `bytes` through a flow, and gives back what arrived and whether the sender came to its own end.
-    fn through(flow: Flow, bytes: &[u8]) -> (Vec<u8>, bool) {
+    /// Sends `bytes` through a flow, and gives back what arrived, whether the sender came to its own end, and what was
+    /// counted.
+    fn through(flow: Flow, bytes: &[u8]) -> (Vec<u8>, bool, BTreeMap<&'static str, usize>) {
         let proxy = Proxy::start("127.0.0.1:1", 0);
         let pair = || {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -246,15 +272,37 @@ mod tests {
         drop(to);
         let mut all = Vec::new();
         arrived.read_to_end(&mut all).unwrap();
-        (all, came_to_its_end)
+        (all, came_to_its_end, proxy.tally())
+    }
+
+    fn bytes() -> Vec<u8> {
+        (0..50_000_u32).map(|n| n.to_le_bytes()[0]).collect()
     }
 
     #[test]
-    fn a_flow_carries_everything_unless_it_is_cut() {
-        let bytes: Vec<u8> = (0..50_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        let stall = Some((100, Duration::from_millis(1)));
-        assert_eq!(through(Flow { stall, ..Flow::default() }, &bytes), (bytes.clone(), true));
-        let cut_after = Some(40_001);
-        assert_eq!(through(Flow { cut_after, ..Flow::default() }, &bytes), (bytes[..40_001].to_vec(), false));
+    fn a_cut_comes_after_exactly_as_many_bytes_as_were_said() {
+        for end in [0, 1, 40_001] {
+            let cut = Some((end, CUT_REQUEST));
+            let (arrived, came_to_its_end, tally) = through(Flow { cut, ..Flow::default() }, &bytes());
+            let length = usize::try_from(end).unwrap();
+            assert_eq!((arrived, came_to_its_end), (bytes()[..length].to_vec(), false));
+            assert_eq!(tally, BTreeMap::from([(CUT_REQUEST, 1)]));
+        }
+        let cut = Some((50_001, CUT_REQUEST));
+        let behind_the_end = through(Flow { cut, ..Flow::default() }, &bytes());
+        assert_eq!(behind_the_end, (bytes(), true, BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_stall_and_a_trickle_take_their_time_and_lose_nothing() {
+        let pause = Duration::from_millis(30);
+        for (flow, name, least) in [
+            (Flow { stall: Some((100, pause)), ..Flow::default() }, STALL, pause),
+            (Flow { piece: DROP, pause: DRIP, ..Flow::default() }, TRICKLE, DRIP * 48),
+        ] {
+            let begin = Instant::now();
+            assert_eq!(through(flow, &bytes()), (bytes(), true, BTreeMap::from([(name, 1)])));
+            assert!(begin.elapsed() >= least, "{name}: {:?}", begin.elapsed());
+        }
     }
 }

@@ -20,6 +20,18 @@ pub fn wait_until<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> 
     }
 }
 
+/// Waits for a condition that may never come true, at most for `deadline`; tells whether it did.
+pub fn wait_at_most(deadline: Duration, mut probe: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + deadline;
+    while Instant::now() < end {
+        if probe() {
+            return true;
+        }
+        pause();
+    }
+    false
+}
+
 /// The only sleep of the tests: a condition in another process has no other way to be waited for.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn pause() {

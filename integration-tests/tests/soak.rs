@@ -4,7 +4,11 @@
 //! away what was stored and nothing else (I6), and `cis490-verify` finds nothing wrong. Rounds are counted, not
 //! timed. What happens follows a seed, though not to the byte: several processes run at the same time.
 //!
-//! `CIS490_SOAK_ROUNDS` makes it longer, `CIS490_SOAK_SEED` makes it another one.
+//! A longer run is one command, here of some hours and with another seed:
+//!
+//! ```text
+//! CIS490_SOAK_ROUNDS=10000 CIS490_SOAK_SEED=1 cargo test -p integration-tests --features system --test soak -- --nocapture
+//! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 #![allow(clippy::print_stdout, reason = "the seed and the counts are what a reader wants")]
@@ -13,20 +17,21 @@ use std::collections::BTreeMap;
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::archive::{assert_holds, sha256_of_file};
-use integration_tests::binaries;
 use integration_tests::episodes::Recording;
 use integration_tests::process::Process;
-use integration_tests::proxy::Proxy;
+use integration_tests::proxy::{CUT_ANSWER, CUT_REQUEST, Proxy, STALL, TRICKLE};
 use integration_tests::receiver::{Options, Receiver};
-use integration_tests::sandbox::{Sandbox, run};
+use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::{LabHost, names};
 use integration_tests::until::{PATIENCE, wait_until};
+use integration_tests::verify;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-const HOSTS: usize = 4;
-const ROUNDS: u64 = 150;
+const HOSTS: usize = 8;
+/// Two to three minutes on two cores.
+const ROUNDS: u64 = 250;
 const SEED: u64 = 490;
 /// Passes over a good network that every backlog is shipped in; the first may still meet what the storm left.
 const LAST_PASSES: usize = 5;
@@ -125,9 +130,7 @@ impl Soak<'_> {
         }
         assert!(rows.is_empty(), "rows of what nobody recorded: {rows:?}");
         assert_eq!(names(&self.receiver.state().join("episodes/.incoming")), [""; 0]);
-        let mut verify = self.sandbox.command(binaries::path("cis490-verify"));
-        verify.arg("--episodes-root").arg(self.receiver.state().join("episodes")).args(["--settle", "0"]);
-        run(&mut verify);
+        verify::assert_clean(self.sandbox, &self.receiver.state().join("episodes"));
     }
 }
 
@@ -148,7 +151,15 @@ fn everything_recorded_arrives_exactly_once_whatever_is_cut_or_killed() {
         *accidents.entry(soak.round(round)).or_default() += 1;
     }
     let left: usize = soak.hosts.iter().map(|host| host.names("episodes").len()).sum();
-    println!("{accidents:?}; connections: {:?}; {left} episodes left after it", proxy.tally());
+    let tally = proxy.tally();
+    println!("{accidents:?}; connections: {tally:?}; {left} episodes left after it");
+    // A storm in which nothing happens proves nothing.
+    for trouble in [CUT_REQUEST, CUT_ANSWER, TRICKLE, STALL] {
+        assert!(tally.contains_key(trouble), "no connection met with `{trouble}`: {tally:?}");
+    }
+    for accident in ACCIDENTS {
+        assert!(accidents.contains_key(&accident), "{accident:?} never happened: {accidents:?}");
+    }
     soak.ship_the_rest();
     soak.check();
     soak.receiver.stop();

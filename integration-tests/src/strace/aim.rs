@@ -1,0 +1,233 @@
+//! How strace is told to hit one point.
+//!
+//! It counts the calls of one name in each thread, and `when=N` hits every thread that comes so far, the fastest
+//! first. Which call that is can be narrowed down to calls on some paths, or to one thread. An aim is chosen by
+//! trying it out on the recordings: the best one hits the wanted call, first and alone, in all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::Fault;
+use super::object::Names;
+use super::point::{Point, Step, steps};
+use super::trace::Trace;
+
+/// Which calls of one name are counted, and which of them is hit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Aim {
+    call: String,
+    /// Only calls on these paths are counted; none counts all.
+    paths: Vec<String>,
+    /// Only calls of this thread, by its rank among those that were there from the start.
+    thread: Option<usize>,
+    nth: usize,
+}
+
+/// The steps of one recording, and the threads that were there from its start.
+pub(super) struct Recording {
+    pub steps: Vec<Step>,
+    pub threads: Vec<u32>,
+}
+
+impl Aim {
+    fn counts(&self, step: &Step, threads: &[u32]) -> bool {
+        let on_path = self.paths.is_empty() || step.files.iter().any(|file| self.paths.contains(file));
+        let in_thread = self.thread.is_none_or(|rank| threads.get(rank) == Some(&step.thread));
+        step.call == self.call && on_path && in_thread
+    }
+
+    /// The steps of the recording that it would hit, in their order.
+    fn hits<'a>(&self, recording: &'a Recording) -> Vec<&'a Step> {
+        let counted = recording.steps.iter().filter(|step| self.counts(step, &recording.threads));
+        nth_of_each_thread(counted, self.nth)
+    }
+
+    /// In how many recordings it hits the point first, and in how many of these nothing else.
+    fn worth(&self, point: &Point, recordings: &[Recording]) -> (usize, usize) {
+        let hits = recordings.iter().map(|recording| self.hits(recording));
+        let first = hits.filter(|hits| hits.first().is_some_and(|step| step.point.as_ref() == Some(point)));
+        let alone: Vec<bool> = first.map(|hits| hits.len() == 1).collect();
+        (alone.len(), alone.iter().filter(|alone| **alone).count())
+    }
+
+    /// All aims that have anything to do with this step, simple ones first.
+    fn at<'a>(step: &'a Step, recording: &'a Recording, names: &Names) -> impl Iterator<Item = Self> + 'a {
+        let is_exact = |file: &&String| names.actual(file).is_some();
+        let own: BTreeSet<&String> = step.files.iter().filter(is_exact).collect();
+        let same_call = recording.steps.iter().filter(|other| other.call == step.call);
+        let others: BTreeSet<&String> = same_call.flat_map(|other| &other.files).filter(is_exact).collect();
+        let rank = recording.threads.iter().position(|thread| *thread == step.thread);
+        let aim = |paths: &[&String], thread| Self {
+            call: step.call.clone(),
+            paths: paths.iter().map(|path| (*path).clone()).collect(),
+            thread,
+            nth: 0,
+        };
+        let mut aims: Vec<Self> = own.iter().map(|path| aim(&[path], None)).collect();
+        aims.push(aim(&[], None));
+        aims.extend(rank.map(|rank| aim(&[], Some(rank))));
+        // A second path shifts the count of the threads that used it, which sets them apart.
+        let pairs = own.iter().flat_map(|path| others.iter().map(move |other| [*path, *other]));
+        aims.extend(pairs.filter(|[path, other]| path != other).map(|pair| aim(&pair, None)));
+        aims.into_iter().map(|mut aim| {
+            let before = recording.steps.iter().take_while(|other| !std::ptr::eq(*other, step));
+            let counted = before.filter(|other| other.thread == step.thread);
+            aim.nth = 1 + counted.filter(|other| aim.counts(other, &recording.threads)).count();
+            aim
+        })
+    }
+}
+
+/// The `nth` step of each thread, in the order of all.
+fn nth_of_each_thread<'a>(steps: impl Iterator<Item = &'a Step>, nth: usize) -> Vec<&'a Step> {
+    let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+    steps
+        .filter(|step| {
+            let count = counts.entry(step.thread).or_default();
+            *count += 1;
+            *count == nth
+        })
+        .collect()
+}
+
+/// More aims at one point than these are not tried.
+const MOST_AIMS: usize = 6;
+
+/// The aims at a point, the best first.
+pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Vec<Aim> {
+    let mut all: Vec<Aim> = Vec::new();
+    for recording in recordings {
+        let step = recording.steps.iter().find(|step| step.point.as_ref() == Some(point));
+        for aim in step.into_iter().flat_map(|step| Aim::at(step, recording, names)) {
+            if !all.contains(&aim) {
+                all.push(aim);
+            }
+        }
+    }
+    // Stable: of two that are worth the same, the simple one comes first.
+    all.sort_by_key(|aim| std::cmp::Reverse(aim.worth(point, recordings)));
+    all.truncate(MOST_AIMS);
+    all
+}
+
+/// Whether any aim hits the point before another call meets its end.
+pub(super) fn is_in_reach(point: &Point, recordings: &[Recording], names: &Names) -> bool {
+    aims(point, recordings, names).first().is_some_and(|aim| aim.worth(point, recordings).0 > 0)
+}
+
+/// One fault, aimed at one point.
+#[derive(Debug, Clone)]
+pub struct Shot {
+    pub(super) point: Point,
+    pub(super) fault: Fault,
+    pub(super) aim: Aim,
+}
+
+impl fmt::Display for Shot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.fault, self.point)
+    }
+}
+
+impl Shot {
+    /// What happens.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    pub(super) fn thread(&self) -> Option<usize> {
+        self.aim.thread
+    }
+
+    /// What strace is told.
+    pub(super) fn options(&self, names: &Names) -> Vec<String> {
+        let Aim { call, paths, nth, .. } = &self.aim;
+        let (trace, inject) =
+            (format!("trace={call}"), format!("inject={call}:{}:when={nth}", self.fault.option()));
+        let mut options = vec!["-e".to_owned(), trace, "-e".to_owned(), inject];
+        for path in paths.iter().filter_map(|path| names.actual(path)) {
+            options.extend(["-P".to_owned(), path.display().to_string()]);
+        }
+        options
+    }
+
+    /// The points at which the fault came about, as the trace tells.
+    ///
+    /// What precedes them is counted in the trace alone, in which one thread or some paths may be all there is.
+    pub fn fired(&self, trace: &Trace, names: &Names) -> Vec<Point> {
+        let steps = steps(trace, names);
+        let counted =
+            nth_of_each_thread(steps.iter().filter(|step| step.call == self.aim.call), self.aim.nth);
+        let is_hit = |step: &&Step| match self.fault {
+            Fault::Kill => step.never_returned,
+            Fault::Eio | Fault::Enospc => step.was_failed,
+        };
+        counted.into_iter().filter(is_hit).filter_map(|step| step.point.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn trace(text: &str, threads: &[u32]) -> Trace {
+        Trace { text: text.to_owned(), was_killed: false, threads: threads.to_vec() }
+    }
+
+    /// What strace is told to hit the point of the last line.
+    fn told(text: &str, threads: &[u32]) -> (bool, String, Option<usize>) {
+        let names = Names::of(Path::new("/tmp/s"));
+        let steps = steps(&trace(text, threads), &names);
+        let point = steps.last().unwrap().point.clone().unwrap();
+        let recordings = [Recording { steps, threads: threads.to_vec() }];
+        let aim = aims(&point, &recordings, &names).remove(0);
+        let shot = Shot { point: point.clone(), fault: Fault::Eio, aim };
+        (is_in_reach(&point, &recordings, &names), shot.options(&names).split_off(3).join(" "), shot.thread())
+    }
+
+    #[test]
+    fn a_call_is_told_from_a_faster_threads_by_its_path() {
+        let text = "1 fsync(3</tmp/s/a>) = 0\n2 fsync(3</tmp/s/b>) = 0\n";
+        assert_eq!(told(text, &[]), (true, "inject=fsync:error=EIO:when=1 -P /tmp/s/b".to_owned(), None));
+    }
+
+    #[test]
+    fn a_call_on_the_path_of_a_faster_thread_is_told_by_a_path_that_only_its_own_thread_used() {
+        let text = "2 fsync(3</tmp/s/own>) = 0\n1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/x>) = 0\n\
+                    1 fsync(3</tmp/s/x>) = 0\n2 fsync(3</tmp/s/a>) = 0\n";
+        let options = "inject=fsync:error=EIO:when=2 -P /tmp/s/a -P /tmp/s/own".to_owned();
+        assert_eq!(told(text, &[]), (true, options, None));
+    }
+
+    #[test]
+    fn a_call_without_a_path_is_told_by_a_thread_that_was_there_from_the_start() {
+        let text = "7 write(5<anon_inode:[eventfd]>, \"\", 8) = 8\n\
+                    9 write(3</tmp/s/0123456789abcdef0123456789abcdef.partial>, \"\", 1) = 1\n";
+        assert_eq!(told(text, &[7, 9]), (true, "inject=write:error=EIO:when=1".to_owned(), Some(1)));
+        assert!(!told(text, &[]).0, "the wake-up of the other thread comes first");
+    }
+
+    #[test]
+    fn what_fired_is_read_from_the_trace_and_not_from_what_was_wanted() {
+        let names = Names::of(Path::new("/tmp/s"));
+        let recorded = steps(&trace("1 fsync(3</tmp/s/a>) = 0", &[]), &names);
+        let point = recorded[0].point.clone().unwrap();
+        let aim = Aim { call: "fsync".to_owned(), paths: Vec::new(), thread: None, nth: 2 };
+        let fired = |fault, text: &str| {
+            let shot = Shot { point: point.clone(), fault, aim: aim.clone() };
+            let points = shot.fired(&trace(text, &[]), &names);
+            points.iter().map(Point::to_string).collect::<Vec<_>>()
+        };
+        let failed =
+            "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error) (INJECTED)\n";
+        assert_eq!(fired(Fault::Eio, failed), ["fsync #1 of b"]);
+        let by_itself = "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error)\n";
+        assert_eq!(fired(Fault::Eio, by_itself), [""; 0]);
+        // The other thread was only under way when the process died.
+        let killed =
+            "1 fsync(3</tmp/s/a>) = 0\n2 fsync(3</tmp/s/c> <unfinished ...>\n1 fsync(3</tmp/s/b>) = ?\n";
+        assert_eq!(fired(Fault::Kill, killed), ["fsync #1 of b"]);
+    }
+}

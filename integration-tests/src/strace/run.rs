@@ -1,0 +1,178 @@
+//! strace itself: attached to a process that runs, or around a program from its first call to its end.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::aim::Shot;
+use super::object::Names;
+use super::{Fault, Trace};
+use crate::process::{Process, group};
+use crate::sandbox::Sandbox;
+use crate::until::{PATIENCE, wait_until};
+
+/// strace, attached to a process.
+pub struct Strace {
+    child: Child,
+    traced: u32,
+    trace: PathBuf,
+    threads: Vec<u32>,
+}
+
+/// How long strace may take to end; one that waits for a thread that died at the wrong moment never does.
+const END: Duration = Duration::from_secs(3);
+
+/// All threads, also those that are started later.
+const ALL_THREADS: &str = "-f";
+
+impl Strace {
+    /// Records every call.
+    pub fn record(sandbox: &Sandbox, pid: u32) -> Self {
+        Self::attach(sandbox, pid, pid, &[ALL_THREADS.to_owned()])
+    }
+
+    /// Lets the fault of the shot come about where it is aimed.
+    pub fn shoot(sandbox: &Sandbox, pid: u32, shot: &Shot, names: &Names) -> Self {
+        let mut options = shot.options(names);
+        let at = if let Some(thread) = shot.thread() {
+            threads_of(pid)[thread]
+        } else {
+            options.push(ALL_THREADS.to_owned());
+            pid
+        };
+        Self::attach(sandbox, pid, at, &options)
+    }
+
+    /// Brings about `fault` at the next call of this name in one thread, and leaves the others alone.
+    pub fn inject_in_thread(sandbox: &Sandbox, thread: u32, call: &str, fault: Fault) -> Self {
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{}:when=1", fault.option()));
+        Self::attach(sandbox, thread, thread, &["-e".to_owned(), trace, "-e".to_owned(), inject])
+    }
+
+    /// Attaches to all threads of the process or, without [`ALL_THREADS`], to the thread `at`.
+    fn attach(sandbox: &Sandbox, pid: u32, at: u32, options: &[String]) -> Self {
+        let (trace, notes) = (sandbox.free("strace", ".trace"), sandbox.free("strace", ".notes"));
+        let file = fs::File::create(&notes).expect("a file in the sandbox");
+        let threads = threads_of(pid);
+        let mut child = Command::new("strace")
+            .args(["-qq", "-yy", "-p", &at.to_string(), "-o"])
+            .arg(&trace)
+            .args(options)
+            .stdin(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("strace is installed");
+        sandbox.adopt("strace", child.id());
+        let is_for_all = options.iter().any(|option| option == ALL_THREADS);
+        wait_until("strace is attached", PATIENCE, || {
+            let ended = child.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "strace ended: {}", fs::read_to_string(&notes).unwrap_or_default());
+            let is_attached = if is_for_all { is_traced(pid) } else { has_tracer(&format!("/proc/{at}")) };
+            is_attached.then_some(())
+        });
+        Self { child, traced: pid, trace, threads }
+    }
+
+    /// Lets the process go on alone and gives back what was traced.
+    pub fn detach(mut self) -> Trace {
+        let was_killed = has_ended(self.traced);
+        if !was_killed && self.child.try_wait().expect("a child can be waited for").is_none() {
+            let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+            kill_process(pid, Signal::INT).expect("a child can be signalled");
+        }
+        let end = Instant::now() + END;
+        wait_until("strace ends", PATIENCE, || {
+            if Instant::now() > end {
+                self.child.kill().expect("a child can be killed");
+            }
+            self.child.try_wait().expect("a child can be waited for")
+        });
+        let text = fs::read_to_string(&self.trace).expect("a trace");
+        Trace { was_killed, text, threads: self.threads }
+    }
+}
+
+/// A program that ran under strace from its first call to its end.
+pub struct Traced {
+    /// Its exit code; none where it was killed, or had to be.
+    pub code: Option<i32>,
+    /// What it printed and logged.
+    pub log: String,
+    /// Its calls.
+    pub trace: Trace,
+}
+
+/// How long a program may run that was failed in its own machinery before it is killed.
+const RUN: Duration = Duration::from_secs(5);
+
+impl Traced {
+    /// Runs the program and records every call.
+    pub fn record(sandbox: &Sandbox, command: &Command) -> Self {
+        Self::run(sandbox, command, &[])
+    }
+
+    /// Runs the program and lets the fault of the shot come about where it is aimed.
+    pub fn shoot(sandbox: &Sandbox, command: &Command, shot: &Shot, names: &Names) -> Self {
+        Self::run(sandbox, command, &shot.options(names))
+    }
+
+    fn run(sandbox: &Sandbox, command: &Command, options: &[String]) -> Self {
+        let trace = sandbox.free("strace", ".trace");
+        let mut strace = sandbox.command("strace");
+        strace.args([ALL_THREADS, "-qq", "-yy", "-o"]).arg(&trace).args(options);
+        // Messages to the service manager come at times of their own, by calls that others are aimed at, too.
+        strace.args(["-E", "NOTIFY_SOCKET"]);
+        strace.arg(command.get_program()).args(command.get_args());
+        let mut process = Process::start(sandbox, "strace", strace);
+        let end = Instant::now() + RUN;
+        let status = wait_until("the program ends", PATIENCE, || {
+            if Instant::now() > end {
+                process.kill();
+            }
+            process.status()
+        });
+        // strace ends before what it traced does, where both were killed; locks are held until that is gone too.
+        let group = process.pid();
+        wait_until("nothing that was traced is left", PATIENCE, || group::is_gone(group).then_some(()));
+        let text = fs::read_to_string(&trace).expect("a trace");
+        let was_killed = status.signal().is_some();
+        Self {
+            code: status.code(),
+            log: process.log(),
+            trace: Trace { was_killed, text, threads: Vec::new() },
+        }
+    }
+}
+
+/// The threads of a process in the order in which they were started.
+fn threads_of(pid: u32) -> Vec<u32> {
+    let folder = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut threads: Vec<u32> =
+        folder.filter_map(|thread| thread.file_name().to_str()?.parse().ok()).collect();
+    threads.sort_unstable();
+    threads
+}
+
+/// Whether the process is gone, or only waits for its parent to notice that it is.
+fn has_ended(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status
+        .lines()
+        .any(|line| line.starts_with("State:") && !line.contains("zombie") && !line.contains("dead"))
+}
+
+/// Whether every thread of the process has a tracer.
+fn is_traced(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().all(|thread| has_tracer(&thread.path().display().to_string()))
+}
+
+/// Whether the thread that this folder of /proc describes has a tracer.
+fn has_tracer(folder: &str) -> bool {
+    let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+}
