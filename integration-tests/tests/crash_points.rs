@@ -105,7 +105,7 @@ fn survives(point: &Shot) -> Vec<Point> {
 fn assert_in_order(sandbox: &Sandbox, receiver: &Receiver<'_>, point: &Shot) {
     let episodes: &Path = &receiver.state().join("episodes");
     assert_eq!(names(&episodes.join(".incoming")), [""; 0], "{point}: partial uploads are left");
-    verify::assert_clean(sandbox, episodes);
+    verify::assert_clean(sandbox, episodes, point);
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn survives(point: &Shot) -> Vec<Point> {
     run_unharmed(&sandbox, &shelf, point);
     shelf.check_what_was_there(point);
     shelf.check_rows(point);
-    verify::assert_clean(&sandbox, &shelf.root.join("episodes"));
+    verify::assert_clean(&sandbox, &shelf.root.join("episodes"), point);
     let after = shelf.index();
     let log = run_unharmed(&sandbox, &shelf, point);
     assert!(log.contains("to-backfill: 0") && shelf.index() == after, "{point}: once more\n{log}");

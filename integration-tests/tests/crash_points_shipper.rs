@@ -89,6 +89,6 @@ fn a_pass_survives_every_fault_at_every_one_of_its_system_calls() {
         "{}",
         walk.walk(Least { points: 140, eio: 110, enospc: 18 }, |point| survives(&receiver, point))
     );
-    verify::assert_clean(&sandbox, &receiver.state().join("episodes"));
+    verify::assert_clean(&sandbox, &receiver.state().join("episodes"), &"after all faults");
     receiver.stop();
 }

@@ -130,7 +130,7 @@ impl Soak<'_> {
         }
         assert!(rows.is_empty(), "rows of what nobody recorded: {rows:?}");
         assert_eq!(names(&self.receiver.state().join("episodes/.incoming")), [""; 0]);
-        verify::assert_clean(self.sandbox, &self.receiver.state().join("episodes"));
+        verify::assert_clean(self.sandbox, &self.receiver.state().join("episodes"), &"at the end");
     }
 }
 

@@ -130,7 +130,7 @@ steps! {
     SyncMovedTo = "sync-moved-to";
     /// The old name of a moved episode is gone from the disk before the move counts.
     SyncMovedFrom = "sync-moved-from";
-    /// Where a dead process moved an episode to is on disk before the next move.
+    /// Where an episode was moved to, by a dead process or with a failed sync, is on disk before the next move.
     SyncPlaces = "sync-places";
     /// The outbox is swept of what has no episode.
     SweepOutbox = "sweep-outbox";

@@ -48,6 +48,11 @@ impl Trace {
         self.was_killed || self.text.contains("(INJECTED)") || self.text.contains(" = ?")
     }
 
+    /// The calls in the order in which they began: name, arguments with the paths of descriptors, result.
+    pub fn lines(&self) -> Vec<(String, String, String)> {
+        self.calls().into_iter().map(|call| (call.name, call.arguments, call.result)).collect()
+    }
+
     /// How many calls of this name have the text among their arguments.
     pub fn count(&self, name: &str, text: &str) -> usize {
         self.calls().iter().filter(|call| call.name == name && call.arguments.contains(text)).count()

@@ -5,13 +5,13 @@ use std::path::Path;
 use cis490_shared::ids::CommitHash;
 use cis490_shared::wire::headers;
 use integration_tests::archive::sha256_of;
-use integration_tests::binaries;
 use integration_tests::clone::GitClone;
 use integration_tests::forgetful::{ForgetfulDisk, History, Tree};
 use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::names;
 use integration_tests::upload::Upload;
+use integration_tests::verify;
 
 use crate::{Found, assert_in_order, rows_in, walk};
 
@@ -74,7 +74,7 @@ impl Story<'_> {
         let found = |sent: &Sent| tree.file(Path::new(STATE).join(sent.archive())).is_some();
         let there: Vec<&Sent> = self.sent.iter().filter(|sent| found(sent)).collect();
         self.check_after(&state, &there, &format!("{point}: after the start"));
-        verify(&sandbox, &state, point);
+        verify::assert_clean(&sandbox, &state.join("episodes"), &point);
         for sent in self.sent {
             let status = sent.upload.put(receiver.url()).status;
             let expected = if found(sent) { 200 } else { 201 };
@@ -142,15 +142,6 @@ impl Story<'_> {
         }
         assert_eq!(names(&state.join("episodes/.incoming")), [""; 0], "{point}: partial uploads are left");
     }
-}
-
-/// Fails where `cis490-verify` finds anything wrong.
-pub(crate) fn verify(sandbox: &Sandbox, state: &Path, point: &str) {
-    let mut verify = sandbox.command(binaries::path("cis490-verify"));
-    verify.arg("--episodes-root").arg(state.join("episodes")).args(["--settle", "0"]);
-    let said = verify.output().expect("it can be run");
-    let text = [said.stdout, said.stderr].concat();
-    assert!(said.status.success(), "{point}: {}", String::from_utf8_lossy(&text));
 }
 
 /// What is sent: an upload of a new host, then one of the same host and two of another at the same time.

@@ -13,8 +13,9 @@ use integration_tests::forgetful::{ForgetfulDisk, Tree};
 use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
+use integration_tests::verify;
 
-use crate::receiver::{STATE, verify};
+use crate::receiver::STATE;
 use crate::{Found, assert_in_order, rows_in, walk};
 
 const HOST: &str = "lab-1";
@@ -113,7 +114,7 @@ impl Recorded {
         let (rows, torn) = rows_in(after.file(Path::new(STATE).join("index.jsonl")).expect("an index"));
         assert!(rows.len() == 1 && torn <= 1, "{point}: {} rows, {torn} other lines", rows.len());
         assert_eq!(rows[0].sha256, sha256_of_file(&archive), "{point}: the hash in the row");
-        verify(&sandbox, receiver.state(), point);
+        verify::assert_clean(&sandbox, &receiver.state().join("episodes"), &point);
         receiver.kill();
     }
 }

@@ -9,6 +9,7 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cis490_shared::archive::{DONE_MARKER, REASON_NAME};
@@ -57,6 +58,9 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsErro
 #[derive(Debug, Clone)]
 pub struct Dirs {
     root: PathBuf,
+    /// Whether an episode may have been moved to a place that was not synced since: by a run that was killed, or
+    /// because the sync failed. Also lets one move happen at a time.
+    in_doubt: Arc<Mutex<bool>>,
 }
 
 /// What a look into `episodes/` found.
@@ -104,7 +108,7 @@ const MAX_IGNORED: usize = 100;
 impl Dirs {
     /// Creates what is missing, durably, and takes the lock that keeps a second shipper away.
     pub fn open(root: &Path) -> Result<(Self, FileLock), DirsError> {
-        let dirs = Self { root: root.to_owned() };
+        let dirs = Self { root: root.to_owned(), in_doubt: Arc::new(Mutex::new(true)) };
         let all = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
         for path in &all {
             durable::create_dir_all(path, DIRECTORY_MODE).map_err(failed("create", path))?;
@@ -116,16 +120,11 @@ impl Dirs {
             }
         }
         let lock = root.join(LOCK_NAME);
-        let held = FileLock::take(&lock, Duration::ZERO).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => DirsError::Locked(lock.clone()),
-            _ => failed("lock", &lock)(error),
-        })?;
-        // A run that was killed may have moved an episode and synced nothing yet. Where it went must last before our
-        // first move makes it last that it has left `episodes/`: otherwise a loss of power would take both names.
-        for path in &all[2..] {
-            Step::SyncPlaces.take(|| durable::sync_dir(path)).map_err(failed("sync", path))?;
+        match FileLock::take(&lock, Duration::ZERO) {
+            Ok(held) => Ok((dirs, held)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(DirsError::Locked(lock)),
+            Err(error) => Err(failed("lock", &lock)(error)),
         }
-        Ok((dirs, held))
     }
 
     /// Where the recorder leaves episodes.
@@ -136,6 +135,11 @@ impl Dirs {
     /// Where archives wait to be sent.
     pub fn outbox(&self) -> PathBuf {
         self.root.join("outbox")
+    }
+
+    /// Where episodes are that the receiver has.
+    fn shipped(&self) -> PathBuf {
+        self.root.join("shipped")
     }
 
     /// Where refused episodes are.
@@ -179,7 +183,7 @@ impl Dirs {
 
     /// Moves an episode to `shipped/`, then removes its archive.
     pub fn retire(&self, id: &EpisodeId) -> Result<(), DirsError> {
-        self.move_aside(id, &self.root.join("shipped"))?;
+        self.move_aside(id, &self.shipped())?;
         self.remove_archive(id)
     }
 
@@ -196,15 +200,35 @@ impl Dirs {
     /// Moves an episode below `to`, under a name of its own where an episode of that id is there already:
     /// what was kept once is never replaced.
     fn move_aside(&self, id: &EpisodeId, to: &Path) -> Result<(), DirsError> {
+        // Whoever panicked while he held it left it as it was: in doubt.
+        let mut in_doubt = self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        if *in_doubt {
+            self.settle()?;
+        }
+        *in_doubt = true;
         let from = self.episode(id);
         for copy in 0..MAX_COPIES {
             let name = if copy == 0 { id.to_string() } else { format!("{id}.{copy}") };
             match durable::move_noreplace(&from, &to.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => return other.map_err(failed("move", &from)),
+                Err(error) => return Err(failed("move", &from)(error)),
+                Ok(()) => {
+                    *in_doubt = false;
+                    return Ok(());
+                }
             }
         }
         Err(failed("move", &from)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Makes the places durable to which episodes are moved. A move makes it last that its episode has left
+    /// `episodes/`, and with it every other that left before: where those went must last already, or a loss of
+    /// power would take both names of one of them.
+    fn settle(&self) -> Result<(), DirsError> {
+        for path in [self.shipped(), self.quarantine_root()] {
+            Step::SyncPlaces.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;
+        }
+        Ok(())
     }
 
     /// Removes the archive of an episode; that there is none is no error. Not durable: the sweep sees to it.

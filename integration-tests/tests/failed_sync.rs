@@ -1,0 +1,69 @@
+//! What follows a sync that failed: the error is believed, and nobody asks the same descriptor a second time.
+//!
+//! A kernel may mark the pages of a failed write-back clean, so that the next sync of the descriptor succeeds and
+//! nothing is on the disk. That no failed sync is acknowledged is shown by the crash-point tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+
+use cis490_shared::ids::CommitHash;
+use integration_tests::episodes::Recording;
+use integration_tests::receiver::{Options, Receiver};
+use integration_tests::sandbox::Sandbox;
+use integration_tests::shipper::LabHost;
+use integration_tests::strace::{Fault, Strace, Trace, Traced};
+use integration_tests::upload::Upload;
+
+fn commit() -> CommitHash {
+    CommitHash::parse(&"ab".repeat(20)).unwrap()
+}
+
+/// What was done on the traced paths after the sync that failed: the name of each call and what it was made on.
+fn after_the_fault(trace: &Trace) -> Vec<(String, String)> {
+    let calls = trace.lines().into_iter();
+    let after = calls.skip_while(|(_, _, result)| !result.ends_with("(INJECTED)")).skip(1);
+    after.map(|(name, arguments, _)| (name, arguments)).collect()
+}
+
+#[test]
+fn an_index_whose_sync_failed_is_opened_anew_before_it_is_written_and_synced_again() {
+    let sandbox = Sandbox::new();
+    let mut receiver = Receiver::start(&sandbox, Options::open());
+    let (index, pid) = (receiver.index(), receiver.process().pid());
+    let put = |receiver: &Receiver<'_>| {
+        Upload::new("lab-1", "E1", &commit(), b"an archive").put(receiver.url()).status
+    };
+    let strace = Strace::inject_on(&sandbox, pid, &index, "fdatasync", Fault::Eio);
+    assert_eq!([put(&receiver), put(&receiver)], [500, 200]);
+    let calls = after_the_fault(&strace.detach());
+    let first = |name: &str| calls.iter().position(|(call, _)| call == name);
+    let (opened, written, synced) = (first("openat"), first("write"), first("fdatasync"));
+    assert!(opened.is_some() && opened < written && written < synced, "{calls:?}");
+    assert_eq!(receiver.rows().len(), 1);
+    receiver.stop();
+}
+
+#[test]
+fn an_episode_leaves_for_good_only_when_the_place_where_another_went_is_on_the_disk() {
+    let sandbox = Sandbox::new();
+    let mut receiver = Receiver::start(&sandbox, Options::open());
+    let lab_host = LabHost::new(&sandbox, "lab-1", receiver.url());
+    // The first is refused for its empty meta.json, the second is shipped.
+    let [refused, good] = [1, 2].map(|seed| Recording::new(seed, &commit(), 20_000));
+    std::fs::write(refused.write_to(&lab_host.episodes()).join("meta.json"), "").unwrap();
+    good.write_to(&lab_host.episodes());
+
+    let [episodes, shipped, quarantine] =
+        ["episodes", "shipped", "quarantine"].map(|name| lab_host.data().join(name));
+    let paths = [episodes.as_path(), &shipped, &quarantine];
+    // Of the thread that moves: both places, which a run before may have left in doubt, and then the new name.
+    let pass = Traced::inject_on(&sandbox, &lab_host.command(&["--once"]), &paths, ("fsync", 3), Fault::Eio);
+    let calls = after_the_fault(&pass.trace);
+    let syncs = |of: &std::path::Path| {
+        let of = format!("<{}>", of.display());
+        calls.iter().position(|(call, on)| call == "fsync" && on.contains(&of))
+    };
+    assert_eq!(lab_host.names("quarantine"), [refused.id().to_string()], "{}", pass.log);
+    assert!(syncs(&episodes).is_some(), "nothing was put away after the fault:\n{}", pass.log);
+    assert!(syncs(&quarantine).is_some_and(|at| Some(at) < syncs(&episodes)), "{calls:?}");
+    receiver.stop();
+}
