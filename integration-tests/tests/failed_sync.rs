@@ -43,6 +43,19 @@ fn an_index_whose_sync_failed_is_opened_anew_before_it_is_written_and_synced_aga
 }
 
 #[test]
+fn a_hosts_directory_whose_sync_failed_is_synced_before_its_next_upload_counts() {
+    let sandbox = Sandbox::new();
+    let mut receiver = Receiver::start(&sandbox, Options::open());
+    let (episodes, pid) = (receiver.state().join("episodes"), receiver.process().pid());
+    let put = || Upload::new("lab-1", "E1", &commit(), b"an archive").put(receiver.url()).status;
+    let strace = Strace::inject_on(&sandbox, pid, &episodes, "fsync", Fault::Eio);
+    assert_eq!([put(), put()], [500, 201]);
+    let calls = after_the_fault(&strace.detach());
+    assert!(calls.iter().any(|(name, _)| name == "fsync"), "{calls:?}");
+    receiver.stop();
+}
+
+#[test]
 fn an_episode_leaves_for_good_only_when_the_place_where_another_went_is_on_the_disk() {
     let sandbox = Sandbox::new();
     let mut receiver = Receiver::start(&sandbox, Options::open());

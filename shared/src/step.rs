@@ -46,7 +46,7 @@ steps! {
     SyncNewDir = "sync-new-dir";
     /// A name that was found and not made is made durable: whoever made it may have died before that.
     SyncFoundName = "sync-found-name";
-    /// The directory of a host that a dead process created is made durable by the first upload.
+    /// The directory of a host that was found, or whose sync failed, is made durable by the next upload.
     SyncFoundHost = "sync-found-host";
     /// Publishing never replaces a file.
     NeverReplace = "never-replace";

@@ -163,9 +163,6 @@ impl Handler<Append> for IndexWriterActor {
         let path = append.publish_dir.clone().unwrap_or_default();
         let (reply, receipt) = oneshot::channel();
         self.waiting.push(Waiting { append, reply });
-        if !Step::WaitForRow.is_taken() {
-            return Box::pin(std::future::ready(Ok(Receipt::Appended)));
-        }
         Box::pin(async move {
             receipt.await.unwrap_or_else(|_| {
                 Err(IndexError::at(IndexStep::Write, &path)(std::io::Error::other("the writer stopped")))
