@@ -1,0 +1,100 @@
+//! `cis490-bench`: how fast the product is, beside a floor that does the same job and nothing else.
+//!
+//! - [`ingest`], [`mixed`]: uploads by size and connections; small ones beside large ones
+//! - [`floor`]: the least program that keeps the receiver's promise
+//! - [`driver`], [`body`], [`wire`]: the load
+//! - [`peer`], [`service`]: what is measured, as child processes
+//! - [`measure`], [`machine`], [`figures`]: what it took
+//! - [`workshop`]: scratch directory, clone, programs
+//!
+//! It needs nothing but the programs beside it and git. Absolute figures belong to the machine and the hour; what
+//! counts is the ratio of two that ran side by side. `docs/performance.md` says how to read them.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::workshop::Workshop;
+
+mod body;
+mod driver;
+mod figures;
+mod floor;
+mod ingest;
+mod machine;
+mod measure;
+mod mixed;
+mod peer;
+mod service;
+mod wire;
+mod workshop;
+
+/// Measures the product beside a floor, and prints Markdown tables. Without a command: everything, one after the other.
+#[derive(Debug, Parser)]
+#[command(name = "cis490-bench", version)]
+struct Flags {
+    /// Where episodes are stored while they are measured; not in memory. Default: beside this program.
+    #[arg(long, global = true, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// How many seconds each run may wait for the rest of the machine to be quiet.
+    #[arg(long, global = true, default_value_t = 5, value_name = "SECONDS")]
+    patience: u64,
+    #[command(subcommand)]
+    command: Option<Measurement>,
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// Uploads of all sizes, over one connection and over several
+    Ingest(ingest::Flags),
+    /// Small uploads while large ones are in flight
+    Mixed(mixed::Flags),
+    /// The floor itself, as a server
+    #[command(hide = true)]
+    Floor(floor::Flags),
+}
+
+fn main() -> ExitCode {
+    match measure(Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed, the exit code is all that is left to say.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(flags: Flags) -> anyhow::Result<()> {
+    if let Some(Measurement::Floor(floor)) = flags.command {
+        return floor::serve(floor);
+    }
+    if cfg!(debug_assertions) {
+        writeln!(io::stderr(), "note: this is a debug build, its figures mean nothing: use --release")?;
+    }
+    let workshop = Workshop::open(flags.scratch.as_deref(), Duration::from_secs(flags.patience))?;
+    let everything = || -> anyhow::Result<Vec<Measurement>> {
+        let commands = [&["cis490-bench", "ingest"][..], &["cis490-bench", "mixed"]];
+        commands
+            .iter()
+            .map(|words| Ok(Flags::try_parse_from(*words)?.command))
+            .filter_map(Result::transpose)
+            .collect()
+    };
+    let measurements = match flags.command {
+        Some(one) => vec![one],
+        None => everything()?,
+    };
+    for measurement in &measurements {
+        match measurement {
+            Measurement::Ingest(flags) => ingest::run(&workshop, flags)?,
+            Measurement::Mixed(flags) => mixed::run(&workshop, flags)?,
+            Measurement::Floor(_) => {}
+        }
+    }
+    Ok(())
+}
