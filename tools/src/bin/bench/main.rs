@@ -1,11 +1,13 @@
 //! `cis490-bench`: how fast the product is, beside a floor that does the same job and nothing else.
 //!
 //! - [`ingest`], [`mixed`]: uploads by size and connections; small ones beside large ones
+//! - [`gate`], [`index`], [`ship`], [`backfill`]: the other parts of the product
+//! - [`guard`]: the short run that CI makes
 //! - [`floor`]: the least program that keeps the receiver's promise
 //! - [`driver`], [`body`], [`wire`]: the load
 //! - [`peer`], [`service`]: what is measured, as child processes
 //! - [`measure`], [`machine`], [`figures`]: what it took
-//! - [`workshop`]: scratch directory, clone, programs
+//! - [`workshop`], [`episodes`]: scratch directory, clone, programs; what a recorder would have left
 //!
 //! It needs nothing but the programs beside it and git. Absolute figures belong to the machine and the hour; what
 //! counts is the ratio of two that ran side by side. `docs/performance.md` says how to read them.
@@ -19,16 +21,22 @@ use clap::{Parser, Subcommand};
 
 use crate::workshop::Workshop;
 
+mod backfill;
 mod body;
 mod driver;
+mod episodes;
 mod figures;
 mod floor;
+mod gate;
+mod guard;
+mod index;
 mod ingest;
 mod machine;
 mod measure;
 mod mixed;
 mod peer;
 mod service;
+mod ship;
 mod wire;
 mod workshop;
 
@@ -53,10 +61,27 @@ enum Measurement {
     Ingest(ingest::Flags),
     /// Small uploads while large ones are in flight
     Mixed(mixed::Flags),
+    /// Whether the receiver has become much slower than the floor; fails where it has
+    Guard(guard::Flags),
+    /// Verdicts of the version gate, inside and over HTTP
+    Gate(gate::Flags),
+    /// What looking at an unchanged clone costs
+    Poll(gate::PollFlags),
+    /// Rows appended in batches
+    Index,
+    /// From the start to READY with a full index
+    Start(index::StartFlags),
+    /// The shipper: a large episode, a backlog, idle daemons
+    Ship(ship::Flags),
+    /// Backfill and verify, on large archives and on small ones
+    Backfill(backfill::Flags),
     /// The floor itself, as a server
     #[command(hide = true)]
     Floor(floor::Flags),
 }
+
+/// The order in which a reader wants to know; what makes and links many files comes last.
+const ALL: [&str; 8] = ["ingest", "mixed", "gate", "poll", "index", "ship", "backfill", "start"];
 
 fn main() -> ExitCode {
     match measure(Flags::parse()) {
@@ -77,22 +102,22 @@ fn measure(flags: Flags) -> anyhow::Result<()> {
         writeln!(io::stderr(), "note: this is a debug build, its figures mean nothing: use --release")?;
     }
     let workshop = Workshop::open(flags.scratch.as_deref(), Duration::from_secs(flags.patience))?;
-    let everything = || -> anyhow::Result<Vec<Measurement>> {
-        let commands = [&["cis490-bench", "ingest"][..], &["cis490-bench", "mixed"]];
-        commands
-            .iter()
-            .map(|words| Ok(Flags::try_parse_from(*words)?.command))
-            .filter_map(Result::transpose)
-            .collect()
-    };
+    let default = |name: &&str| Flags::try_parse_from(["cis490-bench", name]).map(|flags| flags.command);
     let measurements = match flags.command {
         Some(one) => vec![one],
-        None => everything()?,
+        None => ALL.iter().map(default).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect(),
     };
     for measurement in &measurements {
         match measurement {
             Measurement::Ingest(flags) => ingest::run(&workshop, flags)?,
             Measurement::Mixed(flags) => mixed::run(&workshop, flags)?,
+            Measurement::Guard(flags) => guard::run(&workshop, flags)?,
+            Measurement::Gate(flags) => gate::verdicts(&workshop, flags)?,
+            Measurement::Poll(flags) => gate::polls(&workshop, flags)?,
+            Measurement::Index => index::append(&workshop)?,
+            Measurement::Start(flags) => index::start(&workshop, flags)?,
+            Measurement::Ship(flags) => ship::run(&workshop, flags)?,
+            Measurement::Backfill(flags) => backfill::run(&workshop, flags)?,
             Measurement::Floor(_) => {}
         }
     }

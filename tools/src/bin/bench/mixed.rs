@@ -18,8 +18,8 @@ use crate::workshop::Workshop;
 const SMALL: Shape = Shape { count: 20_000, size: 64 << 10, connections: 1, hosts: Some(1) };
 /// How many of them a quiet time needs for its p99.
 const QUIET: usize = 1500;
-/// Four large ones at any time, three times over, so that there are enough small ones beside them.
-const LARGE: Shape = Shape { count: 12, size: 256 << 20, connections: 4, hosts: Some(4) };
+/// Four large ones at any time, six times over, so that there are enough small ones beside them.
+const LARGE: Shape = Shape { count: 24, size: 256 << 20, connections: 4, hosts: Some(4) };
 /// The large ones have begun by then, and none has ended.
 const HEAD_START: Duration = Duration::from_millis(200);
 
@@ -58,20 +58,27 @@ pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     )?;
     writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for (peer, rounds) in peers.iter().zip(&found) {
-        let middle = |value: &dyn Fn(&Beside) -> f64| median(rounds.iter().map(value));
-        let at = |run: &Run, permille| millis(percentile(&run.latencies, permille));
+        // All rounds together: beside large uploads there are too few small ones in a round for a p99 of its own.
+        let all = |run: fn(&Beside) -> &Run| {
+            let mut times: Vec<Duration> =
+                rounds.iter().flat_map(|round| run(round).latencies.clone()).collect();
+            times.sort_unstable();
+            times
+        };
+        let (quiet, loaded) = (all(|round| &round.quiet), all(|round| &round.loaded));
+        let at = |times: &[Duration], permille| millis(percentile(times, permille));
         writeln!(
             out,
             "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.1} | {} | {:.0} | {} |",
             peer.name(),
             rounds.len(),
-            middle(&|round| at(&round.quiet, 500)),
-            middle(&|round| at(&round.quiet, 990)),
-            middle(&|round| at(&round.loaded, 500)),
-            middle(&|round| at(&round.loaded, 990)),
-            middle(&|round| at(&round.loaded, 990) / at(&round.quiet, 990)),
-            rounds.iter().map(|round| round.loaded.latencies.len()).sum::<usize>(),
-            middle(&|round| round.large.megabytes()),
+            at(&quiet, 500),
+            at(&quiet, 990),
+            at(&loaded, 500),
+            at(&loaded, 990),
+            at(&loaded, 990) / at(&quiet, 990),
+            loaded.len(),
+            median(rounds.iter().map(|round| round.large.megabytes())),
             rounds.iter().map(|round| round.loaded.errors() + round.large.errors()).sum::<usize>(),
         )?;
     }

@@ -14,8 +14,8 @@ use cis490_shared::ids::Sha256Digest;
 use rustix::fs::Advice;
 use sha2::{Digest, Sha256};
 
-use super::Flags;
 use super::request::{BUFFER_BYTES, Head, Incoming};
+use super::{Flags, WriteBack};
 
 /// From this length on a second thread hashes; below, starting it costs more than it saves.
 const PIPELINE_FROM: usize = 4 * 1024 * 1024;
@@ -41,7 +41,7 @@ pub(crate) fn receive(
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let partial = dir.join(format!(".{}.partial", NUMBER.fetch_add(1, Ordering::Relaxed)));
     let file = OpenOptions::new().write(true).create_new(true).open(&partial)?;
-    let mut writer = Writer { file, written: 0, handed_over: 0, early: !flags.no_early };
+    let mut writer = Writer { file, written: 0, handed_over: 0, write_back: flags.write_back };
     let hasher = match request.length > PIPELINE_FROM && !flags.no_pipeline {
         true => on_two_threads(stream, incoming, request.length, &mut writer)?,
         false => on_one_thread(stream, incoming, request.length, &mut writer)?,
@@ -114,7 +114,7 @@ struct Writer {
     file: File,
     written: usize,
     handed_over: usize,
-    early: bool,
+    write_back: WriteBack,
 }
 
 impl Writer {
@@ -122,13 +122,20 @@ impl Writer {
         self.file.write_all(bytes)?;
         self.written += bytes.len();
         let fresh = self.written - self.handed_over;
-        if self.early && fresh >= EARLY_BYTES {
+        if fresh < EARLY_BYTES {
+            return Ok(());
+        }
+        match self.write_back {
             // What is not needed again and still dirty begins its way to the disk: the same as sync_file_range(2)
             // with SYNC_FILE_RANGE_WRITE, which no safe interface offers.
-            let length = NonZero::new(fresh as u64);
-            rustix::fs::fadvise(&self.file, self.handed_over as u64, length, Advice::DontNeed)?;
-            self.handed_over = self.written;
+            WriteBack::Early => {
+                let length = NonZero::new(fresh as u64);
+                rustix::fs::fadvise(&self.file, self.handed_over as u64, length, Advice::DontNeed)?;
+            }
+            WriteBack::Bounded => durable::sync_data(&self.file)?,
+            WriteBack::Late => {}
         }
+        self.handed_over = self.written;
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread;
 
 use cis490_shared::durable;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::archive::Archived;
 use self::group::GroupCommit;
@@ -34,12 +34,23 @@ pub(crate) struct Flags {
     /// The directory of the store; it must be there.
     #[arg(long)]
     store: PathBuf,
-    /// Leaves the write-back of large bodies to the sync at the end, to see what the early one is worth.
-    #[arg(long)]
-    no_early: bool,
+    /// How large bodies reach the disk, to see what each way is worth.
+    #[arg(long, value_enum, default_value_t = WriteBack::Early)]
+    write_back: WriteBack,
     /// Hashes large bodies on the thread that receives them, to see what the second one is worth.
     #[arg(long)]
     no_pipeline: bool,
+}
+
+/// When the bytes of a large body begin their way to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WriteBack {
+    /// While more of them arrive.
+    Early,
+    /// While more of them arrive, which waits whenever the disk falls behind.
+    Bounded,
+    /// With the sync at the end.
+    Late,
 }
 
 /// What all connections share.
