@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::driver::Shape;
@@ -98,7 +98,11 @@ pub(crate) type Results = BTreeMap<(&'static str, String), Vec<Measured>>;
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let loads = loads(&flags.loads)?;
     let peers = [Peer::ours(), flags.peers.clone()].concat();
-    let results = rounds(workshop, flags, &loads, &peers)?;
+    let rounds = if flags.quick { flags.rounds.min(2) } else { flags.rounds };
+    let mut results = Results::new();
+    for number in 0..rounds {
+        round(workshop, flags, number, &loads, &peers, &mut results)?;
+    }
     let mut out = io::stdout();
     for load in &loads {
         writeln!(out, "\n**{}**\n\n{}", load.title(flags.quick), table(load, &peers, &results))?;
@@ -106,53 +110,61 @@ pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts every load on every peer, `rounds` times, each round over fresh storage.
+/// Puts every load on every peer once, over fresh storage.
 ///
 /// The peers stand ready side by side, so that the runs that are compared follow each other within seconds; who
 /// comes first changes from load to load and from round to round.
-pub(crate) fn rounds(
+pub(crate) fn round(
     workshop: &Workshop,
     flags: &Flags,
+    round: usize,
     loads: &[Load],
     peers: &[Peer],
-) -> anyhow::Result<Results> {
+    results: &mut Results,
+) -> anyhow::Result<()> {
     let hosts = (flags.hosts > 0).then_some(flags.hosts);
-    let rounds = if flags.quick { flags.rounds.min(2) } else { flags.rounds };
-    let mut raw =
-        flags.json.as_ref().map(|path| File::options().create(true).write(true).truncate(true).open(path));
-    let mut results = Results::new();
-    for round in 0..rounds {
-        let servers: Vec<_> = peers.iter().map(|peer| peer.start(workshop)).collect::<anyhow::Result<_>>()?;
-        servers.iter().try_for_each(|server| measure::warm_up(workshop, server))?;
-        for (number, load) in loads.iter().enumerate() {
-            for turn in 0..peers.len() {
-                let index = (turn + round + number) % peers.len();
-                let name = peers[index].name();
-                let measured = measure::measure(workshop, &servers[index], load.shape(flags.quick, hosts))?;
-                writeln!(
-                    io::stderr(),
-                    "round {round} {:4} {name:12} {:8.1}/s {:8.1} MB/s p99 {:8.2} ms, {:.2} CPU s/GB, {:.0} MiB, others {:.0} %, {} errors",
-                    load.name,
-                    measured.requests_per_s,
-                    measured.megabytes_per_s,
-                    measured.p99_ms,
-                    measured.cpu_s_per_gb,
-                    measured.peak_mib,
-                    measured.others * 100.0,
-                    measured.errors
-                )?;
-                if let Some(raw) = &mut raw {
-                    let raw = raw.as_mut().map_err(|error| anyhow::anyhow!("the raw lines: {error}"))?;
-                    let line = serde_json::json!({
-                        "measurement": "ingest", "load": load.name, "peer": name, "round": round, "run": measured
-                    });
-                    writeln!(raw, "{line}")?;
-                }
-                results.entry((load.name, name.to_owned())).or_default().push(measured);
-            }
+    let servers: Vec<_> = peers.iter().map(|peer| peer.start(workshop)).collect::<anyhow::Result<_>>()?;
+    servers.iter().try_for_each(|server| measure::warm_up(workshop, server))?;
+    for (number, load) in loads.iter().enumerate() {
+        for turn in 0..peers.len() {
+            let index = (turn + round + number) % peers.len();
+            let peer = peers[index].name();
+            let measured = measure::measure(workshop, &servers[index], load.shape(flags.quick, hosts))?;
+            tell(flags, load, peer, round, &measured)?;
+            results.entry((load.name, peer.to_owned())).or_default().push(measured);
         }
     }
-    Ok(results)
+    Ok(())
+}
+
+/// Says what was measured, to whoever waits and to the raw lines.
+fn tell(flags: &Flags, load: &Load, peer: &str, round: usize, measured: &Measured) -> anyhow::Result<()> {
+    writeln!(
+        io::stderr(),
+        "round {round} {:4} {peer:12} {:8.1}/s {:8.1} MB/s p99 {:8.2} ms, {:.2} CPU s/GB, {:.0} MiB, others {:.0} %, {} errors",
+        load.name,
+        measured.requests_per_s,
+        measured.megabytes_per_s,
+        measured.p99_ms,
+        measured.cpu_s_per_gb,
+        measured.peak_mib,
+        measured.others * 100.0,
+        measured.errors
+    )?;
+    let Some(path) = &flags.json else { return Ok(()) };
+    let line = serde_json::json!({
+        "measurement": "ingest", "load": load.name, "peer": peer, "round": round, "run": measured
+    });
+    let mut text = line.to_string();
+    text.push('\n');
+    add_line(path, &text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Adds a line at the end of a file, which is made where it is missing.
+fn add_line(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = File::options().create(true).write(true).truncate(false).open(path)?;
+    file.seek(SeekFrom::End(0))?;
+    file.write_all(line.as_bytes())
 }
 
 /// The throughput of a peer to that of the floor, round by round.
