@@ -2,6 +2,7 @@
 //!
 //! - [`ingest`], [`mixed`]: uploads by size and connections; small ones beside large ones
 //! - [`gate`], [`index`], [`ship`], [`backfill`]: the other parts of the product
+//! - [`curve`], [`chart`]: how cost grows with the work
 //! - [`guard`]: the short run that CI makes
 //! - [`floor`]: the least program that keeps the receiver's promise
 //! - [`driver`], [`body`], [`wire`]: the load
@@ -23,6 +24,8 @@ use crate::workshop::Workshop;
 
 mod backfill;
 mod body;
+mod chart;
+mod curve;
 mod driver;
 mod episodes;
 mod figures;
@@ -40,7 +43,7 @@ mod ship;
 mod wire;
 mod workshop;
 
-/// Measures the product beside a floor, and prints Markdown tables. Without a command: everything, one after the other.
+/// Measures the product beside a floor, and prints Markdown tables. Without a command: everything but the curves.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-bench", version)]
 struct Flags {
@@ -75,6 +78,8 @@ enum Measurement {
     Ship(ship::Flags),
     /// Backfill and verify, on large archives and on small ones
     Backfill(backfill::Flags),
+    /// Throughput and memory against size, connections, hosts and rows, as pictures
+    Curve(curve::Flags),
     /// The floor itself, as a server
     #[command(hide = true)]
     Floor(floor::Flags),
@@ -118,6 +123,7 @@ fn measure(flags: Flags) -> anyhow::Result<()> {
             Measurement::Start(flags) => index::start(&workshop, flags)?,
             Measurement::Ship(flags) => ship::run(&workshop, flags)?,
             Measurement::Backfill(flags) => backfill::run(&workshop, flags)?,
+            Measurement::Curve(flags) => curve::run(&workshop, flags)?,
             Measurement::Floor(_) => {}
         }
     }

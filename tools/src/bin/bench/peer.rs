@@ -52,9 +52,13 @@ impl Peer {
 
     /// Starts it over fresh storage.
     pub(crate) fn start(&self, workshop: &Workshop) -> anyhow::Result<Server> {
-        let dir = workshop.fresh_dir(self.name())?;
+        self.start_in(workshop, &workshop.fresh_dir(self.name())?)
+    }
+
+    /// Starts it over the storage in `dir`.
+    pub(crate) fn start_in(&self, workshop: &Workshop, dir: &Path) -> anyhow::Result<Server> {
         if let Self::Receiver = self {
-            return Server::receiver(workshop, &dir);
+            return Server::receiver(workshop, dir);
         }
         let archives = dir.join("v1/episodes");
         // Not every server creates the directories of a path.
@@ -71,7 +75,7 @@ impl Peer {
             }
             Self::Receiver | Self::Floor => {
                 let mut floor = Command::new(std::env::current_exe()?);
-                floor.args(["floor", "--port", &port.to_string(), "--store"]).arg(&dir);
+                floor.args(["floor", "--port", &port.to_string(), "--store"]).arg(dir);
                 floor
             }
         };
