@@ -170,7 +170,11 @@ const CONFINED: &[Confined] = &[
         to: &["cli.rs", "ping.rs", "run.rs", "watchdog.rs", "actors/"],
     },
     Confined { folder: "shipper/src/", name: "awc::", to: &["config.rs", "actors/upload.rs", "upload/"] },
-    Confined { folder: "tools/src/", name: "actix::", to: &["backfill/apply", "bin/demo/"] },
+    Confined {
+        folder: "tools/src/",
+        name: "actix::",
+        to: &["backfill/apply", "bin/demo/", "bin/bench/gate.rs"],
+    },
     Confined { folder: "receiver/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },
     Confined { folder: "shipper/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },
     Confined { folder: "tools/src/", name: "anyhow::", to: &["bin/", "backfill/cli.rs"] },

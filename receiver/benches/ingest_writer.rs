@@ -1,0 +1,47 @@
+//! Hashing and writing one upload, without network and syncs: what every byte costs on its way to the temp file.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may, and its macros document nothing")]
+
+use std::hint::black_box;
+
+use cis490_receiver::ingest::Claim;
+use cis490_receiver::ingest::writer::EpisodeWriter;
+use cis490_receiver::store::layout::Store;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sha2::{Digest, Sha256};
+
+/// What a socket brings at once.
+const CHUNK: usize = 64 * 1024;
+
+fn write(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut group = criterion.benchmark_group("ingest_writer");
+    for size in [64 * 1024, 4 * 1024 * 1024] {
+        let body = vec![7_u8; size];
+        let claim = Claim {
+            host_id: HostId::parse("h").unwrap(),
+            episode_id: EpisodeId::parse("e").unwrap(),
+            sha256: Sha256Digest::from_bytes(Sha256::digest(&body).into()),
+            length: size as u64,
+            commit: None,
+        };
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(format!("{} KiB", size / 1024), |bencher| {
+            bencher.iter(|| {
+                let mut writer = EpisodeWriter::begin(&store, claim.clone()).unwrap();
+                body.chunks(CHUNK).for_each(|chunk| writer.write(black_box(chunk)).unwrap());
+                // Dropped, the temp file goes again: its removal is part of the figure.
+                writer.seal().unwrap()
+            });
+        });
+        group.bench_function(format!("{} KiB, the hash alone", size / 1024), |bencher| {
+            bencher.iter(|| Sha256::digest(black_box(&body)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, write);
+criterion_main!(benches);

@@ -1,0 +1,153 @@
+//! The version gate: how long a verdict takes, inside and over HTTP, and what looking at the clone costs.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use actix::{Actor, Arbiter, System};
+use anyhow::{Context, ensure};
+use cis490_receiver::actors::gate::{Check, GateActor};
+use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
+use cis490_shared::ids::CommitHash;
+use clap::Args;
+
+use crate::figures::{float, median, millis, percentile};
+use crate::machine;
+use crate::service::Receiver;
+use crate::wire::Connection;
+use crate::workshop::Workshop;
+
+/// Verdicts by the second.
+const PACE: u32 = 1000;
+/// Connections that share them.
+const CONNECTIONS: u32 = 4;
+/// How long they are asked for.
+const ASKING: Duration = Duration::from_secs(10);
+/// The window's size in production.
+const WINDOW: u8 = 100;
+
+/// What `gate` is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Flags {
+    /// How often everything is asked.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
+/// What `poll` is told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PollFlags {
+    /// For how many seconds, with polls and without.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+}
+
+/// Asks for verdicts at a fixed pace, and prints how long they took.
+pub(crate) fn verdicts(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
+    let receiver = Receiver::start(workshop, &workshop.fresh_dir("gate")?, 5)?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "\n**{PACE} verdicts by the second for {} s, the middle of {} rounds**\n",
+        ASKING.as_secs(),
+        flags.rounds
+    )?;
+    writeln!(out, "| asked | p50 us | p99 us | longest us |\n|---|--:|--:|--:|")?;
+    let mut rounds = Vec::new();
+    for _ in 0..flags.rounds {
+        workshop.wait_until_quiet();
+        rounds.push([ask_actor()?, ask_http(&receiver, &workshop.commit)?]);
+    }
+    for (place, what) in ["GateActor, from another thread", "GET /v1/gate/{commit}"].iter().enumerate() {
+        let middle =
+            |permille| median(rounds.iter().map(|round| millis(percentile(&round[place], permille)) * 1e3));
+        writeln!(out, "| {what} | {:.0} | {:.0} | {:.0} |", middle(500), middle(990), middle(1000))?;
+    }
+    Ok(())
+}
+
+/// Waits for the moments at which a question is due, and gives each of them back.
+fn moments(each: Duration) -> impl Iterator<Item = Instant> {
+    let began = Instant::now();
+    (0..).map(move |number| began + each * number).take_while(move |due| *due < began + ASKING).inspect(
+        |due| {
+            // A late answer before this question makes no pause; that it is late counts then.
+            machine::pause(due.saturating_duration_since(Instant::now()));
+        },
+    )
+}
+
+/// Times from a message to its reply, as the HTTP threads send it: to an actor on another thread.
+fn ask_actor() -> anyhow::Result<Vec<Duration>> {
+    let commits: Result<Vec<_>, _> =
+        (0..WINDOW).map(|byte| CommitHash::parse(&format!("{byte:02x}").repeat(20))).collect();
+    let commits = commits?;
+    let window = Window::new(commits.clone()).context("the window")?;
+    System::new().block_on(async move {
+        let mut gate = Gate::new(true, usize::from(WINDOW));
+        gate.replace(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        let arbiter = Arbiter::new();
+        let actor = GateActor::start_in_arbiter(&arbiter.handle(), |_| GateActor::new(gate));
+        let mut times = Vec::new();
+        for (due, commit) in moments(Duration::from_secs(1) / PACE).zip(commits.iter().cycle()) {
+            let claimed = ClaimedCommit::Named(commit.clone());
+            let began = Instant::now().max(due);
+            actor.send(Check { claimed }).await?;
+            times.push(began.elapsed());
+        }
+        arbiter.stop();
+        times.sort_unstable();
+        Ok(times)
+    })
+}
+
+/// Times from a request to its answer, over several connections.
+fn ask_http(receiver: &Receiver, commit: &str) -> anyhow::Result<Vec<Duration>> {
+    let address = receiver.url.trim_start_matches("http://").parse()?;
+    let request = format!("GET /v1/gate/{commit} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes();
+    let ask = || -> anyhow::Result<Vec<Duration>> {
+        let mut connection = Connection::open(address)?;
+        let mut times = Vec::new();
+        for _ in moments(Duration::from_secs(1) * CONNECTIONS / PACE) {
+            let began = Instant::now();
+            let answer = connection.exchange(&request, std::iter::empty())?;
+            times.push(began.elapsed());
+            ensure!(answer.status == 200 && answer.keeps, "the gate answered {}", answer.status);
+        }
+        Ok(times)
+    };
+    let mut times = thread::scope(|scope| {
+        let asking: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(ask)).collect();
+        let joined = asking.into_iter().map(|one| one.join().unwrap_or_else(|_| Ok(Vec::new())));
+        joined.collect::<anyhow::Result<Vec<_>>>()
+    })?
+    .concat();
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// Prints what a poll of an unchanged clone costs: a receiver that polls every second against one that does not.
+pub(crate) fn polls(workshop: &Workshop, flags: &PollFlags) -> anyhow::Result<()> {
+    let time = Duration::from_secs(flags.seconds);
+    let spend = |poll_interval_s| -> anyhow::Result<Duration> {
+        let receiver = Receiver::start(workshop, &workshop.fresh_dir("poll")?, poll_interval_s)?;
+        let pid = receiver.running.pid();
+        // What a start leaves to be done is not a poll.
+        machine::pause(Duration::from_secs(2));
+        let before = machine::cpu_of_tree(pid);
+        machine::pause(time);
+        Ok(machine::cpu_of_tree(pid).saturating_sub(before))
+    };
+    workshop.wait_until_quiet();
+    let (polling, idle) = (spend(1)?, spend(86_400)?);
+    let each = millis(polling.saturating_sub(idle)) / float(flags.seconds);
+    writeln!(
+        io::stdout(),
+        "\n**A poll of an unchanged clone** takes {each:.2} ms of processor time, git included: {:.0} ms in {} polls, \
+         less the {:.0} ms that the receiver takes in that time without any.",
+        millis(polling),
+        flags.seconds,
+        millis(idle)
+    )?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! What every measurement needs: a scratch directory, a clone for the gate, the pool of bodies, the programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+use crate::body::Pool;
+
+/// The bodies of all runs are cut from the same random bytes, so that two runs of the suite send the same.
+const SEED: u64 = 490;
+/// Commits in the clone: more than the window, as a real one has.
+const COMMITS: usize = 120;
+
+/// The place of a run. Dropping it deletes everything that was stored, which no measurement may do before.
+pub(crate) struct Workshop {
+    scratch: TempDir,
+    programs: PathBuf,
+    /// Where bodies are cut from.
+    pub(crate) pool: Pool,
+    /// The newest commit of the clone.
+    pub(crate) commit: String,
+    /// How long a run may wait for the machine to be quiet.
+    pub(crate) patience: Duration,
+    directories: AtomicU64,
+}
+
+impl Workshop {
+    /// Makes the scratch directory below `scratch`, or beside the executable where that is not said.
+    ///
+    /// The directory for temporary files would not do: it is often kept in memory, where a sync costs nothing.
+    pub(crate) fn open(scratch: Option<&Path>, patience: Duration) -> anyhow::Result<Self> {
+        let executable = std::env::current_exe()?;
+        let programs = executable.parent().context("the executable has no directory")?.to_owned();
+        let within = scratch.unwrap_or(&programs);
+        let scratch = tempfile::Builder::new().prefix("cis490-bench-").tempdir_in(within)?;
+        let commit = make_clone(&scratch.path().join("clone"))?;
+        let pool = Pool::from_seed(SEED);
+        Ok(Self { scratch, programs, pool, commit, patience, directories: AtomicU64::new(0) })
+    }
+
+    /// The clone that receivers read.
+    pub(crate) fn clone_dir(&self) -> PathBuf {
+        self.scratch.path().join("clone")
+    }
+
+    /// A new empty directory, whose name ends in `name`.
+    pub(crate) fn fresh_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let number = self.directories.fetch_add(1, Ordering::Relaxed);
+        let dir = self.scratch.path().join(format!("{number:03}-{name}"));
+        fs::create_dir(&dir)?;
+        Ok(dir)
+    }
+
+    /// A program of the product, as it was built beside this one.
+    pub(crate) fn program(&self, name: &str) -> anyhow::Result<Command> {
+        let path = self.programs.join(name);
+        if !path.is_file() {
+            bail!("`{}` is missing, build it: cargo build --release --workspace --bins", path.display());
+        }
+        let mut command = Command::new(path);
+        // What the machine's journal or a variable of the user's shell asks for is no part of a measurement.
+        command.env_remove("JOURNAL_STREAM").env_remove("RUST_LOG").stdin(std::process::Stdio::null());
+        Ok(command)
+    }
+
+    /// Waits until the machine is quiet, within the patience that was asked for.
+    pub(crate) fn wait_until_quiet(&self) {
+        crate::machine::wait_until_quiet(self.patience);
+    }
+}
+
+/// A repository with enough commits to fill a window; gives back the newest.
+fn make_clone(path: &Path) -> anyhow::Result<String> {
+    fs::create_dir(path)?;
+    git(path, &["init", "--quiet"])?;
+    for number in 1..=COMMITS {
+        git(path, &["commit", "--quiet", "--allow-empty", "--message", &format!("commit {number}")])?;
+    }
+    git(path, &["rev-parse", "HEAD"])
+}
+
+/// Runs git away from the user's configuration, and gives back what it printed.
+fn git(repository: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("git")
+        .current_dir(repository)
+        .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null")])
+        .args(["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0"])
+        .args(arguments)
+        .output()
+        .context("git could not be run, install it first")?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "git {} failed: {complaint}", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
