@@ -35,7 +35,7 @@ fn an_upload_under_way_is_stored_and_a_new_one_is_not_taken() {
     second.send(format!("PUT {} HTTP/1.1\r\nhost: x\r\n", late.path).as_bytes()).unwrap();
 
     receiver.process().signal(Signal::TERM);
-    wait_until("the receiver stops", PATIENCE, || receiver.log().contains("stopping").then_some(()));
+    receiver.process().wait_for_notice("that it stops", |line| (line == "STOPPING=1").then_some(()));
     let rest: Vec<String> =
         late.headers().iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     // Either is right: hanging up on a request that has not begun, or an answer that says when to come again.

@@ -4,6 +4,7 @@
 
 use std::hint::black_box;
 
+use bytes::Bytes;
 use cis490_receiver::ingest::Claim;
 use cis490_receiver::ingest::writer::EpisodeWriter;
 use cis490_receiver::store::layout::Store;
@@ -27,11 +28,14 @@ fn write(criterion: &mut Criterion) {
             length: size as u64,
             commit: None,
         };
+        let parts: Vec<Bytes> = body.chunks(CHUNK).map(Bytes::copy_from_slice).collect();
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("{} KiB", size / 1024), |bencher| {
             bencher.iter(|| {
                 let mut writer = EpisodeWriter::begin(&store, claim.clone()).unwrap();
-                body.chunks(CHUNK).for_each(|chunk| writer.write(black_box(chunk)).unwrap());
+                for part in &parts {
+                    writer.write(black_box(part)).unwrap();
+                }
                 // Dropped, the temp file goes again: its removal is part of the figure.
                 writer.seal().unwrap()
             });

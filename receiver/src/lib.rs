@@ -1,10 +1,10 @@
 //! The receiver: takes episodes, proves them, stores them durably, and says so only then.
 //!
 //! ```text
-//!  PUT ── head ──> http ── Check ───> GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
+//!  PUT ── head ──> http <─ verdict ── GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
 //!                   │ └── admission: one upload per pair, permits, bytes promised
-//!                   │ parts, bounded ──> IngestActor, one per upload: hash, write, sync, publish
-//!                   └── answer <───────────────┘ └── Append ──> IndexWriterActor (batch, lock, write, sync)
+//!                   │ parts, bounded ──> writer that an IngestActor started: hash, write, sync, publish
+//!                   └── answer <── IngestActor <──┘ └─ Deposit ──> IndexWriterActor (batch, lock, write, sync)
 //! ```
 //!
 //! # Layout

@@ -21,11 +21,12 @@ use tracing::{info, warn};
 use crate::actors::gate::{GateActor, Replace};
 use crate::actors::git_poll::{GitPollActor, Poll};
 use crate::actors::index_writer::IndexWriterActor;
-use crate::actors::ingest::IngestPool;
+use crate::actors::ingest::Ingest;
 use crate::actors::{Drain, Ping};
 use crate::config::{GateConfig, ReceiverConfig};
 use crate::gate::rev_list::RevList;
 use crate::gate::snapshot::{SnapshotFile, Source};
+use crate::gate::view::GateView;
 use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
 use crate::http::server::{self, BindError, Listeners};
@@ -88,11 +89,12 @@ impl RunError {
 
 /// The actors and the threads that they run on.
 struct Actors {
+    view: GateView,
     gate: Addr<GateActor>,
     polls: Addr<GitPollActor>,
     index: Addr<IndexWriterActor>,
-    ingest: IngestPool,
-    arbiters: Vec<Arbiter>,
+    ingest: Ingest,
+    index_arbiter: Arbiter,
 }
 
 /// Runs the receiver until `stop` resolves. `ready` is told the addresses once requests are taken.
@@ -130,8 +132,7 @@ pub async fn run(
         host_quota_bytes: config.store.host_quota_bytes,
     });
     let api = web::Data::new(Api {
-        gate: actors.gate.clone().recipient(),
-        describe_gate: actors.gate.clone().recipient(),
+        gate: actors.view.clone(),
         observe_polls: actors.polls.clone().recipient(),
         observe_index: actors.index.clone().recipient(),
         append,
@@ -164,8 +165,9 @@ pub async fn run(
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
         }
     };
-    service::stopping();
     admission.close();
+    // Said when it is true: nothing new is taken from here on.
+    service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
     let ((), closed) = tokio::join!(handle.stop(is_orderly), server);
     if is_orderly {
@@ -207,18 +209,16 @@ async fn start_actors(
 ) -> Actors {
     let index_arbiter = Arbiter::new();
     let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
-    let (gate, polls) = start_gate(&config.version_gate, state_dir).await;
+    let (view, gate, polls) = start_gate(&config.version_gate, state_dir).await;
 
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let mut arbiters: Vec<Arbiter> = (0..cores.clamp(2, 4)).map(|_| Arbiter::new()).collect();
-    let handles = arbiters.iter().map(Arbiter::handle).collect();
-    let ingest = IngestPool::new(handles, Arc::clone(store), index.clone().recipient());
-    // Joined last: uploads that are being committed still need the index.
-    arbiters.push(index_arbiter);
-    Actors { gate, polls, index, ingest, arbiters }
+    let ingest = Ingest::new(Arc::clone(store), index.clone().recipient());
+    Actors { view, gate, polls, index, ingest, index_arbiter }
 }
 
-async fn start_gate(config: &GateConfig, state_dir: &Path) -> (Addr<GateActor>, Addr<GitPollActor>) {
+async fn start_gate(
+    config: &GateConfig,
+    state_dir: &Path,
+) -> (GateView, Addr<GateActor>, Addr<GitPollActor>) {
     let mut gate = Gate::new(config.enabled, config.window);
     let source = Source {
         repo_path: config.repo_path.clone(),
@@ -233,9 +233,10 @@ async fn start_gate(config: &GateConfig, state_dir: &Path) -> (Addr<GateActor>, 
     if let Some(current) = kept.clone()
         && Step::KeepWindow.is_taken()
     {
-        gate.replace(current);
+        gate = gate.with_window(current);
     }
-    let gate = GateActor::new(gate).start();
+    let view = GateView::new(gate);
+    let gate = GateActor::new(view.clone()).start();
     let rev_list = RevList {
         git: "git".into(),
         repo: config.repo_path.clone(),
@@ -251,7 +252,7 @@ async fn start_gate(config: &GateConfig, state_dir: &Path) -> (Addr<GateActor>, 
         // Its failure is logged by the actor and answered with 503 as long as there is no window.
         let _ = polls.send(Poll).await;
     }
-    (gate, polls)
+    (view, gate, polls)
 }
 
 impl Actors {
@@ -276,10 +277,8 @@ impl Actors {
     }
 
     fn stop(self) {
-        for arbiter in self.arbiters {
-            arbiter.stop();
-            // A thread that panicked has said so already.
-            let _ = arbiter.join();
-        }
+        self.index_arbiter.stop();
+        // A thread that panicked has said so already.
+        let _ = self.index_arbiter.join();
     }
 }

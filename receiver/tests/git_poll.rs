@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use actix::{Actor, Addr};
 use cis490_receiver::actors::Ping;
-use cis490_receiver::actors::gate::{Check, Describe, GateActor};
+use cis490_receiver::actors::gate::GateActor;
 use cis490_receiver::actors::git_poll::{GitPollActor, Observe, Poll};
 use cis490_receiver::gate::rev_list::RevList;
 use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
+use cis490_receiver::gate::view::GateView;
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::CommitHash;
@@ -26,7 +27,7 @@ struct World {
     dir: tempfile::TempDir,
     clone: PathBuf,
     head: String,
-    gate: Addr<GateActor>,
+    gate: GateView,
     polls: Addr<GitPollActor>,
 }
 
@@ -55,14 +56,15 @@ impl World {
         rev_list: RevList,
         interval: Duration,
     ) -> Self {
-        let gate = GateActor::new(Gate::new(true, rev_list.window)).start();
+        let gate = GateView::new(Gate::new(true, rev_list.window));
+        let replace = GateActor::new(gate.clone()).start().recipient();
         let source = Source {
             repo_path: rev_list.repo.clone(),
             reference: rev_list.reference.clone(),
             window: rev_list.window,
         };
         let snapshot = SnapshotFile { path: dir.path().join("gate.json"), source };
-        let polls = GitPollActor::new(rev_list, interval, snapshot, None, gate.clone().recipient()).start();
+        let polls = GitPollActor::new(rev_list, interval, snapshot, None, replace).start();
         Self { dir, clone, head, gate, polls }
     }
 
@@ -74,9 +76,9 @@ impl World {
         self.polls.send(Observe).await.unwrap().problem
     }
 
-    async fn admits(&self, commit: &str) -> bool {
+    fn admits(&self, commit: &str) -> bool {
         let claimed = ClaimedCommit::Named(CommitHash::parse(commit).unwrap());
-        matches!(self.gate.send(Check { claimed }).await.unwrap(), Verdict::Admitted { .. })
+        matches!(self.gate.now().check(claimed), Verdict::Admitted { .. })
     }
 }
 
@@ -85,9 +87,9 @@ async fn a_commit_that_lands_between_two_polls_is_admitted_by_the_second() {
     let world = World::new();
     assert!(world.poll().await);
     let fresh = commit(&world.clone, "second");
-    assert!(!world.admits(&fresh).await);
+    assert!(!world.admits(&fresh));
     assert!(world.poll().await);
-    assert!(world.admits(&fresh).await && world.admits(&world.head).await);
+    assert!(world.admits(&fresh) && world.admits(&world.head));
 }
 
 #[actix::test]
@@ -95,9 +97,9 @@ async fn the_oldest_commit_leaves_the_window_when_newer_ones_fill_it() {
     let world = World::new();
     let newer: Vec<String> = (0..3).map(|n| commit(&world.clone, &n.to_string())).collect();
     assert!(world.poll().await);
-    assert!(!world.admits(&world.head).await);
+    assert!(!world.admits(&world.head));
     for commit in &newer {
-        assert!(world.admits(commit).await);
+        assert!(world.admits(commit));
     }
 }
 
@@ -109,12 +111,12 @@ async fn a_vanished_clone_keeps_the_window_and_a_returned_one_moves_it() {
     rename_noreplace(&world.clone, &aside).unwrap();
     assert!(!world.poll().await);
     assert_eq!(world.problem().await, Some("no-repository"));
-    assert!(world.admits(&world.head).await);
+    assert!(world.admits(&world.head));
     rename_noreplace(&aside, &world.clone).unwrap();
     let fresh = commit(&world.clone, "second");
     assert!(world.poll().await);
     assert_eq!(world.problem().await, None);
-    assert!(world.admits(&fresh).await);
+    assert!(world.admits(&fresh));
 }
 
 #[actix::test]
@@ -131,7 +133,7 @@ async fn a_window_that_could_not_be_kept_is_kept_by_a_later_poll() {
     let world = World::new();
     let in_the_way = world.dir.path().join("gate.json.new");
     std::fs::create_dir(&in_the_way).unwrap();
-    assert!(world.poll().await && world.admits(&world.head).await);
+    assert!(world.poll().await && world.admits(&world.head));
     std::fs::remove_dir(&in_the_way).unwrap();
     assert!(world.poll().await);
     assert!(world.dir.path().join("gate.json").is_file());
@@ -165,7 +167,7 @@ async fn a_clone_without_a_commit_never_makes_an_empty_window() {
     let world = World::with(dir, repo, String::new(), rev_list, NEVER);
     assert!(!world.poll().await);
     assert_eq!(world.problem().await, Some("git-failed"));
-    assert!(!world.gate.send(Describe).await.unwrap().is_ready());
+    assert!(!world.gate.now().state().is_ready());
 }
 
 /// A program that stands in for git.
@@ -249,7 +251,7 @@ async fn polling_goes_on_while_the_clone_is_repacked() {
             assert!(world.poll().await);
         }
         gc.join().unwrap();
-        assert!(world.poll().await && world.admits(&fresh).await);
+        assert!(world.poll().await && world.admits(&fresh));
     }
 }
 
@@ -264,7 +266,7 @@ async fn the_timer_polls_by_itself() {
         assert!(std::time::Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
-    assert!(world.admits(&world.head).await);
+    assert!(world.admits(&world.head));
 }
 
 #[actix::test]

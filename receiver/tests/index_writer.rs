@@ -8,7 +8,7 @@ use std::path::Path;
 
 use actix::{Actor, Addr};
 use cis490_receiver::actors::Drain;
-use cis490_receiver::actors::index_writer::{Append, IndexWriterActor, Observe};
+use cis490_receiver::actors::index_writer::{Append, Deposit, IndexWriterActor, Observe};
 use cis490_receiver::index::IndexStep;
 use cis490_receiver::index::log::Receipt;
 use cis490_shared::clock::WallTime;
@@ -16,6 +16,7 @@ use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::IndexRow;
 use futures_util::future::join_all;
+use tokio::sync::oneshot;
 
 fn start(index: &Path) -> Addr<IndexWriterActor> {
     IndexWriterActor::open(index).unwrap().start()
@@ -53,6 +54,18 @@ async fn appends_that_wait_together_share_a_batch_and_keep_their_order() {
     let seen = writer.send(Observe).await.unwrap();
     assert_eq!((seen.rows, seen.appended), (200, 200));
     assert!(seen.batches <= 20, "{} batches for 200 rows", seen.batches);
+}
+
+#[actix::test]
+async fn a_deposit_is_written_although_nobody_waits_for_its_receipt() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = dir.path().join("index.jsonl");
+    let writer = start(&index);
+    let (receipt, nobody) = oneshot::channel();
+    writer.try_send(Deposit { append: append("a"), receipt }).unwrap();
+    drop(nobody);
+    writer.send(Drain).await.unwrap();
+    assert_eq!(episodes(&index), ["a"]);
 }
 
 #[actix::test]

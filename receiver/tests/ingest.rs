@@ -7,10 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use actix::Actor;
-use actix_rt::Arbiter;
 use bytes::Bytes;
 use cis490_receiver::actors::index_writer::IndexWriterActor;
-use cis490_receiver::actors::ingest::{IngestPool, Upload};
+use cis490_receiver::actors::ingest::{Ingest, Upload};
 use cis490_receiver::index::known::KnownView;
 use cis490_receiver::ingest::admission::{Admission, Limits, Room};
 use cis490_receiver::ingest::{Claim, IngestError, Part};
@@ -20,14 +19,24 @@ use cis490_shared::wire::answer::StoreStatus;
 
 const BODY: &[u8] = b"some bytes";
 
-fn claim(episode: &str) -> Claim {
+/// Bodies that go different ways to the disk: gathered first, written as they come, hashed by a thread of their own.
+fn bodies() -> [Bytes; 3] {
+    let noise = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0];
+    [10, 300_000, 5 << 20].map(|length| (0..length).map(noise).collect())
+}
+
+fn claim_of(episode: &str, body: &[u8]) -> Claim {
     Claim {
         host_id: HostId::parse("lab-1").unwrap(),
         episode_id: EpisodeId::parse(episode).unwrap(),
-        sha256: Sha256Digest::parse(&support::sha256(BODY)).unwrap(),
-        length: BODY.len() as u64,
+        sha256: Sha256Digest::parse(&support::sha256(body)).unwrap(),
+        length: body.len() as u64,
         commit: None,
     }
+}
+
+fn claim(episode: &str) -> Claim {
+    claim_of(episode, BODY)
 }
 
 struct World {
@@ -35,7 +44,7 @@ struct World {
     store: Arc<Store>,
     admission: Admission,
     known: KnownView,
-    pool: IngestPool,
+    pool: Ingest,
 }
 
 impl World {
@@ -44,7 +53,7 @@ impl World {
         let store = Arc::new(Store::open(&dir.path().join("episodes")).unwrap());
         let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
         let known = index.known();
-        let pool = IngestPool::new(vec![Arbiter::current()], Arc::clone(&store), index.start().recipient());
+        let pool = Ingest::new(Arc::clone(&store), index.start().recipient());
         let admission = Admission::new(Limits { uploads: 8, min_free_bytes: 0, host_quota_bytes: None });
         Self { _dir: dir, store, admission, known, pool }
     }
@@ -78,51 +87,77 @@ fn data(bytes: &'static [u8]) -> Part {
 
 #[actix::test]
 async fn parts_in_order_and_a_finish_make_an_episode() {
-    let world = World::new();
-    let claim = claim("E1");
-    let Upload { parts, outcome } = world.begin(&claim);
-    for part in [data(&BODY[..4]), data(&BODY[4..]), Part::Finish] {
-        parts.send(part).await.unwrap();
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [Part::Data(body.slice(..4)), Part::Data(body.slice(4..)), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        assert_eq!(outcome.await.unwrap().unwrap().status, StoreStatus::Stored);
+        assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
     }
-    assert_eq!(outcome.await.unwrap().unwrap().status, StoreStatus::Stored);
-    assert!(world.is_stored(&claim) && world.is_indexed(&claim));
-    assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+}
+
+#[actix::test]
+async fn bytes_that_are_not_what_was_promised_leave_nothing() {
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let mut other = body.to_vec();
+        other[7] ^= 1;
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [Part::Data(other.into()), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        assert!(matches!(outcome.await.unwrap(), Err(IngestError::DigestMismatch { .. })));
+        assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
 }
 
 #[actix::test]
 async fn a_stream_that_ends_without_finish_leaves_nothing() {
-    let world = World::new();
-    let claim = claim("E1");
-    let Upload { parts, outcome } = world.begin(&claim);
-    parts.send(data(BODY)).await.unwrap();
-    drop(parts);
-    assert!(matches!(outcome.await.unwrap(), Err(IngestError::Aborted { received: 10 })));
-    assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
-    assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&claim);
+        parts.send(Part::Data(body.clone())).await.unwrap();
+        drop(parts);
+        let aborted = outcome.await.unwrap();
+        assert!(matches!(aborted, Err(IngestError::Aborted { received }) if received == claim.length));
+        assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
 }
 
 #[actix::test]
 async fn a_client_that_hangs_up_after_the_last_byte_cannot_cut_the_commit_in_half() {
-    let world = World::new();
-    let claim = claim("E1");
-    let Upload { parts, outcome } = world.begin(&claim);
-    for part in [data(BODY), Part::Finish] {
-        parts.send(part).await.unwrap();
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [Part::Data(body), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        drop((parts, outcome));
+        world.admission.idle().await;
+        assert!(world.is_stored(&claim) && world.is_indexed(&claim));
     }
-    drop((parts, outcome));
-    world.admission.idle().await;
-    assert!(world.is_stored(&claim) && world.is_indexed(&claim));
 }
 
 #[actix::test]
 async fn more_bytes_than_promised_end_the_upload_at_once() {
-    let world = World::new();
-    let Upload { parts, outcome } = world.begin(&claim("E1"));
-    parts.send(data(BODY)).await.unwrap();
-    parts.send(data(b"!")).await.unwrap();
-    assert!(matches!(outcome.await.unwrap(), Err(IngestError::LengthMismatch { .. })));
-    assert!(parts.send(Part::Finish).await.is_err(), "the channel is closed");
-    assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    for body in bodies() {
+        let world = World::new();
+        let Upload { parts, outcome } = world.begin(&claim_of("E1", &body));
+        parts.send(Part::Data(body)).await.unwrap();
+        parts.send(data(b"!")).await.unwrap();
+        assert!(matches!(outcome.await.unwrap(), Err(IngestError::LengthMismatch { .. })));
+        assert!(parts.send(Part::Finish).await.is_err(), "the channel is closed");
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
 }
 
 #[actix::test]
@@ -151,8 +186,13 @@ async fn a_name_that_is_taken_is_compared_and_never_replaced() {
 async fn a_disk_that_cannot_take_the_temp_file_is_told_and_frees_the_pair() {
     let world = World::new();
     std::fs::remove_dir(world.store.incoming()).unwrap();
-    let claim = claim("E1");
-    let Upload { outcome, .. } = world.begin(&claim);
-    assert!(matches!(outcome.await.unwrap(), Err(IngestError::Storage(_))));
-    assert_eq!(world.admission.in_flight(), 0);
+    for body in bodies() {
+        let Upload { parts, outcome } = world.begin(&claim_of("E1", &body));
+        for part in [Part::Data(body), Part::Finish] {
+            // A channel that is closed by then has said what there is to say.
+            let _ = parts.send(part).await;
+        }
+        assert!(matches!(outcome.await.unwrap(), Err(IngestError::Storage(_))));
+        assert_eq!(world.admission.in_flight(), 0);
+    }
 }

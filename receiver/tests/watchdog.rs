@@ -10,7 +10,7 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use actix_rt::Arbiter;
 use cis490_receiver::actors::Ping;
 use cis490_receiver::actors::index_writer::IndexWriterActor;
-use cis490_receiver::actors::ingest::IngestPool;
+use cis490_receiver::actors::ingest::Ingest;
 use cis490_receiver::store::layout::Store;
 use cis490_receiver::watchdog::{ActorGone, Watched, watch};
 
@@ -43,16 +43,16 @@ impl Handler<Panic> for Fragile {
     }
 }
 
-fn pool(dir: &std::path::Path, arbiter: &Arbiter) -> IngestPool {
+fn ingest(dir: &std::path::Path) -> Ingest {
     let store = Arc::new(Store::open(dir).unwrap());
     let index = IndexWriterActor::open(&dir.join("index.jsonl")).unwrap().start();
-    IngestPool::new(vec![arbiter.handle()], store, index.recipient())
+    Ingest::new(store, index.recipient())
 }
 
 #[actix::test]
 async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_panicked() {
     let dir = tempfile::tempdir().unwrap();
-    let pool = pool(dir.path(), &Arbiter::new());
+    let ingest = ingest(dir.path());
     // On an arbiter of its own, where a panic ends the actor and not the test.
     let fragile = Fragile::start_in_arbiter(&Arbiter::new().handle(), |_| Fragile { hangs: false });
     let healthy = Fragile { hangs: false }.start();
@@ -68,7 +68,7 @@ async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_p
             drop(fragile.try_send(Panic));
         }
     };
-    let gone = watch(&actors, &pool, Duration::from_millis(1), feed).await;
+    let gone = watch(&actors, &ingest, Duration::from_millis(1), feed).await;
     assert_eq!(gone, ActorGone("fragile"));
     assert!(fed.get() >= 3);
 }
@@ -76,21 +76,10 @@ async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_p
 #[actix::test]
 async fn an_actor_that_hangs_starves_the_watchdog() {
     let dir = tempfile::tempdir().unwrap();
-    let pool = pool(dir.path(), &Arbiter::new());
+    let ingest = ingest(dir.path());
     let actors = [Watched { name: "stuck", ping: Fragile { hangs: true }.start().recipient() }];
     let fed = Cell::new(0);
-    let watching = watch(&actors, &pool, Duration::from_millis(1), || fed.set(fed.get() + 1));
+    let watching = watch(&actors, &ingest, Duration::from_millis(1), || fed.set(fed.get() + 1));
     assert!(tokio::time::timeout(Duration::from_millis(200), watching).await.is_err());
     assert_eq!(fed.get(), 0);
-}
-
-#[actix::test]
-async fn an_ingest_arbiter_that_ended_is_noticed() {
-    let dir = tempfile::tempdir().unwrap();
-    let arbiter = Arbiter::new();
-    let pool = pool(dir.path(), &arbiter);
-    arbiter.stop();
-    arbiter.join().unwrap();
-    let gone = watch(&[], &pool, Duration::from_millis(1), || {}).await;
-    assert_eq!(gone, ActorGone("an ingest arbiter"));
 }

@@ -7,11 +7,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, RenameFlags};
+use rustix::fs::{Advice, FallocateFlags, RenameFlags};
 
 use crate::step::Step;
 
@@ -43,6 +44,13 @@ impl Temp {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    /// Asks the kernel to begin writing these bytes to the disk, and waits for nothing. It is a hint: what comes of it
+    /// the sync at the end will say.
+    pub fn begin_write_back(&self, from: u64, length: u64) {
+        // Linux starts the write-back of pages that are dirty and said not to be needed again.
+        let _ = rustix::fs::fadvise(&self.file, from, NonZeroU64::new(length), Advice::DontNeed);
     }
 
     /// Makes the bytes durable. After an error the file must be dropped, never synced again.

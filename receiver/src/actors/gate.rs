@@ -1,30 +1,18 @@
-//! GateActor: decides whether an episode gets in.
+//! GateActor: keeps the version gate current.
 //!
-//! - owns: the [`Gate`], that is the commit window
-//! - accepts: [`Check`], [`Describe`], [`Replace`], Ping, Drain
-//! - sends to: nobody
+//! - owns: the [`GateView`], that is the commit window: it alone publishes another one
+//! - accepts: [`Replace`], Ping, Drain
+//! - sends to: nobody; whoever needs a verdict reads what it has published, without waiting for it
 //! - runs on: the system's arbiter; it never does I/O, so it always answers at once
 //! - ends: with its System
 
-use actix::{Actor, Context, Handler, Message, MessageResult};
+use actix::{Actor, Context, Handler, Message};
 
 use super::{Drain, Ping};
-use crate::gate::window::{ClaimedCommit, Current, Gate, GateState, Verdict};
+use crate::gate::view::GateView;
+use crate::gate::window::Current;
 
-/// Sent by the HTTP layer before a body is read, and for `GET /v1/gate/{commit}`.
-#[derive(Debug, Message)]
-#[rtype(result = "Verdict")]
-pub struct Check {
-    /// What the request says of its commit.
-    pub claimed: ClaimedCommit,
-}
-
-/// Asks what the gate says of itself.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "GateState")]
-pub struct Describe;
-
-/// Sent by GitPollActor with every window that it read.
+/// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Replace(pub Current);
@@ -32,13 +20,13 @@ pub struct Replace(pub Current);
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct GateActor {
-    gate: Gate,
+    view: GateView,
 }
 
 impl GateActor {
-    /// An actor for this gate, with or without a window from the last run.
-    pub fn new(gate: Gate) -> Self {
-        Self { gate }
+    /// An actor that publishes to this view, which may show a window of the last run.
+    pub fn new(view: GateView) -> Self {
+        Self { view }
     }
 }
 
@@ -46,27 +34,11 @@ impl Actor for GateActor {
     type Context = Context<Self>;
 }
 
-impl Handler<Check> for GateActor {
-    type Result = MessageResult<Check>;
-
-    fn handle(&mut self, check: Check, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.gate.check(check.claimed))
-    }
-}
-
-impl Handler<Describe> for GateActor {
-    type Result = MessageResult<Describe>;
-
-    fn handle(&mut self, _: Describe, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.gate.state())
-    }
-}
-
 impl Handler<Replace> for GateActor {
     type Result = ();
 
     fn handle(&mut self, Replace(current): Replace, _: &mut Self::Context) {
-        self.gate.replace(current);
+        self.view.publish(self.view.now().with_window(current));
     }
 }
 

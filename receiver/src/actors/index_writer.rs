@@ -1,7 +1,7 @@
 //! IndexWriterActor: the only code in the project that appends to index.jsonl.
 //!
 //! - owns: the [`IndexLog`], and with it which pairs have a row
-//! - accepts: [`Append`], [`Observe`], Ping, Drain
+//! - accepts: [`Append`], [`Deposit`], [`Observe`], Ping, Drain
 //! - sends to: nobody
 //! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
 //!   batch, so that they share one sync (group commit)
@@ -34,6 +34,17 @@ pub struct Append {
     pub row: IndexRow,
     /// The directory whose new name must be durable before the row is; one sync serves a whole batch.
     pub publish_dir: Option<PathBuf>,
+}
+
+/// Sent by an upload's writer when its archive is published. Handled whether or not anybody still waits for the receipt,
+/// which therefore comes by a channel of its own.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Deposit {
+    /// What to append.
+    pub append: Append,
+    /// Where to say that it is durable, or why it is not.
+    pub receipt: oneshot::Sender<Result<Receipt, IndexError>>,
 }
 
 /// Asks for the counters.
@@ -87,6 +98,14 @@ impl IndexWriterActor {
     /// The pairs that have a row, kept current while the actor lives.
     pub fn known(&self) -> KnownView {
         self.log.known()
+    }
+
+    /// Puts a row into the next batch, which begins when everything that waits in the mailbox now is in it.
+    fn take_in(&mut self, row: Waiting, ctx: &mut Context<Self>) {
+        if self.waiting.is_empty() {
+            ctx.notify(CommitBatch);
+        }
+        self.waiting.push(row);
     }
 
     /// Commits everything that waits and answers every sender. Blocks.
@@ -157,17 +176,22 @@ impl Handler<Append> for IndexWriterActor {
     type Result = ResponseFuture<Result<Receipt, IndexError>>;
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) -> Self::Result {
-        if self.waiting.is_empty() {
-            ctx.notify(CommitBatch);
-        }
         let path = append.publish_dir.clone().unwrap_or_default();
         let (reply, receipt) = oneshot::channel();
-        self.waiting.push(Waiting { append, reply });
+        self.take_in(Waiting { append, reply }, ctx);
         Box::pin(async move {
             receipt.await.unwrap_or_else(|_| {
                 Err(IndexError::at(IndexStep::Write, &path)(std::io::Error::other("the writer stopped")))
             })
         })
+    }
+}
+
+impl Handler<Deposit> for IndexWriterActor {
+    type Result = ();
+
+    fn handle(&mut self, Deposit { append, receipt }: Deposit, ctx: &mut Self::Context) {
+        self.take_in(Waiting { append, reply: receipt }, ctx);
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! | actor | owns | accepts | sends to | runs on |
 //! |---|---|---|---|---|
-//! | [`gate::GateActor`] | the commit window | Check, Describe, Replace | nobody | the system's arbiter |
+//! | [`gate::GateActor`] | the commit window | Replace | nobody; verdicts are read from its view | the system's arbiter |
 //! | [`git_poll::GitPollActor`] | the poll of the clone, gate.json | Poll, Observe | GateActor | the system's arbiter |
-//! | [`ingest::IngestActor`] | one upload: temp file and hash | its stream of parts | IndexWriterActor | an ingest arbiter |
-//! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, Observe | nobody | an arbiter of its own |
+//! | [`ingest::IngestActor`] | one upload: its writer and its end | nothing; its parts go to the writer | IndexWriterActor | the request's arbiter |
+//! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, Deposit, Observe | nobody | an arbiter of its own |
 //!
 //! All long-lived actors also accept [`Ping`] and [`Drain`]. Asks run downwards only, so they cannot deadlock.
 //! A panicked actor does not come back: the watchdog notices its closed mailbox and ends the process.

@@ -133,9 +133,10 @@ impl Gate {
         Self { enabled, size, current: None }
     }
 
-    /// Takes a window in place of the one before.
-    pub fn replace(&mut self, current: Current) {
-        self.current = Some(current);
+    /// The same gate with this window in place of the one before.
+    #[must_use]
+    pub fn with_window(&self, current: Current) -> Self {
+        Self { current: Some(current), ..*self }
     }
 
     /// Whether an episode that claims this commit gets in.
@@ -199,7 +200,7 @@ mod tests {
     fn gate(enabled: bool, commits: &[u8]) -> Gate {
         let mut gate = Gate::new(enabled, 100);
         if let Ok(window) = Window::new(commits.iter().map(|byte| commit(*byte)).collect()) {
-            gate.replace(Current { window, read_at: SystemTime::UNIX_EPOCH });
+            gate = gate.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
         }
         gate
     }
@@ -240,7 +241,7 @@ mod tests {
     fn a_newer_window_takes_the_place_of_the_one_before() {
         let mut gate = gate(true, &[2, 3]);
         let window = Window::new(vec![commit(1), commit(2)]).unwrap();
-        gate.replace(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        gate = gate.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
         assert!(matches!(gate.check(ClaimedCommit::Named(commit(1))), Verdict::Admitted { .. }));
         assert!(matches!(gate.check(ClaimedCommit::Named(commit(3))), Verdict::Refused(_)));
     }

@@ -9,10 +9,10 @@ use actix_web::HttpResponse;
 use tracing::info;
 
 use super::refusal::Refusal;
-use crate::actors::gate::{Check, Describe};
 use crate::actors::index_writer::Append;
-use crate::actors::ingest::IngestPool;
+use crate::actors::ingest::Ingest;
 use crate::actors::{git_poll, index_writer};
+use crate::gate::view::GateView;
 use crate::index::known::KnownView;
 use crate::ingest::admission::Admission;
 use crate::store::host_reports::HostReports;
@@ -21,10 +21,8 @@ use crate::store::layout::Store;
 /// The handlers' view of the receiver.
 #[derive(Debug)]
 pub struct Api {
-    /// Asks GateActor for a verdict.
-    pub gate: Recipient<Check>,
-    /// Asks GateActor for the window.
-    pub describe_gate: Recipient<Describe>,
+    /// What GateActor has published.
+    pub gate: GateView,
     /// Asks GitPollActor how polling goes.
     pub observe_polls: Recipient<git_poll::Observe>,
     /// Asks IndexWriterActor how appending goes.
@@ -32,7 +30,7 @@ pub struct Api {
     /// Makes sure that IndexWriterActor has the row of what is stored.
     pub append: Recipient<Append>,
     /// Starts uploads.
-    pub ingest: IngestPool,
+    pub ingest: Ingest,
     /// Who may upload what now.
     pub admission: Admission,
     /// Which pairs have a row.

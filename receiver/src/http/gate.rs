@@ -9,15 +9,11 @@ use cis490_shared::wire::answer::{CommitAnswer, GateAnswer};
 
 use super::api::Api;
 use super::refusal::Refusal;
-use crate::actors::gate::{Check, Describe};
 use crate::gate::window::{ClaimedCommit, GateState, Verdict};
 
 /// The window as a whole.
 pub async fn describe(api: web::Data<Api>) -> HttpResponse {
-    match api.describe_gate.send(Describe).await {
-        Ok(state) => HttpResponse::Ok().json(gate_answer(&state)),
-        Err(_) => api.refuse(&Refusal::Gone),
-    }
+    HttpResponse::Ok().json(gate_answer(&api.gate.now().state()))
 }
 
 /// The answer that a state means; also a part of `/v1/health`.
@@ -34,17 +30,17 @@ pub fn gate_answer(state: &GateState) -> GateAnswer {
 
 /// Whether an episode of one commit would be taken now.
 pub async fn check(commit: web::Path<String>, api: web::Data<Api>) -> HttpResponse {
-    match ask(&commit, &api).await {
+    match ask(&commit, &api) {
         Ok(answer) => HttpResponse::Ok().json(answer),
         Err(refusal) => api.refuse(&refusal),
     }
 }
 
-async fn ask(commit: &str, api: &Api) -> Result<CommitAnswer, Refusal> {
+fn ask(commit: &str, api: &Api) -> Result<CommitAnswer, Refusal> {
     let commit = CommitHash::parse(commit).map_err(Refusal::CommitInPath)?;
     let claimed = ClaimedCommit::Named(commit.clone());
-    let verdict = api.gate.send(Check { claimed }).await.map_err(|_| Refusal::Gone)?;
-    let state = api.describe_gate.send(Describe).await.map_err(|_| Refusal::Gone)?;
+    let gate = api.gate.now();
+    let (verdict, state) = (gate.check(claimed), gate.state());
     let (admitted, position) = match verdict {
         Verdict::Admitted { position, .. } => (true, position.map(|place| place.position)),
         Verdict::Refused(_) => (false, None),

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::api::Api;
 use super::gate::gate_answer;
 use super::refusal::Refusal;
-use crate::actors::gate::Describe;
 use crate::actors::{git_poll, index_writer};
 
 /// Proves the whole path and writes nothing.
@@ -64,7 +63,7 @@ pub async fn health(api: web::Data<Api>) -> HttpResponse {
 }
 
 async fn look(api: &Api) -> Result<Health, Refusal> {
-    let gate = api.describe_gate.send(Describe).await.map_err(|_| Refusal::Gone)?;
+    let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
     let index = api.observe_index.send(index_writer::Observe).await.map_err(|_| Refusal::Gone)?;
     let status = match (gate.is_ready() && !index.failing, polls.problem) {

@@ -11,7 +11,6 @@ use cis490_shared::wire::headers::CommitPosition;
 use super::api::{Api, blocking};
 use super::headers::{self, UploadHead};
 use super::refusal::Refusal;
-use crate::actors::gate::Check;
 use crate::gate::window::{ClaimedCommit, Verdict};
 use crate::ingest::admission::{Permit, Room};
 use crate::ingest::{Claim, commit};
@@ -42,13 +41,13 @@ pub enum Cleared {
 pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
     let upload = headers::upload(head, api.rules.max_upload_bytes)?;
     if let Some(answer) = already_stored(api, &upload).await? {
-        let position = match ask_gate(api, upload.claimed).await? {
+        let position = match api.gate.now().check(upload.claimed) {
             Verdict::Admitted { position, .. } => position,
             Verdict::Refused(_) => None,
         };
         return Ok(Cleared::AlreadyStored { answer, position });
     }
-    let (commit, position) = match ask_gate(api, upload.claimed).await? {
+    let (commit, position) = match api.gate.now().check(upload.claimed) {
         Verdict::Admitted { commit, position } => (commit, position),
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
@@ -63,10 +62,6 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         .map_err(Refusal::Admission)?;
     let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
     Ok(Cleared::Upload { claim: Claim { host_id, episode_id, sha256, length, commit }, permit, position })
-}
-
-async fn ask_gate(api: &Api, claimed: ClaimedCommit) -> Result<Verdict, Refusal> {
-    api.gate.send(Check { claimed }).await.map_err(|_| Refusal::Gone)
 }
 
 /// The answer where the pair has both its row and its file; a conflict where the row's hash is another.

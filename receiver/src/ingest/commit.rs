@@ -1,11 +1,11 @@
 //! From sealed bytes to a receipt: sync, publish, sync the directory, write the row, in that order.
 //!
-//! Runs in the IngestActor and needs nobody to wait for it: a client that hangs up cannot cut a commit in half.
+//! Runs in the blocking pool, started by an IngestActor, and needs no client to wait for it: one that hangs up cannot
+//! cut a commit in half.
 //! A crash between any two steps leaves either a temp file, which the next start sweeps, or a stored archive
 //! without a row, which the next upload of the same bytes or a backfill completes (I1, I2, I4).
 
 use std::io;
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Recipient;
@@ -14,31 +14,50 @@ use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::writer::Sealed;
 use super::{Claim, Done, IngestError};
-use crate::actors::index_writer::Append;
+use crate::actors::index_writer::{Append, Deposit};
+use crate::index::IndexError;
+use crate::index::log::Receipt;
 use crate::store::layout::Store;
 use crate::store::stored;
 
-/// Makes sealed bytes durable, visible and indexed.
-pub async fn commit(
-    sealed: Sealed,
-    store: Arc<Store>,
-    index: Recipient<Append>,
+/// An upload whose archive is published and whose row is on its way.
+#[derive(Debug)]
+pub struct Handed {
+    claim: Claim,
+    status: StoreStatus,
+    receipt: oneshot::Receiver<Result<Receipt, IndexError>>,
     began: Instant,
-) -> Result<Done, IngestError> {
+}
+
+/// Makes sealed bytes durable and visible, and hands their row to IndexWriterActor. Blocks.
+pub fn hand_over(
+    sealed: Sealed,
+    store: &Store,
+    index: &Recipient<Deposit>,
+    began: Instant,
+) -> Result<Handed, IngestError> {
     let claim = sealed.claim.clone();
-    let publish_dir = store.host_dir(&claim.host_id);
-    let published = tokio::task::spawn_blocking(move || publish(sealed, &store)).await;
-    let status = published.map_err(|_| IngestError::Gone)??;
-    let append = Append { row: row_of(&claim), publish_dir: Some(publish_dir) };
-    let row = index.send(append);
-    match Step::WaitForRow.is_taken() {
-        true => drop(row.await.map_err(|_| IngestError::Gone)??),
-        // Dropped, it would take the row back.
-        false => std::mem::forget(row),
+    let status = publish(sealed, store)?;
+    let append = Append { row: row_of(&claim), publish_dir: Some(store.host_dir(&claim.host_id)) };
+    let (sender, receipt) = oneshot::channel();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
+    )]
+    index.do_send(Deposit { append, receipt: sender });
+    Ok(Handed { claim, status, receipt, began })
+}
+
+/// Waits until the row is durable. It will be, whether or not anybody waits.
+pub async fn receipt(handed: Handed) -> Result<Done, IngestError> {
+    let Handed { claim, status, receipt, began } = handed;
+    if Step::WaitForRow.is_taken() {
+        receipt.await.map_err(|_| IngestError::Gone)??;
     }
     info!(
         host_id = %claim.host_id,

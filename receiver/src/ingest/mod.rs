@@ -1,7 +1,8 @@
 //! One upload, from its promise to its receipt.
 //!
 //! - [`admission`]: who may upload what now, and how many bytes that will take
-//! - [`writer`]: temp file and hash, until the bytes are what was promised
+//! - [`receive`]: its parts, one after the other
+//! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
 //! - [`commit`]: making them durable, visible and indexed, in that order
 //!
 //! The actor that drives them is [`crate::actors::ingest::IngestActor`].
@@ -16,6 +17,8 @@ use crate::index::IndexError;
 
 pub mod admission;
 pub mod commit;
+pub mod hasher;
+pub mod receive;
 pub mod writer;
 
 /// What the head of a request promises, after it was found in order.

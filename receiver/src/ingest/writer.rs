@@ -2,21 +2,27 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use cis490_shared::durable::Temp;
-use cis490_shared::ids::Sha256Digest;
 use cis490_shared::step::Step;
-use sha2::{Digest, Sha256};
 
+use super::hasher::Hasher;
 use super::{Claim, IngestError};
 use crate::store::layout::{ARCHIVE_MODE, Store};
+
+/// After so many bytes the kernel is asked to begin writing them, so that the sync at the end of a large upload has
+/// little left to do, and so that dirty pages do not pile up on a small machine.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 /// An upload on its way to the disk. Dropping it removes the temp file.
 #[derive(Debug)]
 pub struct EpisodeWriter {
     claim: Claim,
     temp: Temp,
-    hasher: Sha256,
+    hasher: Hasher,
     received: u64,
+    /// Up to here the kernel was asked to write.
+    handed_over: u64,
 }
 
 /// Bytes that are what was promised, still under a temporary name.
@@ -29,22 +35,31 @@ pub struct Sealed {
 }
 
 impl EpisodeWriter {
-    /// Creates the temp file and reserves the declared length.
+    /// Creates the temp file.
     pub fn begin(store: &Store, claim: Claim) -> io::Result<Self> {
         let temp = Temp::create(store.new_partial(), ARCHIVE_MODE)?;
-        temp.reserve(claim.length)?;
-        Ok(Self { claim, temp, hasher: Sha256::new(), received: 0 })
+        let hasher = Hasher::begin(claim.length)?;
+        Ok(Self { claim, temp, hasher, received: 0, handed_over: 0 })
+    }
+
+    /// Reserves the declared length, so that a full disk shows before the first byte of a body that is still to come.
+    pub fn reserve(&self) -> io::Result<()> {
+        self.temp.reserve(self.claim.length)
     }
 
     /// Takes the next bytes; more than promised are refused and none of them written.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
+    pub fn write(&mut self, bytes: &Bytes) -> Result<(), IngestError> {
         let received = self.received + bytes.len() as u64;
         if received > self.claim.length && Step::StopAtLength.is_taken() {
             return Err(IngestError::LengthMismatch { promised: self.claim.length, received });
         }
-        self.hasher.update(bytes);
+        self.hasher.update(bytes)?;
         self.temp.write_all(bytes)?;
         self.received = received;
+        if received - self.handed_over >= WRITE_BACK_BYTES {
+            self.temp.begin_write_back(self.handed_over, received - self.handed_over);
+            self.handed_over = received;
+        }
         Ok(())
     }
 
@@ -59,7 +74,7 @@ impl EpisodeWriter {
         if self.received != promised.length && Step::MatchLength.is_taken() {
             return Err(IngestError::LengthMismatch { promised: promised.length, received: self.received });
         }
-        let received = Sha256Digest::from_bytes(self.hasher.finalize().into());
+        let received = self.hasher.finish()?;
         if received != promised.sha256 && Step::MatchDigest.is_taken() {
             return Err(IngestError::DigestMismatch { promised: promised.sha256, received });
         }
@@ -69,7 +84,8 @@ impl EpisodeWriter {
 
 #[cfg(test)]
 mod tests {
-    use cis490_shared::ids::{EpisodeId, HostId};
+    use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+    use sha2::{Digest, Sha256};
 
     use super::*;
 
@@ -88,11 +104,11 @@ mod tests {
     }
 
     /// Uploads `body` where `promised` bytes were promised, and says what is left in `.incoming`.
-    fn upload(promised: &[u8], body: &[u8]) -> (Result<(), IngestError>, usize) {
+    fn upload(promised: &[u8], body: &'static [u8]) -> (Result<(), IngestError>, usize) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut writer = EpisodeWriter::begin(&store, claim(promised)).unwrap();
-        let sealed = match writer.write(body) {
+        let sealed = match writer.write(&Bytes::from_static(body)) {
             Ok(()) => writer.seal().map(drop),
             Err(error) => {
                 drop(writer);
@@ -116,8 +132,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut writer = EpisodeWriter::begin(&store, claim(b"abc")).unwrap();
-        writer.write(b"ab").unwrap();
-        writer.write(b"cd").unwrap_err();
+        writer.write(&Bytes::from_static(b"ab")).unwrap();
+        writer.write(&Bytes::from_static(b"cd")).unwrap_err();
         assert_eq!((writer.received(), std::fs::metadata(writer.temp.path()).unwrap().len()), (2, 2));
     }
 }
