@@ -22,13 +22,20 @@ pub struct Temp {
     file: File,
     path: PathBuf,
     published: bool,
+    written: u64,
+    /// Up to here the kernel was asked to begin writing to the disk.
+    handed_over: u64,
 }
+
+/// After so many bytes the kernel is asked to begin writing them, so that the sync at the end of a large file has little
+/// left to do, and dirty pages do not pile up on a small machine.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 impl Temp {
     /// Creates a new file at `path`; one that is there already is an error. `mode` is exact, whatever the umask.
     pub fn create(path: PathBuf, mode: u32) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
-        let temp = Self { file, path, published: false };
+        let temp = Self { file, path, published: false, written: 0, handed_over: 0 };
         temp.file.set_permissions(fs::Permissions::from_mode(mode))?;
         Ok(temp)
     }
@@ -44,13 +51,6 @@ impl Temp {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
             other => Ok(other?),
         }
-    }
-
-    /// Asks the kernel to begin writing these bytes to the disk, and waits for nothing. It is a hint: what comes of it
-    /// the sync at the end will say.
-    pub fn begin_write_back(&self, from: u64, length: u64) {
-        // Linux starts the write-back of pages that are dirty and said not to be needed again.
-        let _ = rustix::fs::fadvise(&self.file, from, NonZeroU64::new(length), Advice::DontNeed);
     }
 
     /// Makes the bytes durable. After an error the file must be dropped, never synced again.
@@ -86,7 +86,17 @@ impl Temp {
 
 impl Write for Temp {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        if let Some(fresh) = NonZeroU64::new(self.written - self.handed_over)
+            && fresh.get() >= WRITE_BACK_BYTES
+        {
+            // A hint, so what becomes of it is for the sync to say. Linux begins the write-back of pages that are dirty
+            // and said not to be needed again.
+            let _ = rustix::fs::fadvise(&self.file, self.handed_over, Some(fresh), Advice::DontNeed);
+            self.handed_over = self.written;
+        }
+        Ok(written)
     }
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()

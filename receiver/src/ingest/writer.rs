@@ -10,10 +10,6 @@ use super::hasher::Hasher;
 use super::{Claim, IngestError};
 use crate::store::layout::{ARCHIVE_MODE, Store};
 
-/// After so many bytes the kernel is asked to begin writing them, so that the sync at the end of a large upload has
-/// little left to do, and so that dirty pages do not pile up on a small machine.
-const WRITE_BACK_BYTES: u64 = 8 << 20;
-
 /// An upload on its way to the disk. Dropping it removes the temp file.
 #[derive(Debug)]
 pub struct EpisodeWriter {
@@ -21,8 +17,6 @@ pub struct EpisodeWriter {
     temp: Temp,
     hasher: Hasher,
     received: u64,
-    /// Up to here the kernel was asked to write.
-    handed_over: u64,
 }
 
 /// Bytes that are what was promised, still under a temporary name.
@@ -39,7 +33,7 @@ impl EpisodeWriter {
     pub fn begin(store: &Store, claim: Claim) -> io::Result<Self> {
         let temp = Temp::create(store.new_partial(), ARCHIVE_MODE)?;
         let hasher = Hasher::begin(claim.length)?;
-        Ok(Self { claim, temp, hasher, received: 0, handed_over: 0 })
+        Ok(Self { claim, temp, hasher, received: 0 })
     }
 
     /// Reserves the declared length, so that a full disk shows before the first byte of a body that is still to come.
@@ -56,10 +50,6 @@ impl EpisodeWriter {
         self.hasher.update(bytes)?;
         self.temp.write_all(bytes)?;
         self.received = received;
-        if received - self.handed_over >= WRITE_BACK_BYTES {
-            self.temp.begin_write_back(self.handed_over, received - self.handed_over);
-            self.handed_over = received;
-        }
         Ok(())
     }
 

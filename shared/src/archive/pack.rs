@@ -14,13 +14,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
-
+use self::output::Blocks;
 use crate::archive::{META_NAME, REASON_NAME};
 use crate::ids::{EpisodeId, Sha256Digest};
 use crate::meta::{EpisodeMeta, MAX_META_BYTES, MetaError};
 use crate::step::Step;
+use rustix::fs::OFlags;
 
 /// How much of a file is read at once, in bytes.
 const READ_BYTES: usize = 128 * 1024;
@@ -96,13 +95,23 @@ pub enum PackError {
 pub fn pack_episode(
     dir: &Path,
     episode_id: &EpisodeId,
-    out: impl Write,
+    out: impl Write + Send,
     level: i32,
 ) -> Result<Packed, PackError> {
     let episode = Inspected::look_at(dir, episode_id)?;
-    let mut archive = tar::Builder::new(compressor(out, level).map_err(PackError::Write)?);
-    let top = Path::new(episode_id.as_str());
+    output::on_a_thread(out, |blocks| {
+        pack_members(&episode, dir, Path::new(episode_id.as_str()), blocks, level)
+    })
+}
 
+fn pack_members(
+    episode: &Inspected,
+    dir: &Path,
+    top: &Path,
+    out: Blocks,
+    level: i32,
+) -> Result<(), PackError> {
+    let mut archive = tar::Builder::new(compressor(out, level).map_err(PackError::Write)?);
     let meta = episode.meta_text.as_slice();
     archive
         .append_data(&mut header(meta.len() as u64), top.join(META_NAME), meta)
@@ -110,7 +119,7 @@ pub fn pack_episode(
     for member in &episode.members {
         append_file(&mut archive, &top.join(member), &dir.join(member))?;
     }
-    archive.into_inner().and_then(zstd::Encoder::finish).and_then(Hashed::seal).map_err(PackError::Write)
+    archive.into_inner().and_then(zstd::Encoder::finish).and_then(Blocks::finish).map_err(PackError::Write)
 }
 
 /// Makes the checks that cost no more than a listing, without packing. Blocks.
@@ -266,39 +275,10 @@ fn header(size: u64) -> tar::Header {
 }
 
 /// The compressor on one thread, since several would make the bytes depend on their number.
-fn compressor<W: Write>(out: W, level: i32) -> io::Result<zstd::Encoder<'static, Hashed<W>>> {
-    let mut encoder = zstd::Encoder::new(Hashed { out, hash: Sha256::new(), size_bytes: 0 }, level)?;
+fn compressor<W: Write>(out: W, level: i32) -> io::Result<zstd::Encoder<'static, W>> {
+    let mut encoder = zstd::Encoder::new(out, level)?;
     encoder.include_checksum(true)?;
     Ok(encoder)
-}
-
-/// A writer that hashes and counts what really went out.
-struct Hashed<W> {
-    out: W,
-    hash: Sha256,
-    size_bytes: u64,
-}
-
-impl<W: Write> Hashed<W> {
-    fn seal(mut self) -> io::Result<Packed> {
-        self.out.flush()?;
-        Ok(Packed {
-            sha256: Sha256Digest::from_bytes(self.hash.finalize().into()),
-            size_bytes: self.size_bytes,
-        })
-    }
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.size_bytes += written as u64;
-        Ok(written)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 fn read_error(path: &Path, source: io::Error) -> PackError {
@@ -323,5 +303,6 @@ fn name_of(kind: FileType) -> &'static str {
     }
 }
 
+mod output;
 #[cfg(test)]
 mod tests;

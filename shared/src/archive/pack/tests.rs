@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
@@ -281,9 +282,9 @@ fn an_output_that_fails_is_not_blamed_on_the_episode_and_holds_no_whole_archive(
 fn the_bytes_do_not_depend_on_how_much_a_read_returns() {
     let content = [b"telemetry ".repeat(50_000), noise(300_000)].concat();
     let packed = [1, 1000, 8192, content.len()].map(|step| {
-        let mut encoder = compressor(io::sink(), 3).unwrap();
+        let mut encoder = compressor(Vec::new(), 3).unwrap();
         content.chunks(step).for_each(|chunk| encoder.write_all(chunk).unwrap());
-        encoder.finish().and_then(Hashed::seal).unwrap()
+        encoder.finish().unwrap()
     });
     assert!(packed.iter().all(|other| *other == packed[0]));
 }
