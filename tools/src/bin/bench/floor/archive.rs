@@ -40,7 +40,14 @@ pub(crate) fn receive(
 ) -> io::Result<Archived> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let partial = dir.join(format!(".{}.partial", NUMBER.fetch_add(1, Ordering::Relaxed)));
-    let file = OpenOptions::new().write(true).create_new(true).open(&partial)?;
+    let open = || OpenOptions::new().write(true).create_new(true).open(&partial);
+    let file = open().or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            durable::create_dir(dir, 0o750)?;
+            open()
+        }
+        _ => Err(error),
+    })?;
     let mut writer = Writer { file, written: 0, handed_over: 0, write_back: flags.write_back };
     let hasher = match request.length > PIPELINE_FROM && !flags.no_pipeline {
         true => on_two_threads(stream, incoming, request.length, &mut writer)?,

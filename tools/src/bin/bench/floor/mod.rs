@@ -102,11 +102,6 @@ impl Floor {
     ) -> io::Result<bool> {
         let path = self.flags.store.join(request.path.trim_start_matches('/'));
         let Some(dir) = path.parent() else { return Ok(false) };
-        match std::fs::create_dir(dir) {
-            Ok(()) => durable::sync_dir(durable::parent(dir))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
         let Archived { partial, sha256 } = archive::receive(stream, incoming, request, dir, &self.flags)?;
         if sha256 != request.sha256 {
             std::fs::remove_file(partial)?;
