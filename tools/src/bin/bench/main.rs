@@ -7,7 +7,7 @@
 //! - [`floor`]: the least program that keeps the receiver's promise
 //! - [`driver`], [`body`], [`wire`]: the load
 //! - [`peer`], [`service`]: what is measured, as child processes
-//! - [`measure`], [`machine`], [`figures`]: what it took
+//! - [`measure`](mod@measure), [`machine`], [`figures`]: what it took
 //! - [`workshop`], [`episodes`]: scratch directory, clone, programs; what a recorder would have left
 //!
 //! It needs nothing but the programs beside it and git. Absolute figures belong to the machine and the hour; what
