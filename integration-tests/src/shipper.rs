@@ -132,6 +132,11 @@ impl Daemon {
         self.process.kill();
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// The largest resident set of the running program, in KiB.
     pub fn peak_rss_kib(&self) -> u64 {
         self.process.peak_rss_kib()

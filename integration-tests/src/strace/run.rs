@@ -47,9 +47,17 @@ impl Strace {
         Self::attach(sandbox, pid, at, &options)
     }
 
-    /// Brings about `fault` at the next call of this name on this path, and records every call on it.
-    pub fn inject_on(sandbox: &Sandbox, pid: u32, path: &Path, call: &str, fault: Fault) -> Self {
-        let options = [&fault_on(&[path], call, 1, fault)[..], &[ALL_THREADS.to_owned()]].concat();
+    /// Brings about `fault` at the `nth` call of this name on this path in each thread, and records every call on it.
+    pub fn inject_on(
+        sandbox: &Sandbox,
+        pid: u32,
+        path: &Path,
+        (call, nth): (&str, usize),
+        fault: Fault,
+    ) -> Self {
+        let inject = format!("inject={call}:{}:when={nth}", fault.option());
+        let path = path.display().to_string();
+        let options = [ALL_THREADS, "-e", &inject, "-P", &path].map(str::to_owned);
         Self::attach(sandbox, pid, pid, &options)
     }
 
@@ -126,18 +134,6 @@ impl Traced {
         Self::run(sandbox, command, &shot.options(names))
     }
 
-    /// Runs the program, brings about `fault` at the `nth` call of this name on one of these paths in each thread,
-    /// and records every call on them.
-    pub fn inject_on(
-        sandbox: &Sandbox,
-        command: &Command,
-        paths: &[&Path],
-        (call, nth): (&str, usize),
-        fault: Fault,
-    ) -> Self {
-        Self::run(sandbox, command, &fault_on(paths, call, nth, fault))
-    }
-
     fn run(sandbox: &Sandbox, command: &Command, options: &[String]) -> Self {
         let trace = sandbox.free("strace", ".trace");
         let mut strace = sandbox.command("strace");
@@ -164,15 +160,6 @@ impl Traced {
             trace: Trace { was_killed, text, threads: Vec::new() },
         }
     }
-}
-
-/// What strace is told to fail the `nth` call of this name on one of these paths, and to record all calls on them.
-fn fault_on(paths: &[&Path], call: &str, nth: usize, fault: Fault) -> Vec<String> {
-    let mut options = vec!["-e".to_owned(), format!("inject={call}:{}:when={nth}", fault.option())];
-    for path in paths {
-        options.extend(["-P".to_owned(), path.display().to_string()]);
-    }
-    options
 }
 
 /// The threads of a process in the order in which they were started.
