@@ -31,7 +31,7 @@ use rand::{Rng, SeedableRng};
 
 const HOSTS: usize = 8;
 /// Two to three minutes on two cores.
-const ROUNDS: u64 = 250;
+const ROUNDS: u64 = 400;
 const SEED: u64 = 490;
 /// Passes over a good network that every backlog is shipped in; the first may still meet what the storm left.
 const LAST_PASSES: usize = 5;

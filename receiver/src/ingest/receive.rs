@@ -53,7 +53,7 @@ pub fn receive(
 ) -> Result<Sealed, IngestError> {
     let mut writer = EpisodeWriter::begin(store, claim)?;
     match body {
-        // Written at once, it takes its room by that; to reserve it first would cost as much again.
+        // Written at once, it takes its room by that.
         Body::Gathered(parts) => {
             parts.iter().try_for_each(|bytes| writer.write(bytes))?;
             reserved();
