@@ -26,9 +26,12 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// What `mixed` is told.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
-    /// How often both peers are measured.
+    /// How often every peer is measured.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
+    /// Another server to compare with, as NAME=COMMAND with {port} and {store} in it; may be repeated.
+    #[arg(long = "peer", value_name = "NAME=COMMAND")]
+    pub(crate) peers: Vec<Peer>,
 }
 
 /// The small uploads of one round, without and with large ones beside them.
@@ -40,7 +43,7 @@ struct Beside {
 
 /// Runs and prints one table.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
-    let peers = Peer::ours();
+    let peers = [Peer::ours(), flags.peers.clone()].concat();
     let mut found: Vec<Vec<Beside>> = peers.iter().map(|_| Vec::new()).collect();
     for round in 0..flags.rounds {
         for turn in 0..peers.len() {
@@ -105,6 +108,9 @@ fn beside(workshop: &Workshop, server: &Server) -> anyhow::Result<Beside> {
         let loaded = driver::drive(target, pool, loaded_part, SMALL.connections, &large_ended);
         (loaded, sending.join().unwrap_or_default())
     });
-    server.truncate(&large)?;
+    // What was refused is not there; the table tells how many.
+    if large_run.errors() == 0 {
+        server.truncate(&large)?;
+    }
     Ok(Beside { quiet, loaded, large: large_run })
 }
