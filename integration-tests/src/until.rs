@@ -32,7 +32,7 @@ pub fn wait_at_most(deadline: Duration, mut probe: impl FnMut() -> bool) -> bool
     false
 }
 
-/// The only sleep of the tests: a condition in another process has no other way to be waited for.
+/// The only sleep with which the tests wait: a condition in another process has no other way to be waited for.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn pause() {
     std::thread::sleep(LOOK);

@@ -160,7 +160,7 @@ pub async fn run(
     let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {
         () = &mut stop => Ok(()),
-        gone = watchdog::watch(&watched, &actors.ingest, watchdog::pace(limit), feed) => Err(gone.into()),
+        gone = watchdog::watch(&watched, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
         }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix::Recipient;
 
 use crate::actors::Ping;
-use crate::actors::ingest::Ingest;
 
 /// How often the actors are asked where no watchdog sets the pace.
 const PACE: Duration = Duration::from_secs(2);
@@ -33,15 +32,12 @@ pub fn pace(limit: Option<Duration>) -> Duration {
 }
 
 /// Asks every actor again and again; calls `feed` when all of them answered; ends when one is gone.
-pub async fn watch(actors: &[Watched], ingest: &Ingest, pace: Duration, feed: impl Fn()) -> ActorGone {
+pub async fn watch(actors: &[Watched], pace: Duration, feed: impl Fn()) -> ActorGone {
     loop {
         for actor in actors {
             if actor.ping.send(Ping).await.is_err() {
                 return ActorGone(actor.name);
             }
-        }
-        if !ingest.ping().await {
-            return ActorGone("the blocking pool");
         }
         feed();
         tokio::time::sleep(pace).await;

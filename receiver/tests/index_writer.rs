@@ -86,6 +86,22 @@ async fn one_failing_append_of_a_batch_fails_alone() {
 }
 
 #[actix::test]
+async fn a_directory_that_cannot_be_synced_is_logged_when_it_begins_and_when_it_works_again() {
+    support::capture_log();
+    let dir = tempfile::tempdir().unwrap();
+    let writer = start(&dir.path().join("index.jsonl"));
+    let host_dir = dir.path().join("later");
+    let deposit = || writer.send(Append { publish_dir: Some(host_dir.clone()), ..append("a") });
+    for _ in 0..3 {
+        assert_eq!(deposit().await.unwrap().unwrap_err().step, IndexStep::SyncDirectory);
+    }
+    std::fs::create_dir(&host_dir).unwrap();
+    assert_eq!(deposit().await.unwrap().unwrap(), Receipt::Appended);
+    assert_eq!(support::times_logged("the directory of a stored episode cannot be synced"), 1);
+    assert_eq!(support::times_logged("the directory of stored episodes can be synced again"), 1);
+}
+
+#[actix::test]
 async fn a_batch_that_fails_is_told_to_every_sender_and_logged_once_per_change() {
     support::capture_log();
     let dir = tempfile::tempdir().unwrap();

@@ -3,15 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use actix_rt::Arbiter;
 use cis490_receiver::actors::Ping;
-use cis490_receiver::actors::index_writer::IndexWriterActor;
-use cis490_receiver::actors::ingest::Ingest;
-use cis490_receiver::store::layout::Store;
 use cis490_receiver::watchdog::{ActorGone, Watched, watch};
 
 /// An actor that answers, until it is told to hang or to panic.
@@ -43,16 +39,8 @@ impl Handler<Panic> for Fragile {
     }
 }
 
-fn ingest(dir: &std::path::Path) -> Ingest {
-    let store = Arc::new(Store::open(dir).unwrap());
-    let index = IndexWriterActor::open(&dir.join("index.jsonl")).unwrap().start();
-    Ingest::new(store, index.recipient())
-}
-
 #[actix::test]
 async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_panicked() {
-    let dir = tempfile::tempdir().unwrap();
-    let ingest = ingest(dir.path());
     // On an arbiter of its own, where a panic ends the actor and not the test.
     let fragile = Fragile::start_in_arbiter(&Arbiter::new().handle(), |_| Fragile { hangs: false });
     let healthy = Fragile { hangs: false }.start();
@@ -68,18 +56,16 @@ async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_p
             drop(fragile.try_send(Panic));
         }
     };
-    let gone = watch(&actors, &ingest, Duration::from_millis(1), feed).await;
+    let gone = watch(&actors, Duration::from_millis(1), feed).await;
     assert_eq!(gone, ActorGone("fragile"));
     assert!(fed.get() >= 3);
 }
 
 #[actix::test]
 async fn an_actor_that_hangs_starves_the_watchdog() {
-    let dir = tempfile::tempdir().unwrap();
-    let ingest = ingest(dir.path());
     let actors = [Watched { name: "stuck", ping: Fragile { hangs: true }.start().recipient() }];
     let fed = Cell::new(0);
-    let watching = watch(&actors, &ingest, Duration::from_millis(1), || fed.set(fed.get() + 1));
+    let watching = watch(&actors, Duration::from_millis(1), || fed.set(fed.get() + 1));
     assert!(tokio::time::timeout(Duration::from_millis(200), watching).await.is_err());
     assert_eq!(fed.get(), 0);
 }

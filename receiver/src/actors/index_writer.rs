@@ -78,6 +78,8 @@ pub struct IndexWriterActor {
     log: IndexLog,
     waiting: Vec<Waiting>,
     seen: IndexObservation,
+    /// The directories whose last sync failed, which the log has said.
+    unsyncable: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -92,7 +94,12 @@ const MAILBOX: usize = 1024;
 impl IndexWriterActor {
     /// Opens the index at `path`, creating it where it is missing. Blocks.
     pub fn open(path: &std::path::Path) -> Result<Self, IndexError> {
-        Ok(Self { log: IndexLog::open(path)?, waiting: Vec::new(), seen: IndexObservation::default() })
+        Ok(Self {
+            log: IndexLog::open(path)?,
+            waiting: Vec::new(),
+            seen: IndexObservation::default(),
+            unsyncable: BTreeSet::new(),
+        })
     }
 
     /// The pairs that have a row, kept current while the actor lives.
@@ -114,7 +121,7 @@ impl IndexWriterActor {
         if batch.is_empty() {
             return;
         }
-        refuse_unpublished(&mut batch);
+        self.refuse_unpublished(&mut batch);
         let (rows, replies): (Vec<IndexRow>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.append.row, waiting.reply)).unzip();
         let outcome = self.log.append_batch(&rows);
@@ -125,6 +132,28 @@ impl IndexWriterActor {
                 Ok(receipts) => Ok(receipts[index]),
                 Err(error) => Err(error.clone()),
             });
+        }
+    }
+
+    /// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
+    fn refuse_unpublished(&mut self, batch: &mut Vec<Waiting>) {
+        let dirs: BTreeSet<PathBuf> = batch.iter().filter_map(|w| w.append.publish_dir.clone()).collect();
+        for dir in dirs {
+            let Err(failure) = Step::SyncHostDir.take(|| durable::sync_dir(&dir)) else {
+                if self.unsyncable.remove(&dir) {
+                    info!(path = %dir.display(), "the directory of stored episodes can be synced again");
+                }
+                continue;
+            };
+            let failure = IndexError::at(IndexStep::SyncDirectory, &dir)(failure);
+            if self.unsyncable.insert(dir.clone()) {
+                error!(error = %failure, help = %failure.remedy(), "the directory of a stored episode cannot be synced");
+            }
+            let of_dir = |waiting: &mut Waiting| waiting.append.publish_dir.as_ref() == Some(&dir);
+            for waiting in batch.extract_if(.., of_dir) {
+                // A sender that is gone will ask again.
+                let _ = waiting.reply.send(Err(failure.clone()));
+            }
         }
     }
 
@@ -144,21 +173,6 @@ impl IndexWriterActor {
                 error!(error = %failure, help = %failure.remedy(), "the index cannot be appended to, uploads are answered 500");
             }
             Err(_) => {}
-        }
-    }
-}
-
-/// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
-fn refuse_unpublished(batch: &mut Vec<Waiting>) {
-    let dirs: BTreeSet<PathBuf> = batch.iter().filter_map(|w| w.append.publish_dir.clone()).collect();
-    for dir in dirs {
-        let Err(failure) = Step::SyncHostDir.take(|| durable::sync_dir(&dir)) else { continue };
-        let failure = IndexError::at(IndexStep::SyncDirectory, &dir)(failure);
-        error!(error = %failure, help = %failure.remedy(), "the directory of a stored episode cannot be synced");
-        let of_dir = |waiting: &mut Waiting| waiting.append.publish_dir.as_ref() == Some(&dir);
-        for waiting in batch.extract_if(.., of_dir) {
-            // A sender that is gone will ask again.
-            let _ = waiting.reply.send(Err(failure.clone()));
         }
     }
 }

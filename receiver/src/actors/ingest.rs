@@ -58,9 +58,16 @@ impl Ingest {
         Upload { parts, outcome }
     }
 
-    /// Whether the blocking pool still runs what it is given.
-    pub async fn ping(&self) -> bool {
-        spawn_blocking(|| ()).await.is_ok()
+    /// The part of an upload that blocks; ends when its row is on its way.
+    fn write(
+        &self,
+        body: Body,
+        claim: Claim,
+        mut permit: Permit,
+        began: Instant,
+    ) -> Result<(Handed, Permit), IngestError> {
+        let sealed = receive(body, claim, &self.store, || permit.reserved_on_disk())?;
+        Ok((hand_over(sealed, &self.store, &self.index, began)?, permit))
     }
 }
 
@@ -84,20 +91,6 @@ impl Promised {
         // The pair is free before anybody is told.
         drop(permit);
         done
-    }
-}
-
-impl Ingest {
-    /// The part of an upload that blocks; ends when its row is on its way.
-    fn write(
-        &self,
-        body: Body,
-        claim: Claim,
-        mut permit: Permit,
-        began: Instant,
-    ) -> Result<(Handed, Permit), IngestError> {
-        let sealed = receive(body, claim, &self.store, || permit.reserved_on_disk())?;
-        Ok((hand_over(sealed, &self.store, &self.index, began)?, permit))
     }
 }
 

@@ -152,6 +152,7 @@ fn http<T: ActixStream + 'static>(
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
+        // The builder's, for requests that expect 100-continue: nothing is unwrapped here.
         .expect(fn_service(move |request| before_continue(request, api.clone())))
         .h1(map_config(app, |()| AppConfig::default()))
 }

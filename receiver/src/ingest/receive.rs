@@ -1,43 +1,44 @@
 //! The bytes of one upload on their way to the disk.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
 use super::writer::{EpisodeWriter, Sealed};
 use super::{Claim, IngestError, Part};
 use crate::store::layout::Store;
 
-/// A body up to this length, in bytes, is gathered before a thread is given to it: waking one for each part of a
-/// small body costs more than all that is done with it. As many uploads as are admitted hold so much at most.
-const GATHER_UP_TO: u64 = 128 * 1024;
+/// A body up to this length, in bytes, is gathered before a thread is given to it: one that is woken for each part of a
+/// small body costs more than the copy.
+const GATHER_UP_TO: usize = 128 * 1024;
 
 /// The body of an upload, as its writer gets it.
 #[derive(Debug)]
 pub enum Body {
     /// All of it.
-    Gathered(Vec<Bytes>),
+    Gathered(Bytes),
     /// Part by part, while it comes.
     Streamed(mpsc::Receiver<Part>),
 }
 
 impl Body {
     /// Gathers a small body; a large one is left to come.
+    ///
+    /// Into one buffer of the declared length: kept as they come, parts of a few bytes each would hold many times that.
     pub async fn of(claim: &Claim, mut parts: mpsc::Receiver<Part>) -> Result<Self, IngestError> {
-        if claim.length > GATHER_UP_TO {
-            return Ok(Self::Streamed(parts));
-        }
-        let (mut gathered, mut received) = (Vec::new(), 0);
+        let length = match usize::try_from(claim.length) {
+            Ok(length) if length <= GATHER_UP_TO => length,
+            _ => return Ok(Self::Streamed(parts)),
+        };
+        let mut gathered = BytesMut::with_capacity(length);
         loop {
             match parts.recv().await {
-                Some(Part::Data(bytes)) => {
-                    received += bytes.len() as u64;
-                    if received > claim.length {
-                        return Err(IngestError::LengthMismatch { promised: claim.length, received });
-                    }
-                    gathered.push(bytes);
+                Some(Part::Data(bytes)) if bytes.len() > length - gathered.len() => {
+                    let received = (gathered.len() + bytes.len()) as u64;
+                    return Err(IngestError::LengthMismatch { promised: claim.length, received });
                 }
-                Some(Part::Finish) => return Ok(Self::Gathered(gathered)),
-                None => return Err(IngestError::Aborted { received }),
+                Some(Part::Data(bytes)) => gathered.extend_from_slice(&bytes),
+                Some(Part::Finish) => return Ok(Self::Gathered(gathered.freeze())),
+                None => return Err(IngestError::Aborted { received: gathered.len() as u64 }),
             }
         }
     }
@@ -54,8 +55,8 @@ pub fn receive(
     let mut writer = EpisodeWriter::begin(store, claim)?;
     match body {
         // Written at once, it takes its room by that.
-        Body::Gathered(parts) => {
-            parts.iter().try_for_each(|bytes| writer.write(bytes))?;
+        Body::Gathered(bytes) => {
+            writer.write(&bytes)?;
             reserved();
         }
         Body::Streamed(parts) => {
@@ -75,5 +76,38 @@ fn stream(mut parts: mpsc::Receiver<Part>, writer: &mut EpisodeWriter) -> Result
             Some(Part::Finish) => return Ok(()),
             None => return Err(IngestError::Aborted { received: writer.received() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_small_body_that_comes_byte_by_byte_holds_its_declared_length_and_no_more() {
+        let claim = Claim {
+            host_id: HostId::parse("h").unwrap(),
+            episode_id: EpisodeId::parse("e").unwrap(),
+            sha256: Sha256Digest::from_bytes([0; 32]),
+            length: 1000,
+            commit: None,
+        };
+        let (sender, parts) = mpsc::channel(1);
+        let sending = async move {
+            for byte in 0..1000_u32 {
+                // A part of one byte that keeps a whole buffer of the socket alive.
+                let part = Bytes::from(vec![byte.to_le_bytes()[0]; 4096]).slice(..1);
+                sender.send(Part::Data(part)).await.unwrap();
+            }
+            sender.send(Part::Finish).await.unwrap();
+        };
+        let (body, ()) = futures_util::future::join(Body::of(&claim, parts), sending).await;
+        let Body::Gathered(bytes) = body.unwrap() else { panic!("it is small") };
+        let expected: Vec<u8> = (0..1000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
+        assert_eq!(bytes, expected);
+        let buffer = bytes.try_into_mut().expect("nobody else holds it");
+        assert!(buffer.capacity() < 2 * 1000, "{} bytes are held", buffer.capacity());
     }
 }

@@ -49,6 +49,25 @@ pub enum DirsError {
     Apart(PathBuf, PathBuf),
 }
 
+impl DirsError {
+    /// What a person on this host can do about it.
+    pub fn remedy(&self) -> &'static str {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
+        match self {
+            Self::Io { source, .. } => match source.kind() {
+                PermissionDenied => {
+                    "`ls -ld` it: moving a directory takes the right to write to it, so the recorder must run as the \
+                     shipper's user or leave its directories to it"
+                }
+                StorageFull | QuotaExceeded => "make room on its file system: `df -h` it",
+                _ => "look at its file system: `dmesg | tail`, `df -h` it",
+            },
+            Self::Locked(_) => "stop the other shipper: `systemctl status cis490-shipper`",
+            Self::Apart(..) => "put `paths.data_root` on one file system: `df` both",
+        }
+    }
+}
+
 fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsError {
     let path = path.to_owned();
     move |source| DirsError::Io { deed, path, source }

@@ -76,8 +76,7 @@ impl Report {
             (Err(error), false) => error!(
                 %episode_id,
                 %error,
-                help = "`ls -ld` it: moving a directory takes the right to write to it, so the recorder must run as \
-                        the shipper's user or leave its directories to it",
+                help = error.remedy(),
                 "episodes cannot be moved, they stay and are tried again"
             ),
             (Ok(()), true) => info!("episodes can be moved again"),
@@ -90,7 +89,7 @@ impl Report {
         match (failure, std::mem::replace(&mut self.looks_fail, failure.is_some())) {
             (Some(error), false) => error!(
                 %error,
-                help = "`ls -ld` it: it must belong to the shipper's user",
+                help = error.remedy(),
                 "the data directory cannot be looked through, nothing new is found"
             ),
             (None, true) => info!("the data directory can be looked through again"),
