@@ -212,6 +212,38 @@ async fn a_git_that_prints_without_end_is_cut_off() {
     assert!(world.problem().await.is_some());
 }
 
+/// A git that tells what it was asked for, and what the last polls asked it.
+fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
+    let log = dir.join("asked");
+    let script = format!("echo \"$3\" >> {}\nexec git \"$@\"", log.display());
+    let asked = move || {
+        let lines = std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+        std::fs::write(&log, "").unwrap();
+        lines
+    };
+    (program(dir, &script), asked)
+}
+
+#[actix::test]
+async fn an_unchanged_clone_is_not_walked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, _) = clone_in(dir.path());
+    let head = commit(&clone, "second");
+    let (git, asked) = telling_git(dir.path());
+    let world = World::with(dir, clone.clone(), head, rev_list(&clone, &git), NEVER);
+    assert!(world.poll().await && world.poll().await);
+    assert_eq!(asked(), ["rev-list", "rev-list"], "a window that is not full can grow at its old end");
+    let full = commit(&clone, "third");
+    assert!(world.poll().await && world.poll().await);
+    assert_eq!(asked(), ["rev-list", "rev-parse"]);
+    assert!(world.admits(&full) && world.admits(&world.head));
+    let fresh = commit(&clone, "fourth");
+    assert!(world.poll().await);
+    assert_eq!(asked(), ["rev-parse", "rev-list"]);
+    assert!(world.admits(&fresh) && world.admits(&full));
+    assert_eq!(world.problem().await, None);
+}
+
 #[actix::test]
 async fn a_git_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -233,7 +265,7 @@ async fn every_shape_of_clone_is_read() {
     git(here, &["clone", "--quiet", "--depth=1", &format!("file://{}", clone.display()), "shallow"]);
     git(&clone, &["gc", "--quiet"]);
     for (name, commits) in [("clone", 2), ("bare.git", 2), ("linked", 2), ("shallow", 1)] {
-        let window = rev_list(&here.join(name), Path::new("git")).read().await.unwrap();
+        let window = rev_list(&here.join(name), Path::new("git")).read(None).await.unwrap();
         assert_eq!(window.head().as_str(), head, "{name}");
         assert_eq!(window.commits().len(), commits, "{name}");
     }

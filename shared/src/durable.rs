@@ -59,6 +59,24 @@ impl Temp {
         self.file.sync_data()
     }
 
+    /// Lets the disk begin with what was written, while the caller does something else before the sync.
+    pub fn begin_write_back(&mut self) {
+        if let Some(fresh) = NonZeroU64::new(self.written - self.handed_over) {
+            // A hint, so what becomes of it is for the sync to say. Linux begins the write-back of pages that are dirty
+            // and said not to be needed again.
+            let _ = rustix::fs::fadvise(&self.file, self.handed_over, Some(fresh), Advice::DontNeed);
+            self.handed_over = self.written;
+        }
+    }
+
+    /// Makes what was written so far durable, so that less is left for the sync at the end, which is still due.
+    /// After an error the file must be dropped.
+    pub fn sync_so_far(&mut self) -> io::Result<()> {
+        self.sync()?;
+        self.handed_over = self.written;
+        Ok(())
+    }
+
     /// Gives the file its final name without ever replacing another; `AlreadyExists` where the name is taken.
     ///
     /// The caller syncs the directory: several files can share one sync.
@@ -88,13 +106,8 @@ impl Write for Temp {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.written += written as u64;
-        if let Some(fresh) = NonZeroU64::new(self.written - self.handed_over)
-            && fresh.get() >= WRITE_BACK_BYTES
-        {
-            // A hint, so what becomes of it is for the sync to say. Linux begins the write-back of pages that are dirty
-            // and said not to be needed again.
-            let _ = rustix::fs::fadvise(&self.file, self.handed_over, Some(fresh), Advice::DontNeed);
-            self.handed_over = self.written;
+        if self.written - self.handed_over >= WRITE_BACK_BYTES {
+            self.begin_write_back();
         }
         Ok(written)
     }

@@ -147,8 +147,8 @@ impl Handler<Poll> for GitPollActor {
     type Result = ResponseActFuture<Self, bool>;
 
     fn handle(&mut self, _: Poll, _: &mut Self::Context) -> Self::Result {
-        let rev_list = self.rev_list.clone();
-        let read = fut::wrap_future::<_, Self>(async move { rev_list.read().await });
+        let (rev_list, last) = (self.rev_list.clone(), self.last.clone());
+        let read = fut::wrap_future::<_, Self>(async move { rev_list.read(last.as_ref()).await });
         Box::pin(read.then(|outcome, act, _| {
             let read = act.conclude(outcome);
             let (gate, snapshot) = (act.gate.clone(), act.snapshot.clone());

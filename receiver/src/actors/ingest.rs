@@ -14,12 +14,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Recipient, fut};
+use cis490_shared::step::Step;
+use cis490_shared::wire::answer::StoreStatus;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::index_writer::Deposit;
 use crate::ingest::admission::Permit;
-use crate::ingest::commit::{Handed, hand_over, receipt};
+use crate::ingest::commit::{ReceiptSender, deposit, publish, stored};
+use crate::ingest::precedence::Precedence;
 use crate::ingest::receive::{Body, receive};
 use crate::ingest::{Claim, Done, IngestError, Part};
 use crate::store::layout::Store;
@@ -32,6 +35,7 @@ const WAITING_PARTS: usize = 4;
 pub struct Ingest {
     store: Arc<Store>,
     index: Recipient<Deposit>,
+    precedence: Arc<Precedence>,
 }
 
 /// The HTTP layer's end of an upload.
@@ -46,7 +50,7 @@ pub struct Upload {
 impl Ingest {
     /// Uploads go to this store and this index.
     pub fn new(store: Arc<Store>, index: Recipient<Deposit>) -> Self {
-        Self { store, index }
+        Self { store, index, precedence: Arc::default() }
     }
 
     /// Starts an upload on the arbiter of the caller.
@@ -58,17 +62,32 @@ impl Ingest {
         Upload { parts, outcome }
     }
 
-    /// The part of an upload that blocks; ends when its row is on its way.
-    fn write(
-        &self,
-        body: Body,
-        claim: Claim,
-        mut permit: Permit,
-        began: Instant,
-    ) -> Result<(Handed, Permit), IngestError> {
-        let sealed = receive(body, claim, &self.store, || permit.reserved_on_disk())?;
-        Ok((hand_over(sealed, &self.store, &self.index, began)?, permit))
+    /// The part of an upload that blocks; ends when its row is on its way, or with what went wrong.
+    fn write(&self, body: Body, claim: &Claim, mut permit: Permit, tell: Tell) {
+        let sealed =
+            receive(body, claim.clone(), &self.store, &self.precedence, || permit.reserved_on_disk());
+        match sealed.and_then(|sealed| publish(sealed, &self.store)) {
+            Ok(status) => {
+                // The row is to be written even where nobody is there to be told.
+                let _ = tell.published.send(Ok((status, permit)));
+                deposit(claim, &self.store, &self.index, tell.receipt);
+            }
+            Err(error) => {
+                // The pair is free before anybody is told.
+                drop(permit);
+                let _ = tell.published.send(Err(error));
+            }
+        }
     }
+}
+
+/// How a writer's thread tells the actor of its upload. Whether the archive is published is known before its row is
+/// durable but looked for only then, so that the actor is woken once.
+#[derive(Debug)]
+struct Tell {
+    published: oneshot::Sender<Result<(StoreStatus, Permit), IngestError>>,
+    /// Goes on to IndexWriterActor. Dropped where there will be no row.
+    receipt: ReceiptSender,
 }
 
 /// An upload of which nothing has come yet.
@@ -85,12 +104,20 @@ impl Promised {
     async fn become_an_episode(self) -> Result<Done, IngestError> {
         let Self { waiting, claim, permit, ingest, began } = self;
         let body = Body::of(&claim, waiting).await?;
-        let writer = spawn_blocking(move || ingest.write(body, claim, permit, began));
-        let (handed, permit) = writer.await.map_err(|_| IngestError::Gone)??;
-        let done = receipt(handed).await;
+        // Until its receipt, since the syncs of directory and index are what it waits for as well.
+        let _short = body.is_gathered().then(|| ingest.precedence.short());
+        let ((tell_published, published), (tell_receipt, receipt)) = (oneshot::channel(), oneshot::channel());
+        let (promise, tell) = (claim.clone(), Tell { published: tell_published, receipt: tell_receipt });
+        // How it ends, also by a panic, is told by its two channels.
+        drop(spawn_blocking(move || ingest.write(body, &promise, permit, tell)));
+        let receipt = if Step::WaitForRow.is_taken() { Some(receipt.await) } else { None };
+        let (status, permit) = published.await.map_err(|_| IngestError::Gone)??;
+        if let Some(receipt) = receipt {
+            receipt.map_err(|_| IngestError::Gone)??;
+        }
         // The pair is free before anybody is told.
         drop(permit);
-        done
+        Ok(stored(&claim, status, began))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading the window from the maintainer's clone with the git command.
 //!
 //! The clone belongs to somebody else, so git is run in a way that neither minds the owner nor runs any program
-//! that the clone's configuration names: `rev-list` (not `log`), an explicit `--git-dir`, an environment of its
+//! that the clone's configuration names: `rev-list` and `rev-parse` (not `log`), an explicit `--git-dir`, an environment of its
 //! own (incident 4). A git that hangs is killed; one that prints without end is cut off.
 
 use std::ffi::OsString;
@@ -109,14 +109,16 @@ impl RevList {
     }
 
     /// Asks git for the window; a failure is tried once more, since a running gc can pull a pack from under it.
-    pub async fn read(&self) -> Result<Window, PollError> {
-        match self.read_once().await {
-            Err(PollError::Failed(_)) => self.read_once().await,
+    ///
+    /// `last` is the window that was read before, which an unchanged clone is not walked again for.
+    pub async fn read(&self, last: Option<&Window>) -> Result<Window, PollError> {
+        match self.read_once(last).await {
+            Err(PollError::Failed(_)) => self.read_once(None).await,
             other => other,
         }
     }
 
-    async fn read_once(&self) -> Result<Window, PollError> {
+    async fn read_once(&self, last: Option<&Window>) -> Result<Window, PollError> {
         let repo = self.repo.clone();
         // A file system that hangs, hangs this thread of the pool; the poll goes on without it.
         let found = tokio::task::spawn_blocking(move || find_git_dir(&repo));
@@ -127,14 +129,27 @@ impl RevList {
             io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
             _ => PollError::NoRepository { repo: self.repo.clone(), source },
         })?;
-        let output = tokio::time::timeout(self.timeout, self.run(&git_dir)).await;
-        let text = output.map_err(|_| PollError::Hung(self.timeout))??;
-        parse(&text)
+        let window = tokio::time::timeout(self.timeout, self.ask(&git_dir, last)).await;
+        window.map_err(|_| PollError::Hung(self.timeout))?
     }
 
-    async fn run(&self, git_dir: &Path) -> Result<Vec<u8>, PollError> {
+    /// A commit's hash stands for all of its history, so a window that was full still is what it was where the newest
+    /// commit is. One that was not full can grow at its old end: a shallow clone that is deepened.
+    async fn ask(&self, git_dir: &Path, last: Option<&Window>) -> Result<Window, PollError> {
+        if let Some(last) = last.filter(|last| last.commits().len() == self.window) {
+            let newest = format!("{}^{{commit}}", self.reference);
+            let head = self.run(git_dir, &["rev-parse", "--verify", &newest]).await?;
+            if head.trim_ascii_end() == last.head().as_str().as_bytes() {
+                return Ok(last.clone());
+            }
+        }
+        let count = format!("--max-count={}", self.window);
+        parse(&self.run(git_dir, &["rev-list", &count, &self.reference, "--"]).await?)
+    }
+
+    async fn run(&self, git_dir: &Path, arguments: &[&str]) -> Result<Vec<u8>, PollError> {
         let not_run = |source| PollError::NoGit { git: self.git.clone(), source };
-        let mut child = self.command(git_dir).spawn().map_err(not_run)?;
+        let mut child = self.command(git_dir).args(arguments).spawn().map_err(not_run)?;
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(not_run(io::ErrorKind::BrokenPipe.into()));
         };
@@ -163,9 +178,7 @@ impl RevList {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
-            .args(["--no-replace-objects".into(), option, "rev-list".into()])
-            .arg(format!("--max-count={}", self.window))
-            .args([self.reference.as_str(), "--"])
+            .args(["--no-replace-objects".into(), option])
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -25,40 +25,22 @@ use crate::index::log::Receipt;
 use crate::store::layout::Store;
 use crate::store::stored;
 
-/// An upload whose archive is published and whose row is on its way.
-#[derive(Debug)]
-pub struct Handed {
-    claim: Claim,
-    status: StoreStatus,
-    receipt: oneshot::Receiver<Result<Receipt, IndexError>>,
-    began: Instant,
-}
+/// Where IndexWriterActor says that a row is durable, or why it is not.
+pub type ReceiptSender = oneshot::Sender<Result<Receipt, IndexError>>;
 
-/// Makes sealed bytes durable and visible, and hands their row to IndexWriterActor. Blocks.
-pub fn hand_over(
-    sealed: Sealed,
-    store: &Store,
-    index: &Recipient<Deposit>,
-    began: Instant,
-) -> Result<Handed, IngestError> {
-    let claim = sealed.claim.clone();
-    let status = publish(sealed, store)?;
-    let append = Append { row: row_of(&claim), publish_dir: Some(store.host_dir(&claim.host_id)) };
-    let (sender, receipt) = oneshot::channel();
+/// Hands the row of a published archive to IndexWriterActor, which will write it whether or not anybody still waits for
+/// the receipt.
+pub fn deposit(claim: &Claim, store: &Store, index: &Recipient<Deposit>, receipt: ReceiptSender) {
+    let append = Append { row: row_of(claim), publish_dir: Some(store.host_dir(&claim.host_id)) };
     #[expect(
         clippy::disallowed_methods,
         reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
     )]
-    index.do_send(Deposit { append, receipt: sender });
-    Ok(Handed { claim, status, receipt, began })
+    index.do_send(Deposit { append, receipt });
 }
 
-/// Waits until the row is durable. It will be, whether or not anybody waits.
-pub async fn receipt(handed: Handed) -> Result<Done, IngestError> {
-    let Handed { claim, status, receipt, began } = handed;
-    if Step::WaitForRow.is_taken() {
-        receipt.await.map_err(|_| IngestError::Gone)??;
-    }
+/// The end of an upload whose row is durable.
+pub fn stored(claim: &Claim, status: StoreStatus, began: Instant) -> Done {
     info!(
         host_id = %claim.host_id,
         episode_id = %claim.episode_id,
@@ -68,7 +50,7 @@ pub async fn receipt(handed: Handed) -> Result<Done, IngestError> {
         was_there = status == StoreStatus::AlreadyPresent,
         "episode stored"
     );
-    Ok(Done { status })
+    Done { status }
 }
 
 /// Makes sure that the pair of an archive that is stored has its row in the index as it is now, not as it was
@@ -82,8 +64,8 @@ pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(),
     Ok(())
 }
 
-/// Gives the bytes their final name; a name that is taken is compared, never replaced. Blocks.
-fn publish(sealed: Sealed, store: &Store) -> Result<StoreStatus, IngestError> {
+/// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. Blocks.
+pub fn publish(sealed: Sealed, store: &Store) -> Result<StoreStatus, IngestError> {
     let Sealed { claim, temp } = sealed;
     Step::SyncArchive.take(|| temp.sync())?;
     store.ensure_host_dir(&claim.host_id)?;

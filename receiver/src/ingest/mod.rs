@@ -3,6 +3,7 @@
 //! - [`admission`]: who may upload what now, and how many bytes that will take
 //! - [`receive`]: its parts, one after the other
 //! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
+//! - [`precedence`]: short uploads before long ones at the disk
 //! - [`commit`]: making them durable, visible and indexed, in that order
 //!
 //! The actor that drives them is [`crate::actors::ingest::IngestActor`].
@@ -18,6 +19,7 @@ use crate::index::IndexError;
 pub mod admission;
 pub mod commit;
 pub mod hasher;
+pub mod precedence;
 pub mod receive;
 pub mod writer;
 

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
+use super::precedence::{Precedence, STEP_BYTES};
 use super::writer::{EpisodeWriter, Sealed};
 use super::{Claim, IngestError, Part};
 use crate::store::layout::Store;
@@ -21,6 +22,11 @@ pub enum Body {
 }
 
 impl Body {
+    /// Whether it is there as a whole.
+    pub fn is_gathered(&self) -> bool {
+        matches!(self, Self::Gathered(_))
+    }
+
     /// Gathers a small body; a large one is left to come.
     ///
     /// Into one buffer of the declared length: kept as they come, parts of a few bytes each would hold many times that.
@@ -50,6 +56,7 @@ pub fn receive(
     body: Body,
     claim: Claim,
     store: &Store,
+    precedence: &Precedence,
     reserved: impl FnOnce(),
 ) -> Result<Sealed, IngestError> {
     let mut writer = EpisodeWriter::begin(store, claim)?;
@@ -62,18 +69,25 @@ pub fn receive(
         Body::Streamed(parts) => {
             writer.reserve()?;
             reserved();
-            stream(parts, &mut writer)?;
+            stream(parts, &mut writer, precedence)?;
         }
     }
     writer.seal()
 }
 
 /// Writes what comes until it is said to be all.
-fn stream(mut parts: mpsc::Receiver<Part>, writer: &mut EpisodeWriter) -> Result<(), IngestError> {
+fn stream(
+    mut parts: mpsc::Receiver<Part>,
+    writer: &mut EpisodeWriter,
+    precedence: &Precedence,
+) -> Result<(), IngestError> {
     loop {
         match parts.blocking_recv() {
-            Some(Part::Data(bytes)) => writer.write(&bytes)?,
-            Some(Part::Finish) => return Ok(()),
+            Some(Part::Data(bytes)) => {
+                writer.write(&bytes)?;
+                writer.give_way(precedence, STEP_BYTES)?;
+            }
+            Some(Part::Finish) => return Ok(writer.give_way(precedence, 1)?),
             None => return Err(IngestError::Aborted { received: writer.received() }),
         }
     }

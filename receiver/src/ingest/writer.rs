@@ -7,6 +7,7 @@ use cis490_shared::durable::Temp;
 use cis490_shared::step::Step;
 
 use super::hasher::Hasher;
+use super::precedence::Precedence;
 use super::{Claim, IngestError};
 use crate::store::layout::{ARCHIVE_MODE, Store};
 
@@ -17,6 +18,8 @@ pub struct EpisodeWriter {
     temp: Temp,
     hasher: Hasher,
     received: u64,
+    /// Up to here it has been looked at whether a step is due.
+    stepped: u64,
 }
 
 /// Bytes that are what was promised, still under a temporary name.
@@ -33,7 +36,7 @@ impl EpisodeWriter {
     pub fn begin(store: &Store, claim: Claim) -> io::Result<Self> {
         let temp = Temp::create(store.new_partial(), ARCHIVE_MODE)?;
         let hasher = Hasher::begin(claim.length)?;
-        Ok(Self { claim, temp, hasher, received: 0 })
+        Ok(Self { claim, temp, hasher, received: 0, stepped: 0 })
     }
 
     /// Reserves the declared length, so that a full disk shows before the first byte of a body that is still to come.
@@ -51,6 +54,16 @@ impl EpisodeWriter {
         self.temp.write_all(bytes)?;
         self.received = received;
         Ok(())
+    }
+
+    /// Syncs what was written since the last step, where short uploads would wait for it otherwise.
+    /// Fewer than `least` bytes are left for later.
+    pub fn give_way(&mut self, precedence: &Precedence, least: u64) -> io::Result<()> {
+        if self.received - self.stepped < least {
+            return Ok(());
+        }
+        self.stepped = self.received;
+        if precedence.is_wanted() { precedence.step(|| self.temp.sync_so_far()) } else { Ok(()) }
     }
 
     /// How many bytes came so far.

@@ -1,0 +1,190 @@
+//! Short uploads go first at the disk.
+//!
+//! A sync waits for all that the disk was handed before it, whoever did so: beside long uploads that hand over hundreds
+//! of megabytes a short one would wait for all of these, three syncs in a row (I9). So while short ones are about, a long
+//! one syncs what it wrote in small steps. One long upload at a time takes such a step, and none while a short one is at
+//! the disk; but a step follows the last one after [`PATIENCE`] at the latest, so that a flood of short uploads does not
+//! stop the long ones in turn.
+//! While there are no short ones, long uploads have all that the disk can give.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much a long upload writes between two steps, in bytes: what a short one may find before it at the disk.
+pub const STEP_BYTES: u64 = 1 << 20;
+/// How long after the last step the next one is taken even though short uploads are at the disk.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How long after the last short upload another one is expected.
+const LULL: Duration = Duration::from_secs(5);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Precedence {
+    patience: Duration,
+    lull: Duration,
+    state: Mutex<State>,
+    /// Told when no short upload is left, and when a step has ended.
+    changed: Condvar,
+}
+
+impl Default for Precedence {
+    fn default() -> Self {
+        Self { patience: PATIENCE, lull: LULL, state: Mutex::default(), changed: Condvar::new() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Short uploads at the disk now.
+    short: usize,
+    last_short: Option<Instant>,
+    is_stepping: bool,
+    last_step: Option<Instant>,
+}
+
+impl State {
+    /// How long a step must still wait; none where it may be taken.
+    fn wait(&self, patience: Duration) -> Option<Duration> {
+        match self.last_step {
+            _ if self.is_stepping => Some(Duration::MAX),
+            Some(last) if self.short > 0 => {
+                patience.checked_sub(last.elapsed()).filter(|left| !left.is_zero())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A short upload at the disk, from its first byte there to its receipt.
+#[derive(Debug)]
+pub struct Short(Arc<Precedence>);
+
+impl Precedence {
+    /// A short upload goes to the disk.
+    pub fn short(self: &Arc<Self>) -> Short {
+        self.lock().short += 1;
+        Short(Arc::clone(self))
+    }
+
+    /// Whether long uploads are to take steps: a short one is at the disk, or was lately.
+    pub fn is_wanted(&self) -> bool {
+        let state = self.lock();
+        state.short > 0 || state.last_short.is_some_and(|last| last.elapsed() < self.lull)
+    }
+
+    /// Syncs, by `sync`, what a long upload wrote, when it is its turn. Blocks.
+    pub fn step<T>(&self, sync: impl FnOnce() -> T) -> T {
+        let mut state = self.lock();
+        while let Some(wait) = state.wait(self.patience) {
+            state = match self.changed.wait_timeout(state, wait) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        state.is_stepping = true;
+        drop(state);
+        let _stepping = Stepping(self);
+        sync()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held, and no state of it would be wrong to go on with.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Short {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.short -= 1;
+        state.last_short = Some(Instant::now());
+        if state.short == 0 {
+            self.0.changed.notify_all();
+        }
+    }
+}
+
+/// A step that is being taken; it ends even where the sync panics.
+struct Stepping<'a>(&'a Precedence);
+
+impl Drop for Stepping<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.is_stepping = false;
+        state.last_step = Some(Instant::now());
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    /// Longer than any test.
+    const EVER: Duration = Duration::from_hours(1);
+    /// Long enough for a thread that is not held back.
+    const MOMENT: Duration = Duration::from_millis(100);
+
+    fn precedence(patience: Duration, lull: Duration) -> Arc<Precedence> {
+        let precedence = Precedence { patience, lull, ..Precedence::default() };
+        // The first step of all waits for nobody.
+        precedence.step(|| ());
+        Arc::new(precedence)
+    }
+
+    #[test]
+    fn a_step_waits_for_the_short_upload_at_the_disk() {
+        let precedence = precedence(EVER, EVER);
+        let shorts = [precedence.short(), precedence.short()];
+        let (sender, stepped) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| precedence.step(|| sender.send(()).unwrap()));
+            for short in shorts {
+                stepped.recv_timeout(MOMENT).unwrap_err();
+                drop(short);
+            }
+            stepped.recv().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_flood_of_short_uploads_does_not_stop_the_long_ones() {
+        let precedence = precedence(Duration::from_millis(1), EVER);
+        let _short = precedence.short();
+        assert_eq!((0..10).map(|step| precedence.step(|| step)).sum::<i32>(), 45);
+    }
+
+    #[test]
+    fn one_long_upload_at_a_time_takes_a_step_and_a_panic_in_it_ends_it() {
+        let precedence = precedence(Duration::ZERO, EVER);
+        let at_once = AtomicUsize::new(0);
+        let steps = || {
+            for _ in 0..500 {
+                precedence.step(|| {
+                    assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
+                    thread::yield_now();
+                    at_once.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        };
+        thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(steps))));
+        thread::scope(|scope| scope.spawn(|| precedence.step(|| panic!("as it should"))).join().unwrap_err());
+        precedence.step(|| ());
+    }
+
+    #[test]
+    fn steps_are_wanted_while_short_uploads_are_about_and_for_a_while_after() {
+        for lull in [Duration::ZERO, EVER] {
+            let precedence = precedence(EVER, lull);
+            assert!(!precedence.is_wanted());
+            let short = precedence.short();
+            assert!(precedence.is_wanted());
+            drop(short);
+            assert_eq!(precedence.is_wanted(), lull == EVER);
+        }
+    }
+}
