@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use cis490_shared::config_file;
 use cis490_shared::service;
 use cis490_shared::telemetry::{self, Destination};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use crate::config::ReceiverConfig;
-use crate::run;
+use crate::run::{self, RunError};
 
 /// EX_CONFIG of sysexits(3); the unit does not restart on it.
 const EXIT_CONFIG: u8 = 78;
@@ -22,11 +22,21 @@ const EXIT_CONFIG: u8 = 78;
 #[command(name = "cis490-receiver", version)]
 struct Flags {
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/cis490/receiver.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/cis490/receiver.toml")]
     config: PathBuf,
     /// Check the configuration file and exit.
     #[arg(long)]
     check_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is done instead of receiving.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bearer tokens: who may upload without a certificate
+    #[command(subcommand)]
+    Token(token::Command),
 }
 
 /// Runs the program with these arguments, the first of which is its name.
@@ -42,6 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
         Ok(config) if flags.check_config => summarise(&flags, &config),
+        Ok(config) if let Some(Command::Token(command)) = &flags.command => token::run(command, &config.auth),
         Ok(config) => serve(config),
     }
 }
@@ -95,7 +106,10 @@ fn serve(config: ReceiverConfig) -> ExitCode {
         }
         Err(error) => {
             error!("{error}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(RunError::Tokens(_)) => ExitCode::from(EXIT_CONFIG),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -118,3 +132,5 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         info!("stopping, uploads in flight come to their end");
     })
 }
+
+mod token;

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cis490_shared::config_file::{InvalidValue, Validate};
+use cis490_shared::ids::HostId;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use serde::Deserialize;
+
+use crate::auth::proxy::{Proxies, Trusted};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,6 +21,9 @@ pub struct ReceiverConfig {
     /// The disk side.
     #[serde(default)]
     pub store: StoreConfig,
+    /// Who may upload.
+    #[serde(default)]
+    pub auth: AuthConfig,
     /// Which code's episodes are taken.
     #[serde(default)]
     pub version_gate: GateConfig,
@@ -51,6 +57,59 @@ impl Default for ServerConfig {
             body_idle_timeout_s: 30,
             shutdown_timeout_s: 30,
         }
+    }
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// The hashes of bearer tokens; none: no token is accepted.
+    pub tokens_file: Option<PathBuf>,
+    /// The names that may read everything and write nothing.
+    pub readers: Vec<HostId>,
+    /// A proxy that checks certificates.
+    pub proxy: Option<ProxyConfig>,
+}
+
+impl AuthConfig {
+    /// Whether anybody is asked for his name.
+    pub fn asks(&self) -> bool {
+        self.tokens_file.is_some() || self.proxy.is_some()
+    }
+}
+
+/// `[auth.proxy]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyConfig {
+    /// The header in which it names the client.
+    pub header: String,
+    /// From where it is believed: `unix`, or addresses.
+    pub from: Vec<String>,
+}
+
+impl ProxyConfig {
+    /// The proxies that are believed.
+    pub fn proxies(&self) -> Result<Proxies, InvalidValue> {
+        let is_token = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if self.header.is_empty() || !self.header.chars().all(is_token) {
+            let reason = format!("is `{}`, it must be a header's name such as `X-Client-Host`", self.header);
+            return Err(InvalidValue::new("auth.proxy.header", reason));
+        }
+        let unknown = |text: &String| {
+            let reason = format!("has `{text}`, it must be `unix` or an address such as `127.0.0.1`");
+            InvalidValue::new("auth.proxy.from", reason)
+        };
+        let from: Vec<_> = self
+            .from
+            .iter()
+            .map(|text| Trusted::parse(text).ok_or_else(|| unknown(text)))
+            .collect::<Result<_, _>>()?;
+        if from.is_empty() {
+            return Err(InvalidValue::new("auth.proxy.from", "is empty, then no proxy would be believed"));
+        }
+        Ok(Proxies { header: self.header.to_ascii_lowercase(), from })
     }
 }
 
@@ -167,24 +226,25 @@ impl GateConfig {
 
 impl Validate for ReceiverConfig {
     fn validate(&self) -> Result<(), InvalidValue> {
-        validate_server(&self.server)?;
+        validate_server(&self.server, self.auth.asks())?;
+        validate_auth(&self.auth)?;
         validate_store(&self.store)?;
         validate_gate(&self.version_gate)
     }
 }
 
-fn validate_server(server: &ServerConfig) -> Result<(), InvalidValue> {
+fn validate_server(server: &ServerConfig, asks: bool) -> Result<(), InvalidValue> {
     let listeners = server.listeners()?;
     if listeners.is_empty() {
         return Err(InvalidValue::new("server.listen", "is empty, name at least one address"));
     }
     let is_open = |listen: &&Listen| matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
     if let (Some(Listen::Tcp(address)), false) =
-        (listeners.iter().find(is_open), server.allow_unauthenticated)
+        (listeners.iter().find(is_open), asks || server.allow_unauthenticated)
     {
         let reason = format!(
-            "has `{address}`, where anybody could upload: listen on loopback or a Unix socket behind a proxy \
-             that checks certificates, or set `allow_unauthenticated = true`"
+            "has `{address}`, where anybody could upload: say in `[auth]` who may, listen on loopback or a Unix \
+             socket, or set `allow_unauthenticated = true`"
         );
         return Err(InvalidValue::new("server.listen", reason));
     }
@@ -192,6 +252,19 @@ fn validate_server(server: &ServerConfig) -> Result<(), InvalidValue> {
     at_least_one("server.max_concurrent_uploads", server.max_concurrent_uploads as u64)?;
     at_least_one("server.body_idle_timeout_s", server.body_idle_timeout_s)?;
     at_least_one("server.shutdown_timeout_s", server.shutdown_timeout_s)
+}
+
+fn validate_auth(auth: &AuthConfig) -> Result<(), InvalidValue> {
+    if let Some(path) = &auth.tokens_file {
+        absolute("auth.tokens_file", path)?;
+    }
+    if !auth.readers.is_empty() && !auth.asks() {
+        return Err(InvalidValue::new(
+            "auth.readers",
+            "names readers, and nothing in `[auth]` asks for names",
+        ));
+    }
+    auth.proxy.as_ref().map_or(Ok(()), |proxy| proxy.proxies().map(drop))
 }
 
 fn validate_store(store: &StoreConfig) -> Result<(), InvalidValue> {

@@ -9,6 +9,7 @@
 //!
 //! # Layout
 //! - [`actors`]: who owns what; one thin file per actor, the logic in the modules below
+//! - [`auth`]: who asks, and what he may do
 //! - [`gate`]: the commit window, and how it is read
 //! - [`ingest`]: one upload from promise to receipt
 //! - [`store`]: archives on disk
@@ -17,10 +18,11 @@
 //! - [`startup`]: what a start repairs before the first request
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
 //!
-//! Modules name only what stands to their right in `http -> actors -> {gate, ingest, store, index} -> shared`;
+//! Modules name only what stands to their right in `http -> actors -> {auth, gate, ingest, store, index} -> shared`;
 //! `ingest::commit` alone also names the message that it sends to IndexWriterActor.
 
 pub mod actors;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod gate;

@@ -16,19 +16,23 @@ use actix_web::web;
 use cis490_shared::durable::FileLock;
 use cis490_shared::service;
 use cis490_shared::step::Step;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::actors::credentials::{CredentialsActor, Reload};
 use crate::actors::gate::{GateActor, Replace};
 use crate::actors::git_poll::{GitPollActor, Poll};
 use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
 use crate::actors::{Drain, Ping};
-use crate::config::{GateConfig, ReceiverConfig};
+use crate::auth::file::{TokenFile, TokenFileError};
+use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
 use crate::gate::rev_list::RevList;
 use crate::gate::snapshot::{SnapshotFile, Source};
 use crate::gate::view::GateView;
 use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
+use crate::http::identity::Identities;
 use crate::http::server::{self, BindError, Listeners};
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
@@ -70,6 +74,9 @@ pub enum RunError {
         #[from]
         error: IndexError,
     },
+    /// The file that says who may upload cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -92,6 +99,7 @@ struct Actors {
     view: GateView,
     gate: Addr<GateActor>,
     polls: Addr<GitPollActor>,
+    credentials: Option<Addr<CredentialsActor>>,
     index: Addr<IndexWriterActor>,
     ingest: Ingest,
     index_arbiter: Arbiter,
@@ -111,10 +119,12 @@ pub async fn run(
     let store = Arc::new(open_store(&config)?);
     let reports_dir = state_dir.join("host-health");
     let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
+    let credentials = open_credentials(&config.auth)?;
     let index = IndexWriterActor::open(&config.store.index)?;
     let known = index.known();
     info!(rows = known.len(), "the index is read");
-    let actors = start_actors(&config, &state_dir, index, &store).await;
+    let identities = identities(&config.auth, credentials.as_ref());
+    let actors = start_actors(&config, &state_dir, credentials, index, &store).await;
     let append = actors.index.clone().recipient();
     tokio::pin!(stop);
     tokio::select! {
@@ -141,6 +151,7 @@ pub async fn run(
         known,
         store,
         reports,
+        identities,
         rules: Rules {
             max_upload_bytes: config.server.max_upload_bytes,
             body_idle_timeout: config.server.body_idle_timeout(),
@@ -156,10 +167,12 @@ pub async fn run(
     ready(&urls);
 
     let watched = actors.watched();
+    let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
     let limit = service::watchdog_limit();
     let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {
         () = &mut stop => Ok(()),
+        () = actors.reload_when_told(hangup) => Ok(()),
         gone = watchdog::watch(&watched, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
@@ -204,6 +217,7 @@ fn open_store(config: &ReceiverConfig) -> Result<Store, RunError> {
 async fn start_actors(
     config: &ReceiverConfig,
     state_dir: &Path,
+    credentials: Option<CredentialsActor>,
     index: IndexWriterActor,
     store: &Arc<Store>,
 ) -> Actors {
@@ -212,7 +226,22 @@ async fn start_actors(
     let (view, gate, polls) = start_gate(&config.version_gate, state_dir).await;
 
     let ingest = Ingest::new(Arc::clone(store), index.clone().recipient());
-    Actors { view, gate, polls, index, ingest, index_arbiter }
+    let credentials = credentials.map(Actor::start);
+    Actors { view, gate, polls, credentials, index, ingest, index_arbiter }
+}
+
+/// Reads the token file, where there is to be one: a receiver that knows nobody would refuse everybody.
+fn open_credentials(config: &AuthConfig) -> Result<Option<CredentialsActor>, TokenFileError> {
+    config.tokens_file.clone().map(|path| CredentialsActor::open(TokenFile::at(path))).transpose()
+}
+
+fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Identities {
+    Identities {
+        readers: config.readers.clone(),
+        // What is wrong with it was said when the configuration was checked.
+        proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
+        tokens: credentials.map(CredentialsActor::view),
+    }
 }
 
 async fn start_gate(
@@ -256,13 +285,25 @@ async fn start_gate(
 }
 
 impl Actors {
-    fn watched(&self) -> [Watched; 3] {
+    fn watched(&self) -> Vec<Watched> {
         let watched = |name, ping: Recipient<Ping>| Watched { name, ping };
-        [
+        let credentials = self.credentials.clone().map(Addr::recipient);
+        let always = [
             watched("GateActor", self.gate.clone().recipient()),
             watched("GitPollActor", self.polls.clone().recipient()),
             watched("IndexWriterActor", self.index.clone().recipient()),
-        ]
+        ];
+        always.into_iter().chain(credentials.map(|ping| watched("CredentialsActor", ping))).collect()
+    }
+
+    /// Has the files that hold secrets looked at whenever the process is told to (SIGHUP). Never ends.
+    async fn reload_when_told(&self, mut told: Signal) {
+        while told.recv().await.is_some() {
+            let Some(credentials) = &self.credentials else { continue };
+            // The actor logs what it finds; one that is gone ends the process by itself.
+            let _ = credentials.send(Reload).await;
+        }
+        std::future::pending().await
     }
 
     /// Lets everything that was begun come to its end, at most for `patience`.

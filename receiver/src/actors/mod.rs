@@ -5,6 +5,7 @@
 //! | [`gate::GateActor`] | the commit window | Replace | nobody; verdicts are read from its view | the system's arbiter |
 //! | [`git_poll::GitPollActor`] | the poll of the clone, gate.json | Poll, Observe | GateActor | the system's arbiter |
 //! | [`ingest::IngestActor`] | one upload: its writer and its end | nothing; its parts go to the writer | IndexWriterActor | the request's arbiter |
+//! | [`credentials::CredentialsActor`] | the token file | Reload | nobody; tokens are read from its view | the system's arbiter |
 //! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, Deposit, Observe | nobody | an arbiter of its own |
 //!
 //! All long-lived actors also accept [`Ping`] and [`Drain`]. Asks run downwards only, so they cannot deadlock.
@@ -12,6 +13,7 @@
 
 use actix::Message;
 
+pub mod credentials;
 pub mod gate;
 pub mod git_poll;
 pub mod index_writer;

@@ -8,6 +8,7 @@ use actix::Recipient;
 use actix_web::HttpResponse;
 use tracing::info;
 
+use super::identity::Identities;
 use super::refusal::Refusal;
 use crate::actors::index_writer::Append;
 use crate::actors::ingest::Ingest;
@@ -39,6 +40,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// The reports of the hosts.
     pub reports: HostReports,
+    /// How it is found out who sends a request.
+    pub identities: Identities,
     /// What requests are held to.
     pub rules: Rules,
     /// When the receiver was started.

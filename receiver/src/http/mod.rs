@@ -2,6 +2,7 @@
 //!
 //! - [`server`]: listeners, workers, the service that answers before `100 Continue`
 //! - [`api`]: what every handler needs
+//! - [`identity`]: who sends a request, and whether he may
 //! - [`headers`]: the head of an upload, typed
 //! - [`preflight`]: the verdict on an upload before its body
 //! - [`refusal`]: our errors as status codes and problem bodies, the only such table
@@ -22,6 +23,7 @@ pub mod gate;
 pub mod headers;
 pub mod health;
 pub mod host_health;
+pub mod identity;
 pub mod preflight;
 pub mod refusal;
 pub mod server;

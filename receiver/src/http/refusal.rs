@@ -4,7 +4,7 @@
 //! Those go to the log, once, from here.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, web};
 use cis490_shared::ids::IdError;
 use cis490_shared::wire::headers::PROBLEM_MEDIA_TYPE;
@@ -12,6 +12,7 @@ use cis490_shared::wire::problem::{ErrorCode, Problem};
 use tracing::error;
 
 use super::api::Api;
+use crate::auth::principal::Principal;
 use crate::gate::window::GateRefusal;
 use crate::ingest::IngestError;
 use crate::ingest::admission::AdmissionRefusal;
@@ -19,6 +20,10 @@ use crate::ingest::admission::AdmissionRefusal;
 /// Every reason not to do what a request asks for.
 #[derive(Debug)]
 pub enum Refusal {
+    /// It is not known who asks; the text says why.
+    Unauthenticated(&'static str),
+    /// This one may not.
+    NotAllowed(Principal),
     /// The host part of the path.
     HostId(IdError),
     /// The episode part of the path.
@@ -95,6 +100,9 @@ impl Refusal {
         if let Some(seconds) = retry_after(problem.error) {
             response.insert_header((RETRY_AFTER, seconds));
         }
+        if let Self::Unauthenticated(_) = self {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
         if let Self::MethodNotAllowed { allowed } = self {
             response.insert_header((ALLOW, *allowed));
         }
@@ -104,6 +112,10 @@ impl Refusal {
     fn problem(&self) -> Problem {
         let problem = |error, detail: String| Problem::new(error, detail);
         match self {
+            Self::Unauthenticated(reason) => problem(ErrorCode::Unauthenticated, (*reason).to_owned()),
+            Self::NotAllowed(principal) => {
+                problem(ErrorCode::HostNotAllowed, format!("{principal} may not do this"))
+            }
             Self::HostId(reason) => problem(ErrorCode::BadHostId, format!("the host in the path: {reason}")),
             Self::EpisodeId(reason) => {
                 problem(ErrorCode::BadEpisodeId, format!("the episode in the path: {reason}"))

@@ -19,10 +19,12 @@ use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::http::Method;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpMessage, web};
 use cis490_shared::wire::path;
 
 use super::api::Api;
+use super::identity::{self, Via};
 use super::preflight::{self, Cleared};
 use super::{episodes, routes};
 use crate::config::Listen;
@@ -117,13 +119,13 @@ pub fn serve(listeners: Listeners, api: &web::Data<Api>, shutdown_timeout: Durat
                 let peer = io.set_nodelay(true).and_then(|()| io.peer_addr()).ok();
                 ready(Ok((io, peer)))
             })
-            .and_then(http(&api, &stopping))
+            .and_then(http(&api, Via::Tcp, &stopping))
         })?;
     }
     for (bound, path) in listeners.unix {
         let (api, stopping) = (api.clone(), stopping.clone());
         builder = builder.listen_uds(format!("unix {}", path.display()), bound, move || {
-            fn_service(|io: UnixStream| ready(Ok((io, None)))).and_then(http(&api, &stopping))
+            fn_service(|io: UnixStream| ready(Ok((io, None)))).and_then(http(&api, Via::Unix, &stopping))
         })?;
     }
     Ok(builder.run())
@@ -132,6 +134,7 @@ pub fn serve(listeners: Listeners, api: &web::Data<Api>, shutdown_timeout: Durat
 /// HTTP/1.1 over any kind of stream, with our answer to `Expect: 100-continue`.
 fn http<T: ActixStream + 'static>(
     api: &web::Data<Api>,
+    via: Via,
     stopping: &GracefulShutdownSignal,
 ) -> impl ServiceFactory<
     (T, Option<SocketAddr>),
@@ -141,7 +144,7 @@ fn http<T: ActixStream + 'static>(
     InitError = (),
 > + use<T> {
     let stopping = stopping.clone();
-    let app = App::new().app_data(api.clone()).configure(routes);
+    let app = App::new().app_data(api.clone()).app_data(via).configure(routes).wrap(from_fn(identity::guard));
     let app = app.into_factory().map_err(|error| error.error_response());
     let api = api.clone();
     HttpService::build()
@@ -153,12 +156,19 @@ fn http<T: ActixStream + 'static>(
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
         // The builder's, for requests that expect 100-continue: nothing is unwrapped here.
-        .expect(fn_service(move |request| before_continue(request, api.clone())))
+        .expect(fn_service(move |request| before_continue(request, via, api.clone())))
         .h1(map_config(app, |()| AppConfig::default()))
 }
 
 /// Decides whether a client that asked first may send its body. What was decided goes with the request.
-async fn before_continue(request: Request, api: web::Data<Api>) -> Result<Request, Response<BoxBody>> {
+async fn before_continue(
+    request: Request,
+    via: Via,
+    api: web::Data<Api>,
+) -> Result<Request, Response<BoxBody>> {
+    if let Err(refusal) = api.identities.authorize(request.head(), via) {
+        return Err(api.refuse(&refusal).into());
+    }
     let is_upload = request.method() == Method::PUT && request.path().starts_with(path::EPISODES);
     if !is_upload {
         return Ok(request);

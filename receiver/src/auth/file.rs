@@ -1,0 +1,197 @@
+//! The token file: read when it changed, rewritten by `cis490-receiver token`. Everything here blocks.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cis490_shared::durable::{self, FileLock};
+use cis490_shared::ids::HostId;
+
+use super::tokens::{BadLine, Token, Tokens};
+
+/// The mode of a token file: hashes tell nobody a token, and who has one is still nobody's business.
+const MODE: u32 = 0o640;
+/// More than a fleet needs: some 100 bytes a host.
+const MAX_BYTES: u64 = 4 << 20;
+/// How long another `token` command may hold the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why there are no tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    /// It cannot be read or written.
+    #[error("the token file `{}` cannot be {deed}: {source}", path.display())]
+    Io {
+        /// As a participle.
+        deed: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It says something else than names and hashes.
+    #[error("the token file `{}` cannot be used: {source}", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line.
+        source: BadLine,
+    },
+}
+
+fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenFileError {
+    let path = path.to_owned();
+    move |source| TokenFileError::Io { deed, path, source }
+}
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &fs::Metadata) -> Self {
+        Self {
+            inode: (file.dev(), file.ino()),
+            length: file.len(),
+            // The time of the last change of any kind, which no program can set back.
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+/// A token file, and the state in which it was read last.
+#[derive(Debug)]
+pub struct TokenFile {
+    path: PathBuf,
+    seen: Option<Stamp>,
+}
+
+impl TokenFile {
+    /// The file at this path, not read yet.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, seen: None }
+    }
+
+    /// The tokens, where the file is another than it was when it was read last.
+    pub fn read_if_changed(&mut self) -> Result<Option<Tokens>, TokenFileError> {
+        let file = File::open(&self.path).map_err(failed("opened", &self.path))?;
+        let stamp = Stamp::of(&file.metadata().map_err(failed("read", &self.path))?);
+        if self.seen == Some(stamp) {
+            return Ok(None);
+        }
+        let tokens = parse(&self.path, file)?;
+        self.seen = Some(stamp);
+        Ok(Some(tokens))
+    }
+}
+
+fn parse(path: &Path, file: File) -> Result<Tokens, TokenFileError> {
+    Tokens::parse(&text(path, file)?).map_err(|source| TokenFileError::Line { path: path.to_owned(), source })
+}
+
+fn text(path: &Path, file: File) -> Result<String, TokenFileError> {
+    let mut text = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut text).map_err(failed("read", path))?;
+    Ok(text)
+}
+
+/// Adds a token of this name; those that it has already stay valid until they are removed.
+pub fn add(path: &Path, name: &HostId, token: &Token) -> Result<(), TokenFileError> {
+    rewrite(path, |text| {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&format!("{name} = {}\n", token.hash()));
+    })
+}
+
+/// Removes all tokens of this name, and says how many there were.
+pub fn remove(path: &Path, name: &HostId) -> Result<usize, TokenFileError> {
+    let mut removed = 0;
+    rewrite(path, |text| {
+        let is_his = |line: &&str| line.split_once('=').is_some_and(|(of, _)| of.trim() == name.as_str());
+        removed = text.lines().filter(is_his).count();
+        *text = text.lines().filter(|line| !is_his(line)).flat_map(|line| [line, "\n"]).collect();
+    })?;
+    Ok(removed)
+}
+
+/// The tokens in the file, of which a missing one has none.
+pub fn list(path: &Path) -> Result<Tokens, TokenFileError> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tokens::default()),
+        opened => parse(path, opened.map_err(failed("opened", path))?),
+    }
+}
+
+/// Changes the text of the file, under a lock; one that cannot be used is not made worse.
+fn rewrite(path: &Path, change: impl FnOnce(&mut String)) -> Result<(), TokenFileError> {
+    let mut lock = path.as_os_str().to_owned();
+    lock.push(".lock");
+    let _lock = FileLock::take(Path::new(&lock), LOCK_PATIENCE).map_err(failed("locked", path))?;
+    list(path)?;
+    let mut content = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        opened => text(path, opened.map_err(failed("opened", path))?)?,
+    };
+    change(&mut content);
+    durable::replace_file(path, content.as_bytes(), MODE).map_err(failed("written", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::tokens::RANDOM_BYTES;
+
+    fn name(text: &str) -> HostId {
+        HostId::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_added_and_all_of_a_name_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let tokens = [1, 2, 3].map(|byte| Token::of([byte; RANDOM_BYTES]));
+        fs::write(&path, "# kept\n").unwrap();
+        for (name_of, token) in [("a", &tokens[0]), ("a", &tokens[1]), ("ab", &tokens[2])] {
+            add(&path, &name(name_of), token).unwrap();
+        }
+        let listed = list(&path).unwrap();
+        assert_eq!(listed.owner(tokens[1].expose()), Some(&name("a")));
+        assert_eq!(remove(&path, &name("a")).unwrap(), 2);
+        assert_eq!(remove(&path, &name("a")).unwrap(), 0);
+        let left = fs::read_to_string(&path).unwrap();
+        assert_eq!(left, format!("# kept\nab = {}\n", tokens[2].hash()));
+        assert!(!left.contains(tokens[2].expose()));
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_was_changed_and_only_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let mut file = TokenFile::at(path.clone());
+        assert!(matches!(file.read_if_changed(), Err(TokenFileError::Io { deed: "opened", .. })));
+        add(&path, &name("a"), &Token::of([1; RANDOM_BYTES])).unwrap();
+        assert_eq!(file.read_if_changed().unwrap().unwrap().names().count(), 1);
+        assert_eq!(file.read_if_changed().unwrap(), None);
+        add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap();
+        assert_eq!(file.read_if_changed().unwrap().unwrap().names().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_neither_believed_nor_rewritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        fs::write(&path, "lab-1 cis490-secret\n").unwrap();
+        assert!(matches!(TokenFile::at(path.clone()).read_if_changed(), Err(TokenFileError::Line { .. })));
+        let error = add(&path, &name("a"), &Token::of([1; RANDOM_BYTES])).unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "lab-1 cis490-secret\n");
+    }
+}

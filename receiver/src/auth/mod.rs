@@ -1,0 +1,15 @@
+//! Who asks, and what he may do. Pure: no file is read and no request answered here.
+//!
+//! - [`principal`]: the names that a request can carry
+//! - [`rights`]: which principal may do what on which path: the only such table
+//! - [`tokens`]: bearer tokens, of which only hashes are at rest
+//! - [`proxy`]: which proxies are believed when they name a client
+//! - [`credentials`]: what was learned from the files that hold secrets, as it is now
+//! - [`file`]: the token file
+
+pub mod credentials;
+pub mod file;
+pub mod principal;
+pub mod proxy;
+pub mod rights;
+pub mod tokens;

@@ -1,0 +1,99 @@
+//! Which principal may do what on which path.
+//!
+//! Asked once for every request, before any handler and before `100 Continue`. What stands in no row needs a name, so a
+//! path that is added later is closed until somebody decides otherwise.
+
+use actix_web::http::Method;
+use cis490_shared::wire::path;
+
+use super::principal::Principal;
+
+/// What a request needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need<'a> {
+    /// Nothing: whoever reaches the port may ask.
+    Nothing,
+    /// Some name.
+    Name,
+    /// To be this host, or to be allowed to read.
+    Read(&'a str),
+    /// To be this host.
+    Write(&'a str),
+}
+
+/// The table. `raw_path` is taken as it was sent: a host that is written with escapes is no host's name.
+pub fn need<'a>(method: &Method, raw_path: &'a str) -> Need<'a> {
+    let host_of_report = || raw_path.strip_prefix(path::HOST_HEALTH)?.strip_prefix('/');
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    if raw_path == path::HEALTH && is_read {
+        return Need::Nothing;
+    }
+    // The host is named even where the rest of the path is wrong.
+    let host = raw_path.strip_prefix(path::EPISODES).map(|rest| rest.split('/').next().unwrap_or_default());
+    match host.or_else(host_of_report) {
+        Some(host) if is_read => Need::Read(host),
+        Some(host) => Need::Write(host),
+        None => Need::Name,
+    }
+}
+
+/// Whether the principal may do what needs this.
+pub fn permits(principal: &Principal, need: Need<'_>) -> bool {
+    match (principal, need) {
+        (Principal::Anybody, _) | (_, Need::Nothing | Need::Name) => true,
+        (Principal::Host(name), Need::Read(host) | Need::Write(host)) => name.as_str() == host,
+        (Principal::Reader(_), Need::Read(_)) => true,
+        (Principal::Reader(_), Need::Write(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cis490_shared::ids::HostId;
+
+    use super::*;
+
+    #[test]
+    fn every_endpoint_has_its_need() {
+        for (method, path, expected) in [
+            (Method::PUT, "/v1/episodes/lab-1/e.tar.zst", Need::Write("lab-1")),
+            (Method::HEAD, "/v1/episodes/lab-1/e.tar.zst", Need::Read("lab-1")),
+            (Method::DELETE, "/v1/episodes/lab-1/e.tar.zst", Need::Write("lab-1")),
+            (Method::PUT, "/v1/episodes/lab-1", Need::Write("lab-1")),
+            (Method::PUT, "/v1/episodes/lab%2d1/e.tar.zst", Need::Write("lab%2d1")),
+            (Method::PUT, "/v1/episodes//lab-1/e.tar.zst", Need::Write("")),
+            (Method::PUT, "/v1/host-health/lab-1", Need::Write("lab-1")),
+            (Method::GET, "/v1/host-health", Need::Name),
+            (Method::POST, "/v1/ping", Need::Name),
+            (Method::GET, "/v1/gate", Need::Name),
+            (Method::GET, "/v1/gate/abc", Need::Name),
+            (Method::GET, "/v1/health", Need::Nothing),
+            (Method::PUT, "/v1/health", Need::Name),
+            (Method::GET, "/v1/health/", Need::Name),
+            (Method::GET, "/anything", Need::Name),
+        ] {
+            assert_eq!(need(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_host_acts_for_itself_alone_and_a_reader_reads() {
+        let name = |text| HostId::parse(text).unwrap();
+        let (anybody, host, reader) =
+            (Principal::Anybody, Principal::Host(name("lab-1")), Principal::Reader(name("alice")));
+        for (need, by_host, by_reader) in [
+            (Need::Nothing, true, true),
+            (Need::Name, true, true),
+            (Need::Read("lab-1"), true, true),
+            (Need::Write("lab-1"), true, false),
+            (Need::Read("lab-2"), false, true),
+            (Need::Write("lab-2"), false, false),
+            (Need::Write("alice"), false, false),
+            (Need::Write(""), false, false),
+        ] {
+            assert!(permits(&anybody, need));
+            assert_eq!(permits(&host, need), by_host, "{need:?}");
+            assert_eq!(permits(&reader, need), by_reader, "{need:?}");
+        }
+    }
+}

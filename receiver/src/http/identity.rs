@@ -1,0 +1,123 @@
+//! Who sends a request, and whether he may: asked once for each, before `100 Continue` and before any handler.
+
+use actix_http::RequestHead;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, web};
+use cis490_shared::ids::HostId;
+use cis490_shared::wire::headers::LAB_HOST;
+
+use super::api::Api;
+use super::refusal::Refusal;
+use crate::auth::credentials::TokensView;
+use crate::auth::principal::Principal;
+use crate::auth::proxy::{self, Origin, Proxies};
+use crate::auth::rights;
+
+/// How the receiver finds out who sends a request.
+#[derive(Debug, Clone, Default)]
+pub struct Identities {
+    /// The names that may only read.
+    pub readers: Vec<HostId>,
+    /// The proxies that are believed.
+    pub proxies: Option<Proxies>,
+    /// The tokens that are accepted.
+    pub tokens: Option<TokensView>,
+}
+
+/// Which kind of listener a connection came over; the address of its other end is in the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// A Unix socket.
+    Unix,
+    /// A TCP port.
+    Tcp,
+}
+
+impl Via {
+    fn origin(self, head: &RequestHead) -> Origin {
+        match self {
+            Self::Unix => Origin::Unix,
+            Self::Tcp => Origin::Tcp(head.peer_addr),
+        }
+    }
+}
+
+impl Identities {
+    /// Finds out who sends a request, and refuses what he may not do.
+    pub fn authorize(&self, head: &RequestHead, via: Via) -> Result<Principal, Refusal> {
+        let need = rights::need(&head.method, head.uri.path());
+        if need == rights::Need::Nothing {
+            return Ok(Principal::Anybody);
+        }
+        let principal = self.principal(head, via.origin(head))?;
+        // A ping names its host in a header; that host must be his own.
+        let is_himself = match (&principal, head.headers.get(LAB_HOST)) {
+            (Principal::Host(name), Some(named)) => named.as_bytes() == name.as_str().as_bytes(),
+            _ => true,
+        };
+        if is_himself && rights::permits(&principal, need) {
+            return Ok(principal);
+        }
+        Err(Refusal::NotAllowed(principal))
+    }
+
+    fn principal(&self, head: &RequestHead, origin: Origin) -> Result<Principal, Refusal> {
+        if self.proxies.is_none() && self.tokens.is_none() {
+            return Ok(Principal::Anybody);
+        }
+        let name = match self.named_by_proxy(&head.headers, origin)? {
+            Some(name) => name,
+            None => self.named_by_token(&head.headers)?,
+        };
+        Ok(Principal::named(name, &self.readers))
+    }
+
+    fn named_by_proxy(&self, headers: &HeaderMap, origin: Origin) -> Result<Option<HostId>, Refusal> {
+        let Some(proxies) = self.proxies.as_ref().filter(|proxies| proxies.trust(origin)) else {
+            return Ok(None);
+        };
+        let mut values = headers.get_all(&proxies.header);
+        let Some(value) = values.next().filter(|value| !value.is_empty()) else { return Ok(None) };
+        let name = value.to_str().ok().and_then(proxy::name_in).filter(|_| values.next().is_none());
+        name.map(Some).ok_or(Refusal::Unauthenticated("the proxy names no single host"))
+    }
+
+    fn named_by_token(&self, headers: &HeaderMap) -> Result<HostId, Refusal> {
+        let tokens = self.tokens.as_ref();
+        let mut values = headers.get_all(AUTHORIZATION);
+        let (Some(tokens), Some(value), None) = (tokens, values.next(), values.next()) else {
+            return Err(Refusal::Unauthenticated("nothing says who is asking"));
+        };
+        let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+        match token {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                let owner = tokens.now().owner(token.trim()).cloned();
+                owner.ok_or(Refusal::Unauthenticated("the token is not known"))
+            }
+            _ => Err(Refusal::Unauthenticated("`authorization` holds no bearer token")),
+        }
+    }
+}
+
+/// Lets a request through to its handler, or answers it.
+pub async fn guard(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let (Some(api), Some(via)) =
+        (request.app_data::<web::Data<Api>>().cloned(), request.app_data::<Via>().copied())
+    else {
+        // Nobody who built the application left them out; without them nothing is let through.
+        return Ok(request.into_response(Refusal::Gone.response("")).map_into_right_body());
+    };
+    match api.identities.authorize(request.head(), via) {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            next.call(request).await.map(ServiceResponse::map_into_left_body)
+        }
+        Err(refusal) => Ok(request.into_response(api.refuse(&refusal)).map_into_right_body()),
+    }
+}
