@@ -142,6 +142,11 @@ impl Episode {
         Ok(Self { id: expected.clone(), dir: dir.to_owned(), meta, meta_text, members, bytes })
     }
 
+    /// The episode, as its directory is called.
+    pub fn id(&self) -> &EpisodeId {
+        &self.id
+    }
+
     /// What its meta.json says.
     pub fn meta(&self) -> &EpisodeMeta {
         &self.meta
