@@ -146,11 +146,11 @@ fn pack(
     // What an earlier life of this episode left, half written.
     remove(&partial)?;
     let mut temp = Temp::create(partial.clone(), ARCHIVE_MODE).map_err(failed("create", &partial))?;
-    let packed = packer
+    let written = packer
         .pack(episode, Stoppable { out: &mut temp, stop })
         .map_err(|error| stopped_or(stop, OutboxError::Pack(error)))?;
     let file = File::open(&partial).map_err(failed("read", &partial))?;
-    let archive = Archive::new(file, packed.sha256, packed.size_bytes).map_err(failed("read", &partial))?;
+    let archive = Archive::new(file, written.sha256, written.size_bytes).map_err(failed("read", &partial))?;
     Ok((archive, Unpublished { temp, dirs: dirs.clone(), path }))
 }
 

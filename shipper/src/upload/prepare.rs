@@ -20,6 +20,9 @@ pub(super) enum Source {
     Seen(Arc<Episode>),
 }
 
+/// The episode, its archive where its commit is admitted, and what is to be published of that.
+pub(super) type Prepared = (Arc<Episode>, Option<Archive>, Option<Unpublished>);
+
 impl Source {
     /// Looks, and takes or packs the archive. Blocks.
     pub(super) fn prepare(
@@ -28,7 +31,7 @@ impl Source {
         packer: &Mutex<Packer>,
         rebuild: bool,
         stop: &Stop,
-    ) -> Result<(Arc<Episode>, Option<Archive>, Option<Unpublished>), Early> {
+    ) -> Result<Prepared, Early> {
         let (episode, is_admitted) = match self {
             Self::Seen(episode) => (episode, true),
             Self::Look(id, admitted) => {

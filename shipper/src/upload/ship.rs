@@ -168,17 +168,13 @@ impl Shipper {
             unpublished.map_or(Ok(()), Unpublished::publish).inspect(|()| drop(stop))
         });
         let published = Published::when(finished(job));
-        match prepared.await {
-            Ok(prepared) => {
-                let (episode, archive) = prepared?;
-                Ok(Ready { episode, archive, published })
-            }
-            // It has panicked: so does this.
-            Err(_) => {
-                let _ = published.await;
-                std::future::pending().await
-            }
+        if let Ok(prepared) = prepared.await {
+            let (episode, archive) = prepared?;
+            return Ok(Ready { episode, archive, published });
         }
+        // The job has panicked: so does this.
+        let _ = published.await;
+        std::future::pending().await
     }
 
     /// Asks the gate about a commit that it was not asked about lately.
