@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn noise(length: usize) -> Vec<u8> {
-        (0..length).map(|n| (n % 251) as u8).collect()
+        (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect()
     }
 
     #[tokio::test]
