@@ -333,9 +333,9 @@ fn the_bytes_of_a_large_episode_stay_the_same_from_release_to_release() {
 fn the_bytes_do_not_depend_on_how_much_a_read_returns() {
     let content = [b"telemetry ".repeat(50_000), noise(300_000)].concat();
     let packed = [1, 1000, 8192, content.len()].map(|step| {
-        let mut context = zstd::zstd_safe::CCtx::create();
-        packer::prepare(&mut context, 3).unwrap();
-        let mut encoder = packer::compressor(Vec::new(), &mut context);
+        let mut fresh = zstd::zstd_safe::CCtx::create();
+        packer::prepare(&mut fresh, 3).unwrap();
+        let mut encoder = packer::compressor(Vec::new(), &mut fresh);
         content.chunks(step).for_each(|chunk| encoder.write_all(chunk).unwrap());
         encoder.finish().unwrap()
     });
