@@ -106,7 +106,9 @@ mod tests {
     fn what_lacks_its_other_half_is_found_on_both_sides() {
         let names = |host: &str, episodes: &[&str]| {
             let mut names = HostNames::new(HostId::parse(host).unwrap(), host.into());
-            episodes.iter().for_each(|episode| names.add(&EpisodeId::parse(episode).unwrap()));
+            for episode in episodes {
+                names.add(&EpisodeId::parse(episode).unwrap());
+            }
             names
         };
         let hosts = vec![
