@@ -77,8 +77,8 @@ impl Bucket {
     }
 }
 
-/// The most that is read at once, in bytes: what was copied is still in the nearest cache when it is hashed.
-const MAX_READ: u64 = 32 * 1024;
+/// The most that is read at once, in bytes: from the disk, where the kernel reads ahead by no less than it is asked for.
+const MAX_READ: u64 = 256 * 1024;
 /// The least, however low the rate.
 const MIN_READ: u64 = 4 * 1024;
 
@@ -210,8 +210,8 @@ mod tests {
         let unlimited = Throttle::new(None);
         unlimited.wait_for(u64::MAX);
         assert!(!unlimited.is_limited());
-        assert_eq!(unlimited.read_bytes(), 32 * 1024);
+        assert_eq!(unlimited.read_bytes(), 256 * 1024);
         let portion = |rate| Throttle::new(Some(Rate::parse(rate).unwrap())).read_bytes();
-        assert_eq!([portion("1"), portion("128KiB"), portion("1GiB")], [4096, 16 * 1024, 32 * 1024]);
+        assert_eq!([portion("1"), portion("1MiB"), portion("1GiB")], [4096, 128 * 1024, 256 * 1024]);
     }
 }
