@@ -109,6 +109,7 @@ pub async fn run(
     startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
     let store = Arc::new(open_store(&config)?);
+    let archives = startup::begin_listing(&store);
     let reports_dir = state_dir.join("host-health");
     let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
     let index = IndexWriterActor::open(&config.store.index)?;
@@ -120,7 +121,7 @@ pub async fn run(
     tokio::select! {
         // What was repaired until now is durable, and the next start goes on.
         () = &mut stop => return Ok(()),
-        _ = startup::with_more_time(startup::reconcile(&store, &known, &append)) => {}
+        _ = startup::with_more_time(startup::reconcile(archives, &known, &append)) => {}
     }
 
     let listen = config.server.listeners().unwrap_or_default();
