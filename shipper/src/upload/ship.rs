@@ -14,7 +14,7 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::meta::EpisodeMeta;
 use cis490_shared::step::Step;
 use cis490_shared::wire::problem::ErrorCode;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
@@ -48,6 +48,8 @@ pub struct Settings {
     pub compression_level: i32,
     /// When an upload is given up.
     pub deadlines: Deadlines,
+    /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
+    pub turns: Arc<Semaphore>,
 }
 
 /// Ships episodes, one at a time.
@@ -98,9 +100,12 @@ impl Shipper {
             ready = self.prepare(Source::Seen(Arc::clone(&episode)), rebuild, stop.clone()).await?;
         };
         let upload = self.upload(id, meta, archive, ready.published.clone());
+        // Nobody closes it; without a turn it would be sent all the same.
+        let turn = self.settings.turns.acquire().await;
         let outcome = self.send(&upload, begin).await;
         // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
         let _ = upload.published.await;
+        drop(turn);
         match &outcome {
             Outcome::Refused(refusal) if refusal.is_about_the_commit() => {
                 self.remember(meta.commit_text(), Verdict::Refused(refusal.clone()));
