@@ -26,8 +26,8 @@ use integration_tests::verify;
 
 const HOST: &str = "lab-1";
 
-/// How large the recordings are. Reading the second takes so long that the row of the first is not kept waiting for
-/// it: there are two batches, and what happens between them is part of every run.
+/// How large the recordings are. Each has a thread of its own, and reading the second takes so long that the row of the
+/// first is not kept waiting for it: there are two batches, and what happens between them is part of every run.
 const SIZES: [u64; 2] = [10_000, 1_000_000];
 
 /// How many recordings are made at most for one with a batch for each row.
@@ -72,7 +72,7 @@ impl Shelf {
 
     fn command(&self, sandbox: &Sandbox) -> Command {
         let mut command = sandbox.command(binaries::path("cis490-index-backfill"));
-        command.arg("--episodes-root").arg(self.root.join("episodes"));
+        command.arg("--episodes-root").arg(self.root.join("episodes")).args(["--jobs", "2"]);
         command
     }
 

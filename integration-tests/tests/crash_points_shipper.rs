@@ -87,7 +87,7 @@ fn a_pass_survives_every_fault_at_every_one_of_its_system_calls() {
     });
     println!(
         "{}",
-        walk.walk(Least { points: 140, eio: 110, enospc: 18 }, |point| survives(&receiver, point))
+        walk.walk(Least { points: 130, eio: 100, enospc: 18 }, |point| survives(&receiver, point))
     );
     verify::assert_clean(&sandbox, &receiver.state().join("episodes"), &"after all faults");
     receiver.stop();

@@ -117,6 +117,7 @@ pub async fn run(
     startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
     let store = Arc::new(open_store(&config)?);
+    let archives = startup::begin_listing(&store);
     let reports_dir = state_dir.join("host-health");
     let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
     let credentials = open_credentials(&config.auth)?;
@@ -130,7 +131,7 @@ pub async fn run(
     tokio::select! {
         // What was repaired until now is durable, and the next start goes on.
         () = &mut stop => return Ok(()),
-        _ = startup::with_more_time(startup::reconcile(&store, &known, &append)) => {}
+        _ = startup::with_more_time(startup::reconcile(archives, &known, &append)) => {}
     }
 
     let listen = config.server.listeners().unwrap_or_default();

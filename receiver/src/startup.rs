@@ -4,8 +4,6 @@
 //! went between publishing and indexing. A row without an archive is reported and stays (I3, I5).
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
@@ -20,8 +18,8 @@ use crate::actors::index_writer::Append;
 use crate::index::known::KnownView;
 use crate::store::examine::{Examined, Examiner};
 use crate::store::layout::Store;
-use crate::store::reconcile::{Differences, Pair, rows_without_archive};
-use crate::store::scan::{Archive, Scan, ScanError, scan};
+use crate::store::reconcile::{Pair, compare};
+use crate::store::scan::{Archive, Listing, ScanError, list};
 
 /// How many archives are read at a time; their rows share syncs.
 const AT_A_TIME: usize = 4;
@@ -69,20 +67,35 @@ pub struct Reconciled {
     pub without_archive: usize,
 }
 
+/// A list of the archives that is being made.
+pub type Listed = tokio::task::JoinHandle<Result<Listing, ScanError>>;
+
+/// Begins to list the archives, which can go on while the index is read.
+///
+/// A row that another program adds meanwhile is read after its archive was looked for, so no archive seems to lack one.
+pub fn begin_listing(store: &Store) -> Listed {
+    let root = store.root().to_owned();
+    tokio::task::spawn_blocking(move || list(&root))
+}
+
 /// Compares store and index both ways and makes the rows that are missing.
 ///
 /// Nothing here keeps the receiver from starting: what cannot be repaired is logged and comes up again at the
 /// next start, in a backfill, or when the shipper sends it again.
-pub async fn reconcile(store: &Arc<Store>, known: &KnownView, index: &Recipient<Append>) -> Reconciled {
-    let (root, view) = (store.root().to_owned(), known.clone());
-    let (without_row, gone) = match tokio::task::spawn_blocking(move || compare(&root, &view)).await {
-        Ok(Ok(compared)) => compared,
+pub async fn reconcile(listed: Listed, known: &KnownView, index: &Recipient<Append>) -> Reconciled {
+    let listing = match listed.await {
+        Ok(Ok(listing)) => listing,
         Ok(Err(failure)) => {
             error!(error = %failure, "the store cannot be compared with its index");
             return Reconciled::default();
         }
         // It panicked, which has been printed already.
         Err(_) => return Reconciled::default(),
+    };
+    let view = known.clone();
+    let Ok((without_row, gone)) = tokio::task::spawn_blocking(move || differences(&listing, &view)).await
+    else {
+        return Reconciled::default();
     };
     report(&gone);
     let without_row = if Step::ReconcileArchives.is_taken() { without_row } else { Vec::new() };
@@ -96,15 +109,13 @@ pub async fn reconcile(store: &Arc<Store>, known: &KnownView, index: &Recipient<
 }
 
 /// The archives without a row and the pairs without an archive. Blocks.
-fn compare(root: &Path, known: &KnownView) -> Result<(Vec<Archive>, Vec<Pair>), ScanError> {
-    let Scan { archives, failed, .. } = scan(root, None)?;
-    for failure in &failed {
+fn differences(listing: &Listing, known: &KnownView) -> (Vec<Archive>, Vec<Pair>) {
+    for failure in &listing.failed {
         warn!(error = %failure, "a directory of the store cannot be listed");
     }
-    Ok(known.read(|known| {
-        let gone = if failed.is_empty() { rows_without_archive(&archives, known) } else { Vec::new() };
-        (Differences::between(archives, known).without_row, gone)
-    }))
+    let (without_row, gone) = known.read(|known| compare(listing, known));
+    // What could not be listed may hold what seems to be gone.
+    (without_row, if listing.failed.is_empty() { gone } else { Vec::new() })
 }
 
 fn report(gone: &[Pair]) {

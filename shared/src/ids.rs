@@ -4,6 +4,7 @@
 //! `parse`, and that lets through neither a separator, nor a dot, nor a leading dash.
 //! Source of the forms: protocol section 1.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,15 @@ pub enum IdError {
 }
 
 fn check_name(text: &str) -> Result<(), IdError> {
+    // A start checks millions of them, nearly all of which are names: what is wrong is looked for only where one is not.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if let [first, ..] = text.as_bytes()
+        && first.is_ascii_alphanumeric()
+        && text.len() <= MAX_NAME_LEN
+        && text.bytes().all(is_plain)
+    {
+        return Ok(());
+    }
     let first = text.chars().next().ok_or(IdError::Empty)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if let Some(bad) = text.chars().find(|c| !allowed(*c)) {
@@ -54,7 +64,9 @@ fn check_hex(text: &str, lengths: &[usize], expected: &'static str) -> Result<()
     if text.is_empty() {
         return Err(IdError::Empty);
     }
-    if let Some(bad) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
+    if !text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && let Some(bad) = text.chars().find(|c| !c.is_ascii_hexdigit())
+    {
         return Err(IdError::NotHex(bad));
     }
     if !lengths.contains(&text.len()) {
@@ -85,6 +97,13 @@ macro_rules! text_identifier {
         }
 
         identifier_traits!($name);
+
+        // It hashes and compares as its text does, so that a map can be asked by a text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::WallTime;
 use crate::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 
+mod plain;
+
 /// The version of the row and of the episode format that this generation writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -72,6 +74,13 @@ pub struct RowKey {
 ///
 /// Kept lenient on purpose: a row that names its pair counts as that pair's row, whatever else is odd in it.
 pub fn read_key(line: &[u8]) -> Option<RowKey> {
+    match plain::read(line) {
+        Some(row) => key(row.host_id, row.episode_id, Some(row.sha256), row.size_bytes),
+        None => read_key_as_json(line),
+    }
+}
+
+fn read_key_as_json(line: &[u8]) -> Option<RowKey> {
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow)]
@@ -84,16 +93,23 @@ pub fn read_key(line: &[u8]) -> Option<RowKey> {
         size_bytes: serde_json::Value,
     }
     let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
+    let size_bytes = raw.size_bytes.as_u64().unwrap_or(0);
+    key(&raw.host_id, &raw.episode_id, raw.sha256.as_deref(), size_bytes)
+}
+
+fn key(host_id: &str, episode_id: &str, sha256: Option<&str>, size_bytes: u64) -> Option<RowKey> {
     Some(RowKey {
-        host_id: HostId::parse(&raw.host_id).ok()?,
-        episode_id: EpisodeId::parse(&raw.episode_id).ok()?,
-        sha256: raw.sha256.and_then(|text| Sha256Digest::parse(&text).ok()),
-        size_bytes: raw.size_bytes.as_u64().unwrap_or(0),
+        host_id: HostId::parse(host_id).ok()?,
+        episode_id: EpisodeId::parse(episode_id).ok()?,
+        sha256: sha256.and_then(|text| Sha256Digest::parse(text).ok()),
+        size_bytes,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn row() -> IndexRow {
@@ -168,5 +184,68 @@ mod tests {
     fn a_written_row_reads_back() {
         let row = IndexRow { backfilled: true, ..row() };
         assert_eq!(IndexRow::parse(&row.to_line().unwrap()).unwrap(), row);
+    }
+
+    #[test]
+    fn a_written_row_is_read_the_quick_way() {
+        for (backfilled, commit, size_bytes) in [
+            (false, None, 0),
+            (true, row().commit, u64::from(u32::MAX) << 31),
+            (false, row().commit, 1),
+            (true, None, 7),
+        ] {
+            let row = IndexRow { backfilled, commit, size_bytes, ..row() };
+            let line = row.to_line().unwrap();
+            assert!(plain::read(&line).is_some(), "{row:?}");
+            let key = read_key(&line).unwrap();
+            assert_eq!((key.host_id, key.episode_id), (row.host_id, row.episode_id));
+            assert_eq!((key.sha256, key.size_bytes), (Some(row.sha256), size_bytes));
+        }
+    }
+
+    #[test]
+    fn the_quick_way_leaves_what_is_unusual_to_the_other() {
+        let line = String::from_utf8(row().to_line().unwrap()).unwrap();
+        let unusual = [
+            (":4096", ":04096"),
+            (":4096", ":-1"),
+            (":4096", ":1e3"),
+            (":4096", ":99999999999999999999"),
+            (":4096", ":"),
+            (":4096", ":4096,\"size_bytes\":1"),
+            ("lab-1", "lab\\u002d1"),
+            ("lab-1", "lab\u{e9}"),
+            ("lab-1", "lab\n1"),
+            ("}", "} "),
+            ("}", "}}"),
+            ("{", "{ "),
+            ("\"host_id\"", "\"note\":1,\"host_id\""),
+        ];
+        for (from, to) in unusual {
+            let changed = line.replacen(from, to, 1);
+            assert_ne!(changed, line, "{from}");
+            assert_eq!(plain::read(changed.as_bytes()), None, "{changed}");
+            assert_eq!(read_key(changed.as_bytes()), read_key_as_json(changed.as_bytes()), "{changed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_agree_about_damaged_rows(
+            (size, backfilled) in (any::<u64>(), any::<bool>()),
+            damage in prop::collection::vec((any::<prop::sample::Index>(), 0..3, any::<u8>()), 0..4),
+        ) {
+            const ODD: &[u8] = b"\"\\,:{} 0aZ\n";
+            let mut line = IndexRow { size_bytes: size, backfilled, ..row() }.to_line().unwrap();
+            for (at, how, byte) in damage {
+                let at = at.index(line.len());
+                match how {
+                    0 => line[at] = byte,
+                    1 => line.insert(at, ODD[usize::from(byte) % ODD.len()]),
+                    _ => { line.remove(at); }
+                }
+            }
+            prop_assert_eq!(read_key(&line), read_key_as_json(&line), "{}", String::from_utf8_lossy(&line));
+        }
     }
 }

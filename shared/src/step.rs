@@ -120,6 +120,10 @@ steps! {
     SortMembers = "sort-members";
     /// The bytes of an archive in the outbox are on disk before it has its name.
     SyncPacked = "sync-packed";
+    /// The name of an archive in the outbox is on disk before its last bytes are sent.
+    SyncOutbox = "sync-outbox";
+    /// The last bytes of an archive are sent once it is in the outbox.
+    HoldEnd = "hold-end";
     /// An episode is put away only for its own bytes.
     MatchAnswer = "match-answer";
     /// An upload that broke counts as stored only if HEAD names its hash.

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, System};
@@ -14,6 +15,7 @@ use futures_util::future::join_all;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -87,6 +89,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
         target: Target { url: config.receiver.url.clone(), tls },
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
+        turns: Arc::new(Semaphore::new(config.queue.parallel_uploads)),
     };
     System::new().block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.
@@ -123,6 +126,10 @@ impl Signals {
     }
 }
 
+/// So many UploadActors are there beyond those that may send at the same time: they look and pack meanwhile, so that
+/// sending waits for no packing. More would only take memory, and more of the processor than a lab host can spare.
+const PACKING_AHEAD: usize = 2;
+
 /// All actors and their threads.
 struct Fleet {
     uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
@@ -131,7 +138,8 @@ struct Fleet {
 
 impl Fleet {
     fn start(config: &Config, settings: &Settings, mode: Mode) -> Self {
-        let uploaders: Vec<_> = (0..config.queue.parallel_uploads)
+        let parallel = config.queue.parallel_uploads;
+        let uploaders: Vec<_> = (0..parallel + parallel.min(PACKING_AHEAD))
             .map(|_| {
                 let (arbiter, settings) = (Arbiter::new(), settings.clone());
                 let start = move |_: &mut actix::Context<UploadActor>| UploadActor::new(settings);

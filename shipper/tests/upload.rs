@@ -7,13 +7,14 @@ mod support;
 use std::fs;
 use std::time::Duration;
 
-use cis490_shipper::actors::upload::Ship;
+use actix::Actor;
+use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::queue::outcome::{Blocked, Outcome, Scope};
 use cis490_shipper::upload::progress::Deadlines;
 
 use support::host::{COMMIT, Host, id};
 use support::receiver::{Receiver, gate, sha256, stored, stores_everything};
-use support::uploads::{SHORT, cell, on_put, one_episode, send, ship, two_episodes, uploader_at};
+use support::uploads::{SHORT, cell, on_put, one_episode, send, settings_at, ship, two_episodes, uploader_at};
 
 const REFUSAL: &str = r#"{"type": "urn:cis490:error:commit-not-in-window", "title": "t", "status": 412, "detail": "d",
     "error": "commit-not-in-window", "remediation": "git pull\n", "head_commit": "cdcd", "window": 100}"#;
@@ -54,6 +55,31 @@ async fn an_upload_carries_the_headers_of_the_protocol_and_its_body_waits_for_10
         assert_eq!(put.header(name), Some(value), "{name}");
     }
     assert_eq!(put.header("transfer-encoding"), None);
+}
+
+#[actix::test]
+async fn an_episode_is_packed_while_another_is_sent_and_waits_for_its_turn() {
+    let host = two_episodes();
+    let (sending, in_script) = cell::<(usize, usize)>();
+    let outbox = host.data().join("outbox");
+    let receiver = on_put(move |request, conn| {
+        let body = conn.take_body(request);
+        {
+            let mut sending = in_script.lock().unwrap();
+            *sending = (sending.0 + 1, sending.1.max(sending.0 + 1));
+        }
+        let is_packed = |name: &str| outbox.join(name).try_exists().unwrap();
+        while !(is_packed("e1.tar.zst") && is_packed("e2.tar.zst")) {
+            std::thread::yield_now();
+        }
+        in_script.lock().unwrap().0 -= 1;
+        conn.answer(201, "", &stored(&body));
+    });
+    let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
+    let uploaders = [settings.clone(), settings].map(|settings| UploadActor::new(settings).start());
+    let (first, second) = tokio::join!(send(&uploaders[0], "e1"), send(&uploaders[1], "e2"));
+    assert!(matches!((first, second), (Outcome::Stored(_), Outcome::Stored(_))));
+    assert_eq!(*sending.lock().unwrap(), (0, 1));
 }
 
 #[actix::test]

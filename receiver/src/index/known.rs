@@ -4,6 +4,7 @@
 //! changes it; everybody else holds a [`KnownView`].
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -26,7 +27,7 @@ pub struct KnownRows {
 
 /// The rows of one host.
 #[derive(Debug, Default)]
-struct HostRows {
+pub struct HostRows {
     episodes: HashMap<EpisodeId, Option<Sha256Digest>>,
     /// The sizes of their archives, added up.
     bytes: u64,
@@ -72,13 +73,11 @@ impl KnownRows {
     /// Takes in one row; true where its pair had none. The first row of a pair is the one that counts.
     pub fn insert(&mut self, key: RowKey) -> bool {
         let host = self.hosts.entry(key.host_id).or_default();
-        let is_new = !host.episodes.contains_key(&key.episode_id);
-        if is_new {
-            host.episodes.insert(key.episode_id, key.sha256);
-            host.bytes = host.bytes.saturating_add(key.size_bytes);
-            self.count += 1;
-        }
-        is_new
+        let Entry::Vacant(free) = host.episodes.entry(key.episode_id) else { return false };
+        free.insert(key.sha256);
+        host.bytes = host.bytes.saturating_add(key.size_bytes);
+        self.count += 1;
+        true
     }
 
     /// The row of a pair.
@@ -91,9 +90,14 @@ impl KnownRows {
         self.hosts.get(host).map_or(0, |host| host.bytes)
     }
 
-    /// All pairs that have a row, in no order.
-    pub fn pairs(&self) -> impl Iterator<Item = (&HostId, &EpisodeId)> {
-        self.hosts.iter().flat_map(|(host, rows)| rows.episodes.keys().map(move |episode| (host, episode)))
+    /// The hosts that have rows, in no order, each with them.
+    pub fn hosts(&self) -> impl Iterator<Item = (&HostId, &HostRows)> {
+        self.hosts.iter()
+    }
+
+    /// The rows of one host.
+    pub fn of(&self, host: &HostId) -> Option<&HostRows> {
+        self.hosts.get(host)
     }
 
     /// How many pairs have a row.
@@ -104,6 +108,18 @@ impl KnownRows {
     /// Whether no pair has a row.
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+}
+
+impl HostRows {
+    /// Whether an episode of this name has a row.
+    pub fn has(&self, episode: &str) -> bool {
+        self.episodes.contains_key(episode)
+    }
+
+    /// The episodes that have a row, in no order.
+    pub fn episodes(&self) -> impl ExactSizeIterator<Item = &EpisodeId> {
+        self.episodes.keys()
     }
 }
 

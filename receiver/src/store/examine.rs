@@ -20,8 +20,9 @@ use tokio::runtime::Runtime;
 
 use super::scan::Archive;
 
-/// How much is read at once where nothing is decompressed, in bytes.
-const READ_BYTES: usize = 256 * 1024;
+/// How much is read at once where nothing is decompressed, in bytes: what was copied is still in the nearest cache when
+/// it is hashed.
+const READ_BYTES: usize = 32 * 1024;
 
 /// The row of an archive, and why it names no commit where one was to be expected.
 #[derive(Debug)]

@@ -33,6 +33,53 @@ pub struct Scan {
     pub failed: Vec<Failure>,
 }
 
+/// The names of the archives in a store, without more than a start needs of them.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The hosts that could be listed to their end, in no order.
+    pub hosts: Vec<HostNames>,
+    /// What could not be listed.
+    pub failed: Vec<Failure>,
+}
+
+/// The names of the archives of one host.
+#[derive(Debug)]
+pub struct HostNames {
+    /// The host, from the name of the directory.
+    pub host_id: HostId,
+    dir: PathBuf,
+    /// The episodes, in no order, each with [`BEHIND_NAME`] behind it: a million strings would take twice the memory.
+    episodes: String,
+}
+
+/// No name of a file holds it.
+const BEHIND_NAME: char = '/';
+
+impl HostNames {
+    /// A host, listed at `dir`, of which no name is known yet.
+    pub const fn new(host_id: HostId, dir: PathBuf) -> Self {
+        Self { host_id, dir, episodes: String::new() }
+    }
+
+    /// Takes in one name.
+    pub fn add(&mut self, episode: &EpisodeId) {
+        self.episodes.push_str(episode.as_str());
+        self.episodes.push(BEHIND_NAME);
+    }
+
+    /// The episodes, in no order.
+    pub fn episodes(&self) -> impl Iterator<Item = &str> {
+        self.episodes.split_terminator(BEHIND_NAME)
+    }
+
+    /// The archive of one of its episodes.
+    pub fn archive(&self, episode: &str) -> Option<Archive> {
+        let episode_id = EpisodeId::parse(episode).ok()?;
+        let path = self.dir.join(format!("{episode_id}{ARCHIVE_SUFFIX}"));
+        Some(Archive { host_id: self.host_id.clone(), episode_id, path })
+    }
+}
+
 /// A file or directory that could not be read. The others were all the same.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}`: {source}", path.display())]
@@ -59,14 +106,44 @@ pub enum ScanError {
     },
 }
 
+/// Lists the archives below `root`, by their names alone. Blocks.
+pub fn list(root: &Path) -> Result<Listing, ScanError> {
+    let mut listing = Listing::default();
+    for entry in entries_of_root(root)? {
+        let dir = entry.path();
+        match host_of(&entry) {
+            Ok(Some(host_id)) => listing.add_host(HostNames::new(host_id, dir)),
+            Ok(None) => {}
+            Err(source) => listing.failed.push(Failure { path: dir, source }),
+        }
+    }
+    Ok(listing)
+}
+
+impl Listing {
+    fn add_host(&mut self, mut names: HostNames) {
+        let mut read = || -> io::Result<()> {
+            for entry in fs::read_dir(&names.dir)? {
+                let entry = entry?;
+                match episode_of(&entry) {
+                    Ok(Some(episode)) => names.add(&episode),
+                    Ok(None) => {}
+                    Err(source) => self.failed.push(Failure { path: entry.path(), source }),
+                }
+            }
+            Ok(())
+        };
+        match read() {
+            Ok(()) => self.hosts.push(names),
+            Err(source) => self.failed.push(Failure { path: names.dir, source }),
+        }
+    }
+}
+
 /// Finds the archives below `root`, of one host where it is given. Blocks.
 pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
-    let hosts = list(root).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanError::NoRoot(root.to_owned()),
-        _ => ScanError::Root { root: root.to_owned(), source },
-    })?;
     let mut scan = Scan::default();
-    for entry in hosts {
+    for entry in entries_of_root(root)? {
         match host_of(&entry) {
             Ok(Some(host)) if only.is_none_or(|only| *only == host) => scan.add_host(&host, &entry.path()),
             Ok(Some(_)) => {}
@@ -82,7 +159,7 @@ pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
 
 impl Scan {
     fn add_host(&mut self, host_id: &HostId, dir: &Path) {
-        let entries = match list(dir) {
+        let entries = match entries_in(dir) {
             Ok(entries) => entries,
             Err(source) => return self.failed.push(Failure { path: dir.to_owned(), source }),
         };
@@ -99,7 +176,14 @@ impl Scan {
     }
 }
 
-fn list(dir: &Path) -> io::Result<Vec<DirEntry>> {
+fn entries_of_root(root: &Path) -> Result<Vec<DirEntry>, ScanError> {
+    entries_in(root).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanError::NoRoot(root.to_owned()),
+        _ => ScanError::Root { root: root.to_owned(), source },
+    })
+}
+
+fn entries_in(dir: &Path) -> io::Result<Vec<DirEntry>> {
     fs::read_dir(dir)?.collect()
 }
 
@@ -146,6 +230,10 @@ mod tests {
         paths.into_iter().map(below).collect()
     }
 
+    fn paths_of(names: &HostNames) -> Vec<PathBuf> {
+        names.episodes().map(|episode| names.archive(episode).unwrap().path).collect()
+    }
+
     #[test]
     fn archives_come_sorted_and_odd_names_are_counted() {
         let dir = store(&[
@@ -166,6 +254,9 @@ mod tests {
         let scan = scan(dir.path(), None).unwrap();
         let found = names(dir.path(), scan.archives.into_iter().map(|archive| archive.path));
         assert_eq!(found, ["a/e9.tar.zst", "b/e1.tar.zst", "b/e2.tar.zst"]);
+        let mut listed: Vec<_> = list(dir.path()).unwrap().hosts.iter().flat_map(paths_of).collect();
+        listed.sort_unstable();
+        assert_eq!(names(dir.path(), listed), found, "a start sees the same");
         let skipped = names(dir.path(), scan.skipped);
         let expected = [
             "_odd",
@@ -196,6 +287,7 @@ mod tests {
         let (dir, other) = (store(&[]), store(&["h/e1.tar.zst"]));
         symlink(other.path().join("h"), dir.path().join("h")).unwrap();
         assert_eq!(scan(dir.path(), None).unwrap().archives.len(), 1);
+        assert_eq!(list(dir.path()).unwrap().hosts.iter().flat_map(paths_of).count(), 1);
     }
 
     #[test]
@@ -203,6 +295,7 @@ mod tests {
         let dir = store(&["file"]);
         for root in ["gone", "file"] {
             assert!(matches!(scan(&dir.path().join(root), None), Err(ScanError::NoRoot(_))), "{root}");
+            assert!(matches!(list(&dir.path().join(root)), Err(ScanError::NoRoot(_))), "{root}");
         }
     }
 }

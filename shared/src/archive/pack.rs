@@ -9,20 +9,17 @@
 //! the episode: that is the shipper's business. It guards invariant I4 (sending again is always safe).
 
 use std::fs::{self, File, FileType, OpenOptions};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use self::output::Blocks;
+pub use self::packer::Packer;
 use crate::archive::{META_NAME, REASON_NAME};
 use crate::ids::{EpisodeId, Sha256Digest};
 use crate::meta::{EpisodeMeta, MAX_META_BYTES, MetaError};
 use crate::step::Step;
 use rustix::fs::OFlags;
-
-/// How much of a file is read at once, in bytes.
-const READ_BYTES: usize = 128 * 1024;
 
 /// The archive that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,45 +87,26 @@ pub enum PackError {
 
 /// Packs the episode in `dir` into `out`. Blocks, and needs the same memory for every size of episode.
 ///
-/// `level` is zstd's; up to 19 the window stays within what [`crate::archive::read`] accepts. After an
-/// error `out` holds a part of an archive, which the caller throws away.
+/// Whoever packs many keeps a [`Packer`]: the bytes are the same.
 pub fn pack_episode(
     dir: &Path,
     episode_id: &EpisodeId,
     out: impl Write + Send,
     level: i32,
 ) -> Result<Packed, PackError> {
-    let episode = Inspected::look_at(dir, episode_id)?;
-    output::on_a_thread(out, |blocks| {
-        pack_members(&episode, dir, Path::new(episode_id.as_str()), blocks, level)
-    })
-}
-
-fn pack_members(
-    episode: &Inspected,
-    dir: &Path,
-    top: &Path,
-    out: Blocks,
-    level: i32,
-) -> Result<(), PackError> {
-    let mut archive = tar::Builder::new(compressor(out, level).map_err(PackError::Write)?);
-    let meta = episode.meta_text.as_slice();
-    archive
-        .append_data(&mut header(meta.len() as u64), top.join(META_NAME), meta)
-        .map_err(PackError::Write)?;
-    for member in &episode.members {
-        append_file(&mut archive, &top.join(member), &dir.join(member))?;
-    }
-    archive.into_inner().and_then(zstd::Encoder::finish).and_then(Blocks::finish).map_err(PackError::Write)
+    Packer::new(level).pack(&Episode::look_at(dir, episode_id)?, out)
 }
 
 /// Makes the checks that cost no more than a listing, without packing. Blocks.
 pub fn check_episode(dir: &Path, episode_id: &EpisodeId) -> Result<EpisodeMeta, PackError> {
-    Inspected::look_at(dir, episode_id).map(|episode| episode.meta)
+    Episode::look_at(dir, episode_id).map(|episode| episode.meta)
 }
 
-/// A directory that passed the checks.
-struct Inspected {
+/// An episode whose directory passed the checks that cost no more than a listing.
+#[derive(Debug)]
+pub struct Episode {
+    id: EpisodeId,
+    dir: PathBuf,
     meta: EpisodeMeta,
     /// The very bytes that were checked: these are packed, not what the file holds a moment later.
     meta_text: Vec<u8>,
@@ -136,8 +114,9 @@ struct Inspected {
     members: Vec<PathBuf>,
 }
 
-impl Inspected {
-    fn look_at(dir: &Path, expected: &EpisodeId) -> Result<Self, PackError> {
+impl Episode {
+    /// Makes the checks, without packing. Blocks.
+    pub fn look_at(dir: &Path, expected: &EpisodeId) -> Result<Self, PackError> {
         let kind = fs::symlink_metadata(dir).map_err(|source| read_error(dir, source))?.file_type();
         if !kind.is_dir() {
             return Err(PackError::NotAFile { path: dir.to_owned(), kind: name_of(kind) });
@@ -156,7 +135,17 @@ impl Inspected {
             }
             Err(source) => return Err(PackError::Meta { path, source }),
         };
-        Ok(Self { meta, meta_text, members: list_members(dir)? })
+        Ok(Self { id: expected.clone(), dir: dir.to_owned(), meta, meta_text, members: list_members(dir)? })
+    }
+
+    /// The episode, as its directory is called.
+    pub fn id(&self) -> &EpisodeId {
+        &self.id
+    }
+
+    /// What its meta.json says.
+    pub fn meta(&self) -> &EpisodeMeta {
+        &self.meta
     }
 }
 
@@ -198,54 +187,6 @@ fn list_members(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
     Ok(members)
 }
 
-/// Appends a file under `name` and makes sure that it had the length that the header promises.
-fn append_file(archive: &mut tar::Builder<impl Write>, name: &Path, path: &Path) -> Result<(), PackError> {
-    let (file, size) = open_regular(path)?;
-    let mut content = Content { file: BufReader::with_capacity(READ_BYTES, file), left: size, end: None };
-    let appended = archive.append_data(&mut header(size), name, &mut content);
-    match content.end {
-        Some(Err(source)) => return Err(read_error(path, source)),
-        Some(Ok(())) => return Err(changed(path, content.file.get_ref(), size)),
-        None => appended.map_err(PackError::Write)?,
-    }
-    match content.file.read(&mut [0]) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(changed(path, content.file.get_ref(), size)),
-        Err(source) => Err(read_error(path, source)),
-    }
-}
-
-/// A member's bytes, never more than its header promises, with the memory of how they ended.
-///
-/// The tar builder reports a failed read and a failed write alike; this tells them apart.
-struct Content {
-    file: BufReader<File>,
-    left: u64,
-    /// Set where the file ended before its promised length, or could not be read on.
-    end: Option<io::Result<()>>,
-}
-
-impl Read for Content {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let wanted = into.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        match self.file.read(&mut into[..wanted]) {
-            Ok(read) => {
-                if read == 0 && wanted > 0 {
-                    self.end = Some(Ok(()));
-                }
-                self.left -= read as u64;
-                Ok(read)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.end = Some(Err(error));
-                Err(kind.into())
-            }
-        }
-    }
-}
-
 /// Opens a regular file for reading, and only that: no link is followed, no pipe waited for.
 fn open_regular(path: &Path) -> Result<(File, u64), PackError> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -260,25 +201,6 @@ fn open_regular(path: &Path) -> Result<(File, u64), PackError> {
         return Err(PackError::NotAFile { path: path.to_owned(), kind: name_of(metadata.file_type()) });
     }
     Ok((file, metadata.len()))
-}
-
-/// The header of a member: everything but its length is the same for all.
-fn header(size: u64) -> tar::Header {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Regular);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(size);
-    header
-}
-
-/// The compressor on one thread, since several would make the bytes depend on their number.
-fn compressor<W: Write>(out: W, level: i32) -> io::Result<zstd::Encoder<'static, W>> {
-    let mut encoder = zstd::Encoder::new(out, level)?;
-    encoder.include_checksum(true)?;
-    Ok(encoder)
 }
 
 fn read_error(path: &Path, source: io::Error) -> PackError {
@@ -304,5 +226,6 @@ fn name_of(kind: FileType) -> &'static str {
 }
 
 mod output;
+mod packer;
 #[cfg(test)]
 mod tests;

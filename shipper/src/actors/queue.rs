@@ -6,7 +6,7 @@
 //! - runs on: the main arbiter; every look at the disk and every move is in the blocking pool
 //! - ends: when an uploader has died, so that the process ends and is started again
 //!
-//! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`.
+//! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`, how episodes leave in `moves.rs`.
 
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
     ResponseFuture, SpawnHandle, WrapFuture,
 };
-use cis490_shared::clock::WallTime;
 use cis490_shared::ids::EpisodeId;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
@@ -22,16 +21,17 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use self::moves::{Because, Moves};
 use self::pass::Pass;
 use crate::actors::upload::Ship;
 use crate::actors::{Drain, Ping};
 use crate::queue::backlog::{Backlog, Deed, Next};
 use crate::queue::dirs::{Dirs, DirsError};
-use crate::queue::outcome::{Outcome, Refusal, Shipped};
-use crate::queue::quarantine::Reason;
+use crate::queue::outcome::Outcome;
 use crate::queue::report::Report;
 use crate::queue::schedule::Pick;
 
+mod moves;
 mod observation;
 mod pass;
 
@@ -96,6 +96,7 @@ pub struct QueueActor {
     report: Report,
     seen: Observation,
     pass: Pass,
+    moves: Moves,
     /// The latest scan left episodes out.
     more: bool,
     /// Somebody asked for a pass while one was under way, which may have missed what he means.
@@ -125,6 +126,7 @@ impl QueueActor {
             report: Report::default(),
             seen: Observation::default(),
             pass: Pass::Idle,
+            moves: Moves::default(),
             more: false,
             again: false,
             last_prune: None,
@@ -170,6 +172,7 @@ impl QueueActor {
             }
         }
         rearm(&mut self.wake, ctx, next_due);
+        self.move_if_it_is_time(ctx);
         let (ready, _) = self.backlog.counts();
         if self.more && ready == 0 {
             self.begin_pass(ctx);
@@ -204,8 +207,8 @@ impl QueueActor {
             self.report.news(&id, news, self.backlog.counts().0);
         }
         match deed {
-            Deed::Retire(shipped) => self.retire(id, shipped, already_present, ctx),
-            Deed::Quarantine(refusal) => self.quarantine(id, refusal, ctx),
+            Deed::Retire(shipped) => self.put_away(id, Because::Shipped { shipped, already_present }, ctx),
+            Deed::Quarantine(refusal) => self.put_away(id, Because::Refused(refusal), ctx),
             Deed::Keep => self.seen.retries += u64::from(!says_nothing),
             Deed::KeepWithoutArchive => {
                 self.seen.retries += 1;
@@ -213,25 +216,6 @@ impl QueueActor {
             }
         }
         self.ship_what_is_due(ctx);
-    }
-
-    fn retire(&mut self, id: EpisodeId, shipped: Shipped, already_present: bool, ctx: &mut Context<Self>) {
-        let moved = id.clone();
-        self.in_pool(
-            ctx,
-            move |dirs| dirs.retire(&moved),
-            move |act, done, ctx| {
-                if act.is_done(&id, &done, ctx) {
-                    act.seen.shipped += 1;
-                    act.seen.already_present += u64::from(already_present);
-                    if let Some(position) = shipped.position {
-                        act.seen.commit_position = Some(position.to_string());
-                    }
-                    act.report.shipped(&id, &shipped);
-                }
-                act.ship_what_is_due(ctx);
-            },
-        );
     }
 
     fn remove_archive(&mut self, id: EpisodeId, ctx: &mut Context<Self>) {
@@ -242,22 +226,6 @@ impl QueueActor {
                 if let Err(error) = removed {
                     warn!(%error, "an archive could not be removed");
                 }
-            },
-        );
-    }
-
-    fn quarantine(&mut self, id: EpisodeId, refusal: Refusal, ctx: &mut Context<Self>) {
-        let reason = Reason { episode_id: id.clone(), refusal, refused_at_wall: WallTime::now() };
-        self.in_pool(
-            ctx,
-            move |dirs| (dirs.quarantine(&reason.episode_id, &reason), reason.refusal),
-            move |act, (done, refusal), ctx| {
-                if act.is_done(&id, &done, ctx) {
-                    act.seen.refused += 1;
-                    act.seen.conflicts += u64::from(refusal.status == Some(409));
-                    act.report.refused(&id, &refusal);
-                }
-                act.ship_what_is_due(ctx);
             },
         );
     }

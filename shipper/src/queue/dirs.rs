@@ -20,6 +20,7 @@ use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 use crate::queue::episode::{self, NotAnEpisode};
 use crate::queue::quarantine::Reason;
+use crate::queue::shared_sync::SharedSync;
 
 /// What the name of an archive ends in while it is written.
 pub const PARTIAL_SUFFIX: &str = ".partial";
@@ -50,6 +51,19 @@ pub enum DirsError {
 }
 
 impl DirsError {
+    /// The same once more, for another episode that it concerns.
+    fn again(&self) -> Self {
+        match self {
+            Self::Io { deed, path, source } => {
+                let same =
+                    source.raw_os_error().map_or_else(|| source.kind().into(), io::Error::from_raw_os_error);
+                Self::Io { deed, path: path.clone(), source: same }
+            }
+            Self::Locked(path) => Self::Locked(path.clone()),
+            Self::Apart(one, other) => Self::Apart(one.clone(), other.clone()),
+        }
+    }
+
     /// What a person on this host can do about it.
     pub fn remedy(&self) -> &'static str {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
@@ -78,8 +92,18 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsErro
 pub struct Dirs {
     root: PathBuf,
     /// Whether an episode may have been moved to a place that was not synced since: by a run that was killed, or
-    /// because the sync failed. Also lets one move happen at a time.
+    /// because the sync failed. Also lets the episodes of one call be moved at a time.
     in_doubt: Arc<Mutex<bool>>,
+    outbox_syncs: Arc<SharedSync>,
+}
+
+/// An episode that leaves `episodes/`.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// The episode.
+    pub id: EpisodeId,
+    /// Why it was refused; none where the receiver has it.
+    pub refused: Option<Reason>,
 }
 
 /// What a look into `episodes/` found.
@@ -127,7 +151,11 @@ const MAX_IGNORED: usize = 100;
 impl Dirs {
     /// Creates what is missing, durably, and takes the lock that keeps a second shipper away.
     pub fn open(root: &Path) -> Result<(Self, FileLock), DirsError> {
-        let dirs = Self { root: root.to_owned(), in_doubt: Arc::new(Mutex::new(true)) };
+        let dirs = Self {
+            root: root.to_owned(),
+            in_doubt: Arc::new(Mutex::new(true)),
+            outbox_syncs: Arc::default(),
+        };
         let all = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
         for path in &all {
             durable::create_dir_all(path, DIRECTORY_MODE).map_err(failed("create", path))?;
@@ -200,44 +228,72 @@ impl Dirs {
         Ok(scan)
     }
 
-    /// Moves an episode to `shipped/`, then removes its archive.
-    pub fn retire(&self, id: &EpisodeId) -> Result<(), DirsError> {
-        self.move_aside(id, &self.shipped())?;
-        self.remove_archive(id)
-    }
-
-    /// Writes the reason into an episode, moves it to `quarantine/`, then removes its archive.
-    pub fn quarantine(&self, id: &EpisodeId, reason: &Reason) -> Result<(), DirsError> {
-        let path = self.episode(id).join(REASON_NAME);
-        Step::WriteReason
-            .take(|| durable::replace_file(&path, &reason.to_json(), REASON_MODE))
-            .map_err(failed("write", &path))?;
-        self.move_aside(id, &self.quarantine_root())?;
-        self.remove_archive(id)
-    }
-
-    /// Moves an episode below `to`, under a name of its own where an episode of that id is there already:
-    /// what was kept once is never replaced.
-    fn move_aside(&self, id: &EpisodeId, to: &Path) -> Result<(), DirsError> {
+    /// Puts episodes away, then removes their archives: what was refused, with the reason in it, to `quarantine/`,
+    /// everything else to `shipped/`. What became of each, in their order.
+    ///
+    /// They share the syncs: all of them are renamed, then the places are synced, then what they left. Until then none
+    /// of them counts as moved, and a loss of power may bring each of them back.
+    pub fn put_away(&self, leaving: &[Leaving]) -> Vec<Result<(), DirsError>> {
         // Whoever panicked while he held it left it as it was: in doubt.
         let mut in_doubt = self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
-        if *in_doubt {
-            self.settle()?;
+        if *in_doubt && let Err(error) = self.settle() {
+            return leaving.iter().map(|_| Err(error.again())).collect();
         }
+        let noted: Vec<_> = leaving.iter().map(|leaving| self.write_reason(leaving)).collect();
         *in_doubt = true;
+        let mut done: Vec<_> = leaving
+            .iter()
+            .zip(noted)
+            .map(|(leaving, noted)| noted.and_then(|()| self.rename(&leaving.id, &self.place(leaving))))
+            .collect();
+        let renamed: Vec<_> =
+            leaving.iter().zip(&done).filter(|(_, done)| done.is_ok()).map(|(leaving, _)| leaving).collect();
+        let synced = if renamed.is_empty() { Ok(()) } else { self.sync_moves(&renamed) };
+        // A rename that failed may have happened.
+        *in_doubt = synced.is_err() || renamed.len() < leaving.len();
+        for (leaving, done) in leaving.iter().zip(&mut done).filter(|(_, done)| done.is_ok()) {
+            *done = match &synced {
+                Ok(()) => self.remove_archive(&leaving.id),
+                Err(error) => Err(error.again()),
+            };
+        }
+        done
+    }
+
+    fn place(&self, leaving: &Leaving) -> PathBuf {
+        if leaving.refused.is_some() { self.quarantine_root() } else { self.shipped() }
+    }
+
+    fn write_reason(&self, leaving: &Leaving) -> Result<(), DirsError> {
+        let Some(reason) = &leaving.refused else { return Ok(()) };
+        let path = self.episode(&leaving.id).join(REASON_NAME);
+        Step::WriteReason
+            .take(|| durable::replace_file(&path, &reason.to_json(), REASON_MODE))
+            .map_err(failed("write", &path))
+    }
+
+    /// Renames an episode to a name below `to`, one of its own where an episode of that id is there already: what was
+    /// kept once is never replaced.
+    fn rename(&self, id: &EpisodeId, to: &Path) -> Result<(), DirsError> {
         let from = self.episode(id);
         for copy in 0..MAX_COPIES {
             let name = if copy == 0 { id.to_string() } else { format!("{id}.{copy}") };
-            match durable::move_noreplace(&from, &to.join(name)) {
+            match durable::rename_noreplace(&from, &to.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed("move", &from)(error)),
-                Ok(()) => {
-                    *in_doubt = false;
-                    return Ok(());
-                }
+                done => return done.map_err(failed("move", &from)),
             }
         }
         Err(failed("move", &from)(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Makes it last where episodes went, and only then that they left.
+    fn sync_moves(&self, renamed: &[&Leaving]) -> Result<(), DirsError> {
+        let places: BTreeSet<PathBuf> = renamed.iter().map(|leaving| self.place(leaving)).collect();
+        for path in places {
+            Step::SyncMovedTo.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;
+        }
+        let path = self.episodes();
+        Step::SyncMovedFrom.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))
     }
 
     /// Makes the places durable to which episodes are moved. A move makes it last that its episode has left
@@ -248,6 +304,11 @@ impl Dirs {
             Step::SyncPlaces.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;
         }
         Ok(())
+    }
+
+    /// Makes the names in the outbox durable, together with those of all who ask at the same time.
+    pub fn sync_outbox(&self) -> io::Result<()> {
+        Step::SyncOutbox.take(|| self.outbox_syncs.sync(|| durable::sync_dir(&self.outbox())))
     }
 
     /// Removes the archive of an episode; that there is none is no error. Not durable: the sweep sees to it.

@@ -2,6 +2,7 @@
 //!
 //! - [`episode`]: which names in `episodes/` are episodes, and which of them are ready
 //! - [`dirs`]: every path and every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`
+//! - [`shared_sync`]: one sync of a directory for all who wait for one
 //! - [`outcome`]: what an answer of the receiver means; protocol 2.2 as one table
 //! - [`schedule`]: which episode is next, and when a failed one is tried again
 //! - [`backoff`]: how long to wait after the n-th failure
@@ -25,4 +26,5 @@ pub mod quarantine;
 pub mod report;
 pub mod said;
 pub mod schedule;
+pub mod shared_sync;
 pub mod sweep;

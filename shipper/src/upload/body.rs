@@ -1,91 +1,175 @@
 //! The archive as a stream of chunks, from the one descriptor whose bytes were hashed.
 //!
-//! Each chunk is read in the blocking pool when awc asks for it, so an upload of any size needs the memory
-//! of two chunks (invariant I8), and asking for a chunk is the sign of progress. A file that is shorter
-//! than promised is an error.
+//! The next chunk is read in the blocking pool while one is sent, so an upload of any size needs the memory
+//! of a few chunks (invariant I8), and asking for a chunk is the sign of progress. A file that is shorter
+//! than promised is an error. The end of an archive is held back until it is published: see
+//! [`crate::upload::outbox::Unpublished`].
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use cis490_shared::step::Step;
 use futures_util::stream::{Stream, try_unfold};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
+use crate::upload::outbox::{Archive, read_at};
 use crate::upload::progress::Progress;
+use crate::upload::published::Published;
 
-/// How much is read and handed to the socket at once, in bytes.
-const CHUNK_BYTES: u64 = 128 * 1024;
+/// How long nothing at all is sent while the end is held back; well below what either side takes for a stall.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// What is sent of the end after that, in bytes.
+const SIGN_BYTES: usize = 512;
 
-/// The first `size_bytes` of `file`, telling `progress` of every chunk.
+/// The bytes of an archive, telling `progress` of every chunk.
 pub fn chunks(
-    file: Arc<File>,
-    size_bytes: u64,
+    archive: &Archive,
+    published: Published,
     progress: Rc<Progress>,
-) -> impl Stream<Item = io::Result<Bytes>> {
-    try_unfold(0_u64, move |offset| {
-        let (file, progress) = (Arc::clone(&file), Rc::clone(&progress));
+) -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    let body = Body { archive: archive.clone(), sent: 0, held: archive.first.clone(), ahead: None };
+    try_unfold(body, move |mut body| {
+        let (published, progress) = (published.clone(), Rc::clone(&progress));
         async move {
-            let left = size_bytes - offset;
-            if left == 0 {
+            if body.sent == body.archive.size_bytes {
                 progress.sent();
                 return Ok(None);
             }
             progress.chunk();
-            let length = left.min(CHUNK_BYTES);
-            let read = tokio::task::spawn_blocking(move || read_at(&file, offset, length));
-            let chunk = read.await.map_err(io::Error::other)??;
-            Ok(Some((Bytes::from(chunk), offset + length)))
+            let chunk = body.next(published).await?;
+            Ok(Some((chunk, body)))
         }
     })
 }
 
-fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(length).map_err(io::Error::other)?;
-    let mut chunk = vec![0; length];
-    file.read_exact_at(&mut chunk, offset)?;
-    Ok(chunk)
+struct Body {
+    archive: Archive,
+    sent: u64,
+    /// What is read and not sent.
+    held: Bytes,
+    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+impl Body {
+    async fn next(&mut self, published: Published) -> io::Result<Bytes> {
+        if let Some(ahead) = self.ahead.take() {
+            self.held = ahead.await.map_err(io::Error::other)??;
+        }
+        let read = self.sent + self.held.len() as u64;
+        let chunk = if read < self.archive.size_bytes {
+            let (file, size_bytes) = (Arc::clone(&self.archive.file), self.archive.size_bytes);
+            self.ahead = Some(spawn_blocking(move || read_at(&file, read, size_bytes)));
+            std::mem::take(&mut self.held)
+        } else {
+            self.end(published).await?
+        };
+        self.sent += chunk.len() as u64;
+        Ok(chunk)
+    }
+
+    /// All that is left, once the archive is published; a little of it where that takes long.
+    async fn end(&mut self, published: Published) -> io::Result<Bytes> {
+        let done = match self.held.len() > SIGN_BYTES {
+            _ if !Step::HoldEnd.is_taken() => Ok(Ok(())),
+            true => timeout(SIGN_OF_LIFE, published).await,
+            false => Ok(published.await),
+        };
+        match done {
+            Ok(done) => done.map(|()| std::mem::take(&mut self.held)).map_err(io::Error::other),
+            Err(_) => Ok(self.held.split_to(SIGN_BYTES)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
     use std::pin::pin;
 
-    use futures_util::{StreamExt, TryStreamExt};
+    use cis490_shared::ids::Sha256Digest;
+    use futures_util::{StreamExt, TryStreamExt, poll};
 
     use super::*;
+    use crate::upload::outbox::{OutboxError, READ_BYTES};
     use crate::upload::progress::Deadlines;
 
-    fn file_of(bytes: &[u8]) -> Arc<File> {
+    /// An archive of `size_bytes` as it was hashed, in a file that holds `bytes` now.
+    fn archive(bytes: &[u8], size_bytes: usize) -> Archive {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(bytes, 0).unwrap();
-        Arc::new(file)
+        let first = Bytes::copy_from_slice(&bytes[..size_bytes.min(READ_BYTES)]);
+        let sha256 = Sha256Digest::from_bytes([0; 32]);
+        Archive { file: Arc::<File>::new(file), sha256, size_bytes: size_bytes as u64, first }
     }
 
     fn progress() -> Rc<Progress> {
         Rc::new(Progress::begin(Deadlines::default()))
     }
 
+    fn noise(length: usize) -> Vec<u8> {
+        (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect()
+    }
+
     #[tokio::test]
     async fn the_chunks_are_the_file_whatever_its_length() {
-        for length in [1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, CHUNK_BYTES * 3] {
-            let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
-            let read: Vec<Bytes> = chunks(file_of(&bytes), length, progress()).try_collect().await.unwrap();
+        for length in [1, READ_BYTES - 1, READ_BYTES, READ_BYTES + 1, READ_BYTES * 3] {
+            let bytes = noise(length);
+            let archive = archive(&bytes, length);
+            let read: Vec<Bytes> =
+                chunks(&archive, Published::already(), progress()).try_collect().await.unwrap();
             assert_eq!(read.concat(), bytes);
         }
     }
 
     #[tokio::test]
     async fn a_file_that_was_cut_is_an_error_and_not_a_short_body() {
-        let mut stream = pin!(chunks(file_of(b"short"), 6, progress()));
+        let archive = archive(&noise(READ_BYTES + 5), READ_BYTES + 6);
+        let mut stream = pin!(chunks(&archive, Published::already(), progress()));
+        assert!(stream.next().await.unwrap().is_ok());
         let error = stream.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]
     async fn a_file_that_grew_is_sent_as_it_was_hashed() {
-        let read: Vec<Bytes> = chunks(file_of(b"longer"), 4, progress()).try_collect().await.unwrap();
-        assert_eq!(read.concat(), b"long");
+        let bytes = noise(READ_BYTES * 2);
+        let archive = archive(&bytes, READ_BYTES + 4);
+        let read: Vec<Bytes> =
+            chunks(&archive, Published::already(), progress()).try_collect().await.unwrap();
+        assert_eq!(read.concat(), bytes[..READ_BYTES + 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_an_archive_waits_until_it_is_published_and_the_connection_is_kept_alive() {
+        let bytes = noise(READ_BYTES + 1200);
+        let archive = archive(&bytes, bytes.len());
+        let (publish, job) = tokio::sync::oneshot::channel::<()>();
+        let published = Published::when(async { job.await.map_err(|_| OutboxError::Stopped) });
+        let mut stream = pin!(chunks(&archive, published, progress()));
+        let mut read = stream.next().await.unwrap().unwrap().to_vec();
+        for _ in 0..2 {
+            let sign = stream.next().await.unwrap().unwrap();
+            assert_eq!(sign.len(), SIGN_BYTES);
+            read.extend(sign);
+        }
+        tokio::time::sleep(SIGN_OF_LIFE * 100).await;
+        assert!(poll!(stream.next()).is_pending(), "the last byte never goes before that");
+        publish.send(()).unwrap();
+        read.extend(stream.next().await.unwrap().unwrap());
+        assert!(stream.next().await.is_none());
+        assert_eq!(read, bytes);
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_cannot_be_published_is_not_sent_to_its_end() {
+        let archive = archive(b"whole", 5);
+        let published = Published::when(async { Err(OutboxError::Stopped) });
+        let mut stream = pin!(chunks(&archive, published, progress()));
+        assert_eq!(stream.next().await.unwrap().unwrap_err().to_string(), "stopped");
     }
 }

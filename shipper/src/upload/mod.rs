@@ -1,7 +1,9 @@
 //! Getting one episode to the receiver.
 //!
 //! - [`ship`]: the steps from a directory to an [`crate::queue::outcome::Outcome`], read top to bottom
+//! - `prepare`: the looks at the disk before it is sent, as one job
 //! - [`outbox`]: pack the archive, or take the one that is there
+//! - [`published`]: waits until a packed archive is in the outbox
 //! - [`preflight`]: the gate's verdict, once per commit
 //! - [`put`]: the upload itself, with `Expect: 100-continue` and deadlines of its own
 //! - [`progress`]: which of these deadlines counts at the moment
@@ -19,7 +21,9 @@ pub mod client;
 pub mod connect;
 pub mod outbox;
 pub mod preflight;
+mod prepare;
 pub mod progress;
+pub mod published;
 pub mod put;
 pub mod ship;
 pub mod tls;

@@ -2,7 +2,8 @@
 //!
 //! State is in the file system alone. An archive gets its final name only after its bytes are on disk, so
 //! one that is there is whole, also after a power cut (invariant I2); whether it is still what it was is
-//! not trusted but hashed. It deletes no episode and knows no receiver.
+//! not trusted but hashed. One that was packed can be sent before that, and must not be sent to its end: see
+//! [`Unpublished`]. It deletes no episode and knows no receiver.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,9 +11,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cis490_shared::archive::REASON_NAME;
-use cis490_shared::archive::pack::{PackError, pack_episode};
-use cis490_shared::durable::{self, Temp};
+use cis490_shared::archive::pack::{Episode, PackError, Packer};
+use cis490_shared::durable::Temp;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
 use cis490_shared::step::Step;
 use sha2::{Digest, Sha256};
@@ -22,8 +24,8 @@ use crate::queue::dirs::Dirs;
 
 const ARCHIVE_MODE: u32 = 0o640;
 
-/// How much is hashed at once, in bytes.
-const READ_BYTES: usize = 256 * 1024;
+/// How much is read at once, in bytes; a small archive as a whole.
+pub const READ_BYTES: usize = 256 * 1024;
 
 /// Turns true once, when the shipper stops: long work on a file looks at it and gives up.
 pub type Stop = watch::Receiver<bool>;
@@ -37,6 +39,35 @@ pub struct Archive {
     pub sha256: Sha256Digest,
     /// Its length in bytes.
     pub size_bytes: u64,
+    /// Its first [`READ_BYTES`], so that most are sent without another look at the disk.
+    pub first: Bytes,
+}
+
+impl Archive {
+    fn new(file: File, sha256: Sha256Digest, size_bytes: u64) -> io::Result<Self> {
+        let first = read_at(&file, 0, size_bytes)?;
+        Ok(Self { file: Arc::new(file), sha256, size_bytes, first })
+    }
+}
+
+/// An archive that was packed and is not in the outbox yet: its bytes may not be on disk, nor has it its name.
+///
+/// It is sent meanwhile, but its last bytes only once it is published: what a receiver may have is in the outbox, whatever dies.
+#[derive(Debug)]
+pub struct Unpublished {
+    temp: Temp,
+    dirs: Dirs,
+    path: PathBuf,
+}
+
+impl Unpublished {
+    /// Gives it its name. Blocks until bytes and name are on disk.
+    pub fn publish(self) -> Result<(), OutboxError> {
+        let Self { temp, dirs, path } = self;
+        Step::SyncPacked.take(|| temp.sync()).map_err(failed("write", temp.path()))?;
+        temp.publish_noreplace(&path).map_err(failed("publish", &path))?;
+        dirs.sync_outbox().map_err(failed("write", &dirs.outbox()))
+    }
 }
 
 /// Why there is no archive to send.
@@ -65,21 +96,34 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutboxEr
     move |source| OutboxError::Io { deed, path, source }
 }
 
+/// Looks at an episode, without what an earlier life of it left: a note that was half written. Blocks.
+pub fn look(dirs: &Dirs, id: &EpisodeId) -> Result<Episode, OutboxError> {
+    let dir = dirs.episode(id);
+    let episode = Episode::look_at(&dir, id).map_err(OutboxError::Pack)?;
+    let note = dir.join(format!("{REASON_NAME}.new"));
+    match fs::remove_file(&note) {
+        Ok(()) => Episode::look_at(&dir, id).map_err(OutboxError::Pack),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(episode),
+        Err(error) => Err(failed("remove", &note)(error)),
+    }
+}
+
 /// Takes the archive of an episode from the outbox, or packs it where there is none; with `rebuild` it is
-/// packed in any case. Blocks.
+/// packed in any case. What was packed is to be published. Blocks.
 pub fn take_or_pack(
     dirs: &Dirs,
-    id: &EpisodeId,
-    level: i32,
+    episode: &Episode,
+    packer: &mut Packer,
     rebuild: bool,
     stop: &Stop,
-) -> Result<Archive, OutboxError> {
+) -> Result<(Archive, Option<Unpublished>), OutboxError> {
+    let id = episode.id();
     if rebuild {
         remove(&dirs.archive(id))?;
     } else if let Some(archive) = take(dirs, id, stop)? {
-        return Ok(archive);
+        return Ok((archive, None));
     }
-    pack(dirs, id, level, stop)
+    pack(dirs, episode, packer, stop).map(|(archive, unpublished)| (archive, Some(unpublished)))
 }
 
 /// Takes the archive of an episode from the outbox, where there is one. Blocks.
@@ -88,22 +132,26 @@ pub fn take(dirs: &Dirs, id: &EpisodeId, stop: &Stop) -> Result<Option<Archive>,
     let Some(file) = open(&path)? else { return Ok(None) };
     let size_bytes = file.metadata().map_err(failed("read", &path))?.len();
     let sha256 = hash(&file, stop).map_err(|error| stopped_or(stop, failed("read", &path)(error)))?;
-    Ok(Some(Archive { file: Arc::new(file), sha256, size_bytes }))
+    Archive::new(file, sha256, size_bytes).map(Some).map_err(failed("read", &path))
 }
 
-fn pack(dirs: &Dirs, id: &EpisodeId, level: i32, stop: &Stop) -> Result<Archive, OutboxError> {
-    let (dir, partial, path) = (dirs.episode(id), dirs.partial(id), dirs.archive(id));
-    // What an earlier life of this episode left: a note that was half written, an archive that was.
-    remove(&dir.join(format!("{REASON_NAME}.new")))?;
+fn pack(
+    dirs: &Dirs,
+    episode: &Episode,
+    packer: &mut Packer,
+    stop: &Stop,
+) -> Result<(Archive, Unpublished), OutboxError> {
+    let id = episode.id();
+    let (partial, path) = (dirs.partial(id), dirs.archive(id));
+    // What an earlier life of this episode left, half written.
     remove(&partial)?;
     let mut temp = Temp::create(partial.clone(), ARCHIVE_MODE).map_err(failed("create", &partial))?;
-    let packed = pack_episode(&dir, id, Stoppable { out: &mut temp, stop }, level)
+    let written = packer
+        .pack(episode, Stoppable { out: &mut temp, stop })
         .map_err(|error| stopped_or(stop, OutboxError::Pack(error)))?;
-    Step::SyncPacked.take(|| temp.sync()).map_err(failed("write", &partial))?;
-    temp.publish_noreplace(&path).map_err(failed("publish", &path))?;
-    durable::sync_dir(&dirs.outbox()).map_err(failed("write", &dirs.outbox()))?;
-    let file = File::open(&path).map_err(failed("read", &path))?;
-    Ok(Archive { file: Arc::new(file), sha256: packed.sha256, size_bytes: packed.size_bytes })
+    let file = File::open(&partial).map_err(failed("read", &partial))?;
+    let archive = Archive::new(file, written.sha256, written.size_bytes).map_err(failed("read", &partial))?;
+    Ok((archive, Unpublished { temp, dirs: dirs.clone(), path }))
 }
 
 fn stopped_or(stop: &Stop, error: OutboxError) -> OutboxError {
@@ -123,6 +171,14 @@ fn remove(path: &Path) -> Result<(), OutboxError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+/// Reads up to [`READ_BYTES`] of the first `size_bytes` of a file, from `offset` on. Blocks.
+pub fn read_at(file: &File, offset: u64, size_bytes: u64) -> io::Result<Bytes> {
+    let left = usize::try_from(size_bytes - offset).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; left.min(READ_BYTES)];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(Bytes::from(bytes))
 }
 
 /// Hashes a file from its beginning to its end. Blocks.
@@ -187,6 +243,12 @@ mod tests {
         watch::channel(false).1
     }
 
+    fn take_or_pack(dirs: &Dirs, rebuild: bool, stop: &Stop) -> Result<Archive, OutboxError> {
+        let episode = look(dirs, &id())?;
+        let (archive, unpublished) = super::take_or_pack(dirs, &episode, &mut Packer::new(3), rebuild, stop)?;
+        unpublished.map_or(Ok(()), Unpublished::publish).map(|()| archive)
+    }
+
     fn outbox(dirs: &Dirs) -> Vec<String> {
         fs::read_dir(dirs.outbox())
             .unwrap()
@@ -197,14 +259,14 @@ mod tests {
     #[test]
     fn incident_13_an_archive_that_was_lost_is_packed_to_the_same_bytes() {
         let (_root, dirs) = recorded();
-        let first = take_or_pack(&dirs, &id(), 3, false, &running()).unwrap();
+        let first = take_or_pack(&dirs, false, &running()).unwrap();
         assert_eq!(outbox(&dirs), ["e1.tar.zst"]);
         assert_eq!(hash(&first.file, &running()).unwrap(), first.sha256);
         fs::remove_file(dirs.archive(&id())).unwrap();
         // A refusal and its release in between leave their traces, which are no part of the episode.
         fs::write(dirs.episode(&id()).join(REASON_NAME), "{}").unwrap();
         fs::write(dirs.episode(&id()).join("quarantine_reason.json.new"), "{").unwrap();
-        let second = take_or_pack(&dirs, &id(), 3, false, &running()).unwrap();
+        let second = take_or_pack(&dirs, false, &running()).unwrap();
         assert_eq!((second.sha256, second.size_bytes), (first.sha256, first.size_bytes));
     }
 
@@ -212,20 +274,37 @@ mod tests {
     fn an_archive_that_is_there_is_taken_and_hashed_as_it_is() {
         let (_root, dirs) = recorded();
         fs::write(dirs.archive(&id()), b"packed before").unwrap();
-        let taken = take_or_pack(&dirs, &id(), 3, false, &running()).unwrap();
+        let taken = take_or_pack(&dirs, false, &running()).unwrap();
         assert_eq!(
             (taken.size_bytes, taken.sha256),
             (13, Sha256Digest::from_bytes(Sha256::digest(b"packed before").into()))
         );
-        let rebuilt = take_or_pack(&dirs, &id(), 3, true, &running()).unwrap();
+        let rebuilt = take_or_pack(&dirs, true, &running()).unwrap();
         assert_ne!(rebuilt.sha256, taken.sha256);
+    }
+
+    #[test]
+    fn what_is_not_published_has_no_final_name_and_leaves_nothing_when_it_is_dropped() {
+        let (_root, dirs) = recorded();
+        let episode = look(&dirs, &id()).unwrap();
+        let (archive, unpublished) =
+            super::take_or_pack(&dirs, &episode, &mut Packer::new(3), false, &running()).unwrap();
+        assert_eq!(outbox(&dirs), ["e1.tar.zst.partial"]);
+        assert_eq!(archive.first.len() as u64, archive.size_bytes);
+        drop(unpublished);
+        assert!(outbox(&dirs).is_empty());
+        assert_eq!(
+            hash(&archive.file, &running()).unwrap(),
+            archive.sha256,
+            "what is open can still be sent"
+        );
     }
 
     #[test]
     fn a_partial_of_an_earlier_run_is_in_nobodys_way() {
         let (_root, dirs) = recorded();
         fs::write(dirs.partial(&id()), "torn").unwrap();
-        take_or_pack(&dirs, &id(), 3, false, &running()).unwrap();
+        take_or_pack(&dirs, false, &running()).unwrap();
         assert_eq!(outbox(&dirs), ["e1.tar.zst"]);
     }
 
@@ -233,11 +312,11 @@ mod tests {
     fn a_stop_ends_the_packing_and_leaves_nothing() {
         let (_root, dirs) = recorded();
         let stopped = watch::channel(true).1;
-        let error = take_or_pack(&dirs, &id(), 3, false, &stopped).unwrap_err();
+        let error = take_or_pack(&dirs, false, &stopped).unwrap_err();
         assert!(matches!(error, OutboxError::Stopped), "{error}");
         assert!(outbox(&dirs).is_empty());
         fs::write(dirs.archive(&id()), b"packed before").unwrap();
-        assert!(matches!(take_or_pack(&dirs, &id(), 3, false, &stopped), Err(OutboxError::Stopped)));
+        assert!(matches!(take_or_pack(&dirs, false, &stopped), Err(OutboxError::Stopped)));
     }
 
     #[test]
@@ -245,7 +324,7 @@ mod tests {
         let (_root, dirs) = recorded();
         std::os::unix::fs::symlink("/etc/hostname", dirs.episode(&id()).join("link")).unwrap();
         assert!(matches!(
-            take_or_pack(&dirs, &id(), 3, false, &running()),
+            take_or_pack(&dirs, false, &running()),
             Err(OutboxError::Pack(PackError::NotAFile { .. }))
         ));
         assert!(outbox(&dirs).is_empty());

@@ -41,6 +41,15 @@ impl Verdicts {
         (now < *since + MEMORY).then(|| verdict.clone())
     }
 
+    /// The commits that are known to be admitted.
+    pub fn admitted(&self, now: Instant) -> Vec<Option<String>> {
+        let fresh = self.known.iter().filter(|(_, (since, _))| now < *since + MEMORY);
+        fresh
+            .filter(|(_, (_, verdict))| *verdict == Verdict::Send)
+            .map(|(commit, _)| commit.clone())
+            .collect()
+    }
+
     /// Keeps a verdict.
     pub fn remember(&mut self, commit: Option<&str>, verdict: Verdict, now: Instant) {
         self.known.retain(|_, (since, _)| now < *since + MEMORY);
@@ -117,6 +126,8 @@ mod tests {
         assert_eq!(verdicts.recall(None, now), Some(Verdict::Send));
         assert_eq!(verdicts.recall(Some("cd"), now), None);
         assert_eq!(verdicts.recall(Some("ab"), now + MEMORY), None);
+        assert_eq!(verdicts.admitted(now), [None]);
+        assert!(verdicts.admitted(now + MEMORY).is_empty());
     }
 
     #[test]

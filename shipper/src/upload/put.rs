@@ -19,9 +19,9 @@ use crate::upload::client::{Client, Silence, read_answer, silence};
 use crate::upload::connect::ConnectFailure;
 use crate::upload::outbox::Archive;
 use crate::upload::progress::{Deadlines, Late, Progress};
+use crate::upload::published::Published;
 
 /// One episode, ready to go.
-#[derive(Debug)]
 pub struct Upload<'a> {
     /// This host.
     pub host_id: &'a HostId,
@@ -33,6 +33,8 @@ pub struct Upload<'a> {
     pub schema_version: u32,
     /// What is sent.
     pub archive: &'a Archive,
+    /// When its last bytes may be sent.
+    pub published: Published,
 }
 
 /// How a PUT ended.
@@ -51,16 +53,15 @@ pub enum Put {
     },
     /// Before it began: there is no connection.
     Unreachable(ConnectFailure),
-    /// Because the archive could not be read to its end on this host.
+    /// Because the archive could not be read to its end, or not be published, on this host.
     ArchiveUnreadable(String),
 }
 
 /// Sends one episode; with `expect`, its body only once the receiver asks for it.
 pub async fn put(client: &Client, upload: &Upload<'_>, expect: bool, deadlines: Deadlines) -> Put {
     let progress = Rc::new(Progress::begin(deadlines));
-    let archive = upload.archive;
-    let body = chunks(archive.file.clone(), archive.size_bytes, Rc::clone(&progress));
-    let request = head(client, upload, expect).send_body(SizedStream::new(archive.size_bytes, body));
+    let body = chunks(upload.archive, upload.published.clone(), Rc::clone(&progress));
+    let request = head(client, upload, expect).send_body(SizedStream::new(upload.archive.size_bytes, body));
     let sent = tokio::select! {
         biased;
         sent = request => sent,

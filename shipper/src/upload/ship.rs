@@ -6,14 +6,16 @@
 //! before a HEAD said what is stored, and a success counts only for the bytes that were sent.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cis490_shared::archive::pack::{PackError, check_episode};
+use cis490_shared::archive::pack::{Episode, Packer};
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::meta::EpisodeMeta;
 use cis490_shared::step::Step;
 use cis490_shared::wire::problem::ErrorCode;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -23,9 +25,11 @@ use crate::queue::outcome::{
 };
 use crate::upload::ask::{self, Gate, Stored};
 use crate::upload::client::{Client, Silence, Target};
-use crate::upload::outbox::{self, Archive, OutboxError, Stop};
+use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::preflight::{self, Verdict, Verdicts};
+use crate::upload::prepare::Source;
 use crate::upload::progress::Deadlines;
+use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
 
 /// How long a receiver that ignored an `Expect` is not sent another one.
@@ -44,24 +48,29 @@ pub struct Settings {
     pub compression_level: i32,
     /// When an upload is given up.
     pub deadlines: Deadlines,
+    /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
+    pub turns: Arc<Semaphore>,
 }
 
 /// Ships episodes, one at a time.
 pub struct Shipper {
     settings: Settings,
     client: Client,
+    /// Used by one blocking job at a time.
+    packer: Arc<Mutex<Packer>>,
     verdicts: RefCell<Verdicts>,
     no_expect_until: Cell<Option<Instant>>,
 }
 
 /// An outcome that is known before all steps were taken.
-type Early = Box<Outcome>;
+pub(super) type Early = Box<Outcome>;
 
 impl Shipper {
     /// A shipper without any connection yet.
     pub fn new(settings: Settings) -> Self {
         let client = Client::new(settings.target.clone());
-        Self { settings, client, verdicts: RefCell::default(), no_expect_until: Cell::default() }
+        let packer = Arc::new(Mutex::new(Packer::new(settings.compression_level)));
+        Self { settings, client, packer, verdicts: RefCell::default(), no_expect_until: Cell::default() }
     }
 
     /// Ships one episode; with `rebuild` its archive is packed anew.
@@ -77,30 +86,50 @@ impl Shipper {
 
     async fn steps(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Outcome, Early> {
         let begin = Instant::now();
-        let meta = self.look(id).await?;
-        if let Err(early) = self.ask_gate(&meta).await {
-            return self.unless_stored(id, &meta, early, begin, stop).await;
-        }
-        let archive = self.archive(id, rebuild, stop.clone()).await?;
-        let upload = self.upload(id, &meta, &archive);
+        let admitted = self.verdicts.borrow().admitted(begin);
+        let mut ready = self.prepare(Source::Look(id.clone(), admitted), rebuild, stop.clone()).await?;
+        let episode = Arc::clone(&ready.episode);
+        let meta = episode.meta();
+        let archive = loop {
+            if let Some(archive) = &ready.archive {
+                break archive;
+            }
+            if let Err(early) = self.ask_gate(meta).await {
+                return self.unless_stored(id, meta, early, begin, stop).await;
+            }
+            ready = self.prepare(Source::Seen(Arc::clone(&episode)), rebuild, stop.clone()).await?;
+        };
+        let upload = self.upload(id, meta, archive, ready.published.clone());
+        // Nobody closes it; without a turn it would be sent all the same.
+        let turn = self.settings.turns.acquire().await;
         let outcome = self.send(&upload, begin).await;
+        // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
+        let _ = upload.published.await;
+        drop(turn);
         match &outcome {
             Outcome::Refused(refusal) if refusal.is_about_the_commit() => {
                 self.remember(meta.commit_text(), Verdict::Refused(refusal.clone()));
             }
-            Outcome::Mismatch(_) => self.drop_archive_if_changed(id, &archive, stop).await,
+            Outcome::Mismatch(_) => self.drop_archive_if_changed(id, archive, stop).await,
             _ => {}
         }
         Ok(outcome)
     }
 
-    fn upload<'a>(&'a self, id: &'a EpisodeId, meta: &'a EpisodeMeta, archive: &'a Archive) -> Upload<'a> {
+    fn upload<'a>(
+        &'a self,
+        id: &'a EpisodeId,
+        meta: &'a EpisodeMeta,
+        archive: &'a Archive,
+        published: Published,
+    ) -> Upload<'a> {
         Upload {
             host_id: &self.settings.host_id,
             episode_id: id,
             commit: meta.commit_text(),
             schema_version: meta.schema_version,
             archive,
+            published,
         }
     }
 
@@ -120,7 +149,7 @@ impl Shipper {
         let (dirs, of) = (self.settings.dirs.clone(), id.clone());
         let sent_before = blocking(move || outbox::take(&dirs, &of, &stop)).await;
         if let Ok(Some(archive)) = sent_before {
-            let upload = self.upload(id, meta, &archive);
+            let upload = self.upload(id, meta, &archive, Published::already());
             if self.is_stored(&upload).await {
                 return Ok(Outcome::AlreadyPresent(shipped(200, &upload, begin)));
             }
@@ -128,10 +157,29 @@ impl Shipper {
         Err(early)
     }
 
-    /// Makes the checks that cost no more than a listing.
-    async fn look(&self, id: &EpisodeId) -> Result<EpisodeMeta, Early> {
-        let (dir, id) = (self.settings.dirs.episode(id), id.clone());
-        blocking(move || check_episode(&dir, &id).map_err(|error| Box::new(unpackable(&error, &dir)))).await
+    /// Looks at an episode and takes or packs its archive, as one job in the pool: waking a thread costs a small
+    /// episode more than most of that. The job goes on and publishes what it packed while it is sent.
+    async fn prepare(&self, source: Source, rebuild: bool, stop: Stop) -> Result<Ready, Early> {
+        let (dirs, packer) = (self.settings.dirs.clone(), Arc::clone(&self.packer));
+        let (sender, prepared) = oneshot::channel();
+        let job = tokio::task::spawn_blocking(move || {
+            let (prepared, unpublished) = match source.prepare(&dirs, &packer, rebuild, &stop) {
+                Ok((episode, archive, unpublished)) => (Ok((episode, archive)), unpublished),
+                Err(early) => (Err(early), None),
+            };
+            // Where nobody waits any more the archive is kept for the next try all the same.
+            let _ = sender.send(prepared);
+            // The stop must be held until then: what it ends waits for this job.
+            unpublished.map_or(Ok(()), Unpublished::publish).inspect(|()| drop(stop))
+        });
+        let published = Published::when(finished(job));
+        if let Ok(prepared) = prepared.await {
+            let (episode, archive) = prepared?;
+            return Ok(Ready { episode, archive, published });
+        }
+        // The job has panicked: so does this.
+        let _ = published.await;
+        std::future::pending().await
     }
 
     /// Asks the gate about a commit that it was not asked about lately.
@@ -166,20 +214,6 @@ impl Shipper {
         }
     }
 
-    async fn archive(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Archive, Early> {
-        let (dirs, id, level) = (self.settings.dirs.clone(), id.clone(), self.settings.compression_level);
-        blocking(move || {
-            outbox::take_or_pack(&dirs, &id, level, rebuild, &stop).map_err(|error| {
-                Box::new(match error {
-                    OutboxError::Stopped => Outcome::Stopped,
-                    OutboxError::Pack(error) => unpackable(&error, &dirs.episode(&id)),
-                    OutboxError::Io { .. } => local(error.to_string()),
-                })
-            })
-        })
-        .await
-    }
-
     /// Sends until the receiver has said something, or cannot be reached.
     async fn send(&self, upload: &Upload<'_>, begin: Instant) -> Outcome {
         let mut expect = self.no_expect_until.get().is_none_or(|until| Instant::now() >= until);
@@ -208,11 +242,11 @@ impl Shipper {
                 },
                 Put::Unreachable(failure) => return network(&Silence::Unreachable(failure)),
                 Put::ArchiveUnreadable(reason) => {
-                    let dirs = &self.settings.dirs;
-                    return local(format!(
-                        "cannot read `{}`: {reason}",
-                        dirs.archive(upload.episode_id).display()
-                    ));
+                    let path = self.settings.dirs.archive(upload.episode_id);
+                    let unpublished = upload.published.clone().await.err();
+                    let reason =
+                        unpublished.unwrap_or_else(|| format!("cannot read `{}`: {reason}", path.display()));
+                    return local(reason);
                 }
             }
         }
@@ -274,9 +308,21 @@ impl Shipper {
     }
 }
 
+/// An episode that passed the checks, with its archive where its commit was known to be admitted.
+struct Ready {
+    episode: Arc<Episode>,
+    archive: Option<Archive>,
+    published: Published,
+}
+
 /// Runs blocking work in the pool; if it panicked, so does the caller, and the process ends (ADR 0003).
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    finished(tokio::task::spawn_blocking(work)).await
+}
+
+/// Waits for such work.
+async fn finished<T>(job: JoinHandle<T>) -> T {
+    match job.await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -296,29 +342,8 @@ fn shipped(status: u16, upload: &Upload<'_>, begin: Instant) -> Shipped {
     }
 }
 
-/// What an episode that cannot be packed leads to: a refusal where it will never be, another try where the
-/// disk is at fault or somebody still writes to it.
-fn unpackable(error: &PackError, dir: &std::path::Path) -> Outcome {
-    let kind = match error {
-        PackError::Read { path, source } if path == dir && source.kind() == io::ErrorKind::NotFound => {
-            return Outcome::Gone;
-        }
-        PackError::Read { .. } | PackError::Write(_) | PackError::Changed { .. } => {
-            return local(error.to_string());
-        }
-        PackError::NoMeta(_) => "local-no-meta",
-        PackError::Meta { .. } => "local-bad-meta",
-        PackError::OtherEpisode { .. } => "local-other-episode",
-        PackError::NotAFile { .. } => "local-not-a-file",
-    };
-    Outcome::Refused(Refusal {
-        error: kind.to_owned(),
-        detail: Some(error.to_string()),
-        ..Refusal::default()
-    })
-}
-
-fn local(reason: String) -> Outcome {
+/// Another try: the trouble is on this host's disk.
+pub(super) fn local(reason: String) -> Outcome {
     retry(Scope::Episode, reason)
 }
 

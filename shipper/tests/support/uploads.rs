@@ -13,6 +13,8 @@ use cis490_shipper::upload::client::Target;
 use cis490_shipper::upload::progress::Deadlines;
 use cis490_shipper::upload::ship::Settings;
 
+use tokio::sync::Semaphore;
+
 use super::host::{COMMIT, Host, id};
 use super::receiver::{Conn, Receiver, Request, stores_everything};
 
@@ -20,11 +22,24 @@ use super::receiver::{Conn, Receiver, Request, stores_everything};
 pub const SHORT: Duration = Duration::from_millis(300);
 
 pub fn uploader_at(host: &Host, url: &str, deadlines: Deadlines) -> (Addr<UploadActor>, FileLock) {
+    let (settings, lock) = settings_at(host, url, deadlines);
+    (UploadActor::new(settings).start(), lock)
+}
+
+/// The settings of uploaders of which one may send at a time.
+pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, FileLock) {
     let (dirs, lock) = host.open();
     let target = Target { url: ReceiverUrl::parse(url).unwrap(), tls: None };
     let host_id = HostId::parse("lab-1").unwrap();
-    let settings = Settings { host_id, dirs, target, compression_level: 3, deadlines };
-    (UploadActor::new(settings).start(), lock)
+    let settings = Settings {
+        host_id,
+        dirs,
+        target,
+        compression_level: 3,
+        deadlines,
+        turns: Arc::new(Semaphore::new(1)),
+    };
+    (settings, lock)
 }
 
 /// Ships one episode by way of an uploader of its own.

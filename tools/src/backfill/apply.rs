@@ -1,9 +1,10 @@
 //! The rows on their way to disk: archives are examined on several threads, and what they say goes to an
 //! IndexWriterActor in a System of its own, the same actor and the same messages as in the receiver.
 //!
-//! Between the threads and the actor stands a bounded channel, so memory does not grow with the backlog; many
-//! rows wait for the actor at a time, so that they share its syncs. It deliberately decides nothing about
-//! the index: what is a second row is the actor's to say (invariants I3, I8).
+//! Between the threads and the actor stands a bounded channel, so memory does not grow with the backlog. A thread
+//! hands on what it has examined by the handful, and many rows wait for the actor at a time, so that they share its
+//! syncs. It deliberately decides nothing about the index: what is a second row is the actor's to say (invariants
+//! I3, I8).
 
 use std::cell::Cell;
 use std::future::ready;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Scope};
+use std::time::Instant;
 
 use actix::{Actor, Recipient, System};
 use cis490_receiver::actors::index_writer::{Append, IndexWriterActor};
@@ -24,8 +26,10 @@ use cis490_shared::durable;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-/// How many rows wait for a free place before the actor.
-const MAX_QUEUED: usize = 256;
+use crate::gather::Gatherer;
+
+/// How many handfuls of findings wait for a free place before the actor.
+const MAX_QUEUED: usize = 2;
 
 /// How many rows the actor may hold, and so put into one batch.
 const MAX_WAITING: usize = 1024;
@@ -109,16 +113,20 @@ fn start_worker<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     archives: &'a [Archive],
     next: &'scope AtomicUsize,
-    queue: mpsc::Sender<Finding<'a>>,
+    queue: mpsc::Sender<Vec<Finding<'a>>>,
 ) -> io::Result<()> {
     let mut examiner = Examiner::new()?;
     let work = move || {
+        let mut gatherer = Gatherer::default();
         while let Some(archive) = archives.get(next.fetch_add(1, Ordering::Relaxed)) {
             let outcome = examiner.examine(archive);
-            if queue.blocking_send(Finding { archive, outcome }).is_err() {
+            let handful = gatherer.add(Finding { archive, outcome }, Instant::now());
+            if handful.is_some_and(|handful| queue.blocking_send(handful).is_err()) {
                 return;
             }
         }
+        // Where nobody asks any more, the others know it too.
+        let _ = queue.blocking_send(gatherer.take());
     };
     thread::Builder::new().name("examine".to_owned()).spawn_scoped(scope, work).map(drop)
 }
@@ -132,12 +140,13 @@ enum Fault {
 /// Sends the writer a row for each finding and counts its receipts, also those that come after a fault.
 async fn feed<'a>(
     writer: &Recipient<Append>,
-    mut findings: mpsc::Receiver<Finding<'a>>,
+    mut findings: mpsc::Receiver<Vec<Finding<'a>>>,
     watch: &mut dyn FnMut(&Finding<'a>),
 ) -> Result<Applied, Interrupted> {
     let (mut applied, mut first_fault) = (Applied::default(), None);
     let go_on = Cell::new(true);
     let receipts = stream::poll_fn(|cx| findings.poll_recv(cx))
+        .flat_map(stream::iter)
         .take_while(|_| ready(go_on.get()))
         .inspect(watch)
         .map(|finding| append(writer, finding))

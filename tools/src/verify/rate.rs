@@ -77,7 +77,7 @@ impl Bucket {
     }
 }
 
-/// The most that is read at once, in bytes.
+/// The most that is read at once, in bytes: from the disk, where the kernel reads ahead by no less than it is asked for.
 const MAX_READ: u64 = 256 * 1024;
 /// The least, however low the rate.
 const MIN_READ: u64 = 4 * 1024;
@@ -100,6 +100,11 @@ impl Throttle {
             began: Instant::now(),
             read_bytes: usize::try_from(portion).unwrap_or(usize::MAX),
         }
+    }
+
+    /// Whether anybody may have to wait.
+    pub const fn is_limited(&self) -> bool {
+        self.bucket.is_some()
     }
 
     /// How much to read at once, in bytes.
@@ -204,6 +209,7 @@ mod tests {
     fn without_a_rate_nobody_waits_and_with_a_low_one_portions_are_small() {
         let unlimited = Throttle::new(None);
         unlimited.wait_for(u64::MAX);
+        assert!(!unlimited.is_limited());
         assert_eq!(unlimited.read_bytes(), 256 * 1024);
         let portion = |rate| Throttle::new(Some(Rate::parse(rate).unwrap())).read_bytes();
         assert_eq!([portion("1"), portion("1MiB"), portion("1GiB")], [4096, 128 * 1024, 256 * 1024]);

@@ -3,7 +3,11 @@
 //! What is judged is the disk: pages that the kernel still holds are given up first, and given up again afterwards, so
 //! that a receiver on the same machine keeps its own. A wrong hash is an accusation, so the archive is read once more
 //! before it is made: a bit can also flip on its way through a controller, a cable or memory.
+//!
+//! A disk answers many questions in hardly more time than one, so a thread asks for several small archives at a time
+//! and hashes one while the others come; where the rate is limited it asks for nothing before its turn.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -11,6 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, Scope};
+use std::time::Instant;
 
 use cis490_receiver::store::scan::Archive;
 use cis490_receiver::store::stored::Stored;
@@ -20,9 +25,15 @@ use rustix::fs::{Advice, fadvise};
 use sha2::{Digest, Sha256};
 
 use super::rate::Throttle;
+use crate::gather::Gatherer;
 
-/// How many outcomes wait to be taken in.
-const MAX_QUEUED: usize = 64;
+/// How many handfuls of outcomes wait to be taken in.
+const MAX_QUEUED: usize = 2;
+/// How many archives a thread has asked the disk for and not yet read.
+const MAX_AHEAD: usize = 16;
+/// Larger archives are asked for when their turn comes: the kernel reads ahead within them by itself, and a thread must
+/// not hold many of them while another has none.
+const MAX_AHEAD_BYTES: u64 = 1 << 20;
 /// After so many bytes the pages behind them are given up.
 const GIVE_UP_AFTER: u64 = 8 << 20;
 
@@ -100,7 +111,7 @@ pub fn rehash(
         }
         // The threads hold the others: when the last of them is done, the channel ends.
         drop(queue);
-        for (position, outcome) in outcomes {
+        for (position, outcome) in outcomes.into_iter().flatten() {
             done(position, outcome);
         }
         Ok(())
@@ -120,27 +131,50 @@ impl Work<'_> {
     fn start<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
-        queue: SyncSender<(usize, Outcome)>,
+        queue: SyncSender<Vec<(usize, Outcome)>>,
     ) -> io::Result<()> {
         let work = move || {
             let mut buffer = vec![0; self.throttle.read_bytes()];
+            let (mut ahead, mut gatherer) = (VecDeque::new(), Gatherer::default());
             loop {
-                let position = self.next.fetch_add(1, Ordering::Relaxed);
-                let Some(target) = self.targets.get(position) else { return };
-                let outcome = judge(target.sha256, || self.read(&target.archive.path, &mut buffer));
-                if queue.send((position, outcome)).is_err() {
+                self.ask_ahead(&mut ahead);
+                let Some(Asked { position, target, file }) = ahead.pop_front() else { break };
+                let mut opened = Some(file);
+                let outcome = judge(target.sha256, || {
+                    let file = opened.take().unwrap_or_else(|| open(&target.archive.path))?;
+                    self.read(file, &mut buffer)
+                });
+                let handful = gatherer.add((position, outcome), Instant::now());
+                if handful.is_some_and(|handful| queue.send(handful).is_err()) {
                     return;
                 }
             }
+            // Where nobody asks any more, nobody misses it.
+            let _ = queue.send(gatherer.take());
         };
         thread::Builder::new().name("rehash".to_owned()).spawn_scoped(scope, work).map(drop)
     }
 
-    /// Size and hash of the file at `path`, from the disk.
-    fn read(&self, path: &Path, buffer: &mut [u8]) -> io::Result<Stored> {
-        let mut file = File::open(path)?;
+    /// Takes what is next and, where that is small and the rate is not limited, what comes after it.
+    fn ask_ahead<'t>(&'t self, ahead: &mut VecDeque<Asked<'t>>) {
+        let is_small = |asked: &Asked<'_>| asked.target.size_bytes <= MAX_AHEAD_BYTES;
+        while ahead.len() < MAX_AHEAD
+            && ahead.back().is_none_or(|last| is_small(last) && !self.throttle.is_limited())
+        {
+            let position = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(target) = self.targets.get(position) else { return };
+            let asked = Asked { position, target, file: open(&target.archive.path) };
+            if let (Ok(file), true, false) = (&asked.file, is_small(&asked), self.throttle.is_limited()) {
+                // Advice: where it is not taken, the file comes when it is read.
+                let _ = fadvise(file, 0, NonZeroU64::new(target.size_bytes), Advice::WillNeed);
+            }
+            ahead.push_back(asked);
+        }
+    }
+
+    /// Size and hash of a file that was opened here, from the disk.
+    fn read(&self, mut file: File, buffer: &mut [u8]) -> io::Result<Stored> {
         let mut left = file.metadata()?.len();
-        give_up_pages(&file, 0, None);
         let (mut hasher, mut size_bytes, mut given_up) = (Sha256::new(), 0, 0);
         loop {
             self.throttle.wait_for(left.min(buffer.len() as u64));
@@ -162,6 +196,20 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// An archive that is open and perhaps on its way from the disk.
+struct Asked<'a> {
+    position: usize,
+    target: &'a Target<'a>,
+    file: io::Result<File>,
+}
+
+/// Opens a file whose pages the kernel no longer holds.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    give_up_pages(&file, 0, None);
+    Ok(file)
 }
 
 /// Lets the kernel forget what it holds of a part of a file.

@@ -1,72 +1,90 @@
-//! The way of a packed archive out of the compressor: written and hashed by a thread of its own.
+//! The way of a packed archive out of the compressor: written and hashed, by a thread of its own where it is large.
 //!
 //! Compression is what packing waits for; with the hash and the disk beside it, it takes nearly all of one core and
-//! packing no longer than that. The bytes are the same as without.
+//! packing no longer than that. A small archive is gathered and written at once: starting a thread would cost more
+//! than it saves. The bytes are the same either way.
 
 use std::io::{self, Write};
+use std::mem;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use sha2::{Digest, Sha256};
 
-use super::{PackError, Packed};
+use super::Packed;
 use crate::ids::Sha256Digest;
 
-/// How much goes to the thread at once, in bytes: enough that waking it is cheap beside what it does.
+/// How much goes to the thread at once, in bytes: enough that waking it is cheap beside what it does. An archive that
+/// is smaller goes to none.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Blocks that may wait for it.
 const WAITING_BLOCKS: usize = 4;
 
-/// Lets `pack` write while a thread takes what it writes to `out`. What the thread says comes first: where it failed,
-/// `pack` only knows that nobody takes its bytes any more.
-pub(super) fn on_a_thread(
-    mut out: impl Write + Send,
-    pack: impl FnOnce(Blocks) -> Result<(), PackError>,
-) -> Result<Packed, PackError> {
-    thread::scope(|scope| {
-        let (sender, blocks) = sync_channel(WAITING_BLOCKS);
-        let writer = scope.spawn(move || write_all(&blocks, &mut out));
-        let packed = pack(Blocks { filling: Vec::new(), sender });
-        // A panic there is one here: the process ends, and the archive stays a partial one.
-        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match (packed, written) {
-            (Err(PackError::Write(_)), Err(error)) => Err(PackError::Write(error)),
-            (Err(error), _) => Err(error),
-            (Ok(()), written) => written.map_err(PackError::Write),
-        }
-    })
-}
+/// Where an archive ends up.
+type Sink<'env> = &'env mut (dyn Write + Send);
 
-fn write_all(blocks: &Receiver<Vec<u8>>, out: &mut impl Write) -> io::Result<Packed> {
-    let (mut hash, mut size_bytes) = (Sha256::new(), 0);
-    for block in blocks {
-        out.write_all(&block)?;
-        hash.update(&block);
-        size_bytes += block.len() as u64;
-    }
-    out.flush()?;
-    Ok(Packed { sha256: Sha256Digest::from_bytes(hash.finalize().into()), size_bytes })
+/// Lets `pack` write an archive that goes to `out`, with a thread if need be, which has ended when this returns.
+pub(super) fn through<T>(
+    out: &mut (dyn Write + Send),
+    pack: impl for<'scope, 'env> FnOnce(Output<'scope, 'env>) -> T,
+) -> T {
+    thread::scope(|scope| pack(Output { filling: Vec::new(), way: Way::Direct { scope, out } }))
 }
 
 /// The compressor's end.
-pub(super) struct Blocks {
+pub(super) struct Output<'scope, 'env> {
     filling: Vec<u8>,
-    sender: SyncSender<Vec<u8>>,
+    way: Way<'scope, 'env>,
 }
 
-impl Blocks {
-    /// Sends what is left; the thread ends with it.
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.send()
+enum Way<'scope, 'env> {
+    /// Nothing was written yet.
+    Direct { scope: &'scope Scope<'scope, 'env>, out: Sink<'env> },
+    /// A thread writes.
+    Beside { blocks: SyncSender<Vec<u8>>, writer: ScopedJoinHandle<'scope, io::Result<Packed>> },
+    /// The thread has ended before its time, and why was told.
+    Failed,
+}
+
+impl Output<'_, '_> {
+    /// Writes what is left, and says what was written in all.
+    pub(super) fn finish(self) -> io::Result<Packed> {
+        match self.way {
+            Way::Direct { out, .. } => {
+                let mut written = Written::default();
+                written.write(&self.filling, out)?;
+                written.finish(out)
+            }
+            Way::Beside { blocks, writer } => {
+                // Where it has ended already, it says why.
+                let _ = blocks.send(self.filling);
+                drop(blocks);
+                join(writer)
+            }
+            Way::Failed => Err(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 
     fn send(&mut self) -> io::Result<()> {
-        let block = std::mem::take(&mut self.filling);
-        self.sender.send(block).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let block = mem::take(&mut self.filling);
+        let (blocks, writer) = match mem::replace(&mut self.way, Way::Failed) {
+            Way::Direct { scope, out } => {
+                let (sender, blocks) = sync_channel(WAITING_BLOCKS);
+                (sender, scope.spawn(move || write_all(&blocks, out)))
+            }
+            Way::Beside { blocks, writer } => (blocks, writer),
+            Way::Failed => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        if blocks.send(block).is_err() {
+            // It ends early only with an error.
+            return Err(join(writer).err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()));
+        }
+        self.way = Way::Beside { blocks, writer };
+        Ok(())
     }
 }
 
-impl Write for Blocks {
+impl Write for Output<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.filling.extend_from_slice(bytes);
         if self.filling.len() >= BLOCK_BYTES {
@@ -77,5 +95,40 @@ impl Write for Blocks {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A panic there is one here: the process ends, and the archive stays a partial one.
+fn join(writer: ScopedJoinHandle<'_, io::Result<Packed>>) -> io::Result<Packed> {
+    writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn write_all(blocks: &Receiver<Vec<u8>>, out: Sink<'_>) -> io::Result<Packed> {
+    let mut written = Written::default();
+    for block in blocks {
+        written.write(&block, out)?;
+    }
+    written.finish(out)
+}
+
+/// What went out so far.
+#[derive(Default)]
+struct Written {
+    hash: Sha256,
+    size_bytes: u64,
+}
+
+impl Written {
+    fn write(&mut self, block: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(block)?;
+        self.hash.update(block);
+        self.size_bytes += block.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self, out: &mut dyn Write) -> io::Result<Packed> {
+        out.flush()?;
+        let sha256 = Sha256Digest::from_bytes(self.hash.finalize().into());
+        Ok(Packed { sha256, size_bytes: self.size_bytes })
     }
 }

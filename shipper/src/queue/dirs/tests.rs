@@ -32,6 +32,16 @@ fn reason(name: &str) -> Reason {
     Reason { episode_id: id(name), refusal, refused_at_wall: WallTime::now() }
 }
 
+impl Dirs {
+    fn retire(&self, id: &EpisodeId) -> Result<(), DirsError> {
+        self.put_away(&[Leaving { id: id.clone(), refused: None }]).remove(0)
+    }
+
+    fn quarantine(&self, id: &EpisodeId, reason: &Reason) -> Result<(), DirsError> {
+        self.put_away(&[Leaving { id: id.clone(), refused: Some(reason.clone()) }]).remove(0)
+    }
+}
+
 fn ready(scan: &Scan) -> Vec<&str> {
     scan.ready.iter().map(EpisodeId::as_str).collect()
 }
@@ -86,6 +96,29 @@ fn a_shipped_episode_is_moved_whole_and_its_archive_goes() {
 }
 
 #[test]
+fn episodes_that_leave_together_go_each_to_its_place_and_one_that_cannot_stops_no_other() {
+    let (root, dirs, _lock) = open();
+    for name in ["stored", "refused", "kept"] {
+        record(&dirs, name);
+        fs::write(dirs.archive(&id(name)), "zst").unwrap();
+    }
+    let leaving = |name, refused| Leaving { id: id(name), refused };
+    let done = dirs.put_away(&[
+        leaving("stored", None),
+        leaving("gone", None),
+        leaving("gone-too", Some(reason("gone-too"))),
+        leaving("refused", Some(reason("refused"))),
+    ]);
+    let done: Vec<bool> = done.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, false, false, true]);
+    let data = root.path().join("data");
+    assert!(data.join("shipped/stored/meta.json").is_file());
+    assert!(data.join("quarantine/refused").join(REASON_NAME).is_file());
+    assert!(dirs.has_episode(&id("kept")).unwrap() && dirs.archive(&id("kept")).is_file());
+    assert_eq!(fs::read_dir(dirs.outbox()).unwrap().count(), 1);
+}
+
+#[test]
 fn an_episode_that_was_kept_once_is_never_replaced() {
     let (root, dirs, _lock) = open();
     for _ in 0..3 {
@@ -126,7 +159,7 @@ fn incident_06_a_crash_after_the_move_leaves_only_what_the_sweep_removes() {
     }
     fs::write(dirs.partial(&id("torn")), "half").unwrap();
     fs::write(dirs.partial(&id("flying")), "half").unwrap();
-    // What `retire` does, up to the crash.
+    // What `put_away` does, up to the crash.
     durable::move_noreplace(&dirs.episode(&id("moved")), &dirs.root.join("shipped/moved")).unwrap();
     assert_eq!(sweep::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(), 2);
     let mut left: Vec<String> = fs::read_dir(dirs.outbox())

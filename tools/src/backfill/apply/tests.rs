@@ -85,10 +85,8 @@ fn a_live_writer_on_the_same_file_brings_no_second_row() {
             let writer = IndexWriterActor::open(&index).unwrap();
             System::new().block_on(async {
                 let writer = writer.start().recipient();
-                let (queue, findings) = mpsc::channel(live.len());
-                for finding in live {
-                    queue.try_send(finding).unwrap();
-                }
+                let (queue, findings) = mpsc::channel(1);
+                queue.try_send(live).unwrap();
                 drop(queue);
                 feed(&writer, findings, &mut |_| {}).await.unwrap()
             })

@@ -49,7 +49,19 @@ fn nothing_is_accused_before_it_was_read_twice() {
 
 /// Files of several sizes around those that the reading knows.
 fn files(dir: &Path) -> Vec<(Archive, Sha256Digest, u64)> {
-    let sizes = [0, 1, 4095, 4096, 262_144, 262_145, (8 << 20) - 1, 8 << 20, (8 << 20) + 300_000];
+    let sizes = [
+        0,
+        1,
+        4095,
+        4096,
+        262_144,
+        262_145,
+        1 << 20,
+        (1 << 20) + 1,
+        (8 << 20) - 1,
+        8 << 20,
+        (8 << 20) + 300_000,
+    ];
     let file = |(n, size): (usize, &usize)| {
         let bytes: Vec<u8> = (0..*size).map(|at| (at * 31 + n).to_be_bytes()[7]).collect();
         let path = dir.join(format!("e{n}.tar.zst"));
@@ -87,4 +99,34 @@ fn every_target_is_read_to_its_end_whatever_the_number_of_threads() {
 fn nothing_to_read_is_done_at_once() {
     let jobs = NonZeroUsize::MIN;
     rehash(&[], jobs, &Throttle::new(None), &ProgressBar::hidden(), &mut |_, _| panic!("of what?")).unwrap();
+}
+
+#[test]
+fn small_archives_are_asked_for_ahead_large_ones_and_those_of_a_limited_rate_are_not() {
+    let archive = Archive {
+        host_id: HostId::parse("h").unwrap(),
+        episode_id: EpisodeId::parse("e").unwrap(),
+        path: "/nonexistent".into(),
+    };
+    let (small, large) = (MAX_AHEAD_BYTES, MAX_AHEAD_BYTES + 1);
+    let limited = Some(super::super::rate::Rate::parse("1MiB").unwrap());
+    let cases = [
+        (vec![small; 2 * MAX_AHEAD], None, MAX_AHEAD),
+        (vec![small; 2], None, 2),
+        (vec![small, small, large, small], None, 3),
+        (vec![large, small, small], None, 1),
+        (vec![small; 4], limited, 1),
+        (vec![], None, 0),
+    ];
+    for (sizes, rate, asked) in cases {
+        let targets: Vec<_> = sizes
+            .iter()
+            .map(|size| Target { archive: &archive, size_bytes: *size, sha256: digest(1) })
+            .collect();
+        let (throttle, bar) = (Throttle::new(rate), ProgressBar::hidden());
+        let work = Work { targets: &targets, next: AtomicUsize::new(0), throttle: &throttle, bar: &bar };
+        let mut ahead = VecDeque::new();
+        work.ask_ahead(&mut ahead);
+        assert_eq!(ahead.len(), asked, "{sizes:?} {rate:?}");
+    }
 }

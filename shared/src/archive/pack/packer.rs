@@ -1,0 +1,139 @@
+//! The compressor and the tar around it.
+//!
+//! What it keeps from one episode to the next are memory and tables that are valid for none but the next: a context
+//! of level 3 is some megabytes, and making one costs a small episode a good part of compressing it.
+//!
+//! It compresses on one thread. Zstd's own threads took two fifths more of the processor for a large episode and were
+//! no faster while others used it, and they change the bytes of the archive.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use zstd::stream::{raw, zio};
+use zstd::zstd_safe::{CCtx, CParameter, ResetDirective, get_error_name};
+
+use super::output::{self, Output};
+use super::{Episode, PackError, Packed, changed, open_regular, read_error};
+use crate::archive::META_NAME;
+
+/// How much of a file is read at once, in bytes: as much as zstd compresses at once.
+const READ_BYTES: usize = 128 * 1024;
+
+/// The highest level whose context is kept for the next episode: it takes some four megabytes, those of the highest
+/// levels nearly a hundred.
+const MAX_LEVEL_KEPT: i32 = 4;
+
+/// A member's length is rounded up to this in a tar, with zeros.
+const TAR_BLOCK: [u8; 512] = [0; 512];
+
+/// Packs one episode after the other, always to the same bytes, whatever was packed before.
+pub struct Packer {
+    level: i32,
+    kept: CCtx<'static>,
+    buffer: Vec<u8>,
+}
+
+impl Packer {
+    /// A packer that compresses with zstd's `level`; up to 19 the window stays within what [`crate::archive::read`]
+    /// accepts.
+    pub fn new(level: i32) -> Self {
+        Self { level, kept: CCtx::create(), buffer: vec![0; READ_BYTES] }
+    }
+
+    /// Packs an episode into `out`. Blocks, and needs the same memory for every size of episode.
+    ///
+    /// After an error `out` holds a part of an archive, which the caller throws away.
+    pub fn pack(&mut self, episode: &Episode, mut out: impl Write + Send) -> Result<Packed, PackError> {
+        let mut fresh = (self.level > MAX_LEVEL_KEPT).then(CCtx::create);
+        let context = fresh.as_mut().unwrap_or(&mut self.kept);
+        prepare(context, self.level).map_err(PackError::Write)?;
+        let buffer = &mut self.buffer;
+        output::through(&mut out, |out| pack_members(episode, compressor(out, context), buffer))
+    }
+}
+
+pub(super) fn prepare(context: &mut CCtx<'static>, level: i32) -> io::Result<()> {
+    let failed = |code| io::Error::other(get_error_name(code));
+    context.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
+    context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
+    context.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+    Ok(())
+}
+
+pub(super) fn compressor<'a, W: Write>(out: W, context: &'a mut CCtx<'static>) -> zstd::Encoder<'a, W> {
+    let encoder = raw::Encoder::with_context(context);
+    zstd::Encoder::with_writer(zio::Writer::new_with_capacity(out, encoder, CCtx::out_size()))
+}
+
+fn pack_members(
+    episode: &Episode,
+    compressor: zstd::Encoder<'_, Output<'_, '_>>,
+    buffer: &mut [u8],
+) -> Result<Packed, PackError> {
+    let (mut archive, top) = (tar::Builder::new(compressor), Path::new(episode.id.as_str()));
+    let meta = episode.meta_text.as_slice();
+    archive
+        .append_data(&mut header(meta.len() as u64), top.join(META_NAME), meta)
+        .map_err(PackError::Write)?;
+    // Ends the compressor's block, so that whoever wants no more than meta.json need not decode what comes behind it:
+    // up to 128 KiB, which is half of what a backfill of small archives would spend.
+    archive.get_mut().flush().map_err(PackError::Write)?;
+    for member in &episode.members {
+        append_file(&mut archive, &top.join(member), &episode.dir.join(member), buffer)?;
+    }
+    archive.into_inner().and_then(zstd::Encoder::finish).and_then(Output::finish).map_err(PackError::Write)
+}
+
+/// Appends a file under `name` and makes sure that it has the length that the header promises.
+///
+/// The builder writes the headers only: it would copy the content in steps of 8 KiB, and report a read and a write
+/// that failed alike.
+fn append_file(
+    archive: &mut tar::Builder<impl Write>,
+    name: &Path,
+    path: &Path,
+    buffer: &mut [u8],
+) -> Result<(), PackError> {
+    let (mut file, size) = open_regular(path)?;
+    archive.append_data(&mut header(size), name, io::empty()).map_err(PackError::Write)?;
+    let (out, mut left) = (archive.get_mut(), size);
+    while left > 0 {
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = read_some(&mut file, path, &mut buffer[..wanted])?;
+        if read == 0 {
+            return Err(changed(path, &file, size));
+        }
+        out.write_all(&buffer[..read]).map_err(PackError::Write)?;
+        left -= read as u64;
+    }
+    if read_some(&mut file, path, &mut buffer[..1])? > 0 {
+        return Err(changed(path, &file, size));
+    }
+    let begun = usize::try_from(size % TAR_BLOCK.len() as u64).unwrap_or_default();
+    match begun {
+        0 => Ok(()),
+        begun => out.write_all(&TAR_BLOCK[begun..]).map_err(PackError::Write),
+    }
+}
+
+fn read_some(file: &mut File, path: &Path, into: &mut [u8]) -> Result<usize, PackError> {
+    loop {
+        match file.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map_err(|source| read_error(path, source)),
+        }
+    }
+}
+
+/// The header of a member: everything but its length is the same for all.
+fn header(size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header
+}

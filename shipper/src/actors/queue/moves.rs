@@ -1,0 +1,128 @@
+//! How the QueueActor puts episodes away: those that settle within a moment are moved together.
+//!
+//! A move takes two syncs, and any number of moves takes no more. Nobody waits for them but the end of the queue: an
+//! episode is in flight until it is put away, and the uploaders go on meanwhile.
+
+use std::time::Duration;
+
+use actix::{AsyncContext, Context, SpawnHandle};
+use cis490_shared::clock::WallTime;
+use cis490_shared::ids::EpisodeId;
+
+use super::QueueActor;
+use crate::queue::dirs::{DirsError, Leaving};
+use crate::queue::outcome::{Refusal, Shipped};
+use crate::queue::quarantine::Reason;
+
+/// How long an episode that has settled waits for others. A crash meanwhile has it sent again, which is answered 200.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Of so many none waits for more.
+const MANY: usize = 32;
+
+/// Why an episode is put away.
+pub(super) enum Because {
+    /// The receiver has it.
+    Shipped { shipped: Shipped, already_present: bool },
+    /// It is not taken.
+    Refused(Refusal),
+}
+
+/// The episodes that are to be put away.
+#[derive(Default)]
+pub(super) struct Moves {
+    waiting: Vec<(EpisodeId, Because)>,
+    /// Some are being moved.
+    under_way: bool,
+    /// Until when those that wait do so, at most.
+    patience: Option<SpawnHandle>,
+}
+
+impl QueueActor {
+    /// Lets an episode that has settled wait to be moved, for others to come.
+    pub(super) fn put_away(&mut self, id: EpisodeId, because: Because, ctx: &mut Context<Self>) {
+        self.moves.waiting.push((id, because));
+        if self.moves.patience.is_none() {
+            self.moves.patience = Some(ctx.run_later(PATIENCE, |act, ctx| {
+                act.moves.patience = None;
+                act.move_those_that_wait(ctx);
+            }));
+        }
+    }
+
+    /// Moves them where none is worth waiting for: there are many, or no upload is under way.
+    pub(super) fn move_if_it_is_time(&mut self, ctx: &mut Context<Self>) {
+        let is_idle = self.uploaders.iter().all(|uploader| uploader.is_free);
+        if is_idle || self.moves.waiting.len() >= MANY {
+            self.move_those_that_wait(ctx);
+        }
+    }
+
+    fn move_those_that_wait(&mut self, ctx: &mut Context<Self>) {
+        if self.moves.under_way || self.moves.waiting.is_empty() {
+            return;
+        }
+        if let Some(patience) = self.moves.patience.take() {
+            ctx.cancel_future(patience);
+        }
+        self.moves.under_way = true;
+        let moves = std::mem::take(&mut self.moves.waiting);
+        let now = WallTime::now();
+        let leaving: Vec<Leaving> = moves.iter().map(|(id, because)| because.leaving(id, &now)).collect();
+        self.in_pool(
+            ctx,
+            move |dirs| dirs.put_away(&leaving),
+            move |act, done, ctx| {
+                act.moves.under_way = false;
+                for ((id, because), done) in moves.into_iter().zip(done) {
+                    act.moved(&id, because, &done, ctx);
+                }
+                if act.moves.patience.is_none() {
+                    // They waited for long enough.
+                    act.move_those_that_wait(ctx);
+                }
+                act.ship_what_is_due(ctx);
+            },
+        );
+    }
+
+    fn moved(
+        &mut self,
+        id: &EpisodeId,
+        because: Because,
+        done: &Result<(), DirsError>,
+        ctx: &mut Context<Self>,
+    ) {
+        if !self.is_done(id, done, ctx) {
+            return;
+        }
+        match because {
+            Because::Shipped { shipped, already_present } => {
+                self.seen.shipped += 1;
+                self.seen.already_present += u64::from(already_present);
+                if let Some(position) = shipped.position {
+                    self.seen.commit_position = Some(position.to_string());
+                }
+                self.report.shipped(id, &shipped);
+            }
+            Because::Refused(refusal) => {
+                self.seen.refused += 1;
+                self.seen.conflicts += u64::from(refusal.status == Some(409));
+                self.report.refused(id, &refusal);
+            }
+        }
+    }
+}
+
+impl Because {
+    fn leaving(&self, id: &EpisodeId, now: &WallTime) -> Leaving {
+        let refused = match self {
+            Self::Shipped { .. } => None,
+            Self::Refused(refusal) => Some(Reason {
+                episode_id: id.clone(),
+                refusal: refusal.clone(),
+                refused_at_wall: now.clone(),
+            }),
+        };
+        Leaving { id: id.clone(), refused }
+    }
+}
