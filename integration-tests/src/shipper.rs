@@ -43,6 +43,11 @@ impl<'a> LabHost<'a> {
 
     /// Writes the configuration anew; `queue` holds further lines of that section.
     pub fn configure(&self, url: &str, queue: &str) {
+        self.configure_with(url, "", queue);
+    }
+
+    /// The same with further lines for the section of the receiver.
+    pub fn configure_with(&self, url: &str, receiver: &str, queue: &str) {
         let (host, data) = (&self.host, self.data.display());
         let text = format!(
             r#"host_id = "{host}"
@@ -50,6 +55,7 @@ impl<'a> LabHost<'a> {
 data_root = "{data}"
 [receiver]
 url = "{url}"
+{receiver}
 [queue]
 scan_interval_s = 1
 {queue}

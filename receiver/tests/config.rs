@@ -52,7 +52,7 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
     insta::assert_snapshot!(errors.join("\n"), @r#"
     `receiver.toml`, line 2: unknown key `lisen`, did you mean `listen`?
     `receiver.toml`: `server.listen` has `collector:80`, it must be `ADDRESS:PORT` such as `127.0.0.1:8444`, or `unix:/PATH`
-    `receiver.toml`: `server.listen` has `0.0.0.0:8444`, where anybody could upload: listen on loopback or a Unix socket behind a proxy that checks certificates, or set `allow_unauthenticated = true`
+    `receiver.toml`: `server.listen` has `0.0.0.0:8444`, where anybody could upload: say in `[auth]` who may, listen on loopback or a Unix socket, or set `allow_unauthenticated = true`
     `receiver.toml`: `server.listen` has `unix:run/x`, a Unix socket needs an absolute path: `unix:/run/...`
     `receiver.toml`: `server.max_concurrent_uploads` is 0, at least 1 is needed
     `receiver.toml`: `version_gate.repo_path` is ``, an absolute path is needed

@@ -69,3 +69,33 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     let said = String::from_utf8_lossy(&started.stderr).into_owned();
     assert!(said.contains("tokens") && said.contains("cannot be opened"), "{said}");
 }
+
+#[test]
+fn a_hangup_is_no_end() {
+    let dir = configured("[auth]\ntokens_file = \"{dir}/tokens\"\n");
+    std::fs::write(dir.path().join("tokens"), "").unwrap();
+    let config = dir.path().join("receiver.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("[server]\nlisten = [\"127.0.0.1:0\"]\n{text}")).unwrap();
+    let ready = dir.path().join("ready.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&ready).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cis490-receiver"))
+        .arg("--config")
+        .arg(&config)
+        .env("NOTIFY_SOCKET", &ready)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut told = [0; 1024];
+    let is_ready = socket.recv(&mut told).is_ok();
+    let signal = |signal| {
+        let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    };
+    signal(rustix::process::Signal::HUP);
+    signal(rustix::process::Signal::TERM);
+    let ended = child.wait().unwrap();
+    assert!(is_ready);
+    assert_eq!(ended.code(), Some(0), "a hangup kills whoever does not mind it");
+}

@@ -107,6 +107,7 @@ fn ping(config: &Config, path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(PingError::Tls(error)) => bad_config(&error, path),
+        Err(PingError::Token(error)) => bad_config(&error, path),
         Err(error) => failed(UNAVAILABLE, &error, Some(error.remedy())),
     }
 }
@@ -117,6 +118,7 @@ fn ship(config: &Config, path: &Path, mode: Mode) -> ExitCode {
         (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
         (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
         (Err(RunError::Tls(error)), _) => bad_config(&error, path),
+        (Err(RunError::Token(error)), _) => bad_config(&error, path),
         (Err(error), _) => failed(FAILURE, &error, error.remedy(&config.paths.data_root).as_deref()),
     }
 }

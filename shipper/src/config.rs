@@ -54,6 +54,8 @@ pub struct Receiver {
     pub client_cert_file: Option<PathBuf>,
     /// PEM file with the private key of that certificate.
     pub client_key_file: Option<PathBuf>,
+    /// File with this host's bearer token, for a receiver that asks for one.
+    pub token_file: Option<PathBuf>,
 }
 
 /// `[queue]`

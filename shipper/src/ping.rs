@@ -19,6 +19,7 @@ use crate::upload::client::{Client, Silence, Target};
 use crate::upload::connect::ConnectFailure;
 use crate::upload::progress::Deadlines;
 use crate::upload::tls::{self, TlsError};
+use crate::upload::token::{self, TokenError};
 
 /// A receiver that answered.
 #[derive(Debug)]
@@ -45,6 +46,9 @@ pub enum PingError {
     /// TLS cannot be set up on this host.
     #[error(transparent)]
     Tls(TlsError),
+    /// This host's token cannot be read.
+    #[error(transparent)]
+    Token(TokenError),
     /// No answer.
     #[error("`{url}`: {silence}")]
     Silent {
@@ -73,6 +77,7 @@ impl PingError {
         match self {
             Self::Refused { help, .. } => help,
             Self::Tls(_)
+            | Self::Token(_)
             | Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
                 "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate"
             }
@@ -90,7 +95,9 @@ impl PingError {
 pub fn ping(config: &Config) -> Result<Pong, PingError> {
     let tls = tls::client_config(&config.receiver).map_err(PingError::Tls)?;
     let url = config.receiver.url.to_string();
-    let target = Target { url: config.receiver.url.clone(), tls };
+    let token_file = config.receiver.token_file.as_deref();
+    let authorization = token_file.map(token::authorization).transpose().map_err(PingError::Token)?;
+    let target = Target { url: config.receiver.url.clone(), tls, authorization };
     System::new().block_on(async move {
         let client = Client::new(target);
         let (begin, asked_at) = (Instant::now(), system_time());

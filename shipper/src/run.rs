@@ -28,6 +28,7 @@ use crate::upload::client::Target;
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
 use crate::upload::tls::{self, TlsError};
+use crate::upload::token::{self, TokenError};
 use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
@@ -50,6 +51,9 @@ pub enum RunError {
     /// What the configuration names for TLS.
     #[error(transparent)]
     Tls(TlsError),
+    /// This host's token cannot be read.
+    #[error(transparent)]
+    Token(TokenError),
     /// The data directory.
     #[error(transparent)]
     Dirs(DirsError),
@@ -74,7 +78,7 @@ impl RunError {
             Self::Dirs(DirsError::Io { .. }) => {
                 Some(format!("make `{}` writable for the user of the shipper", data_root.display()))
             }
-            Self::Tls(_) | Self::Signals(_) | Self::ActorDied(_) => None,
+            Self::Tls(_) | Self::Token(_) | Self::Signals(_) | Self::ActorDied(_) => None,
         }
     }
 }
@@ -82,11 +86,13 @@ impl RunError {
 /// Runs the shipper. What the queue has seen when it ended.
 pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
     let tls = tls::client_config(&config.receiver).map_err(RunError::Tls)?;
+    let token_file = config.receiver.token_file.as_deref();
+    let authorization = token_file.map(token::authorization).transpose().map_err(RunError::Token)?;
     let (dirs, _lock) = Dirs::open(&config.paths.data_root).map_err(RunError::Dirs)?;
     let settings = Settings {
         host_id: config.host_id.clone(),
         dirs,
-        target: Target { url: config.receiver.url.clone(), tls },
+        target: Target { url: config.receiver.url.clone(), tls, authorization },
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
         turns: Arc::new(Semaphore::new(config.queue.parallel_uploads)),

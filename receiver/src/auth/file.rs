@@ -141,7 +141,7 @@ fn rewrite(path: &Path, change: impl FnOnce(&mut String)) -> Result<(), TokenFil
         opened => text(path, opened.map_err(failed("opened", path))?)?,
     };
     change(&mut content);
-    durable::replace_file(path, content.as_bytes(), MODE).map_err(failed("written", path))
+    durable::replace_file_of_its_owner(path, content.as_bytes(), MODE).map_err(failed("written", path))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awc::error::{ConnectError, PayloadError, SendRequestError};
+use awc::http::header::HeaderValue;
 use awc::http::{Method, header};
 use awc::{ClientRequest, ClientResponse};
 use cis490_shared::wire::headers::COMMIT_POSITION;
@@ -48,6 +49,8 @@ pub struct Target {
     pub url: ReceiverUrl,
     /// How to speak TLS with it; none without TLS.
     pub tls: Option<Arc<ClientConfig>>,
+    /// What every request carries to say who is asking; none where the certificate does, or nobody asks.
+    pub authorization: Option<HeaderValue>,
 }
 
 /// A client with its connections.
@@ -85,7 +88,11 @@ impl Client {
         let (open, close) = if url.host().contains(':') { ("[", "]") } else { ("", "") };
         // Always `http`: the connector sees to TLS. The port keeps awc from choosing one by the scheme.
         let uri = format!("http://{open}{}{close}:{}{path}", url.host(), url.port());
-        self.awc.borrow().request(method, uri)
+        let request = self.awc.borrow().request(method, uri);
+        match &self.target.authorization {
+            Some(value) => request.insert_header((header::AUTHORIZATION, value.clone())),
+            None => request,
+        }
     }
 }
 

@@ -27,3 +27,4 @@ pub mod published;
 pub mod put;
 pub mod ship;
 pub mod tls;
+pub mod token;

@@ -29,7 +29,7 @@ pub fn uploader_at(host: &Host, url: &str, deadlines: Deadlines) -> (Addr<Upload
 /// The settings of uploaders of which one may send at a time.
 pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, FileLock) {
     let (dirs, lock) = host.open();
-    let target = Target { url: ReceiverUrl::parse(url).unwrap(), tls: None };
+    let target = Target { url: ReceiverUrl::parse(url).unwrap(), tls: None, authorization: None };
     let host_id = HostId::parse("lab-1").unwrap();
     let settings = Settings {
         host_id,
