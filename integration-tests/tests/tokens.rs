@@ -15,7 +15,8 @@ use integration_tests::shipper::LabHost;
 /// Makes a token as a maintainer does, and leaves it where a lab host would have it.
 fn token(sandbox: &Sandbox, dir: &Path, host: &str) -> String {
     let config = dir.join("token.toml");
-    let text = format!("[auth]\ntokens_file = \"{}/tokens\"\n[version_gate]\nenabled = false\n", dir.display());
+    let text =
+        format!("[auth]\ntokens_file = \"{}/tokens\"\n[version_gate]\nenabled = false\n", dir.display());
     fs::write(&config, text).unwrap();
     let mut command = sandbox.command(binaries::path("cis490-receiver"));
     let made = command.args(["token", "add", host, "--config"]).arg(&config).output().unwrap();

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use self::token::TokenError;
 use crate::config::ReceiverConfig;
 use crate::run::{self, RunError};
 
@@ -52,8 +53,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
         Ok(config) if flags.check_config => summarise(&flags, &config),
-        Ok(config) if let Some(Command::Token(command)) = &flags.command => token::run(command, &config.auth),
-        Ok(config) => serve(config),
+        Ok(config) => match &flags.command {
+            Some(Command::Token(command)) => manage_tokens(command, &config),
+            None => serve(config),
+        },
     }
 }
 
@@ -89,6 +92,25 @@ fn summarise(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
         println!("  gate         off: episodes of any commit are collected");
     }
     ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stdout, reason = "this is what was asked for")]
+fn manage_tokens(command: &token::Command, config: &ReceiverConfig) -> ExitCode {
+    match token::run(command, &config.auth) {
+        Ok(lines) => {
+            for line in lines {
+                println!("{line}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            error!("{error}");
+            match error {
+                TokenError::NoFile => ExitCode::from(EXIT_CONFIG),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
 }
 
 fn serve(config: ReceiverConfig) -> ExitCode {

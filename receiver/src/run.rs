@@ -304,7 +304,7 @@ impl Actors {
             // The actor logs what it finds; one that is gone ends the process by itself.
             let _ = credentials.send(Reload).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Lets everything that was begun come to its end, at most for `patience`.

@@ -165,7 +165,7 @@ fn tokens_come_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
     let good = std::fs::read_to_string(&file.path).unwrap();
     std::fs::write(&file.path, "lab-2 = nothing\n").unwrap();
     let third = format!("Bearer {}", Token::of([3; 32]).expose());
-    std::fs::write(&file.path, format!("{good}lab-3 = {}\n", sha256(third[7..].as_bytes()))).unwrap();
+    std::fs::write(&file.path, format!("{good}lab-3 = {}\n", sha256(&third.as_bytes()[7..]))).unwrap();
     comes_to(&third, 200);
     assert_eq!(status(&lab_2), 200);
 }

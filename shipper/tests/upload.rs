@@ -14,7 +14,9 @@ use cis490_shipper::upload::progress::Deadlines;
 
 use support::host::{COMMIT, Host, id};
 use support::receiver::{Receiver, gate, sha256, stored, stores_everything};
-use support::uploads::{SHORT, cell, on_put, one_episode, send, settings_at, ship, two_episodes, uploader_at};
+use support::uploads::{
+    SHORT, cell, on_put, one_episode, send, settings_at, ship, two_episodes, uploader_at,
+};
 
 const REFUSAL: &str = r#"{"type": "urn:cis490:error:commit-not-in-window", "title": "t", "status": 412, "detail": "d",
     "error": "commit-not-in-window", "remediation": "git pull\n", "head_commit": "cdcd", "window": 100}"#;

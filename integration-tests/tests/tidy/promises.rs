@@ -10,12 +10,6 @@ use crate::tree::Tree;
 /// Where operators look up an `error` member.
 pub(crate) const ERRORS_DOCUMENT: &str = "docs/errors.md";
 
-/// Members of the protocol that nothing can send yet, each with what is missing.
-const EXPECTED_LATER: &[(ErrorCode, &str)] = &[
-    (ErrorCode::Unauthenticated, "the receiver does not ask who is there: it listens behind WireGuard only"),
-    (ErrorCode::HostNotAllowed, "as above: without identities there is nobody to refuse"),
-];
-
 /// An operator who meets an error finds its meaning and next step, and no error exists that no test has seen.
 pub(crate) fn every_error_is_explained_and_tested(tree: &Tree) -> Vec<Finding> {
     let document = tree.get(ERRORS_DOCUMENT).unwrap_or_default();
@@ -25,21 +19,9 @@ pub(crate) fn every_error_is_explained_and_tested(tree: &Tree) -> Vec<Finding> {
             let fix = format!("add an entry for `{code}`: what it means, and the operator's next command");
             findings.push(Finding::new(ERRORS_DOCUMENT, format!("does not explain `{code}`"), fix));
         }
-        let excuse = EXPECTED_LATER.iter().find(|(later, _)| later == code);
-        match (is_tested(tree, *code), excuse) {
-            (false, None) => {
-                let fix = "add a test to receiver/tests or integration-tests/tests that sees it sent";
-                findings.push(Finding::new(&format!("`{code}`"), "occurs in no test", fix));
-            }
-            (true, Some((_, missing))) => {
-                let fix = "remove it from EXPECTED_LATER in the tidy test";
-                findings.push(Finding::new(
-                    &format!("`{code}`"),
-                    format!("is tested by now ({missing})"),
-                    fix,
-                ));
-            }
-            _ => {}
+        if !is_tested(tree, *code) {
+            let fix = "add a test to receiver/tests or integration-tests/tests that sees it sent";
+            findings.push(Finding::new(&format!("`{code}`"), "occurs in no test", fix));
         }
     }
     findings
@@ -132,15 +114,6 @@ mod tests {
             findings(&[("docs/errors.md", "`busy`"), ("receiver/tests/a.rs", "ErrorCode::BusyBody")]),
             1
         );
-    }
-
-    #[test]
-    fn an_error_that_is_tested_needs_no_excuse() {
-        let findings = every_error_is_explained_and_tested(&Tree::made_up(&[(
-            "receiver/tests/a.rs",
-            "ErrorCode::Unauthenticated,",
-        )]));
-        assert!(findings.iter().any(|finding| finding.what.contains("tested by now")));
     }
 
     #[test]

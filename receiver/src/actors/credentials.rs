@@ -112,16 +112,14 @@ impl Handler<Reload> for CredentialsActor {
             let outcome = file.read_if_changed();
             (file, outcome)
         });
-        Box::pin(looked.into_actor(self).map(|looked, act, ctx| match looked {
-            Ok((file, outcome)) => {
-                act.file = Some(file);
-                act.conclude(outcome)
-            }
-            // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
-            Err(_) => {
+        Box::pin(looked.into_actor(self).map(|looked, act, ctx| {
+            let Ok((file, outcome)) = looked else {
+                // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
                 ctx.stop();
-                false
-            }
+                return false;
+            };
+            act.file = Some(file);
+            act.conclude(outcome)
         }))
     }
 }

@@ -1,5 +1,6 @@
 //! The token file: read when it changed, rewritten by `cis490-receiver token`. Everything here blocks.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -107,7 +108,8 @@ pub fn add(path: &Path, name: &HostId, token: &Token) -> Result<(), TokenFileErr
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        text.push_str(&format!("{name} = {}\n", token.hash()));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name} = {}", token.hash());
     })
 }
 

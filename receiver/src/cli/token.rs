@@ -1,15 +1,11 @@
 //! `cis490-receiver token`: adds, lists and removes bearer tokens. The running receiver takes the change up by itself.
 
-use std::process::ExitCode;
-
 use cis490_shared::ids::HostId;
 use clap::Subcommand;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tracing::error;
 
-use super::EXIT_CONFIG;
-use crate::auth::file;
+use crate::auth::file::{self, TokenFileError};
 use crate::auth::tokens::{RANDOM_BYTES, Token};
 use crate::config::AuthConfig;
 
@@ -32,40 +28,38 @@ pub(super) enum Command {
     },
 }
 
-/// Runs it. Tokens and names go to standard output, and nothing else does.
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
-pub(super) fn run(command: &Command, config: &AuthConfig) -> ExitCode {
-    let Some(path) = &config.tokens_file else {
-        error!(
-            help = "add `tokens_file = \"/etc/cis490/tokens\"` to `[auth]`",
-            "the configuration names no token file"
-        );
-        return ExitCode::from(EXIT_CONFIG);
-    };
-    let outcome = match command {
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenError {
+    /// There is no file for them.
+    #[error("the configuration names no token file: add `tokens_file = \"/etc/cis490/tokens\"` to `[auth]`")]
+    NoFile,
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] TokenFileError),
+    /// The name has none.
+    #[error("`{0}` has no token: `cis490-receiver token list` prints the names that have")]
+    NoToken(HostId),
+    /// No token can be made.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+}
+
+/// Does it; what is to be printed, a line each.
+pub(super) fn run(command: &Command, config: &AuthConfig) -> Result<Vec<String>, TokenError> {
+    let path = config.tokens_file.as_ref().ok_or(TokenError::NoFile)?;
+    match command {
         Command::Add { name } => {
             let mut random = [0; RANDOM_BYTES];
-            if let Err(error) = OsRng.try_fill_bytes(&mut random) {
-                error!(%error, "the system gives no random bytes");
-                return ExitCode::FAILURE;
-            }
+            OsRng.try_fill_bytes(&mut random).map_err(|error| TokenError::Random(error.to_string()))?;
             let token = Token::of(random);
-            file::add(path, name, &token).map(|()| println!("{}", token.expose()))
+            file::add(path, name, &token)?;
+            Ok(vec![token.expose().to_owned()])
         }
-        Command::List => file::list(path).map(|tokens| tokens.names().for_each(|name| println!("{name}"))),
-        Command::Remove { name } => match file::remove(path, name) {
-            Ok(0) => {
-                error!(%name, help = "`cis490-receiver token list` prints those that there are", "there is no token of this name");
-                return ExitCode::FAILURE;
-            }
-            other => other.map(drop),
+        Command::List => Ok(file::list(path)?.names().map(ToString::to_string).collect()),
+        Command::Remove { name } => match file::remove(path, name)? {
+            0 => Err(TokenError::NoToken(name.clone())),
+            _ => Ok(Vec::new()),
         },
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!("{error}");
-            ExitCode::FAILURE
-        }
     }
 }

@@ -48,7 +48,7 @@ impl Via {
 impl Identities {
     /// Finds out who sends a request, and refuses what he may not do.
     pub fn authorize(&self, head: &RequestHead, via: Via) -> Result<Principal, Refusal> {
-        let need = rights::need(&head.method, head.uri.path());
+        let need = rights::need(head.method.as_str(), head.uri.path());
         if need == rights::Need::Nothing {
             return Ok(Principal::Anybody);
         }

@@ -112,6 +112,8 @@ pub struct Episode {
     meta_text: Vec<u8>,
     /// All other members, relative to the directory, in the order of the archive.
     members: Vec<PathBuf>,
+    /// The length of all members together, as it was listed.
+    bytes: u64,
 }
 
 impl Episode {
@@ -135,7 +137,9 @@ impl Episode {
             }
             Err(source) => return Err(PackError::Meta { path, source }),
         };
-        Ok(Self { id: expected.clone(), dir: dir.to_owned(), meta, meta_text, members: list_members(dir)? })
+        let (members, bytes) = list_members(dir)?;
+        let bytes = bytes + meta_text.len() as u64;
+        Ok(Self { id: expected.clone(), dir: dir.to_owned(), meta, meta_text, members, bytes })
     }
 
     /// The episode, as its directory is called.
@@ -157,11 +161,12 @@ fn read_meta_text(path: &Path) -> Result<Vec<u8>, PackError> {
     Ok(text)
 }
 
-/// Lists every file below `dir` but meta.json and the shipper's note, sorted by the bytes of the whole path.
+/// Lists every file below `dir` but meta.json and the shipper's note, sorted by the bytes of the whole path, and how
+/// many bytes they hold together.
 ///
 /// Directories become members of no archive: they hold nothing but a time and a mode.
-fn list_members(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
-    let mut members = Vec::new();
+fn list_members(dir: &Path) -> Result<(Vec<PathBuf>, u64), PackError> {
+    let (mut members, mut bytes) = (Vec::new(), 0);
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let path = dir.join(&folder);
@@ -176,6 +181,9 @@ fn list_members(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
                 folders.push(member);
             } else if kind.is_file() {
                 members.push(member);
+                // By its path, which the tests of faults can aim at.
+                let path = entry.path();
+                bytes += fs::symlink_metadata(&path).map_err(|source| read_error(&path, source))?.len();
             } else if Step::RefuseLinks.is_taken() {
                 return Err(PackError::NotAFile { path: entry.path(), kind: name_of(kind) });
             }
@@ -184,7 +192,7 @@ fn list_members(dir: &Path) -> Result<Vec<PathBuf>, PackError> {
     if Step::SortMembers.is_taken() {
         members.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     }
-    Ok(members)
+    Ok((members, bytes))
 }
 
 /// Opens a regular file for reading, and only that: no link is followed, no pipe waited for.

@@ -52,7 +52,10 @@ mod tests {
         assert!(!format!("{:?}", of("cis490-ab").unwrap()).contains("cis490-ab"));
         for wrong in ["", "\n", "one two", "secret\nsecret", "s\u{e9}cret"] {
             let error = of(wrong).unwrap_err();
-            assert!(matches!(error, TokenError::Content(_)) && !error.to_string().contains("secret"), "{error}");
+            assert!(
+                matches!(error, TokenError::Content(_)) && !error.to_string().contains("secret"),
+                "{error}"
+            );
         }
         fs::remove_file(&path).unwrap();
         assert!(matches!(authorization(&path), Err(TokenError::Read { .. })));

@@ -88,7 +88,9 @@ fn draw_panel(svg: &mut String, top: f64, axis: &str, ticks: &[(f64, String)], p
     for (place, label) in ticks {
         let x = horizontal.at(*place);
         let _ = writeln!(svg, "<path class=\"grid\" d=\"M{x:.1} {upper:.1}V{lower:.1}\"/>");
-        text(svg, x, lower + 16.0, "middle", "", label);
+        // The last one must not reach beyond the picture.
+        let anchor = if *place < horizontal.high { "middle" } else { "end" };
+        text(svg, x, lower + 16.0, anchor, "", label);
     }
     text(svg, WIDTH - RIGHT, lower + 32.0, "end", "", axis);
     for mark in marks {
