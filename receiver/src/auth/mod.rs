@@ -5,7 +5,7 @@
 //! - [`tokens`]: bearer tokens, of which only hashes are at rest
 //! - [`proxy`]: which proxies are believed when they name a client
 //! - [`credentials`]: what was learned from the files that hold secrets, as it is now
-//! - [`file`]: the token file
+//! - [`mod@file`]: the token file
 
 pub mod credentials;
 pub mod file;

@@ -3,7 +3,7 @@
 //! A sync waits for all that the disk was handed before it, whoever did so: beside long uploads that hand over hundreds
 //! of megabytes a short one would wait for all of these, three syncs in a row (I9). So while short ones are about, a long
 //! one syncs what it wrote in small steps. One long upload at a time takes such a step, and none while a short one is at
-//! the disk; but a step follows the last one after [`PATIENCE`] at the latest, so that a flood of short uploads does not
+//! the disk; but a step follows the last one after five milliseconds at the latest, so that a flood of short uploads does not
 //! stop the long ones in turn.
 //! While there are no short ones, long uploads have all that the disk can give.
 
