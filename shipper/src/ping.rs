@@ -101,7 +101,7 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
     System::new().block_on(async move {
         let client = Client::new(target);
         let (begin, asked_at) = (Instant::now(), system_time());
-        let answer = match ask::ping(&client, Deadlines::default().small).await {
+        let answer = match ask::ping(&client, &config.host_id, Deadlines::default().small).await {
             Ok(answer) => answer,
             Err(silence) => return Err(PingError::Silent { url, silence }),
         };

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use awc::ClientRequest;
 use awc::http::{Method, StatusCode};
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::wire::answer::CommitAnswer;
-use cis490_shared::wire::headers::CONTENT_SHA256;
+use cis490_shared::wire::headers::{CONTENT_SHA256, LAB_HOST};
 use cis490_shared::wire::path;
 use tokio::time::timeout;
 
@@ -58,7 +59,7 @@ pub enum Gate {
 
 /// Asks whether an episode of a commit would be taken.
 pub async fn gate(client: &Client, commit: &CommitHash, limit: Duration) -> Result<Gate, Silence> {
-    let answer = small(client, Method::GET, &path::gate_of(commit), limit).await?;
+    let answer = small(client.request(Method::GET, &path::gate_of(commit)), limit).await?;
     Ok(match answer.status {
         200 => serde_json::from_slice(&answer.body).map_or(Gate::Mute, Gate::Says),
         401 | 403 | 429 | 500..=599 => Gate::Unclear(answer),
@@ -66,13 +67,14 @@ pub async fn gate(client: &Client, commit: &CommitHash, limit: Duration) -> Resu
     })
 }
 
-/// Proves the whole path to the receiver and back; nothing is written.
-pub async fn ping(client: &Client, limit: Duration) -> Result<Answer, Silence> {
-    small(client, Method::POST, path::PING, limit).await
+/// Proves the whole path to the receiver and back, for this host: one with another's token is refused. Nothing is written.
+pub async fn ping(client: &Client, host: &HostId, limit: Duration) -> Result<Answer, Silence> {
+    let request = client.request(Method::POST, path::PING).insert_header((LAB_HOST, host.as_str()));
+    small(request, limit).await
 }
 
-async fn small(client: &Client, method: Method, path: &str, limit: Duration) -> Result<Answer, Silence> {
-    let request = client.request(method, path).send();
-    let response = timeout(limit, request).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
+async fn small(request: ClientRequest, limit: Duration) -> Result<Answer, Silence> {
+    let response =
+        timeout(limit, request.send()).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
     Ok(read_answer(response, limit).await)
 }
