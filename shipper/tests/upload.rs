@@ -60,28 +60,24 @@ async fn an_upload_carries_the_headers_of_the_protocol_and_its_body_waits_for_10
 }
 
 #[actix::test]
-async fn an_episode_is_packed_while_another_is_sent_and_waits_for_its_turn() {
-    let host = two_episodes();
-    let (sending, in_script) = cell::<(usize, usize)>();
-    let outbox = host.data().join("outbox");
-    let receiver = on_put(move |request, conn| {
-        let body = conn.take_body(request);
-        {
-            let mut sending = in_script.lock().unwrap();
-            *sending = (sending.0 + 1, sending.1.max(sending.0 + 1));
-        }
-        let is_packed = |name: &str| outbox.join(name).try_exists().unwrap();
-        while !(is_packed("e1.tar.zst") && is_packed("e2.tar.zst")) {
-            std::thread::yield_now();
-        }
-        in_script.lock().unwrap().0 -= 1;
-        conn.answer(201, "", &stored(&body));
-    });
+async fn an_episode_is_packed_while_others_are_sent_and_waits_for_its_turn() {
+    let host = one_episode();
+    let receiver = Receiver::start(stores_everything);
     let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
-    let uploaders = [settings.clone(), settings].map(|settings| UploadActor::new(settings).start());
-    let (first, second) = tokio::join!(send(&uploaders[0], "e1"), send(&uploaders[1], "e2"));
-    assert!(matches!((first, second), (Outcome::Stored(_), Outcome::Stored(_))));
-    assert_eq!(*sending.lock().unwrap(), (0, 1));
+    let uploader = UploadActor::new(settings.clone()).start();
+    // As if another were being sent.
+    let turn = settings.turns.acquire().await.unwrap();
+    let archive = host.data().join("outbox/e1.tar.zst");
+    let take_turn = async {
+        while !archive.try_exists().unwrap() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::timeout(SHORT, std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(receiver.kinds(), [format!("GET /v1/gate/{COMMIT}")], "it is not its turn");
+        drop(turn);
+    };
+    let (outcome, ()) = tokio::join!(send(&uploader, "e1"), take_turn);
+    assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
 }
 
 #[actix::test]
