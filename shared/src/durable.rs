@@ -59,8 +59,8 @@ impl Temp {
         self.file.sync_data()
     }
 
-    /// Lets the disk begin with what was written, while the caller does something else before the sync.
-    pub fn begin_write_back(&mut self) {
+    /// Lets the disk begin with what was written, so that less is left for the sync.
+    fn begin_write_back(&mut self) {
         if let Some(fresh) = NonZeroU64::new(self.written - self.handed_over) {
             // A hint, so what becomes of it is for the sync to say. Linux begins the write-back of pages that are dirty
             // and said not to be needed again.

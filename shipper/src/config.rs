@@ -64,7 +64,7 @@ pub struct Receiver {
 pub struct Queue {
     /// Seconds between two looks at `episodes/`; at least 1.
     pub scan_interval_s: u64,
-    /// Episodes that are packed and sent at the same time; 1 to 16.
+    /// Episodes that are sent at the same time; 1 to 16. Up to two more are packed meanwhile.
     pub parallel_uploads: usize,
     /// zstd level of new archives; 1 to 19.
     pub compression_level: i32,

@@ -38,7 +38,7 @@ struct Tick;
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct CredentialsActor {
-    /// None while it is being looked at, and where there is none.
+    /// None while it is being looked at.
     file: Option<TokenFile>,
     view: TokensView,
     is_failing: bool,
@@ -66,7 +66,9 @@ impl CredentialsActor {
                     info!(tokens = tokens.names().count(), "the token file was read");
                     self.view.publish(tokens);
                 }
-                self.is_failing = false;
+                if std::mem::take(&mut self.is_failing) {
+                    info!("the token file can be used again");
+                }
                 true
             }
             Err(failure) => {

@@ -1,4 +1,4 @@
-//! Who asks, and what he may do. Pure: no file is read and no request answered here.
+//! Who asks, and what he may do. No request is answered here, and only [`mod@file`] touches the disk.
 //!
 //! - [`principal`]: the names that a request can carry
 //! - [`rights`]: which principal may do what on which path: the only such table
