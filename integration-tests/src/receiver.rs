@@ -141,10 +141,14 @@ impl<'a> Receiver<'a> {
     }
 
     /// The rows of an index whose receiver was killed again and again: one that dies in the middle of a write leaves a
-    /// part of a line, which the next start ends and every reader skips. Nobody was told of such a row.
-    pub fn rows_but_torn_ones(&self) -> Vec<IndexRow> {
+    /// part of a line, which the next start ends and every reader skips. Nobody was told of such a row. How many there
+    /// are comes with the others.
+    pub fn rows_and_torn_lines(&self) -> (Vec<IndexRow>, usize) {
         let bytes = fs::read(self.index()).unwrap_or_default();
-        bytes.split(|byte| *byte == b'\n').filter_map(|line| IndexRow::parse(line).ok()).collect()
+        let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let rows: Vec<_> = lines.iter().filter_map(|line| IndexRow::parse(line).ok()).collect();
+        let torn = lines.len() - rows.len();
+        (rows, torn)
     }
 
     /// Where the archive of an episode is stored.

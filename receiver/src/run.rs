@@ -113,6 +113,8 @@ pub async fn run(
     ready: impl FnOnce(&[String]),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    // First of all: a hangup kills whoever does not mind it yet.
+    let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
     startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
@@ -168,7 +170,6 @@ pub async fn run(
     ready(&urls);
 
     let watched = actors.watched();
-    let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
     let limit = service::watchdog_limit();
     let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {

@@ -106,8 +106,7 @@ fn ping(config: &Config, path: &Path) -> ExitCode {
             print(&pong.to_string());
             ExitCode::SUCCESS
         }
-        Err(PingError::Tls(error)) => bad_config(&error, path),
-        Err(PingError::Token(error)) => bad_config(&error, path),
+        Err(PingError::Target(error)) => bad_config(&error, path),
         Err(error) => failed(UNAVAILABLE, &error, Some(error.remedy())),
     }
 }
@@ -117,8 +116,7 @@ fn ship(config: &Config, path: &Path, mode: Mode) -> ExitCode {
     match (run::run(config, mode), mode) {
         (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
         (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
-        (Err(RunError::Tls(error)), _) => bad_config(&error, path),
-        (Err(RunError::Token(error)), _) => bad_config(&error, path),
+        (Err(RunError::Target(error)), _) => bad_config(&error, path),
         (Err(error), _) => failed(FAILURE, &error, error.remedy(&config.paths.data_root).as_deref()),
     }
 }

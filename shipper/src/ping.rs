@@ -15,11 +15,9 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::queue::outcome::{Outcome, about_the_receiver};
 use crate::upload::ask;
-use crate::upload::client::{Client, Silence, Target};
+use crate::upload::client::{Client, Silence, Target, TargetError};
 use crate::upload::connect::ConnectFailure;
 use crate::upload::progress::Deadlines;
-use crate::upload::tls::{self, TlsError};
-use crate::upload::token::{self, TokenError};
 
 /// A receiver that answered.
 #[derive(Debug)]
@@ -43,12 +41,9 @@ impl fmt::Display for Pong {
 /// Why the path to the receiver is not proven.
 #[derive(Debug, thiserror::Error)]
 pub enum PingError {
-    /// TLS cannot be set up on this host.
+    /// A certificate, key or token that the configuration names cannot be used.
     #[error(transparent)]
-    Tls(TlsError),
-    /// This host's token cannot be read.
-    #[error(transparent)]
-    Token(TokenError),
+    Target(TargetError),
     /// No answer.
     #[error("`{url}`: {silence}")]
     Silent {
@@ -76,8 +71,7 @@ impl PingError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Refused { help, .. } => help,
-            Self::Tls(_)
-            | Self::Token(_)
+            Self::Target(_)
             | Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
                 "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate"
             }
@@ -93,11 +87,8 @@ impl PingError {
 
 /// Asks once.
 pub fn ping(config: &Config) -> Result<Pong, PingError> {
-    let tls = tls::client_config(&config.receiver).map_err(PingError::Tls)?;
     let url = config.receiver.url.to_string();
-    let token_file = config.receiver.token_file.as_deref();
-    let authorization = token_file.map(token::authorization).transpose().map_err(PingError::Token)?;
-    let target = Target { url: config.receiver.url.clone(), tls, authorization };
+    let target = Target::read(&config.receiver).map_err(PingError::Target)?;
     System::new().block_on(async move {
         let client = Client::new(target);
         let (begin, asked_at) = (Instant::now(), system_time());

@@ -24,11 +24,9 @@ use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan
 use crate::actors::upload::UploadActor;
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
-use crate::upload::client::Target;
+use crate::upload::client::{Target, TargetError};
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
-use crate::upload::tls::{self, TlsError};
-use crate::upload::token::{self, TokenError};
 use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
@@ -48,12 +46,9 @@ pub enum Mode {
 /// Why the shipper cannot run, or not on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// What the configuration names for TLS.
+    /// A certificate, key or token that the configuration names cannot be used.
     #[error(transparent)]
-    Tls(TlsError),
-    /// This host's token cannot be read.
-    #[error(transparent)]
-    Token(TokenError),
+    Target(TargetError),
     /// The data directory.
     #[error(transparent)]
     Dirs(DirsError),
@@ -78,21 +73,19 @@ impl RunError {
             Self::Dirs(DirsError::Io { .. }) => {
                 Some(format!("make `{}` writable for the user of the shipper", data_root.display()))
             }
-            Self::Tls(_) | Self::Token(_) | Self::Signals(_) | Self::ActorDied(_) => None,
+            Self::Target(_) | Self::Signals(_) | Self::ActorDied(_) => None,
         }
     }
 }
 
 /// Runs the shipper. What the queue has seen when it ended.
 pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
-    let tls = tls::client_config(&config.receiver).map_err(RunError::Tls)?;
-    let token_file = config.receiver.token_file.as_deref();
-    let authorization = token_file.map(token::authorization).transpose().map_err(RunError::Token)?;
+    let target = Target::read(&config.receiver).map_err(RunError::Target)?;
     let (dirs, _lock) = Dirs::open(&config.paths.data_root).map_err(RunError::Dirs)?;
     let settings = Settings {
         host_id: config.host_id.clone(),
         dirs,
-        target: Target { url: config.receiver.url.clone(), tls, authorization },
+        target,
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
         turns: Arc::new(Semaphore::new(config.queue.parallel_uploads)),

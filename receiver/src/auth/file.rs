@@ -23,7 +23,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
     /// It cannot be read or written.
-    #[error("the token file `{}` cannot be {deed}: {source}", path.display())]
+    #[error("the token file `{}` cannot be {deed}: {source}; {}", path.display(), remedy(source))]
     Io {
         /// As a participle.
         deed: &'static str,
@@ -40,6 +40,16 @@ pub enum TokenFileError {
         /// Which line.
         source: BadLine,
     },
+}
+
+/// What a maintainer can do about it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "`sudo cis490-receiver token add HOST` makes it",
+        io::ErrorKind::PermissionDenied => "`ls -l` it: the service's user must be able to read it",
+        io::ErrorKind::WouldBlock => "another `cis490-receiver token` is at work, try again",
+        _ => "`df -h` its file system, `dmesg | tail`",
+    }
 }
 
 fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenFileError {

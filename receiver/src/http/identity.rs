@@ -27,6 +27,10 @@ pub struct Identities {
     pub tokens: Option<TokensView>,
 }
 
+/// A request that was let through; goes with it, so that nobody is asked twice.
+#[derive(Debug, Clone, Copy)]
+pub struct Authorized;
+
 /// Which kind of listener a connection came over; the address of its other end is in the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
@@ -47,10 +51,10 @@ impl Via {
 
 impl Identities {
     /// Finds out who sends a request, and refuses what he may not do.
-    pub fn authorize(&self, head: &RequestHead, via: Via) -> Result<Principal, Refusal> {
+    pub fn authorize(&self, head: &RequestHead, via: Via) -> Result<Authorized, Refusal> {
         let need = rights::need(head.method.as_str(), head.uri.path());
         if need == rights::Need::Nothing {
-            return Ok(Principal::Anybody);
+            return Ok(Authorized);
         }
         let principal = self.principal(head, via.origin(head))?;
         // A ping names its host in a header; that host must be his own.
@@ -59,7 +63,7 @@ impl Identities {
             _ => true,
         };
         if is_himself && rights::permits(&principal, need) {
-            return Ok(principal);
+            return Ok(Authorized);
         }
         Err(Refusal::NotAllowed(principal))
     }
@@ -113,11 +117,10 @@ pub async fn guard(
         // Nobody who built the application left them out; without them nothing is let through.
         return Ok(request.into_response(Refusal::Gone.response("")).map_into_right_body());
     };
-    match api.identities.authorize(request.head(), via) {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            next.call(request).await.map(ServiceResponse::map_into_left_body)
-        }
+    // The expect service has asked already where the client asked it to.
+    let authorized = request.extensions_mut().remove::<Authorized>();
+    match authorized.map_or_else(|| api.identities.authorize(request.head(), via), Ok) {
+        Ok(Authorized) => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Err(refusal) => Ok(request.into_response(api.refuse(&refusal)).map_into_right_body()),
     }
 }

@@ -166,9 +166,10 @@ async fn before_continue(
     via: Via,
     api: web::Data<Api>,
 ) -> Result<Request, Response<BoxBody>> {
-    if let Err(refusal) = api.identities.authorize(request.head(), via) {
-        return Err(api.refuse(&refusal).into());
-    }
+    match api.identities.authorize(request.head(), via) {
+        Ok(authorized) => request.extensions_mut().insert(authorized),
+        Err(refusal) => return Err(api.refuse(&refusal).into()),
+    };
     let is_upload = request.method() == Method::PUT && request.path().starts_with(path::EPISODES);
     if !is_upload {
         return Ok(request);

@@ -16,9 +16,11 @@ use cis490_shared::wire::headers::COMMIT_POSITION;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
-use crate::config::ReceiverUrl;
+use crate::config::{Receiver, ReceiverUrl};
 use crate::queue::outcome::Answer;
 use crate::upload::connect::{self, ConnectFailure, LastConnected};
+use crate::upload::tls::{self, TlsError};
+use crate::upload::token::{self, TokenError};
 
 const USER_AGENT: &str = concat!("cis490-shipper/", env!("CARGO_PKG_VERSION"));
 
@@ -51,6 +53,26 @@ pub struct Target {
     pub tls: Option<Arc<ClientConfig>>,
     /// What every request carries to say who is asking; none where the certificate does, or nobody asks.
     pub authorization: Option<HeaderValue>,
+}
+
+/// Why there is no way to the receiver yet: a file that the configuration names.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// One of those for TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The one with the token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl Target {
+    /// Reads what the configuration names. Blocks.
+    pub fn read(receiver: &Receiver) -> Result<Self, TargetError> {
+        let tls = tls::client_config(receiver)?;
+        let authorization = receiver.token_file.as_deref().map(token::authorization).transpose()?;
+        Ok(Self { url: receiver.url.clone(), tls, authorization })
+    }
 }
 
 /// A client with its connections.

@@ -11,7 +11,7 @@ use awc::http::header::HeaderValue;
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("`receiver.token_file`: cannot read `{}`: {source}", path.display())]
+    #[error("`receiver.token_file`: cannot read `{}`: {source}; write into it what `cis490-receiver token add HOST` prints on the collector", path.display())]
     Read {
         /// The file.
         path: PathBuf,
