@@ -75,7 +75,8 @@ fn a_backfill_survives_a_loss_of_power_after_any_of_its_operations() {
 
     let history = disk.history();
     let end = OLD.len();
-    walk("backfill", &history, 0, (8, 6), |Found { tree, position, point }| {
+    // The fewest there can be: all rows in one write. As many as three, when the hashes come one after the other.
+    walk("backfill", &history, 0, (8, 5), |Found { tree, position, point }| {
         let found = check(tree, &archives, point);
         assert!(*position < history.len() || found == all, "{point}: it has claimed success");
         let sandbox = Sandbox::new();
