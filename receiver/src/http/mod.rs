@@ -1,6 +1,7 @@
 //! The network side: requests in, answers out. It decides nothing about episodes and touches no file.
 //!
-//! - [`server`]: listeners, workers, the service that answers before `100 Continue`
+//! - [`listeners`]: where connections are taken
+//! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
 //! - [`api`]: what every handler needs
 //! - [`identity`]: who sends a request, and whether he may
 //! - [`headers`]: the head of an upload, typed
@@ -24,6 +25,7 @@ pub mod headers;
 pub mod health;
 pub mod host_health;
 pub mod identity;
+pub mod listeners;
 pub mod preflight;
 pub mod refusal;
 pub mod server;

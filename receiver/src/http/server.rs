@@ -1,14 +1,11 @@
-//! Listeners and workers.
+//! What happens on a connection, from its listener to its handlers.
 //!
 //! The stock server answers `100 Continue` before any handler runs. Ours asks [`preflight`] first, so that a
 //! refused client sends no byte of its body. HTTP/1.1 only: HTTP/2 loses early answers.
 
 use std::future::ready;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_http::body::BoxBody;
@@ -25,9 +22,9 @@ use cis490_shared::wire::path;
 
 use super::api::Api;
 use super::identity::{self, Via};
+use super::listeners::Listeners;
 use super::preflight::{self, Cleared};
 use super::{episodes, routes};
-use crate::config::Listen;
 
 /// The head of a request must be there within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,74 +33,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A client that sends no Expect may be in the middle of a large body when it is refused. It gets this long to
 /// finish sending and then to read the answer; an earlier shipper would otherwise see a broken pipe only.
 const LINGER: Duration = Duration::from_mins(2);
-
-/// The mode of a Unix socket, whatever the umask.
-const SOCKET_MODE: u32 = 0o660;
-
-/// An address that cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on `{address}`: {source}")]
-pub struct BindError {
-    /// As in the configuration.
-    pub address: String,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-/// Open listeners.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    tcp: Vec<TcpListener>,
-    unix: Vec<(UnixListener, PathBuf)>,
-}
-
-impl Listeners {
-    /// Binds all of them or none.
-    pub fn bind(listen: &[Listen]) -> Result<Self, BindError> {
-        let mut listeners = Self::default();
-        for entry in listen {
-            match entry {
-                Listen::Tcp(address) => {
-                    let bound = TcpListener::bind(address)
-                        .map_err(|source| BindError { address: address.to_string(), source })?;
-                    listeners.tcp.push(bound);
-                }
-                Listen::Unix(path) => {
-                    let bound = bind_unix(path).map_err(|source| BindError {
-                        address: format!("unix:{}", path.display()),
-                        source,
-                    })?;
-                    listeners.unix.push((bound, path.clone()));
-                }
-            }
-        }
-        Ok(listeners)
-    }
-
-    /// Where clients find them: `http://127.0.0.1:8444`, `unix:/run/...`.
-    pub fn urls(&self) -> Vec<String> {
-        let tcp = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
-        let unix = self.unix.iter().map(|(_, path)| format!("unix:{}", path.display()));
-        tcp.map(|address| format!("http://{address}")).chain(unix).collect()
-    }
-}
-
-/// A socket that a crashed run left behind is in the way and goes; one that somebody listens on stays.
-fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => {
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(io::ErrorKind::AddrInUse.into());
-            }
-            std::fs::remove_file(path)?;
-        }
-        _ => {}
-    }
-    let bound = UnixListener::bind(path)?;
-    // Connecting needs the right to write: a proxy in the service's group has it, strangers do not.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
-    Ok(bound)
-}
 
 /// Serves the listeners until the returned server is stopped. Signals are the caller's business.
 pub fn serve(listeners: Listeners, api: &web::Data<Api>, shutdown_timeout: Duration) -> io::Result<Server> {

@@ -1,0 +1,77 @@
+//! Where connections are taken: TCP ports and Unix sockets.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use crate::config::Listen;
+
+/// The mode of a Unix socket, whatever the umask.
+const SOCKET_MODE: u32 = 0o660;
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on `{address}`: {source}")]
+pub struct BindError {
+    /// As in the configuration.
+    pub address: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Open listeners.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub(super) tcp: Vec<TcpListener>,
+    pub(super) unix: Vec<(UnixListener, PathBuf)>,
+}
+
+impl Listeners {
+    /// Binds all of them or none.
+    pub fn bind(listen: &[Listen]) -> Result<Self, BindError> {
+        let mut listeners = Self::default();
+        for entry in listen {
+            match entry {
+                Listen::Tcp(address) => {
+                    let bound = TcpListener::bind(address)
+                        .map_err(|source| BindError { address: address.to_string(), source })?;
+                    listeners.tcp.push(bound);
+                }
+                Listen::Unix(path) => {
+                    let bound = bind_unix(path).map_err(|source| BindError {
+                        address: format!("unix:{}", path.display()),
+                        source,
+                    })?;
+                    listeners.unix.push((bound, path.clone()));
+                }
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// Where clients find them: `http://127.0.0.1:8444`, `unix:/run/...`.
+    pub fn urls(&self) -> Vec<String> {
+        let tcp = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
+        let unix = self.unix.iter().map(|(_, path)| format!("unix:{}", path.display()));
+        tcp.map(|address| format!("http://{address}")).chain(unix).collect()
+    }
+}
+
+/// A socket that a crashed run left behind is in the way and goes; one that somebody listens on stays.
+fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            std::fs::remove_file(path)?;
+        }
+        _ => {}
+    }
+    let bound = UnixListener::bind(path)?;
+    // Connecting needs the right to write: a proxy in the service's group has it, strangers do not.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
+    Ok(bound)
+}
