@@ -5,8 +5,8 @@
 use std::hint::black_box;
 use std::time::SystemTime;
 
-use cis490_receiver::gate::view::GateView;
 use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
+use cis490_receiver::published::Published;
 use cis490_shared::ids::CommitHash;
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -17,10 +17,10 @@ fn commit(byte: u8) -> CommitHash {
     CommitHash::parse(&format!("{byte:02x}").repeat(20)).unwrap()
 }
 
-fn gate() -> GateView {
+fn gate() -> Published<Gate> {
     let window = Window::new((0..WINDOW).map(commit).collect()).unwrap();
     let current = Current { window, read_at: SystemTime::UNIX_EPOCH };
-    GateView::new(Gate::new(true, usize::from(WINDOW)).with_window(current))
+    Published::new(Gate::new(true, usize::from(WINDOW)).with_window(current))
 }
 
 fn verdict(criterion: &mut Criterion) {

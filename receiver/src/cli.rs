@@ -52,7 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             error!("{error}");
             ExitCode::from(EXIT_CONFIG)
         }
-        Ok(config) if flags.check_config => summarise(&flags, &config),
+        Ok(config) if flags.check_config => check(&flags, &config),
         Ok(config) => match &flags.command {
             Some(Command::Token(command)) => manage_tokens(command, &config),
             None => serve(config),
@@ -72,6 +72,17 @@ fn start_logging() {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let destination = if journal { Destination::Journal } else { Destination::Terminal };
     telemetry::init(destination, std::env::var("RUST_LOG").ok().as_deref());
+}
+
+/// What the configuration names is looked at as well: a key that the service cannot read is found now, not at a start.
+fn check(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
+    match run::open_credentials(config) {
+        Ok(_) => summarise(flags, config),
+        Err(error) => {
+            error!("{error}");
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the flag asks for")]
@@ -129,7 +140,7 @@ fn serve(config: ReceiverConfig) -> ExitCode {
         Err(error) => {
             error!("{error}");
             match error.downcast_ref() {
-                Some(RunError::Tokens(_)) => ExitCode::from(EXIT_CONFIG),
+                Some(RunError::Credentials(_)) => ExitCode::from(EXIT_CONFIG),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -35,6 +35,8 @@ pub struct ReceiverConfig {
 pub struct ServerConfig {
     /// `ADDRESS:PORT` or `unix:/PATH`; port 0 takes a free one.
     pub listen: Vec<String>,
+    /// The receiver's own certificate: with it the TCP addresses speak TLS.
+    pub tls: Option<TlsConfig>,
     /// Allows addresses other than loopback, where everybody who reaches the port may upload.
     pub allow_unauthenticated: bool,
     /// The longest body, in bytes.
@@ -51,6 +53,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: vec!["127.0.0.1:8444".to_owned()],
+            tls: None,
             allow_unauthenticated: false,
             max_upload_bytes: 8 * 1024 * 1024 * 1024,
             max_concurrent_uploads: 64,
@@ -60,12 +63,26 @@ impl Default for ServerConfig {
     }
 }
 
+/// `[server.tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate, with those that lead to its authority; PEM.
+    pub cert_file: PathBuf,
+    /// Its key; PEM.
+    pub key_file: PathBuf,
+}
+
 /// `[auth]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// The hashes of bearer tokens; none: no token is accepted.
     pub tokens_file: Option<PathBuf>,
+    /// The authorities that may issue certificates for clients; none: no client is asked for one.
+    pub client_ca_file: Option<PathBuf>,
+    /// What these authorities have revoked.
+    pub client_crl_file: Option<PathBuf>,
     /// The names that may read everything and write nothing.
     pub readers: Vec<HostId>,
     /// A proxy that checks certificates.
@@ -75,7 +92,7 @@ pub struct AuthConfig {
 impl AuthConfig {
     /// Whether anybody is asked for his name.
     pub fn asks(&self) -> bool {
-        self.tokens_file.is_some() || self.proxy.is_some()
+        self.tokens_file.is_some() || self.proxy.is_some() || self.client_ca_file.is_some()
     }
 }
 
@@ -227,6 +244,7 @@ impl GateConfig {
 impl Validate for ReceiverConfig {
     fn validate(&self) -> Result<(), InvalidValue> {
         validate_server(&self.server, self.auth.asks())?;
+        validate_tls(self.server.tls.as_ref(), &self.auth)?;
         validate_auth(&self.auth)?;
         validate_store(&self.store)?;
         validate_gate(&self.version_gate)
@@ -252,6 +270,28 @@ fn validate_server(server: &ServerConfig, asks: bool) -> Result<(), InvalidValue
     at_least_one("server.max_concurrent_uploads", server.max_concurrent_uploads as u64)?;
     at_least_one("server.body_idle_timeout_s", server.body_idle_timeout_s)?;
     at_least_one("server.shutdown_timeout_s", server.shutdown_timeout_s)
+}
+
+fn validate_tls(tls: Option<&TlsConfig>, auth: &AuthConfig) -> Result<(), InvalidValue> {
+    if let Some(tls) = tls {
+        absolute("server.tls.cert_file", &tls.cert_file)?;
+        absolute("server.tls.key_file", &tls.key_file)?;
+    }
+    if let Some(path) = &auth.client_ca_file {
+        absolute("auth.client_ca_file", path)?;
+        if tls.is_none() {
+            let reason = "needs `[server.tls]`: only over TLS can a client show a certificate";
+            return Err(InvalidValue::new("auth.client_ca_file", reason));
+        }
+    }
+    if let Some(path) = &auth.client_crl_file {
+        absolute("auth.client_crl_file", path)?;
+        if auth.client_ca_file.is_none() {
+            let reason = "needs `auth.client_ca_file`, whose authorities it is about";
+            return Err(InvalidValue::new("auth.client_crl_file", reason));
+        }
+    }
+    Ok(())
 }
 
 fn validate_auth(auth: &AuthConfig) -> Result<(), InvalidValue> {

@@ -10,15 +10,17 @@
 //! # Layout
 //! - [`actors`]: who owns what; one thin file per actor, the logic in the modules below
 //! - [`auth`]: who asks, and what he may do
+//! - [`tls`]: as whom the receiver introduces itself, and whose certificates it believes
 //! - [`gate`]: the commit window, and how it is read
 //! - [`ingest`]: one upload from promise to receipt
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
+//! - [`published`]: what an actor keeps current and every request reads
 //! - [`startup`]: what a start repairs before the first request
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
 //!
-//! Modules name only what stands to their right in `http -> actors -> {auth, gate, ingest, store, index} -> shared`;
+//! Modules name only what stands to their right in `http -> actors -> {auth, tls, gate, ingest, store, index} -> shared`;
 //! `ingest::commit` alone also names the message that it sends to IndexWriterActor.
 
 pub mod actors;
@@ -29,7 +31,9 @@ pub mod gate;
 pub mod http;
 pub mod index;
 pub mod ingest;
+pub mod published;
 pub mod run;
 pub mod startup;
 pub mod store;
+pub mod tls;
 pub mod watchdog;

@@ -19,28 +19,30 @@ use cis490_shared::step::Step;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::actors::credentials::{CredentialsActor, Reload};
+use crate::actors::credentials::{CredentialsActor, CredentialsError, Reload, Sources};
 use crate::actors::gate::{GateActor, Replace};
 use crate::actors::git_poll::{GitPollActor, Poll};
 use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
 use crate::actors::{Drain, Ping};
-use crate::auth::file::{TokenFile, TokenFileError};
+use crate::auth::file::TokenFile;
 use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
 use crate::gate::rev_list::RevList;
 use crate::gate::snapshot::{SnapshotFile, Source};
-use crate::gate::view::GateView;
 use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
 use crate::http::identity::Identities;
 use crate::http::listeners::{BindError, Listeners};
+use crate::http::notices::Notices;
 use crate::http::server;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
+use crate::published::Published;
 use crate::startup::{self, BrokenHash};
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::sweep::sweep;
+use crate::tls::files::TlsFiles;
 use crate::watchdog::{self, ActorGone, Watched};
 
 /// Held for as long as a receiver runs: a second one would sweep the first one's uploads away.
@@ -75,9 +77,9 @@ pub enum RunError {
         #[from]
         error: IndexError,
     },
-    /// The file that says who may upload cannot be used.
+    /// The files that say who is who cannot be used.
     #[error(transparent)]
-    Tokens(#[from] TokenFileError),
+    Credentials(#[from] CredentialsError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -97,7 +99,7 @@ impl RunError {
 
 /// The actors and the threads that they run on.
 struct Actors {
-    view: GateView,
+    view: Published<Gate>,
     gate: Addr<GateActor>,
     polls: Addr<GitPollActor>,
     credentials: Option<Addr<CredentialsActor>>,
@@ -123,11 +125,12 @@ pub async fn run(
     let archives = startup::begin_listing(&store);
     let reports_dir = state_dir.join("host-health");
     let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
-    let credentials = open_credentials(&config.auth)?;
+    let credentials = open_credentials(&config)?;
     let index = IndexWriterActor::open(&config.store.index)?;
     let known = index.known();
     info!(rows = known.len(), "the index is read");
     let identities = identities(&config.auth, credentials.as_ref());
+    let tls = credentials.as_ref().and_then(CredentialsActor::tls);
     let actors = start_actors(&config, &state_dir, credentials, index, &store).await;
     let append = actors.index.clone().recipient();
     tokio::pin!(stop);
@@ -139,7 +142,7 @@ pub async fn run(
 
     let listen = config.server.listeners().unwrap_or_default();
     let listeners = Listeners::bind(&listen)?;
-    let urls = listeners.urls();
+    let urls = listeners.urls(tls.is_some());
     let admission = Admission::new(Limits {
         uploads: config.server.max_concurrent_uploads,
         min_free_bytes: config.store.min_free_bytes,
@@ -156,6 +159,8 @@ pub async fn run(
         store,
         reports,
         identities,
+        tls,
+        notices: Notices::default(),
         rules: Rules {
             max_upload_bytes: config.server.max_upload_bytes,
             body_idle_timeout: config.server.body_idle_timeout(),
@@ -233,9 +238,15 @@ async fn start_actors(
     Actors { view, gate, polls, credentials, index, ingest, index_arbiter }
 }
 
-/// Reads the token file, where there is to be one: a receiver that knows nobody would refuse everybody.
-fn open_credentials(config: &AuthConfig) -> Result<Option<CredentialsActor>, TokenFileError> {
-    config.tokens_file.clone().map(|path| CredentialsActor::open(TokenFile::at(path))).transpose()
+/// Reads the files that say who is who, where there are to be some: a receiver that knows nobody refuses everybody.
+pub fn open_credentials(config: &ReceiverConfig) -> Result<Option<CredentialsActor>, CredentialsError> {
+    let auth = &config.auth;
+    let sources = Sources {
+        tokens: auth.tokens_file.clone().map(TokenFile::at),
+        tls: config.server.tls.as_ref().map(|tls| TlsFiles::of(tls, auth)),
+    };
+    let is_needed = sources.tokens.is_some() || sources.tls.is_some();
+    is_needed.then(|| CredentialsActor::open(sources)).transpose()
 }
 
 fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Identities {
@@ -243,14 +254,15 @@ fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Id
         readers: config.readers.clone(),
         // What is wrong with it was said when the configuration was checked.
         proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
-        tokens: credentials.map(CredentialsActor::view),
+        tokens: credentials.and_then(CredentialsActor::tokens),
+        certificates: credentials.and_then(CredentialsActor::tls).filter(|_| config.client_ca_file.is_some()),
     }
 }
 
 async fn start_gate(
     config: &GateConfig,
     state_dir: &Path,
-) -> (GateView, Addr<GateActor>, Addr<GitPollActor>) {
+) -> (Published<Gate>, Addr<GateActor>, Addr<GitPollActor>) {
     let mut gate = Gate::new(config.enabled, config.window);
     let source = Source {
         repo_path: config.repo_path.clone(),
@@ -267,7 +279,7 @@ async fn start_gate(
     {
         gate = gate.with_window(current);
     }
-    let view = GateView::new(gate);
+    let view = Published::new(gate);
     let gate = GateActor::new(view.clone()).start();
     let rev_list = RevList {
         git: "git".into(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
 use cis490_shared::ids::HostId;
+use support::endpoints::{self, AGAIN, HOST, NOBODY, OTHER, READER};
 use support::{Answer, Request, TestReceiver, sha256};
 
 /// A token file outside of the receiver's own directory.
@@ -37,41 +38,13 @@ impl TokenFile {
     }
 }
 
-/// The endpoints, as two hosts would use them: the first column of the table below.
-fn endpoints(receiver: &TestReceiver) -> Vec<(&'static str, Request)> {
-    let report = |host: &str| Request::new("PUT", &format!("/v1/host-health/{host}")).body(b"{}");
-    vec![
-        ("PUT own", receiver.put("lab-1", "E1", b"body")),
-        ("PUT other's", receiver.put("lab-2", "E1", b"body")),
-        ("HEAD own", Request::new("HEAD", "/v1/episodes/lab-1/E1.tar.zst")),
-        ("HEAD other's", Request::new("HEAD", "/v1/episodes/lab-2/E1.tar.zst")),
-        ("report own", report("lab-1")),
-        ("report other's", report("lab-2")),
-        ("ping", Request::new("POST", "/v1/ping").body(b"")),
-        ("ping as other", Request::new("POST", "/v1/ping").header("x-lab-host", "lab-2").body(b"")),
-        ("gate", Request::new("GET", "/v1/gate")),
-        ("gate of commit", Request::new("GET", &format!("/v1/gate/{}", receiver.head))),
-        ("reports", Request::new("GET", "/v1/host-health")),
-        ("health", Request::new("GET", "/v1/health")),
-        ("unknown path", Request::new("GET", "/v1/secret")),
-    ]
-}
-
-/// What every endpoint answers to a request with these headers, `own` first.
+/// What every endpoint answers to a request with these headers.
 fn statuses(receiver: &TestReceiver, headers: &[(&str, &str)]) -> Vec<u16> {
-    let answer = |(_, request): (&str, Request)| {
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-        receiver.request(&request).status
-    };
-    endpoints(receiver).into_iter().map(answer).collect()
+    endpoints::statuses(receiver, |request| {
+        let with = headers.iter().fold(request.clone(), |request, (name, value)| request.header(name, value));
+        receiver.request(&with).status
+    })
 }
-
-/// In the order of [`endpoints`]. A host that has stored its episode finds it; nobody stored the other's.
-const HOST: [u16; 13] = [201, 403, 200, 403, 200, 403, 200, 403, 200, 200, 200, 200, 404];
-const AGAIN: [u16; 13] = [200, 403, 200, 403, 200, 403, 200, 403, 200, 200, 200, 200, 404];
-const READER: [u16; 13] = [403, 403, 200, 404, 403, 403, 200, 200, 200, 200, 200, 200, 404];
-const NOBODY: [u16; 13] = [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 401];
-const OTHER: [u16; 13] = [403, 201, 403, 200, 403, 200, 200, 200, 200, 200, 200, 200, 404];
 
 #[test]
 fn a_token_lets_its_host_act_for_itself_alone() {

@@ -47,6 +47,9 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
         "[version_gate]\nrepo_path = \"/x\"\nwindow = 0\n".to_owned(),
         format!("[store]\nindex = \"/var/lib/cis490/episodes/index.jsonl\"\n{gate}"),
         "[version_gate]\nwindow = \"many\"\n".to_owned(),
+        format!("[server]\ntls = {{ cert_file = \"x\", key_file = \"/y\" }}\n{gate}"),
+        format!("[auth]\nclient_ca_file = \"/x\"\n{gate}"),
+        format!("[server]\ntls = {{ cert_file = \"/x\", key_file = \"/y\" }}\n[auth]\nclient_crl_file = \"/z\"\n{gate}"),
     ]
     .map(|text| error_of(&text));
     insta::assert_snapshot!(errors.join("\n"), @r#"
@@ -60,6 +63,9 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
     `receiver.toml`: `version_gate.window` is 0, at least 1 is needed
     `receiver.toml`: `store.index` must be a `.jsonl` file outside `store.episodes_root`
     `receiver.toml`, line 2: invalid type: string "many", expected usize
+    `receiver.toml`: `server.tls.cert_file` is `x`, an absolute path is needed
+    `receiver.toml`: `auth.client_ca_file` needs `[server.tls]`: only over TLS can a client show a certificate
+    `receiver.toml`: `auth.client_crl_file` needs `auth.client_ca_file`, whose authorities it is about
     "#);
 }
 

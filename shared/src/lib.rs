@@ -8,6 +8,9 @@
 //! - [`archive`]: packing an episode to tar.zst, and reading `meta.json` out of one
 //! - [`durable`]: the only home of fsync, rename, lock and append
 //! - [`step`]: the steps that the guarantees rest on, by name
+//! - [`certificate`]: whose a certificate is, and until when
+//! - [`pem`]: certificates and keys that a configuration names
+//! - [`stamp`]: whether a file is another than it was
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
@@ -16,14 +19,17 @@
 //! what to do about it. It guards invariant I2 (a final name never shows partial bytes) through [`durable`].
 
 pub mod archive;
+pub mod certificate;
 pub mod clock;
 pub mod config_file;
 pub mod durable;
 pub mod ids;
 pub mod meta;
+pub mod pem;
 pub mod remediation;
 pub mod row;
 pub mod service;
+pub mod stamp;
 pub mod step;
 pub mod telemetry;
 pub mod wire;

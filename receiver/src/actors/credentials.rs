@@ -1,31 +1,37 @@
 //! CredentialsActor: keeps what proves a name current.
 //!
-//! - owns: the token file, and with it the [`TokensView`]: it alone publishes other tokens
+//! - owns: the token file and the files of TLS, and with them what it publishes: [`Tokens`] and [`Material`]
 //! - accepts: [`Reload`], Ping, Drain
 //! - sends to: nobody; whoever needs a name proved reads what it has published
 //! - runs on: the system's arbiter; files are touched in the blocking pool
 //! - ends: with its System
 //!
-//! A file that cannot be used changes nothing: the last good one stays in force, and the log says so once.
+//! Files that cannot be used change nothing: the last good ones stay in force, and the log says so once. It also says
+//! when the receiver's own certificate ends, from two weeks before.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture,
     WrapFuture,
 };
+use cis490_shared::certificate::ExpiryReminder;
+use cis490_shared::clock::system_time;
 use tokio::task::spawn_blocking;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{Drain, Ping};
-use crate::auth::credentials::TokensView;
 use crate::auth::file::{TokenFile, TokenFileError};
 use crate::auth::tokens::Tokens;
+use crate::published::Published;
+use crate::tls::files::{TlsError, TlsFiles};
+use crate::tls::material::Material;
 
-/// How often the file is looked at: a token that was removed is refused within this time.
+/// How often the files are looked at: what was taken out of them is refused within this time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks at the file now: by the timer, and at SIGHUP. True where what is in force is what the file says.
+/// Looks at the files now: by the timer, and at SIGHUP. True where what is in force is what they say.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "bool")]
 pub struct Reload;
@@ -35,45 +41,74 @@ pub struct Reload;
 #[rtype(result = "()")]
 struct Tick;
 
-/// See the module's documentation.
+/// Why there are no credentials to begin with.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// The files that the configuration names.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Whose tokens are accepted.
+    pub tokens: Option<TokenFile>,
+    /// Certificates and keys.
+    pub tls: Option<TlsFiles>,
+}
+
+/// What one look at the files brought; none for what the configuration does not name.
+struct Looked {
+    tokens: Option<Result<Option<Tokens>, TokenFileError>>,
+    tls: Option<Result<Option<Material>, TlsError>>,
+}
+
+impl Sources {
+    fn look(&mut self) -> Looked {
+        Looked {
+            tokens: self.tokens.as_mut().map(TokenFile::read_if_changed),
+            tls: self.tls.as_mut().map(TlsFiles::read_if_changed),
+        }
+    }
+}
+
+/// What was learned last from files of one kind.
 #[derive(Debug)]
-pub struct CredentialsActor {
-    /// None while it is being looked at.
-    file: Option<TokenFile>,
-    view: TokensView,
+struct Kept<T> {
+    view: Published<T>,
+    /// For the log.
+    what: &'static str,
     is_failing: bool,
 }
 
-impl CredentialsActor {
-    /// Reads the file for the first time; the actor then keeps it current. Blocks.
-    pub fn open(mut file: TokenFile) -> Result<Self, TokenFileError> {
-        let view = TokensView::default();
-        if let Some(tokens) = file.read_if_changed()? {
-            view.publish(tokens);
-        }
-        Ok(Self { file: Some(file), view, is_failing: false })
+impl<T> Kept<T> {
+    /// None where nothing was read for the first time, which is where no file is named.
+    fn first<E>(what: &'static str, looked: Option<Result<Option<T>, E>>) -> Result<Option<Self>, E> {
+        let value = looked.transpose()?.flatten();
+        Ok(value.map(|value| Self { view: Published::new(value), what, is_failing: false }))
     }
 
-    /// The tokens that count, kept current while the actor lives.
-    pub fn view(&self) -> TokensView {
-        self.view.clone()
-    }
-
-    fn conclude(&mut self, outcome: Result<Option<Tokens>, TokenFileError>) -> bool {
+    /// True where what is in force is what the files say.
+    fn conclude(&mut self, outcome: Result<Option<T>, impl Display>) -> bool {
+        let what = self.what;
         match outcome {
             Ok(changed) => {
-                if let Some(tokens) = changed {
-                    info!(tokens = tokens.names().count(), "the token file was read");
-                    self.view.publish(tokens);
+                if let Some(value) = changed {
+                    info!("the {what} have changed and are in force");
+                    self.view.publish(value);
                 }
                 if std::mem::take(&mut self.is_failing) {
-                    info!("the token file can be used again");
+                    info!("the {what} can be used again");
                 }
                 true
             }
             Err(failure) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
-                    error!(error = %failure, help = "mend the file, it is looked at every second", "the last good tokens stay in force");
+                    error!(error = %failure, help = "mend the file, it is looked at every second", "the last good {what} stay in force");
                 }
                 false
             }
@@ -81,10 +116,66 @@ impl CredentialsActor {
     }
 }
 
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct CredentialsActor {
+    /// None while they are being looked at.
+    sources: Option<Sources>,
+    tokens: Option<Kept<Tokens>>,
+    tls: Option<Kept<Material>>,
+    reminder: ExpiryReminder,
+}
+
+impl CredentialsActor {
+    /// Reads the files for the first time; the actor then keeps what they say current. Blocks.
+    pub fn open(mut sources: Sources) -> Result<Self, CredentialsError> {
+        let Looked { tokens, tls } = sources.look();
+        Ok(Self {
+            sources: Some(sources),
+            tokens: Kept::first("tokens", tokens)?,
+            tls: Kept::first("certificates", tls)?,
+            reminder: ExpiryReminder::default(),
+        })
+    }
+
+    /// The tokens that count, kept current while the actor lives; none where no file is named.
+    pub fn tokens(&self) -> Option<Published<Tokens>> {
+        self.tokens.as_ref().map(|kept| kept.view.clone())
+    }
+
+    /// TLS as it is in force, kept current while the actor lives; none where no certificate is named.
+    pub fn tls(&self) -> Option<Published<Material>> {
+        self.tls.as_ref().map(|kept| kept.view.clone())
+    }
+
+    fn conclude(&mut self, Looked { tokens, tls }: Looked) -> bool {
+        let tokens = self.tokens.as_mut().zip(tokens).is_none_or(|(kept, outcome)| kept.conclude(outcome));
+        let tls = self.tls.as_mut().zip(tls).is_none_or(|(kept, outcome)| kept.conclude(outcome));
+        self.remind();
+        tokens && tls
+    }
+
+    fn remind(&mut self) {
+        let Some(tls) = &self.tls else { return };
+        if let Some(remaining) = self.reminder.due(tls.view.now().expires, system_time()) {
+            warn!(
+                help = "put a new certificate and its key in place of the files in `[server.tls]`; they are taken over within a second",
+                "the receiver's certificate {remaining}"
+            );
+        }
+    }
+
+    fn is_failing(&self) -> bool {
+        self.tokens.as_ref().is_some_and(|kept| kept.is_failing)
+            || self.tls.as_ref().is_some_and(|kept| kept.is_failing)
+    }
+}
+
 impl Actor for CredentialsActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.remind();
         ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
     }
 }
@@ -106,22 +197,22 @@ impl Handler<Reload> for CredentialsActor {
 
     fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
         // Somebody is looking already; what he finds is as new as what we would.
-        let Some(mut file) = self.file.take() else {
-            let is_good = !self.is_failing;
+        let Some(mut sources) = self.sources.take() else {
+            let is_good = !self.is_failing();
             return Box::pin(async move { is_good }.into_actor(self));
         };
         let looked = spawn_blocking(move || {
-            let outcome = file.read_if_changed();
-            (file, outcome)
+            let looked = sources.look();
+            (sources, looked)
         });
         Box::pin(looked.into_actor(self).map(|looked, act, ctx| {
-            let Ok((file, outcome)) = looked else {
+            let Ok((sources, looked)) = looked else {
                 // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
                 ctx.stop();
                 return false;
             };
-            act.file = Some(file);
-            act.conclude(outcome)
+            act.sources = Some(sources);
+            act.conclude(looked)
         }))
     }
 }

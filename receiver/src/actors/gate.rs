@@ -1,6 +1,6 @@
 //! GateActor: keeps the version gate current.
 //!
-//! - owns: the [`GateView`], that is the commit window: it alone publishes another one
+//! - owns: the published [`Gate`], that is the commit window: it alone publishes another one
 //! - accepts: [`Replace`], Ping, Drain
 //! - sends to: nobody; whoever needs a verdict reads what it has published, without waiting for it
 //! - runs on: the system's arbiter; it never does I/O, so it always answers at once
@@ -9,8 +9,8 @@
 use actix::{Actor, Context, Handler, Message};
 
 use super::{Drain, Ping};
-use crate::gate::view::GateView;
-use crate::gate::window::Current;
+use crate::gate::window::{Current, Gate};
+use crate::published::Published;
 
 /// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]
@@ -20,12 +20,12 @@ pub struct Replace(pub Current);
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct GateActor {
-    view: GateView,
+    view: Published<Gate>,
 }
 
 impl GateActor {
     /// An actor that publishes to this view, which may show a window of the last run.
-    pub fn new(view: GateView) -> Self {
+    pub fn new(view: Published<Gate>) -> Self {
         Self { view }
     }
 }

@@ -1,14 +1,14 @@
 //! The token file: read when it changed, rewritten by `cis490-receiver token`. Everything here blocks.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::HostId;
+use cis490_shared::stamp::Stamp;
 
 use super::tokens::{BadLine, Token, Tokens};
 
@@ -55,25 +55,6 @@ fn remedy(error: &io::Error) -> &'static str {
 fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenFileError {
     let path = path.to_owned();
     move |source| TokenFileError::Io { deed, path, source }
-}
-
-/// What tells one state of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: (u64, u64),
-    length: u64,
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: &fs::Metadata) -> Self {
-        Self {
-            inode: (file.dev(), file.ino()),
-            length: file.len(),
-            // The time of the last change of any kind, which no program can set back.
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
-    }
 }
 
 /// A token file, and the state in which it was read last.
@@ -158,6 +139,8 @@ fn rewrite(path: &Path, change: impl FnOnce(&mut String)) -> Result<(), TokenFil
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::auth::tokens::RANDOM_BYTES;
 

@@ -4,10 +4,8 @@
 //! - [`rights`]: which principal may do what on which path: the only such table
 //! - [`tokens`]: bearer tokens, of which only hashes are at rest
 //! - [`proxy`]: which proxies are believed when they name a client
-//! - [`credentials`]: what was learned from the files that hold secrets, as it is now
 //! - [`mod@file`]: the token file
 
-pub mod credentials;
 pub mod file;
 pub mod principal;
 pub mod proxy;

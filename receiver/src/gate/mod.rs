@@ -1,11 +1,9 @@
 //! The version gate: only episodes that recent code recorded get into the data set.
 //!
 //! - [`window`]: the admitted commits, and the verdict for one of them (pure)
-//! - [`view`]: the gate as it was published last, for whoever needs a verdict
 //! - [`rev_list`]: reading the window from the maintainer's clone with git
 //! - [`snapshot`]: gate.json, the last good window on disk
 
 pub mod rev_list;
 pub mod snapshot;
-pub mod view;
 pub mod window;

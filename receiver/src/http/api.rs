@@ -5,25 +5,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
+use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use tracing::info;
 
 use super::identity::Identities;
+use super::notices::Notices;
 use super::refusal::Refusal;
 use crate::actors::index_writer::Append;
 use crate::actors::ingest::Ingest;
 use crate::actors::{git_poll, index_writer};
-use crate::gate::view::GateView;
+use crate::gate::window::Gate;
 use crate::index::known::KnownView;
 use crate::ingest::admission::Admission;
+use crate::published::Published;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
+use crate::tls::material::Material;
 
 /// The handlers' view of the receiver.
 #[derive(Debug)]
 pub struct Api {
     /// What GateActor has published.
-    pub gate: GateView,
+    pub gate: Published<Gate>,
     /// Asks GitPollActor how polling goes.
     pub observe_polls: Recipient<git_poll::Observe>,
     /// Asks IndexWriterActor how appending goes.
@@ -42,6 +46,10 @@ pub struct Api {
     pub reports: HostReports,
     /// How it is found out who sends a request.
     pub identities: Identities,
+    /// The receiver's certificate; none without TLS.
+    pub tls: Option<Published<Material>>,
+    /// What is said about clients.
+    pub notices: Notices,
     /// What requests are held to.
     pub rules: Rules,
     /// When the receiver was started.
@@ -68,6 +76,19 @@ impl Api {
             refusal.log();
         }
         refusal.response(&self.rules.remediation)
+    }
+
+    /// Says in the log who is turned away, since his own log may never be read.
+    pub fn turn_away(&self, head: &RequestHead, refusal: &Refusal) {
+        let path = head.uri.path();
+        match refusal {
+            Refusal::Unauthenticated(reason) => self.notices.refused(head.peer_addr, reason),
+            Refusal::NotAllowed(principal) => {
+                let reason = format!("{principal} may not {} {path}", head.method);
+                self.notices.refused(head.peer_addr, &reason);
+            }
+            _ => {}
+        }
     }
 
     /// Something was stored, so the disk works.

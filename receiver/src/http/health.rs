@@ -1,7 +1,10 @@
 //! `GET /v1/health` for machines and people, `POST /v1/ping` for hosts.
 
+use std::time::SystemTime;
+
 use actix_web::{HttpResponse, web};
-use cis490_shared::clock::WallTime;
+use cis490_shared::certificate::Remaining;
+use cis490_shared::clock::{WallTime, system_time};
 use cis490_shared::wire::answer::{GateAnswer, PingAnswer};
 use serde::Serialize;
 
@@ -29,6 +32,17 @@ struct Health {
     gate: GateHealth,
     index: IndexHealth,
     uploads: UploadHealth,
+    /// Only where the receiver speaks TLS itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsHealth>,
+}
+
+#[derive(Debug, Serialize)]
+struct TlsHealth {
+    /// When the receiver's own certificate ends.
+    certificate_expires: WallTime,
+    /// Within two weeks.
+    expires_soon: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,10 +80,12 @@ async fn look(api: &Api) -> Result<Health, Refusal> {
     let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
     let index = api.observe_index.send(index_writer::Observe).await.map_err(|_| Refusal::Gone)?;
-    let status = match (gate.is_ready() && !index.failing, polls.problem) {
+    let tls = api.tls.as_ref().map(|tls| tls_health(tls.now().expires));
+    let needs_somebody = polls.problem.is_some() || tls.as_ref().is_some_and(|tls| tls.expires_soon);
+    let status = match (gate.is_ready() && !index.failing, needs_somebody) {
         (false, _) => "unavailable",
-        (true, Some(_)) => "degraded",
-        (true, None) => "ok",
+        (true, true) => "degraded",
+        (true, false) => "ok",
     };
     Ok(Health {
         status,
@@ -83,5 +99,11 @@ async fn look(api: &Api) -> Result<Health, Refusal> {
         },
         index: IndexHealth { rows: index.rows, appended: index.appended, failing: index.failing },
         uploads: UploadHealth { in_flight: api.admission.in_flight() },
+        tls,
     })
+}
+
+fn tls_health(expires: SystemTime) -> TlsHealth {
+    let remaining = Remaining::of(expires, system_time());
+    TlsHealth { certificate_expires: expires.into(), expires_soon: remaining.is_short() }
 }

@@ -11,10 +11,13 @@ use cis490_shared::wire::headers::LAB_HOST;
 
 use super::api::Api;
 use super::refusal::Refusal;
-use crate::auth::credentials::TokensView;
 use crate::auth::principal::Principal;
 use crate::auth::proxy::{self, Origin, Proxies};
 use crate::auth::rights;
+use crate::auth::tokens::Tokens;
+use crate::published::Published;
+use crate::tls::material::Material;
+use crate::tls::peer::Peer;
 
 /// How the receiver finds out who sends a request.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +27,9 @@ pub struct Identities {
     /// The proxies that are believed.
     pub proxies: Option<Proxies>,
     /// The tokens that are accepted.
-    pub tokens: Option<TokensView>,
+    pub tokens: Option<Published<Tokens>>,
+    /// Whose certificates are accepted; none where no client is asked for one.
+    pub certificates: Option<Published<Material>>,
 }
 
 /// A request that was let through; goes with it, so that nobody is asked twice.
@@ -40,23 +45,35 @@ pub enum Via {
     Tcp,
 }
 
-impl Via {
-    fn origin(self, head: &RequestHead) -> Origin {
-        match self {
-            Self::Unix => Origin::Unix,
-            Self::Tcp => Origin::Tcp(head.peer_addr),
+/// A request's head and the connection that it came over: everything that says who sends it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The head.
+    pub head: &'a RequestHead,
+    /// The listener.
+    pub via: Via,
+    /// The client's certificate.
+    pub peer: Option<&'a Peer>,
+}
+
+impl Asking<'_> {
+    fn origin(&self) -> Origin {
+        match self.via {
+            Via::Unix => Origin::Unix,
+            Via::Tcp => Origin::Tcp(self.head.peer_addr),
         }
     }
 }
 
 impl Identities {
     /// Finds out who sends a request, and refuses what he may not do.
-    pub fn authorize(&self, head: &RequestHead, via: Via) -> Result<Authorized, Refusal> {
+    pub fn authorize(&self, asking: Asking<'_>) -> Result<Authorized, Refusal> {
+        let head = asking.head;
         let need = rights::need(head.method.as_str(), head.uri.path());
         if need == rights::Need::Nothing {
             return Ok(Authorized);
         }
-        let principal = self.principal(head, via.origin(head))?;
+        let principal = self.principal(asking)?;
         // A ping names its host in a header; that host must be his own.
         let is_himself = match (&principal, head.headers.get(LAB_HOST)) {
             (Principal::Host(name), Some(named)) => named.as_bytes() == name.as_str().as_bytes(),
@@ -68,15 +85,26 @@ impl Identities {
         Err(Refusal::NotAllowed(principal))
     }
 
-    fn principal(&self, head: &RequestHead, origin: Origin) -> Result<Principal, Refusal> {
-        if self.proxies.is_none() && self.tokens.is_none() {
+    /// A proxy that is believed speaks for its client, whatever certificate is its own; a certificate is better proof
+    /// than a token that somebody may have copied.
+    fn principal(&self, asking: Asking<'_>) -> Result<Principal, Refusal> {
+        if self.proxies.is_none() && self.tokens.is_none() && self.certificates.is_none() {
             return Ok(Principal::Anybody);
         }
-        let name = match self.named_by_proxy(&head.headers, origin)? {
+        let headers = &asking.head.headers;
+        let name = match self.named_by_proxy(headers, asking.origin())? {
             Some(name) => name,
-            None => self.named_by_token(&head.headers)?,
+            None => match self.named_by_certificate(asking.peer)? {
+                Some(name) => name,
+                None => self.named_by_token(headers)?,
+            },
         };
         Ok(Principal::named(name, &self.readers))
+    }
+
+    fn named_by_certificate(&self, peer: Option<&Peer>) -> Result<Option<HostId>, Refusal> {
+        let (Some(certificates), Some(peer)) = (&self.certificates, peer) else { return Ok(None) };
+        peer.name(&certificates.now()).cloned().map(Some).map_err(Refusal::Unauthenticated)
     }
 
     fn named_by_proxy(&self, headers: &HeaderMap, origin: Origin) -> Result<Option<HostId>, Refusal> {
@@ -119,8 +147,18 @@ pub async fn guard(
     };
     // The expect service has asked already where the client asked it to.
     let authorized = request.extensions_mut().remove::<Authorized>();
-    match authorized.map_or_else(|| api.identities.authorize(request.head(), via), Ok) {
+    let authorized = authorized.map_or_else(
+        || {
+            let peer = request.request().conn_data();
+            api.identities.authorize(Asking { head: request.head(), via, peer })
+        },
+        Ok,
+    );
+    match authorized {
         Ok(Authorized) => next.call(request).await.map(ServiceResponse::map_into_left_body),
-        Err(refusal) => Ok(request.into_response(api.refuse(&refusal)).map_into_right_body()),
+        Err(refusal) => {
+            api.turn_away(request.head(), &refusal);
+            Ok(request.into_response(api.refuse(&refusal)).map_into_right_body())
+        }
     }
 }

@@ -51,11 +51,12 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Where clients find them: `http://127.0.0.1:8444`, `unix:/run/...`.
-    pub fn urls(&self) -> Vec<String> {
+    /// Where clients find them: `http://127.0.0.1:8444` or `https://...`, `unix:/run/...`.
+    pub fn urls(&self, speak_tls: bool) -> Vec<String> {
+        let scheme = if speak_tls { "https" } else { "http" };
         let tcp = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
         let unix = self.unix.iter().map(|(_, path)| format!("unix:{}", path.display()));
-        tcp.map(|address| format!("http://{address}")).chain(unix).collect()
+        tcp.map(|address| format!("{scheme}://{address}")).chain(unix).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
 //! - [`api`]: what every handler needs
 //! - [`identity`]: who sends a request, and whether he may
+//! - [`notices`]: what clients bring about, in the log
 //! - [`headers`]: the head of an upload, typed
 //! - [`preflight`]: the verdict on an upload before its body
 //! - [`refusal`]: our errors as status codes and problem bodies, the only such table
@@ -26,6 +27,7 @@ pub mod health;
 pub mod host_health;
 pub mod identity;
 pub mod listeners;
+pub mod notices;
 pub mod preflight;
 pub mod refusal;
 pub mod server;

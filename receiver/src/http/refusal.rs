@@ -102,6 +102,8 @@ impl Refusal {
         }
         if let Self::Unauthenticated(_) = self {
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+            // Another certificate can only be shown on another connection.
+            response.force_close();
         }
         if let Self::MethodNotAllowed { allowed } = self {
             response.insert_header((ALLOW, *allowed));

@@ -6,14 +6,16 @@
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::body::BoxBody;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive, Request, Response};
+use actix_http::{Extensions, HttpService, KeepAlive, Request, Response};
 use actix_rt::net::{ActixStream, TcpStream, UnixStream};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::AppConfig;
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
@@ -21,10 +23,14 @@ use actix_web::{App, HttpMessage, web};
 use cis490_shared::wire::path;
 
 use super::api::Api;
-use super::identity::{self, Via};
+use super::identity::{self, Asking, Via};
 use super::listeners::Listeners;
+use super::notices::Notices;
 use super::preflight::{self, Cleared};
 use super::{episodes, routes};
+use crate::tls::handshake;
+use crate::tls::material::Material;
+use crate::tls::peer::Peer;
 
 /// The head of a request must be there within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,36 +48,83 @@ pub fn serve(listeners: Listeners, api: &web::Data<Api>, shutdown_timeout: Durat
     for bound in listeners.tcp {
         let (api, stopping) = (api.clone(), stopping.clone());
         let name = format!("tcp {}", bound.local_addr()?);
-        builder = builder.listen(name, bound, move || {
-            fn_service(|io: TcpStream| {
-                // Without it the answer to a small upload waits for the client's delayed acknowledgement.
-                let peer = io.set_nodelay(true).and_then(|()| io.peer_addr()).ok();
-                ready(Ok((io, peer)))
-            })
-            .and_then(http(&api, Via::Tcp, &stopping))
-        })?;
+        builder = match api.tls.clone() {
+            None => builder.listen(name, bound, move || {
+                fn_service(|io: TcpStream| {
+                    let address = prepare(&io);
+                    ready(Ok((io, address)))
+                })
+                .and_then(http(&api, Via::Tcp, &stopping, |_, _| {}))
+            })?,
+            Some(tls) => builder.listen(name, bound, move || {
+                let (tls, for_handshakes, for_peers) = (tls.clone(), api.clone(), api.clone());
+                fn_service(move |io: TcpStream| encrypt(io, tls.now(), for_handshakes.clone())).and_then(
+                    http(&api, Via::Tcp, &stopping, move |io, data| introduce(io, data, &for_peers.notices)),
+                )
+            })?,
+        };
     }
     for (bound, path) in listeners.unix {
         let (api, stopping) = (api.clone(), stopping.clone());
         builder = builder.listen_uds(format!("unix {}", path.display()), bound, move || {
-            fn_service(|io: UnixStream| ready(Ok((io, None)))).and_then(http(&api, Via::Unix, &stopping))
+            fn_service(|io: UnixStream| ready(Ok((io, None)))).and_then(http(
+                &api,
+                Via::Unix,
+                &stopping,
+                |_, _| {},
+            ))
         })?;
     }
     Ok(builder.run())
 }
 
+/// Sets up a connection, and says whose it is.
+fn prepare(io: &TcpStream) -> Option<SocketAddr> {
+    // Without it the answer to a small upload waits for the client's delayed acknowledgement.
+    io.set_nodelay(true).and_then(|()| io.peer_addr()).ok()
+}
+
+/// Shakes hands; a client with whom that fails is gone, and the log says why.
+async fn encrypt(
+    io: TcpStream,
+    now: Arc<Material>,
+    api: web::Data<Api>,
+) -> Result<(TlsStream<TcpStream>, Option<SocketAddr>), DispatchError> {
+    let address = prepare(&io);
+    match handshake::shake(io, &now).await {
+        Ok(encrypted) => Ok((encrypted, address)),
+        Err(error) => {
+            api.notices.handshake_failed(address, &error);
+            Err(DispatchError::Io(error))
+        }
+    }
+}
+
+/// Lets the certificate at the other end go with every request of the connection.
+fn introduce(connection: &TlsStream<TcpStream>, data: &mut Extensions, notices: &Notices) {
+    let Some(chain) = connection.get_ref().1.peer_certificates() else { return };
+    let peer = Peer::new(chain);
+    if let Some((name, remaining)) = peer.ends_soon() {
+        notices.expires(name, remaining);
+    }
+    data.insert(peer);
+}
+
 /// HTTP/1.1 over any kind of stream, with our answer to `Expect: 100-continue`.
-fn http<T: ActixStream + 'static>(
+///
+/// What `on_connect` learns of a connection goes with every request that comes over it.
+fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
     api: &web::Data<Api>,
     via: Via,
     stopping: &GracefulShutdownSignal,
+    on_connect: C,
 ) -> impl ServiceFactory<
     (T, Option<SocketAddr>),
     Config = (),
     Response = (),
     Error = DispatchError,
     InitError = (),
-> + use<T> {
+> + use<T, C> {
     let stopping = stopping.clone();
     let app = App::new().app_data(api.clone()).app_data(via).configure(routes).wrap(from_fn(identity::guard));
     let app = app.into_factory().map_err(|error| error.error_response());
@@ -81,6 +134,7 @@ fn http<T: ActixStream + 'static>(
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         })
+        .on_connect_ext(on_connect)
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
@@ -95,9 +149,13 @@ async fn before_continue(
     via: Via,
     api: web::Data<Api>,
 ) -> Result<Request, Response<BoxBody>> {
-    match api.identities.authorize(request.head(), via) {
+    let asking = Asking { head: request.head(), via, peer: request.conn_data() };
+    match api.identities.authorize(asking) {
         Ok(authorized) => request.extensions_mut().insert(authorized),
-        Err(refusal) => return Err(api.refuse(&refusal).into()),
+        Err(refusal) => {
+            api.turn_away(request.head(), &refusal);
+            return Err(api.refuse(&refusal).into());
+        }
     };
     let is_upload = request.method() == Method::PUT && request.path().starts_with(path::EPISODES);
     if !is_upload {

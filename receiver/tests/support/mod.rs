@@ -4,6 +4,9 @@
 #![allow(unreachable_pub, reason = "a module that several test programs share")]
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod endpoints;
+pub mod tls;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -104,7 +107,7 @@ impl TestReceiver {
         let Ok(url) = address.recv_timeout(Duration::from_secs(30)) else {
             panic!("the receiver did not start: {:?}", thread.join());
         };
-        let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+        let address = url.rsplit('/').next().unwrap().parse().unwrap();
         Self { address, dir, clone, head, stop: Some(stop), thread: Some(thread) }
     }
 
@@ -146,10 +149,7 @@ impl TestReceiver {
 
     /// Sends one request on a connection of its own.
     pub fn request(&self, request: &Request) -> Answer {
-        let mut connection = self.connect();
-        connection.send(&request.head(None));
-        connection.send(&request.body);
-        connection.answer(request.method == "HEAD")
+        self.connect().ask(request).unwrap()
     }
 
     /// A PUT of this body that is in order.
@@ -242,40 +242,61 @@ impl Answer {
     }
 }
 
-/// A connection whose two directions are used independently.
-pub struct Connection {
-    stream: TcpStream,
-    reader: BufReader<TcpStream>,
-}
+/// A connection, plain or encrypted.
+pub struct Connection<S: Read + Write = TcpStream>(BufReader<S>);
 
 impl Connection {
     fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let reader = BufReader::new(stream.try_clone().unwrap());
-        Self { stream, reader }
-    }
-
-    pub fn send(&mut self, bytes: &[u8]) {
-        // A server that has refused may have closed its end; the answer tells.
-        let _ = self.stream.write_all(bytes);
+        Self::over(tcp(address))
     }
 
     /// Says that nothing more will be sent.
     pub fn finish(&self) {
-        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        self.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+    }
+}
+
+/// A plain connection that does not wait for ever.
+pub fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+impl<S: Read + Write> Connection<S> {
+    pub fn over(stream: S) -> Self {
+        Self(BufReader::new(stream))
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        // A server that has refused may have closed its end; the answer tells.
+        let _ = self.0.get_mut().write_all(bytes);
+    }
+
+    /// Sends a request and reads the answer, if there is one.
+    pub fn ask(&mut self, request: &Request) -> std::io::Result<Answer> {
+        self.send(&request.head(None));
+        self.send(&request.body);
+        self.try_answer(request.method == "HEAD")
     }
 
     /// Reads one answer; a `100 Continue` is one.
     pub fn answer(&mut self, is_head: bool) -> Answer {
+        self.try_answer(is_head).unwrap()
+    }
+
+    fn try_answer(&mut self, is_head: bool) -> std::io::Result<Answer> {
         let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap();
-        let status =
-            line.split(' ').nth(1).unwrap_or_else(|| panic!("no status in {line:?}")).parse().unwrap();
+        if self.0.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let Some(status) = line.split(' ').nth(1).and_then(|status| status.parse().ok()) else {
+            return Err(std::io::Error::other(format!("no status in {line:?}")));
+        };
         let mut headers = Vec::new();
         loop {
             let mut line = String::new();
-            self.reader.read_line(&mut line).unwrap();
+            self.0.read_line(&mut line)?;
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             headers.push((name.to_ascii_lowercase(), value.to_owned()));
         }
@@ -283,9 +304,9 @@ impl Connection {
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         if !is_head && status != 100 {
             answer.body.resize(length, 0);
-            self.reader.read_exact(&mut answer.body).unwrap();
+            self.0.read_exact(&mut answer.body)?;
         }
-        answer
+        Ok(answer)
     }
 }
 

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
-use cis490_receiver::gate::view::GateView;
 use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
+use cis490_receiver::published::Published;
 use cis490_shared::ids::CommitHash;
 use clap::Args;
 
@@ -83,7 +83,7 @@ fn ask_view() -> anyhow::Result<Vec<Duration>> {
     let commits = commits?;
     let window = Window::new(commits.clone()).context("the window")?;
     let current = Current { window, read_at: SystemTime::UNIX_EPOCH };
-    let gate = GateView::new(Gate::new(true, usize::from(WINDOW)).with_window(current));
+    let gate = Published::new(Gate::new(true, usize::from(WINDOW)).with_window(current));
     let mut times = Vec::new();
     for (due, commit) in moments(Duration::from_secs(1) / PACE).zip(commits.iter().cycle()) {
         let claimed = ClaimedCommit::Named(commit.clone());

@@ -1,0 +1,22 @@
+//! A connection becomes an encrypted one.
+
+use std::io;
+use std::time::Duration;
+
+use actix_rt::net::TcpStream;
+use actix_tls::accept::rustls_0_23::TlsStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::material::Material;
+
+/// A client that takes longer is let go of: a few small messages each way.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Shakes hands under what is in force.
+pub async fn shake(connection: TcpStream, now: &Material) -> io::Result<TlsStream<TcpStream>> {
+    let accepting = TlsAcceptor::from(now.config.clone()).accept(connection);
+    match tokio::time::timeout(LIMIT, accepting).await {
+        Ok(shaken) => Ok(shaken?.into()),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long")),
+    }
+}

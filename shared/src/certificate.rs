@@ -1,0 +1,172 @@
+//! Whose a certificate is, and until when. Nothing is proved here: that is rustls' work.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use rustls_pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use crate::ids::HostId;
+
+/// What is read in a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The host or person whom it names; none where it names nobody, or several.
+    pub name: Option<HostId>,
+    /// Its last moment.
+    pub expires: SystemTime,
+}
+
+impl Facts {
+    /// Reads them; none where the bytes are no certificate.
+    pub fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        let expires = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+        Some(Self { name: name_in(&parsed), expires })
+    }
+}
+
+/// The one alternative name (SAN) that is a host's id; where there is none, the common name.
+///
+/// Several that differ name nobody: whom they mean must not be a guess. Names with dots, such as the host's address in
+/// the overlay, are no ids and do not disturb.
+fn name_in(certificate: &X509Certificate<'_>) -> Option<HostId> {
+    let alternatives = certificate.subject_alternative_name().ok()?;
+    let ids =
+        alternatives.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+            GeneralName::DNSName(text) => HostId::parse(text).ok(),
+            _ => None,
+        });
+    match only(ids) {
+        Some(id) => id,
+        None => {
+            let common = certificate.subject().iter_common_name();
+            only(common.filter_map(|name| HostId::parse(name.as_str().ok()?).ok()))?
+        }
+    }
+}
+
+/// None where there is none; else the only one, if all are the same.
+fn only(mut ids: impl Iterator<Item = HostId>) -> Option<Option<HostId>> {
+    let first = ids.next()?;
+    Some(if ids.all(|other| other == first) { Some(first) } else { None })
+}
+
+/// From so long before its end it is said that a certificate ends.
+pub const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
+
+/// How often it is said again.
+const SAY_EVERY: Duration = Duration::from_hours(24);
+
+/// How a certificate stands to its end, in words: `ends in 9 days`, `ended 5 hours ago`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remaining {
+    until: Result<Duration, Duration>,
+}
+
+impl Remaining {
+    /// What is left of it, or how long ago it ended.
+    pub fn of(expires: SystemTime, now: SystemTime) -> Self {
+        Self { until: expires.duration_since(now).map_err(|over| over.duration()) }
+    }
+
+    /// Whether somebody should see to a new one.
+    pub fn is_short(self) -> bool {
+        self.until.is_ok_and(|left| left < WARN_BEFORE) || self.until.is_err()
+    }
+}
+
+impl fmt::Display for Remaining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = |time: Duration| match time.as_secs() / 3600 {
+            hours @ 0..48 => format!("{hours} hours"),
+            hours => format!("{} days", hours / 24),
+        };
+        match self.until {
+            Ok(left) => write!(f, "ends in {}", words(left)),
+            Err(over) => write!(f, "ended {} ago", words(over)),
+        }
+    }
+}
+
+/// Finds out when it is to be said that a certificate ends: once a day, and at once for another certificate.
+#[derive(Debug, Default)]
+pub struct ExpiryReminder {
+    said: Option<(SystemTime, SystemTime)>,
+}
+
+impl ExpiryReminder {
+    /// What is to be said now, if anything.
+    pub fn due(&mut self, expires: SystemTime, now: SystemTime) -> Option<Remaining> {
+        let remaining = Remaining::of(expires, now);
+        let is_news = self.said.is_none_or(|(of, at)| {
+            // A clock that was set back does not silence it for longer than a day.
+            of != expires || now.duration_since(at).map_or(true, |since| since >= SAY_EVERY)
+        });
+        (remaining.is_short() && is_news).then(|| {
+            self.said = Some((expires, now));
+            remaining
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    fn facts(alternatives: &[&str], common: &[&str]) -> Facts {
+        let names: Vec<String> = alternatives.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in common {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.not_after = rcgen::date_time_ymd(2031, 2, 3);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Facts::read(certificate.der()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_names_one_host_or_nobody() {
+        for (alternatives, common, name) in [
+            (["lab-1"].as_slice(), [].as_slice(), Some("lab-1")),
+            (&["lab-1"], &["other"], Some("lab-1")),
+            (&["lab-1", "lab-1.wg", "10.0.0.1"], &[], Some("lab-1")),
+            (&["lab-1.wg"], &["lab-1"], Some("lab-1")),
+            (&[], &["lab-1"], Some("lab-1")),
+            (&["lab-1", "lab-2"], &["lab-1"], None),
+            (&[], &[], None),
+            (&[], &["lab 1"], None),
+            (&[], &["../lab-1"], None),
+            (&["lab-1.wg"], &["Lab Host Authority"], None),
+        ] {
+            let found = facts(alternatives, common).name;
+            assert_eq!(found.as_ref().map(HostId::as_str), name, "{alternatives:?} {common:?}");
+        }
+    }
+
+    #[test]
+    fn its_last_moment_is_that_of_its_validity() {
+        // `date -u -d 2031-02-03 +%s`
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(1_927_843_200);
+        assert_eq!(facts(&["lab-1"], &[]).expires, expected);
+        assert_eq!(Facts::read(&CertificateDer::from(vec![0x30, 0x01, 0x00])), None);
+    }
+
+    #[test]
+    fn the_end_is_announced_once_a_day_from_two_weeks_before() {
+        let hours = |hours| SystemTime::UNIX_EPOCH + Duration::from_hours(hours);
+        let (mut reminder, end) = (ExpiryReminder::default(), hours(1000));
+        let mut said = |now, end| reminder.due(end, hours(now)).map(|left| left.to_string());
+        assert_eq!(said(1000 - 14 * 24, end), None);
+        assert_eq!(said(1001 - 14 * 24, end).as_deref(), Some("ends in 13 days"));
+        assert_eq!(said(1024 - 14 * 24, end), None);
+        assert_eq!(said(1025 - 14 * 24, end).as_deref(), Some("ends in 12 days"));
+        assert_eq!(said(1026 - 14 * 24, hours(900)).as_deref(), Some("ends in 8 days"));
+        assert_eq!(said(1100, end).as_deref(), Some("ended 4 days ago"));
+        assert_eq!(said(990, end).as_deref(), Some("ends in 10 hours"));
+    }
+}

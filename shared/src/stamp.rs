@@ -1,0 +1,24 @@
+//! Whether a file is another than it was, for programs that read theirs again when it changed.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    inode: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The state that a file is in.
+    pub fn of(file: &Metadata) -> Self {
+        Self {
+            inode: (file.dev(), file.ino()),
+            length: file.len(),
+            // The time of the last change of any kind, which no program can set back.
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
