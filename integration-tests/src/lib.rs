@@ -8,6 +8,7 @@
 //! - [`clone`]: the maintainer's clone, by real git
 //! - [`episodes`]: finished recordings of any size, the same bytes for the same seed
 //! - [`archive`]: what an archive holds, and its hash
+//! - [`certificates`]: an authority, and what it issues
 //! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
 //! - [`proxy`]: a network that cuts, trickles and stands still
 //! - [`forgetful`]: a disk that forgets everything that was not synced
@@ -22,6 +23,7 @@
 
 pub mod archive;
 pub mod binaries;
+pub mod certificates;
 pub mod clone;
 pub mod episodes;
 pub mod forgetful;

@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::time::SystemTime;
 
 use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
-use cis490_receiver::published::Published;
 use cis490_shared::ids::CommitHash;
+use cis490_shared::latest::Latest;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// The window's size in production.
@@ -17,10 +17,10 @@ fn commit(byte: u8) -> CommitHash {
     CommitHash::parse(&format!("{byte:02x}").repeat(20)).unwrap()
 }
 
-fn gate() -> Published<Gate> {
+fn gate() -> Latest<Gate> {
     let window = Window::new((0..WINDOW).map(commit).collect()).unwrap();
     let current = Current { window, read_at: SystemTime::UNIX_EPOCH };
-    Published::new(Gate::new(true, usize::from(WINDOW)).with_window(current))
+    Latest::new(Gate::new(true, usize::from(WINDOW)).with_window(current))
 }
 
 fn verdict(criterion: &mut Criterion) {

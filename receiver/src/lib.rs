@@ -16,7 +16,6 @@
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
-//! - [`published`]: what an actor keeps current and every request reads
 //! - [`startup`]: what a start repairs before the first request
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
 //!
@@ -31,7 +30,6 @@ pub mod gate;
 pub mod http;
 pub mod index;
 pub mod ingest;
-pub mod published;
 pub mod run;
 pub mod startup;
 pub mod store;

@@ -37,13 +37,13 @@ use crate::http::notices::Notices;
 use crate::http::server;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
-use crate::published::Published;
 use crate::startup::{self, BrokenHash};
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::sweep::sweep;
 use crate::tls::files::TlsFiles;
 use crate::watchdog::{self, ActorGone, Watched};
+use cis490_shared::latest::Latest;
 
 /// Held for as long as a receiver runs: a second one would sweep the first one's uploads away.
 const RECEIVER_LOCK: &str = "receiver.lock";
@@ -99,7 +99,7 @@ impl RunError {
 
 /// The actors and the threads that they run on.
 struct Actors {
-    view: Published<Gate>,
+    view: Latest<Gate>,
     gate: Addr<GateActor>,
     polls: Addr<GitPollActor>,
     credentials: Option<Addr<CredentialsActor>>,
@@ -262,7 +262,7 @@ fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Id
 async fn start_gate(
     config: &GateConfig,
     state_dir: &Path,
-) -> (Published<Gate>, Addr<GateActor>, Addr<GitPollActor>) {
+) -> (Latest<Gate>, Addr<GateActor>, Addr<GitPollActor>) {
     let mut gate = Gate::new(config.enabled, config.window);
     let source = Source {
         repo_path: config.repo_path.clone(),
@@ -279,7 +279,7 @@ async fn start_gate(
     {
         gate = gate.with_window(current);
     }
-    let view = Published::new(gate);
+    let view = Latest::new(gate);
     let gate = GateActor::new(view.clone()).start();
     let rev_list = RevList {
         git: "git".into(),

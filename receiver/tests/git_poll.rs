@@ -15,9 +15,9 @@ use cis490_receiver::actors::git_poll::{GitPollActor, Observe, Poll};
 use cis490_receiver::gate::rev_list::RevList;
 use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
-use cis490_receiver::published::Published;
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::CommitHash;
+use cis490_shared::latest::Latest;
 use support::{clone_in, commit, git};
 
 /// An interval that no test waits for: polls are asked for by message.
@@ -27,7 +27,7 @@ struct World {
     dir: tempfile::TempDir,
     clone: PathBuf,
     head: String,
-    gate: Published<Gate>,
+    gate: Latest<Gate>,
     polls: Addr<GitPollActor>,
 }
 
@@ -56,7 +56,7 @@ impl World {
         rev_list: RevList,
         interval: Duration,
     ) -> Self {
-        let gate = Published::new(Gate::new(true, rev_list.window));
+        let gate = Latest::new(Gate::new(true, rev_list.window));
         let replace = GateActor::new(gate.clone()).start().recipient();
         let source = Source {
             repo_path: rev_list.repo.clone(),

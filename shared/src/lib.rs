@@ -10,6 +10,7 @@
 //! - [`step`]: the steps that the guarantees rest on, by name
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
+//! - [`latest`]: what one actor keeps current and others read
 //! - [`stamp`]: whether a file is another than it was
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
 //! - [`remediation`]: the block that a refused host is given to paste
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod config_file;
 pub mod durable;
 pub mod ids;
+pub mod latest;
 pub mod meta;
 pub mod pem;
 pub mod remediation;

@@ -25,7 +25,7 @@ use crate::actors::queue::Observation;
 use crate::config::{self, Config};
 use crate::ping::{self, PingError};
 use crate::run::{self, Mode, RunError};
-use crate::upload::tls;
+use crate::upload::target::TargetFiles;
 
 /// Ships finished episodes of this lab host to the collector.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ fn start(flags: &Flags) -> ExitCode {
 }
 
 fn check_config(config: &Config, path: &Path) -> ExitCode {
-    if let Err(error) = tls::client_config(&config.receiver) {
+    if let Err(error) = TargetFiles::read(&config.receiver) {
         return bad_config(&error, path);
     }
     let Config { host_id, paths, receiver, queue } = config;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use actix::System;
 use cis490_shared::clock::{WallTime, system_time};
+use cis490_shared::latest::Latest;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -15,9 +16,10 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::queue::outcome::{Outcome, about_the_receiver};
 use crate::upload::ask;
-use crate::upload::client::{Client, Silence, Target, TargetError};
+use crate::upload::client::{Client, Silence};
 use crate::upload::connect::ConnectFailure;
 use crate::upload::progress::Deadlines;
+use crate::upload::target::{TargetError, TargetFiles};
 
 /// A receiver that answered.
 #[derive(Debug)]
@@ -75,6 +77,9 @@ impl PingError {
             | Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
                 "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate"
             }
+            Self::Silent { silence: Silence::NotLetIn(_), .. } => {
+                "ask the maintainer for a certificate of the authority in `auth.client_ca_file` of receiver.toml"
+            }
             Self::Silent { silence: Silence::Unreachable(ConnectFailure::Tls(_)), .. } => {
                 "check `receiver.url` and the certificates in [receiver]"
             }
@@ -88,9 +93,9 @@ impl PingError {
 /// Asks once.
 pub fn ping(config: &Config) -> Result<Pong, PingError> {
     let url = config.receiver.url.to_string();
-    let target = Target::read(&config.receiver).map_err(PingError::Target)?;
+    let (target, _) = TargetFiles::read(&config.receiver).map_err(PingError::Target)?;
     System::new().block_on(async move {
-        let client = Client::new(target);
+        let client = Client::new(Latest::new(target));
         let (begin, asked_at) = (Instant::now(), system_time());
         let answer = match ask::ping(&client, &config.host_id, Deadlines::default().small).await {
             Ok(answer) => answer,

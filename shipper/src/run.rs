@@ -9,7 +9,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, Arbiter, System};
+use actix::{Actor, Addr, Arbiter, Recipient, System};
+use cis490_shared::latest::Latest;
 use cis490_shared::service;
 use futures_util::future::join_all;
 use rand::SeedableRng;
@@ -19,14 +20,15 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::actors::Drain;
+use crate::actors::credentials::{CredentialsActor, Reload};
 use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan};
 use crate::actors::upload::UploadActor;
+use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
-use crate::upload::client::{Target, TargetError};
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
+use crate::upload::target::{TargetError, TargetFiles};
 use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
@@ -80,7 +82,8 @@ impl RunError {
 
 /// Runs the shipper. What the queue has seen when it ended.
 pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
-    let target = Target::read(&config.receiver).map_err(RunError::Target)?;
+    let (target, files) = TargetFiles::read(&config.receiver).map_err(RunError::Target)?;
+    let target = Latest::new(target);
     let (dirs, _lock) = Dirs::open(&config.paths.data_root).map_err(RunError::Dirs)?;
     let settings = Settings {
         host_id: config.host_id.clone(),
@@ -93,7 +96,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
     System::new().block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.
         let signals = Signals::new().map_err(RunError::Signals)?;
-        let fleet = Fleet::start(config, &settings, mode);
+        let fleet = Fleet::start(config, &settings, files, mode);
         let end = fleet.wait(config, mode, signals).await;
         if let End::Signal(name) = end {
             info!(signal = name, "shipper stops");
@@ -110,17 +113,27 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn any(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Waits for one that ends the process. A hangup has the files looked at that may have changed.
+    async fn ending(&mut self, credentials: &Addr<CredentialsActor>) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // The actor logs what it finds; one that is gone ends the process by itself.
+                Some(()) = self.hangup.recv() => drop(credentials.send(Reload).await),
+            }
         }
     }
 }
@@ -133,10 +146,12 @@ const PACKING_AHEAD: usize = 2;
 struct Fleet {
     uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
     queue: Addr<QueueActor>,
+    credentials: Addr<CredentialsActor>,
 }
 
 impl Fleet {
-    fn start(config: &Config, settings: &Settings, mode: Mode) -> Self {
+    fn start(config: &Config, settings: &Settings, files: TargetFiles, mode: Mode) -> Self {
+        let credentials = CredentialsActor::new(files, settings.target.clone()).start();
         let parallel = config.queue.parallel_uploads;
         let uploaders: Vec<_> = (0..parallel + parallel.min(PACKING_AHEAD))
             .map(|_| {
@@ -152,7 +167,7 @@ impl Fleet {
             rng: StdRng::from_os_rng(),
         };
         let ships = uploaders.iter().map(|(addr, _)| addr.clone().recipient()).collect();
-        Self { queue: QueueActor::new(queue_settings, ships).start(), uploaders }
+        Self { queue: QueueActor::new(queue_settings, ships).start(), uploaders, credentials }
     }
 
     /// Until a signal, the end of a single pass, or the death of an actor.
@@ -169,7 +184,7 @@ impl Fleet {
         };
         tokio::select! {
             biased;
-            name = signals.any() => End::Signal(name),
+            name = signals.ending(&self.credentials) => End::Signal(name),
             seen = single_pass => match seen {
                 Ok(Ok(seen)) => End::Settled(seen),
                 Ok(Err(_)) | Err(_) => End::Died(QUEUE.to_owned()),
@@ -183,8 +198,10 @@ impl Fleet {
             name: format!("uploader {number}"),
             ping: addr.clone().recipient(),
         });
-        let queue = Watched { name: QUEUE.to_owned(), ping: self.queue.clone().recipient() };
-        std::iter::once(queue).chain(uploaders).collect()
+        let watched = |name: &str, ping: Recipient<Ping>| Watched { name: name.to_owned(), ping };
+        let queue = watched(QUEUE, self.queue.clone().recipient());
+        let credentials = watched("credentials", self.credentials.clone().recipient());
+        [queue, credentials].into_iter().chain(uploaders).collect()
     }
 
     /// Lets what is under way come to its end, within limits. What the queue has seen by then.

@@ -24,9 +24,9 @@ use tracing::{error, info, warn};
 use super::{Drain, Ping};
 use crate::auth::file::{TokenFile, TokenFileError};
 use crate::auth::tokens::Tokens;
-use crate::published::Published;
 use crate::tls::files::{TlsError, TlsFiles};
 use crate::tls::material::Material;
+use cis490_shared::latest::Latest;
 
 /// How often the files are looked at: what was taken out of them is refused within this time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ impl Sources {
 /// What was learned last from files of one kind.
 #[derive(Debug)]
 struct Kept<T> {
-    view: Published<T>,
+    view: Latest<T>,
     /// For the log.
     what: &'static str,
     is_failing: bool,
@@ -89,7 +89,7 @@ impl<T> Kept<T> {
     /// None where nothing was read for the first time, which is where no file is named.
     fn first<E>(what: &'static str, looked: Option<Result<Option<T>, E>>) -> Result<Option<Self>, E> {
         let value = looked.transpose()?.flatten();
-        Ok(value.map(|value| Self { view: Published::new(value), what, is_failing: false }))
+        Ok(value.map(|value| Self { view: Latest::new(value), what, is_failing: false }))
     }
 
     /// True where what is in force is what the files say.
@@ -98,17 +98,17 @@ impl<T> Kept<T> {
         match outcome {
             Ok(changed) => {
                 if let Some(value) = changed {
-                    info!("the {what} have changed and are in force");
+                    info!(what, "credentials have changed and are in force");
                     self.view.publish(value);
                 }
                 if std::mem::take(&mut self.is_failing) {
-                    info!("the {what} can be used again");
+                    info!(what, "credentials can be used again");
                 }
                 true
             }
             Err(failure) => {
                 if !std::mem::replace(&mut self.is_failing, true) {
-                    error!(error = %failure, help = "mend the file, it is looked at every second", "the last good {what} stay in force");
+                    error!(what, error = %failure, help = "mend the file, it is looked at every second", "the last good credentials stay in force");
                 }
                 false
             }
@@ -139,12 +139,12 @@ impl CredentialsActor {
     }
 
     /// The tokens that count, kept current while the actor lives; none where no file is named.
-    pub fn tokens(&self) -> Option<Published<Tokens>> {
+    pub fn tokens(&self) -> Option<Latest<Tokens>> {
         self.tokens.as_ref().map(|kept| kept.view.clone())
     }
 
     /// TLS as it is in force, kept current while the actor lives; none where no certificate is named.
-    pub fn tls(&self) -> Option<Published<Material>> {
+    pub fn tls(&self) -> Option<Latest<Material>> {
         self.tls.as_ref().map(|kept| kept.view.clone())
     }
 
@@ -159,8 +159,9 @@ impl CredentialsActor {
         let Some(tls) = &self.tls else { return };
         if let Some(remaining) = self.reminder.due(tls.view.now().expires, system_time()) {
             warn!(
+                %remaining,
                 help = "put a new certificate and its key in place of the files in `[server.tls]`; they are taken over within a second",
-                "the receiver's certificate {remaining}"
+                "the receiver needs a new certificate"
             );
         }
     }

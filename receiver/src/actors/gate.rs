@@ -10,7 +10,7 @@ use actix::{Actor, Context, Handler, Message};
 
 use super::{Drain, Ping};
 use crate::gate::window::{Current, Gate};
-use crate::published::Published;
+use cis490_shared::latest::Latest;
 
 /// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]
@@ -20,12 +20,12 @@ pub struct Replace(pub Current);
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct GateActor {
-    view: Published<Gate>,
+    view: Latest<Gate>,
 }
 
 impl GateActor {
     /// An actor that publishes to this view, which may show a window of the last run.
-    pub fn new(view: Published<Gate>) -> Self {
+    pub fn new(view: Latest<Gate>) -> Self {
         Self { view }
     }
 }

@@ -18,16 +18,16 @@ use crate::actors::{git_poll, index_writer};
 use crate::gate::window::Gate;
 use crate::index::known::KnownView;
 use crate::ingest::admission::Admission;
-use crate::published::Published;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::tls::material::Material;
+use cis490_shared::latest::Latest;
 
 /// The handlers' view of the receiver.
 #[derive(Debug)]
 pub struct Api {
     /// What GateActor has published.
-    pub gate: Published<Gate>,
+    pub gate: Latest<Gate>,
     /// Asks GitPollActor how polling goes.
     pub observe_polls: Recipient<git_poll::Observe>,
     /// Asks IndexWriterActor how appending goes.
@@ -47,7 +47,7 @@ pub struct Api {
     /// How it is found out who sends a request.
     pub identities: Identities,
     /// The receiver's certificate; none without TLS.
-    pub tls: Option<Published<Material>>,
+    pub tls: Option<Latest<Material>>,
     /// What is said about clients.
     pub notices: Notices,
     /// What requests are held to.

@@ -15,9 +15,9 @@ use crate::auth::principal::Principal;
 use crate::auth::proxy::{self, Origin, Proxies};
 use crate::auth::rights;
 use crate::auth::tokens::Tokens;
-use crate::published::Published;
 use crate::tls::material::Material;
 use crate::tls::peer::Peer;
+use cis490_shared::latest::Latest;
 
 /// How the receiver finds out who sends a request.
 #[derive(Debug, Clone, Default)]
@@ -27,9 +27,9 @@ pub struct Identities {
     /// The proxies that are believed.
     pub proxies: Option<Proxies>,
     /// The tokens that are accepted.
-    pub tokens: Option<Published<Tokens>>,
+    pub tokens: Option<Latest<Tokens>>,
     /// Whose certificates are accepted; none where no client is asked for one.
-    pub certificates: Option<Published<Material>>,
+    pub certificates: Option<Latest<Material>>,
 }
 
 /// A request that was let through; goes with it, so that nobody is asked twice.

@@ -27,7 +27,7 @@ impl Notices {
     pub fn refused(&self, from: Option<SocketAddr>, reason: &str) {
         let from = from.map_or_else(|| "the Unix socket".to_owned(), |address| address.ip().to_string());
         if self.is_due(format!("{from} {reason}"), SAY_EVERY) {
-            warn!(%from, "a request was refused: {reason}");
+            warn!(%from, reason, "a request was refused");
         }
     }
 
@@ -42,7 +42,7 @@ impl Notices {
     /// The certificate of a client ends soon.
     pub fn expires(&self, name: &HostId, remaining: Remaining) {
         if self.is_due(format!("{name} expires"), REMIND_EVERY) {
-            warn!(host_id = %name, "the certificate of this client {remaining}");
+            warn!(host_id = %name, %remaining, "a client needs a new certificate");
         }
     }
 

@@ -4,23 +4,23 @@
 //! callers bring theirs. It retries nothing.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use awc::error::{ConnectError, PayloadError, SendRequestError};
-use awc::http::header::HeaderValue;
 use awc::http::{Method, header};
 use awc::{ClientRequest, ClientResponse};
+use cis490_shared::latest::Latest;
 use cis490_shared::wire::headers::COMMIT_POSITION;
-use rustls::ClientConfig;
+use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
-use crate::config::{Receiver, ReceiverUrl};
 use crate::queue::outcome::Answer;
 use crate::upload::connect::{self, ConnectFailure, LastConnected};
-use crate::upload::tls::{self, TlsError};
-use crate::upload::token::{self, TokenError};
+use crate::upload::target::Target;
 
 const USER_AGENT: &str = concat!("cis490-shipper/", env!("CARGO_PKG_VERSION"));
 
@@ -36,6 +36,11 @@ pub enum Silence {
     /// There was no connection, so nothing was sent.
     #[error(transparent)]
     Unreachable(ConnectFailure),
+    /// The receiver does not let this host in. TLS 1.3 says so only after the handshake, to the first request.
+    #[error(
+        "the receiver does not accept the certificate of this host, or its lack of one ({0:?}); see `receiver.client_cert_file`"
+    )]
+    NotLetIn(AlertDescription),
     /// The connection broke, or what came back is not HTTP. Whether anything arrived is unknown.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -44,50 +49,29 @@ pub enum Silence {
     TimedOut(Duration),
 }
 
-/// Where requests go.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The receiver.
-    pub url: ReceiverUrl,
-    /// How to speak TLS with it; none without TLS.
-    pub tls: Option<Arc<ClientConfig>>,
-    /// What every request carries to say who is asking; none where the certificate does, or nobody asks.
-    pub authorization: Option<HeaderValue>,
-}
-
-/// Why there is no way to the receiver yet: a file that the configuration names.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// One of those for TLS.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The one with the token.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-}
-
-impl Target {
-    /// Reads what the configuration names. Blocks.
-    pub fn read(receiver: &Receiver) -> Result<Self, TargetError> {
-        let tls = tls::client_config(receiver)?;
-        let authorization = receiver.token_file.as_deref().map(token::authorization).transpose()?;
-        Ok(Self { url: receiver.url.clone(), tls, authorization })
-    }
-}
-
 /// A client with its connections.
 pub struct Client {
-    target: Target,
+    latest: Latest<Target>,
+    target: RefCell<Arc<Target>>,
     awc: RefCell<awc::Client>,
     connected: LastConnected,
 }
 
 impl Client {
     /// A client without any connection yet.
-    pub fn new(target: Target) -> Self {
-        let connected = Rc::new(Cell::new(None));
+    pub fn new(latest: Latest<Target>) -> Self {
+        let (target, connected) = (latest.now(), Rc::new(Cell::new(None)));
         let awc = RefCell::new(build(&target, &connected));
-        Self { target, awc, connected }
+        Self { latest, target: RefCell::new(target), awc, connected }
+    }
+
+    /// Goes on with the certificates and the token as they are now. To be called between two episodes.
+    pub fn keep_up(&self) {
+        let now = self.latest.now();
+        if !Arc::ptr_eq(&self.target.borrow(), &now) {
+            self.target.replace(now);
+            self.forget_connections();
+        }
     }
 
     /// Closes all connections. The next request makes a new one.
@@ -95,7 +79,7 @@ impl Client {
     /// To be called after an answer that came instead of `100 Continue`: whether the server goes on to read
     /// a body from that connection is anybody's guess.
     pub fn forget_connections(&self) {
-        let fresh = build(&self.target, &self.connected);
+        let fresh = build(&self.target.borrow(), &self.connected);
         self.awc.replace(fresh);
     }
 
@@ -106,12 +90,13 @@ impl Client {
 
     /// Begins a request.
     pub fn request(&self, method: Method, path: &str) -> ClientRequest {
-        let url = &self.target.url;
+        let target = self.target.borrow();
+        let url = &target.url;
         let (open, close) = if url.host().contains(':') { ("[", "]") } else { ("", "") };
         // Always `http`: the connector sees to TLS. The port keeps awc from choosing one by the scheme.
         let uri = format!("http://{open}{}{close}:{}{path}", url.host(), url.port());
         let request = self.awc.borrow().request(method, uri);
-        match &self.target.authorization {
+        match &target.authorization {
             Some(value) => request.insert_header((header::AUTHORIZATION, value.clone())),
             None => request,
         }
@@ -119,7 +104,8 @@ impl Client {
 }
 
 fn build(target: &Target, connected: &LastConnected) -> awc::Client {
-    let connector = connect::connector(&target.url, target.tls.clone(), Rc::clone(connected));
+    let config = target.tls.as_ref().map(|tls| Arc::clone(&tls.config));
+    let connector = connect::connector(&target.url, config, Rc::clone(connected));
     awc::Client::builder()
         .connector(awc::Connector::new().connector(connector).timeout(NEVER))
         .disable_timeout()
@@ -130,6 +116,23 @@ fn build(target: &Target, connected: &LastConnected) -> awc::Client {
 
 /// Takes what awc says about a request without an answer.
 pub fn silence(error: SendRequestError) -> Silence {
+    use AlertDescription as Alert;
+    // What is said about certificates, and nothing that a broken network could bring about.
+    if let Some(
+        alert @ (Alert::CertificateRequired
+        | Alert::UnknownCA
+        | Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        // Signed by an authority that was made anew under its old name.
+        | Alert::DecryptError
+        | Alert::AccessDenied),
+    ) = alert_in(&error)
+    {
+        return Silence::NotLetIn(alert);
+    }
     match error {
         SendRequestError::Connect(ConnectError::Io(error)) => match error.downcast::<ConnectFailure>() {
             Ok(failure) => Silence::Unreachable(failure),
@@ -141,6 +144,25 @@ pub fn silence(error: SendRequestError) -> Silence {
         SendRequestError::Response(error) => Silence::Broken(error.to_string()),
         other => Silence::Broken(other.to_string()),
     }
+}
+
+/// The alert that the other end sent before it closed the connection.
+fn alert_in(error: &SendRequestError) -> Option<AlertDescription> {
+    let mut next: Option<&(dyn Error + 'static)> = match error {
+        SendRequestError::Send(error) => Some(error),
+        SendRequestError::Response(error) => Some(error),
+        _ => None,
+    };
+    while let Some(error) = next {
+        if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref() {
+            return Some(*alert);
+        }
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// Reads an answer to its end, within `limit`. A body that cannot be read leaves the status to speak alone.

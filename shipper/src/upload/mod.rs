@@ -9,7 +9,8 @@
 //! - [`progress`]: which of these deadlines counts at the moment
 //! - [`body`]: the archive as a stream of chunks
 //! - [`ask`]: small requests: HEAD, the gate, ping
-//! - [`client`], [`connect`], [`tls`]: HTTP/1.1, the connection beneath it, and who is trusted
+//! - [`client`], [`connect`]: HTTP/1.1, and the connection beneath it
+//! - [`target`], [`tls`], [`token`]: where to, who is trusted, and as whom, from files that may change
 //!
 //! Nothing here decides whether and when something is tried again, and nothing here moves an episode:
 //! that is [`crate::queue`]. HTTP types appear nowhere else in the crate. Everything is bound to one thread,
@@ -26,5 +27,6 @@ pub mod progress;
 pub mod published;
 pub mod put;
 pub mod ship;
+pub mod target;
 pub mod tls;
 pub mod token;

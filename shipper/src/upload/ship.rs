@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cis490_shared::archive::pack::{Episode, Packer};
 use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::latest::Latest;
 use cis490_shared::meta::EpisodeMeta;
 use cis490_shared::step::Step;
 use cis490_shared::wire::problem::ErrorCode;
@@ -24,13 +25,14 @@ use crate::queue::outcome::{
     Answer, Class, Outcome, Proof, Refusal, Scope, Sent, Shipped, about_the_receiver, classify, judge, proof,
 };
 use crate::upload::ask::{self, Gate, Stored};
-use crate::upload::client::{Client, Silence, Target};
+use crate::upload::client::{Client, Silence};
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::preflight::{self, Verdict, Verdicts};
 use crate::upload::prepare::Source;
 use crate::upload::progress::Deadlines;
 use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
+use crate::upload::target::Target;
 
 /// How long a receiver that ignored an `Expect` is not sent another one.
 const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
@@ -42,8 +44,8 @@ pub struct Settings {
     pub host_id: HostId,
     /// Where episodes and archives are.
     pub dirs: Dirs,
-    /// The receiver.
-    pub target: Target,
+    /// The receiver, and what is shown to it.
+    pub target: Latest<Target>,
     /// zstd level of new archives.
     pub compression_level: i32,
     /// When an upload is given up.
@@ -86,6 +88,7 @@ impl Shipper {
 
     async fn steps(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Outcome, Early> {
         let begin = Instant::now();
+        self.client.keep_up();
         let admitted = self.verdicts.borrow().admitted(begin);
         let mut ready = self.prepare(Source::Look(id.clone(), admitted), rebuild, stop.clone()).await?;
         let episode = Arc::clone(&ready.episode);

@@ -1,11 +1,14 @@
 //! The bearer token of this host, for receivers that ask for one. Blocks.
-//!
-//! Read once, at the start, like certificates and keys.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use awc::http::header::HeaderValue;
+use cis490_shared::stamp::Stamp;
+
+/// More than any token has, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
@@ -23,21 +26,49 @@ pub enum TokenError {
     Content(PathBuf),
 }
 
-/// The value of the `Authorization` header.
-pub fn authorization(path: &Path) -> Result<HeaderValue, TokenError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| TokenError::Read { path: path.to_owned(), source })?;
-    let token = text.trim();
-    let is_one_word = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());
-    let value = is_one_word.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
-    let mut value = value.ok_or_else(|| TokenError::Content(path.to_owned()))?;
-    // Kept out of every debugging output.
-    value.set_sensitive(true);
-    Ok(value)
+/// A token's file, open.
+#[derive(Debug)]
+pub struct TokenFile<'a> {
+    path: &'a Path,
+    file: File,
+    stamp: Stamp,
+}
+
+impl<'a> TokenFile<'a> {
+    /// Opens it.
+    pub fn open(path: &'a Path) -> Result<Self, TokenError> {
+        let file = File::open(path).map_err(unreadable(path))?;
+        let stamp = Stamp::of(&file.metadata().map_err(unreadable(path))?);
+        Ok(Self { path, file, stamp })
+    }
+
+    /// The state that it is in.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// The value of the `Authorization` header.
+    pub fn authorization(&self) -> Result<HeaderValue, TokenError> {
+        let mut text = String::new();
+        (&self.file).take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable(self.path))?;
+        let token = text.trim();
+        let is_one_word = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());
+        let value = is_one_word.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
+        let mut value = value.ok_or_else(|| TokenError::Content(self.path.to_owned()))?;
+        // Kept out of every debugging output.
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> TokenError {
+    move |source| TokenError::Read { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -46,7 +77,7 @@ mod tests {
         let path = dir.path().join("token");
         let of = |text: &str| {
             fs::write(&path, text).unwrap();
-            authorization(&path)
+            TokenFile::open(&path).unwrap().authorization()
         };
         assert_eq!(of("cis490-ab\n").unwrap().to_str().unwrap(), "Bearer cis490-ab");
         assert!(!format!("{:?}", of("cis490-ab").unwrap()).contains("cis490-ab"));
@@ -58,6 +89,6 @@ mod tests {
             );
         }
         fs::remove_file(&path).unwrap();
-        assert!(matches!(authorization(&path), Err(TokenError::Read { .. })));
+        assert!(matches!(TokenFile::open(&path), Err(TokenError::Read { .. })));
     }
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use actix::{Actor, Addr};
 use cis490_shared::durable::FileLock;
 use cis490_shared::ids::HostId;
+use cis490_shared::latest::Latest;
 use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::queue::outcome::Outcome;
-use cis490_shipper::upload::client::Target;
+
 use cis490_shipper::upload::progress::Deadlines;
 use cis490_shipper::upload::ship::Settings;
+use cis490_shipper::upload::target::Target;
 
 use tokio::sync::Semaphore;
 
@@ -29,7 +31,8 @@ pub fn uploader_at(host: &Host, url: &str, deadlines: Deadlines) -> (Addr<Upload
 /// The settings of uploaders of which one may send at a time.
 pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, FileLock) {
     let (dirs, lock) = host.open();
-    let target = Target { url: ReceiverUrl::parse(url).unwrap(), tls: None, authorization: None };
+    let target =
+        Latest::new(Target { url: ReceiverUrl::parse(url).unwrap(), tls: None, authorization: None });
     let host_id = HostId::parse("lab-1").unwrap();
     let settings = Settings {
         host_id,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
-use cis490_receiver::published::Published;
 use cis490_shared::ids::CommitHash;
+use cis490_shared::latest::Latest;
 use clap::Args;
 
 use crate::figures::{float, median, millis, percentile};
@@ -83,7 +83,7 @@ fn ask_view() -> anyhow::Result<Vec<Duration>> {
     let commits = commits?;
     let window = Window::new(commits.clone()).context("the window")?;
     let current = Current { window, read_at: SystemTime::UNIX_EPOCH };
-    let gate = Published::new(Gate::new(true, usize::from(WINDOW)).with_window(current));
+    let gate = Latest::new(Gate::new(true, usize::from(WINDOW)).with_window(current));
     let mut times = Vec::new();
     for (due, commit) in moments(Duration::from_secs(1) / PACE).zip(commits.iter().cycle()) {
         let claimed = ClaimedCommit::Named(commit.clone());

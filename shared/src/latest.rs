@@ -1,14 +1,14 @@
-//! What one actor keeps current and every request reads: the commit window, the tokens, the certificates.
+//! What one actor keeps current and others read: the commit window, the tokens, the certificates.
 //!
-//! Asking the actor would cost two changes of threads with each request.
+//! Asking the actor would cost two changes of threads each time.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// A reader's view of a value; the actor that owns it keeps it current. Clones share it.
 #[derive(Debug, Default)]
-pub struct Published<T>(Arc<RwLock<Arc<T>>>);
+pub struct Latest<T>(Arc<RwLock<Arc<T>>>);
 
-impl<T> Published<T> {
+impl<T> Latest<T> {
     /// A view that shows this value.
     pub fn new(value: T) -> Self {
         Self(Arc::new(RwLock::new(Arc::new(value))))
@@ -26,7 +26,7 @@ impl<T> Published<T> {
     }
 }
 
-impl<T> Clone for Published<T> {
+impl<T> Clone for Latest<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }

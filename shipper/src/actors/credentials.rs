@@ -1,0 +1,142 @@
+//! CredentialsActor: keeps current what this host shows to the receiver, and whom it trusts.
+//!
+//! - owns: the files of certificates, key and token, and with them the published [`Target`]
+//! - accepts: [`Reload`], `Ping`, `Drain`
+//! - sends to: nobody; an uploader takes up what was published before its next episode
+//! - runs on: the main arbiter; files are touched in the blocking pool
+//! - ends: with its System
+//!
+//! Files that cannot be used change nothing: the last good ones stay in force, and the log says so once. It also says
+//! when this host's own certificate ends, from two weeks before.
+
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture,
+    WrapFuture,
+};
+use cis490_shared::certificate::ExpiryReminder;
+use cis490_shared::clock::system_time;
+use cis490_shared::latest::Latest;
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
+
+use crate::actors::{Drain, Ping};
+use crate::upload::target::{Target, TargetError, TargetFiles};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Looks at the files now. By the timer, and at SIGHUP.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reload;
+
+/// See the module.
+#[derive(Debug)]
+pub struct CredentialsActor {
+    /// None while they are being looked at.
+    files: Option<TargetFiles>,
+    latest: Latest<Target>,
+    is_failing: bool,
+    reminder: ExpiryReminder,
+}
+
+impl CredentialsActor {
+    /// Keeps `latest` as these files are.
+    pub fn new(files: TargetFiles, latest: Latest<Target>) -> Self {
+        Self { files: Some(files), latest, is_failing: false, reminder: ExpiryReminder::default() }
+    }
+
+    fn conclude(&mut self, outcome: Result<Option<Target>, TargetError>) {
+        match outcome {
+            Ok(changed) => {
+                if let Some(target) = changed {
+                    self.latest.publish(target);
+                    info!("the certificates or the token have changed and are in force");
+                }
+                if std::mem::take(&mut self.is_failing) {
+                    info!("the certificates and the token can be used again");
+                }
+            }
+            Err(failure) => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    error!(error = %failure, help = "mend the file, it is looked at again and again", "the last good certificates and token stay in force");
+                }
+            }
+        }
+        self.remind();
+    }
+
+    fn remind(&mut self) {
+        let Some(expires) = self.latest.now().tls.as_ref().and_then(|tls| tls.expires) else { return };
+        if let Some(remaining) = self.reminder.due(expires, system_time()) {
+            warn!(
+                %remaining,
+                help = "put a new certificate and its key in place of `receiver.client_cert_file` and `receiver.client_key_file`; nothing needs a restart",
+                "this host needs a new certificate"
+            );
+        }
+    }
+}
+
+impl Actor for CredentialsActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.remind();
+        ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
+    }
+}
+
+/// The timer.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Tick;
+
+impl Handler<Tick> for CredentialsActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
+        let rearm = self.handle(Reload, ctx).map(|(), _, ctx| {
+            ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
+        });
+        ctx.spawn(rearm);
+    }
+}
+
+impl Handler<Reload> for CredentialsActor {
+    // Runs beside other messages: a file system that hangs must not keep Ping from being answered.
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
+        let Some(mut files) = self.files.take() else {
+            // Somebody is looking already.
+            return Box::pin(async {}.into_actor(self));
+        };
+        let looked = spawn_blocking(move || {
+            let outcome = files.read_if_changed();
+            (files, outcome)
+        });
+        Box::pin(looked.into_actor(self).map(|looked, act, ctx| match looked {
+            Ok((files, outcome)) => {
+                act.files = Some(files);
+                act.conclude(outcome);
+            }
+            // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
+            Err(_) => ctx.stop(),
+        }))
+    }
+}
+
+impl Handler<Ping> for CredentialsActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<Drain> for CredentialsActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
+}
