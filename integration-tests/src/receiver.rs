@@ -26,6 +26,8 @@ pub struct Options {
     pub poll_interval_s: u32,
     /// The largest upload that is taken.
     pub max_upload_bytes: u64,
+    /// A Unix socket on which it listens as well.
+    pub socket: Option<PathBuf>,
     /// Further lines of `[server]`.
     pub server: String,
     /// What index.jsonl holds before the first start.
@@ -50,6 +52,7 @@ impl Options {
             window: 100,
             poll_interval_s: 1,
             max_upload_bytes: 8 << 30,
+            socket: None,
             server: String::new(),
             index: Vec::new(),
             user: None,
@@ -201,12 +204,13 @@ fn launch(
 
 fn configuration(options: &Options, state: &Path, listen: &str) -> String {
     let state = state.display();
-    let Options { repo, window, poll_interval_s, max_upload_bytes, server, .. } = options;
+    let Options { repo, window, poll_interval_s, max_upload_bytes, socket, server, .. } = options;
+    let socket = socket.as_ref().map(|path| format!(", \"unix:{}\"", path.display())).unwrap_or_default();
     let enabled = repo.is_some();
     let repo = repo.as_deref().unwrap_or(Path::new("/nonexistent")).display();
     format!(
         r#"[server]
-listen = ["{listen}"]
+listen = ["{listen}"{socket}]
 max_upload_bytes = {max_upload_bytes}
 {server}
 [store]
