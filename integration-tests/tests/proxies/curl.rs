@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cis490_shared::ids::CommitHash;
+use integration_tests::certificates::{Authority, Certificate};
 use integration_tests::process::Process;
 use integration_tests::sandbox::Sandbox;
-
-use crate::certificates::{Authority, Certificate};
 
 /// What curl is to do, for a test to add to.
 pub(crate) struct Curl<'a> {

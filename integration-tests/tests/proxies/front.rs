@@ -5,11 +5,10 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use integration_tests::binaries;
+use integration_tests::certificates::Authority;
 use integration_tests::process::Process;
 use integration_tests::sandbox::Sandbox;
 use integration_tests::until::{PATIENCE, wait_until};
-
-use crate::certificates::Authority;
 
 /// The name by which clients know the proxy: one that every machine can resolve.
 pub(crate) const NAME: &str = "localhost";

@@ -5,7 +5,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
-mod certificates;
 mod curl;
 mod front;
 
@@ -15,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::archive::{sha256_of, sha256_of_file};
+use integration_tests::certificates::{Authority, Certificate};
 use integration_tests::clone::GitClone;
 use integration_tests::episodes::Recording;
 use integration_tests::proxy::Proxy;
@@ -23,7 +23,6 @@ use integration_tests::sandbox::{Sandbox, run};
 use integration_tests::shipper::LabHost;
 use integration_tests::until::{PATIENCE, wait_until};
 
-use certificates::{Authority, Certificate};
 use curl::{Curl, Seen};
 use front::{Front, Kind, Upstream};
 
