@@ -6,12 +6,14 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr};
 use cis490_receiver::actors::Ping;
 use cis490_receiver::actors::gate::GateActor;
 use cis490_receiver::actors::git_poll::{GitPollActor, Observe, Poll};
+use cis490_receiver::gate::refs::RefState;
 use cis490_receiver::gate::rev_list::RevList;
 use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
@@ -195,9 +197,9 @@ async fn a_git_that_hangs_is_killed_and_keeps_nobody_waiting() {
     assert_eq!(world.problem().await, Some("git-hung"));
     let pid = std::fs::read_to_string(pid_file).unwrap();
     let state = PathBuf::from(format!("/proc/{}", pid.trim()));
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while state.try_exists().unwrap() {
-        assert!(std::time::Instant::now() < deadline, "the child is still there");
+        assert!(Instant::now() < deadline, "the child is still there");
         tokio::task::yield_now().await;
     }
 }
@@ -235,13 +237,81 @@ async fn an_unchanged_clone_is_not_walked_again() {
     assert_eq!(asked(), ["rev-list", "rev-list"], "a window that is not full can grow at its old end");
     let full = commit(&clone, "third");
     assert!(world.poll().await && world.poll().await);
-    assert_eq!(asked(), ["rev-list", "rev-parse"]);
+    let calls = asked();
+    // How old the commit is when it is looked at decides whether git need be asked for the newest one at all.
+    assert!(calls[0] == "rev-list" && calls[1..].iter().all(|call| call == "rev-parse"), "{calls:?}");
     assert!(world.admits(&full) && world.admits(&world.head));
     let fresh = commit(&clone, "fourth");
     assert!(world.poll().await);
     assert_eq!(asked(), ["rev-parse", "rev-list"]);
     assert!(world.admits(&fresh) && world.admits(&full));
     assert_eq!(world.problem().await, None);
+}
+
+#[actix::test]
+async fn a_clone_that_stands_still_costs_no_git_and_one_that_moves_is_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, _) = clone_in(dir.path());
+    commit(&clone, "second");
+    let head = commit(&clone, "third");
+    let (git, asked) = telling_git(dir.path());
+    let world = World::with(dir, clone.clone(), head, rev_list(&clone, &git), NEVER);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(world.poll().await);
+        if asked().is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "git is asked again and again");
+    }
+    assert!(world.poll().await && world.admits(&world.head));
+    assert!(asked().is_empty());
+    let fresh = commit(&clone, "fourth");
+    assert!(world.poll().await && world.admits(&fresh));
+    assert_eq!(asked(), ["rev-parse", "rev-list"]);
+}
+
+#[test]
+fn every_way_of_moving_a_ref_shows_in_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, first) = clone_in(dir.path());
+    let here = dir.path();
+    git(here, &["clone", "--quiet", "--bare", "clone", "bare.git"]);
+    git(&clone, &["worktree", "add", "--quiet", "-b", "aside", "../linked"]);
+    // Only a git from 2.45 on can make one of this kind.
+    let init = ["init", "--quiet", "--ref-format=reftable", "table"];
+    let has_tables = Command::new("git").current_dir(here).args(init).output().unwrap().status.success();
+    if has_tables {
+        commit(&here.join("table"), "first");
+    }
+    let work: &[(&str, &str, &str, &[&str])] = &[
+        ("clone", "clone/.git", "HEAD", &["commit", "--quiet", "--allow-empty", "-m", "x"]),
+        ("clone", "clone/.git", "HEAD", &["commit", "--quiet", "--allow-empty", "--amend", "-m", "y"]),
+        ("clone", "clone/.git", "HEAD", &["reset", "--quiet", "--hard", &first]),
+        ("clone", "clone/.git", "HEAD", &["checkout", "--quiet", "-b", "other"]),
+        ("clone", "clone/.git", "HEAD", &["checkout", "--quiet", "--detach"]),
+        ("clone", "clone/.git", "HEAD", &["symbolic-ref", "HEAD", "refs/heads/main"]),
+        ("clone", "clone/.git", "refs/heads/main", &["pack-refs", "--all"]),
+        ("clone", "clone/.git", "refs/heads/main", &["commit", "--quiet", "--allow-empty", "-m", "z"]),
+        ("clone", "bare.git", "refs/heads/main", &["push", "--quiet", "../bare.git", "main"]),
+        ("linked", "clone/.git/worktrees/linked", "HEAD", &["commit", "--quiet", "--allow-empty", "-m", "l"]),
+        (
+            "linked",
+            "clone/.git/worktrees/linked",
+            "refs/heads/main",
+            &["update-ref", "refs/heads/main", "aside"],
+        ),
+        ("linked", "clone/.git/worktrees/linked", "HEAD", &["checkout", "--quiet", "--detach"]),
+        ("table", "table/.git", "HEAD", &["commit", "--quiet", "--allow-empty", "-m", "t"]),
+        ("table", "table/.git", "refs/heads/main", &["update-ref", "refs/heads/main", "HEAD~1"]),
+    ];
+    for (place, git_dir, reference, arguments) in work.iter().filter(|row| has_tables || row.0 != "table") {
+        let look = || RefState::look(&here.join(git_dir), reference).unwrap();
+        let before = look();
+        assert_eq!(before, look());
+        git(&here.join(place), arguments);
+        assert_ne!(before, look(), "{git_dir} {reference} {arguments:?}");
+    }
 }
 
 #[actix::test]
@@ -265,7 +335,7 @@ async fn every_shape_of_clone_is_read() {
     git(here, &["clone", "--quiet", "--depth=1", &format!("file://{}", clone.display()), "shallow"]);
     git(&clone, &["gc", "--quiet"]);
     for (name, commits) in [("clone", 2), ("bare.git", 2), ("linked", 2), ("shallow", 1)] {
-        let window = rev_list(&here.join(name), Path::new("git")).read(None).await.unwrap();
+        let window = rev_list(&here.join(name), Path::new("git")).read(None).await.unwrap().window;
         assert_eq!(window.head().as_str(), head, "{name}");
         assert_eq!(window.commits().len(), commits, "{name}");
     }
@@ -293,9 +363,9 @@ async fn the_timer_polls_by_itself() {
     let (clone, head) = clone_in(dir.path());
     let rev_list = rev_list(&clone, Path::new("git"));
     let world = World::with(dir, clone, head, rev_list, Duration::from_millis(20));
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while world.polls.send(Observe).await.unwrap().succeeded < 3 {
-        assert!(std::time::Instant::now() < deadline);
+        assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
     assert!(world.admits(&world.head));

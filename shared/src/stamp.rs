@@ -2,6 +2,7 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,5 +21,12 @@ impl Stamp {
             // The time of the last change of any kind, which no program can set back.
             changed: (file.ctime(), file.ctime_nsec()),
         }
+    }
+
+    /// When the file was changed last, in any way; the epoch for times before it.
+    pub fn changed(self) -> SystemTime {
+        let (seconds, nanoseconds) = self.changed;
+        let part = |number: i64| u64::try_from(number).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(part(seconds)) + Duration::from_nanos(part(nanoseconds))
     }
 }

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 
 use super::gate::Replace;
 use super::{Drain, Ping};
-use crate::gate::rev_list::{PollError, RevList};
+use crate::gate::rev_list::{PollError, Reading, RevList};
 use crate::gate::snapshot::SnapshotFile;
 use crate::gate::window::{Current, Window};
 
@@ -60,8 +60,8 @@ pub struct GitPollActor {
     interval: Duration,
     snapshot: SnapshotFile,
     gate: Recipient<Replace>,
-    /// The window that was read last.
-    last: Option<Window>,
+    /// What was read last.
+    last: Option<Reading>,
     /// The window that gate.json holds, so that an unchanged one is not written again.
     kept: Option<Window>,
     seen: PollObservation,
@@ -81,7 +81,7 @@ impl GitPollActor {
             interval,
             snapshot,
             gate,
-            last: kept.clone(),
+            last: kept.clone().map(Reading::kept),
             kept,
             seen: PollObservation::default(),
         }
@@ -96,9 +96,9 @@ impl GitPollActor {
     }
 
     /// Takes in the end of a poll: what GateActor is to know, if anything.
-    fn conclude(&mut self, outcome: Result<Window, PollError>) -> Option<Read> {
-        let window = match outcome {
-            Ok(window) => window,
+    fn conclude(&mut self, outcome: Result<Reading, PollError>) -> Option<Read> {
+        let reading = match outcome {
+            Ok(reading) => reading,
             Err(failure) => {
                 self.note_failure(&failure);
                 return None;
@@ -108,10 +108,11 @@ impl GitPollActor {
         if self.seen.problem.take().is_some() {
             info!("the maintainer's clone can be read again");
         }
-        if self.last.as_ref() != Some(&window) {
+        let window = reading.window.clone();
+        if self.last.as_ref().map(|last| &last.window) != Some(&window) {
             info!(head = %window.head(), commits = window.commits().len(), "the commit window moved");
-            self.last = Some(window.clone());
         }
+        self.last = Some(reading);
         let unkept = self.kept.as_ref() != Some(&window);
         Some(Read { current: Current { window, read_at: clock::system_time() }, unkept })
     }

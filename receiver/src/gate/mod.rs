@@ -1,9 +1,11 @@
 //! The version gate: only episodes that recent code recorded get into the data set.
 //!
 //! - [`window`]: the admitted commits, and the verdict for one of them (pure)
+//! - [`refs`]: whether a ref can have moved, told without git
 //! - [`rev_list`]: reading the window from the maintainer's clone with git
 //! - [`snapshot`]: gate.json, the last good window on disk
 
+pub mod refs;
 pub mod rev_list;
 pub mod snapshot;
 pub mod window;

@@ -8,12 +8,14 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cis490_shared::clock::system_time;
 use cis490_shared::ids::CommitHash;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use super::refs::RefState;
 use super::window::Window;
 
 /// The most bytes that are taken of git's error text.
@@ -22,6 +24,9 @@ const MAX_ERROR_BYTES: u64 = 4096;
 const MAX_GIT_FILE_BYTES: u64 = 8192;
 /// The longest line of `rev-list`: 64 hex digits and a newline.
 const MAX_LINE_BYTES: u64 = 65;
+
+/// git is asked again after this time, whatever the files of the ref say.
+const ASK_AT_LEAST: Duration = Duration::from_mins(1);
 
 /// How the window is read.
 #[derive(Debug, Clone)]
@@ -36,6 +41,30 @@ pub struct RevList {
     pub window: usize,
     /// How long git may take.
     pub timeout: Duration,
+}
+
+/// What a poll has found.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The window.
+    pub window: Window,
+    /// The files of the ref, just before git read it; none where they tell nothing.
+    refs: Option<RefState>,
+    /// When git was asked; none where the window is that of an earlier run.
+    asked: Option<Instant>,
+}
+
+impl Reading {
+    /// A window that an earlier run has kept.
+    pub fn kept(window: Window) -> Self {
+        Self { window, refs: None, asked: None }
+    }
+
+    /// Whether the ref cannot have moved since, as far as its files tell.
+    fn still_holds(&self, refs: Option<&RefState>) -> bool {
+        let is_young = self.asked.is_some_and(|asked| asked.elapsed() < ASK_AT_LEAST);
+        is_young && refs.is_some() && self.refs.as_ref() == refs
+    }
 }
 
 /// Why the window could not be read. The last good one stays in force.
@@ -110,33 +139,49 @@ impl RevList {
 
     /// Asks git for the window; a failure is tried once more, since a running gc can pull a pack from under it.
     ///
-    /// `last` is the window that was read before, which an unchanged clone is not walked again for.
-    pub async fn read(&self, last: Option<&Window>) -> Result<Window, PollError> {
+    /// `last` is what was read before, which an unchanged clone is not walked again for.
+    pub async fn read(&self, last: Option<&Reading>) -> Result<Reading, PollError> {
         match self.read_once(last).await {
             Err(PollError::Failed(_)) => self.read_once(None).await,
             other => other,
         }
     }
 
-    async fn read_once(&self, last: Option<&Window>) -> Result<Window, PollError> {
-        let repo = self.repo.clone();
+    async fn read_once(&self, last: Option<&Reading>) -> Result<Reading, PollError> {
+        let (repo, reference) = (self.repo.clone(), self.reference.clone());
         // A file system that hangs, hangs this thread of the pool; the poll goes on without it.
-        let found = tokio::task::spawn_blocking(move || find_git_dir(&repo));
+        let found = tokio::task::spawn_blocking(move || {
+            let git_dir = find_git_dir(&repo)?;
+            // Before git reads it, so that what moves meanwhile shows at the next look.
+            let now = system_time();
+            let refs = RefState::look(&git_dir, &reference).ok().filter(|refs| refs.is_settled(now));
+            Ok((git_dir, refs))
+        });
         let found =
             tokio::time::timeout(self.timeout, found).await.map_err(|_| PollError::Hung(self.timeout))?;
         let git_dir = found.map_err(|error| PollError::Failed(error.to_string()))?;
-        let git_dir = git_dir.map_err(|source| match source.kind() {
+        let (git_dir, refs) = git_dir.map_err(|source: io::Error| match source.kind() {
             io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
             _ => PollError::NoRepository { repo: self.repo.clone(), source },
         })?;
-        let window = tokio::time::timeout(self.timeout, self.ask(&git_dir, last)).await;
-        window.map_err(|_| PollError::Hung(self.timeout))?
+        if let Some(last) = last.filter(|last| self.is_full(&last.window) && last.still_holds(refs.as_ref()))
+        {
+            return Ok(last.clone());
+        }
+        let window = self.ask(&git_dir, last.map(|last| &last.window));
+        let window = tokio::time::timeout(self.timeout, window).await;
+        let window = window.map_err(|_| PollError::Hung(self.timeout))??;
+        Ok(Reading { window, refs, asked: Some(Instant::now()) })
+    }
+
+    fn is_full(&self, window: &Window) -> bool {
+        window.commits().len() == self.window
     }
 
     /// A commit's hash stands for all of its history, so a window that was full still is what it was where the newest
     /// commit is. One that was not full can grow at its old end: a shallow clone that is deepened.
     async fn ask(&self, git_dir: &Path, last: Option<&Window>) -> Result<Window, PollError> {
-        if let Some(last) = last.filter(|last| last.commits().len() == self.window) {
+        if let Some(last) = last.filter(|last| self.is_full(last)) {
             let newest = format!("{}^{{commit}}", self.reference);
             let head = self.run(git_dir, &["rev-parse", "--verify", &newest]).await?;
             if head.trim_ascii_end() == last.head().as_str().as_bytes() {
