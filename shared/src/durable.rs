@@ -8,11 +8,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, FallocateFlags, RenameFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, RenameFlags};
 
 use crate::step::Step;
 
@@ -80,10 +81,15 @@ impl Temp {
     /// Gives the file its final name without ever replacing another; `AlreadyExists` where the name is taken.
     ///
     /// The caller syncs the directory: several files can share one sync.
-    pub fn publish_noreplace(mut self, to: &Path) -> io::Result<()> {
+    pub fn publish_noreplace(self, to: &Path) -> io::Result<()> {
+        self.publish_noreplace_in(CWD, to)
+    }
+
+    /// The same for a name in a directory that is open, wherever its path leads by now.
+    pub fn publish_noreplace_in(mut self, dir: impl AsFd, name: &Path) -> io::Result<()> {
         match Step::NeverReplace.is_taken() {
-            true => rename_noreplace(&self.path, to)?,
-            false => replace(&self.path, to)?,
+            true => rename_noreplace_into(&self.path, dir.as_fd(), name)?,
+            false => rustix::fs::renameat(CWD, &self.path, dir, name)?,
         }
         self.published = true;
         Ok(())
@@ -129,9 +135,13 @@ impl Drop for Temp {
 ///
 /// File systems without `RENAME_NOREPLACE` get the same for files by way of a hard link.
 pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, RenameFlags::NOREPLACE) {
+    rename_noreplace_into(from, CWD, to)
+}
+
+fn rename_noreplace_into(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, dir, name, RenameFlags::NOREPLACE) {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
+            rustix::fs::linkat(CWD, from, dir, name, AtFlags::empty())?;
             fs::remove_file(from)
         }
         other => Ok(other?),

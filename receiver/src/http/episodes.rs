@@ -1,5 +1,7 @@
 //! `PUT` and `HEAD /v1/episodes/{host}/{episode}.tar.zst`.
 
+use std::sync::Arc;
+
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
@@ -119,11 +121,14 @@ async fn find(request: &HttpRequest, api: &Api) -> Result<Option<stored::Stored>
     if row.is_none() && Step::HeadNeedsRow.is_taken() {
         return Ok(None);
     }
-    let path = api.store.archive(&host, &episode);
+    let store = Arc::clone(&api.store);
     blocking(move || match row.and_then(|row| row.sha256) {
-        Some(sha256) => Ok(stored::size_of(&path)?.map(|size_bytes| stored::Stored { size_bytes, sha256 })),
+        Some(sha256) => {
+            let size = stored::size_of(&store, &host, &episode)?;
+            Ok(size.map(|size_bytes| stored::Stored { size_bytes, sha256 }))
+        }
         // The row is of a program that wrote no hash, and whoever asks will decide by it.
-        None => stored::hash_of(&path),
+        None => stored::hash_of(&store, &host, &episode),
     })
     .await
 }

@@ -4,6 +4,8 @@
 //! The order: head, already stored, gate, disk and admission. What is already stored comes before the gate, so
 //! that a lost answer and a window that moved on meanwhile cannot strand an episode that is in the data set.
 
+use std::sync::Arc;
+
 use actix_http::RequestHead;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
 use cis490_shared::wire::headers::CommitPosition;
@@ -73,8 +75,9 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
         return Ok(None);
     };
     commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
-    let path = api.store.archive(host_id, episode_id);
-    let Some(size_bytes) = blocking(move || stored::size_of(&path)).await? else { return Ok(None) };
+    let (store, host, episode) = (Arc::clone(&api.store), host_id.clone(), episode_id.clone());
+    let found = blocking(move || stored::size_of(&store, &host, &episode)).await?;
+    let Some(size_bytes) = found else { return Ok(None) };
     let claim = Claim {
         host_id: host_id.clone(),
         episode_id: episode_id.clone(),

@@ -68,12 +68,11 @@ pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(),
 pub fn publish(sealed: Sealed, store: &Store) -> Result<StoreStatus, IngestError> {
     let Sealed { claim, temp } = sealed;
     Step::SyncArchive.take(|| temp.sync())?;
-    store.ensure_host_dir(&claim.host_id)?;
-    let path = store.archive(&claim.host_id, &claim.episode_id);
-    match temp.publish_noreplace(&path) {
+    let dir = store.ensure_host_dir(&claim.host_id)?;
+    match dir.publish(temp, &claim.episode_id) {
         Ok(()) => Ok(StoreStatus::Stored),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let stored = stored::hash_of(&path)?.ok_or(error)?;
+            let stored = stored::hash_of(store, &claim.host_id, &claim.episode_id)?.ok_or(error)?;
             compare(&claim.host_id, &claim.episode_id, stored.sha256, claim.sha256)?;
             Ok(StoreStatus::AlreadyPresent)
         }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::step::Step;
-use cis490_shared::wire::path::ARCHIVE_SUFFIX;
+
+use super::host_dir::{self, HostDir};
 
 /// Uploads in flight, below the root so that publishing is a rename within one file system.
 pub const INCOMING: &str = ".incoming";
@@ -54,18 +55,24 @@ impl Store {
         self.root.join(host.as_str())
     }
 
-    /// Makes sure that the directory of a host is there and its name durable.
+    /// Opens the directory of a host; none where it has none yet.
+    pub fn open_host(&self, host: &HostId) -> io::Result<Option<HostDir>> {
+        HostDir::open(self.host_dir(host))
+    }
+
+    /// Makes sure that the directory of a host is there and its name durable, and opens it.
     ///
     /// That it exists is not enough: whoever created it may have died, or failed, before its name was synced.
-    pub fn ensure_host_dir(&self, host: &HostId) -> io::Result<()> {
-        if self.durable_hosts().contains(host) {
-            return Ok(());
-        }
-        if !durable::create_dir(&self.host_dir(host), DIRECTORY_MODE)? {
+    pub fn ensure_host_dir(&self, host: &HostId) -> io::Result<HostDir> {
+        let is_new = !self.durable_hosts().contains(host);
+        if is_new && !durable::create_dir(&self.host_dir(host), DIRECTORY_MODE)? {
             Step::SyncFoundHost.take(|| durable::sync_dir(&self.root))?;
         }
-        self.durable_hosts().insert(host.clone());
-        Ok(())
+        let dir = self.open_host(host)?.ok_or(io::ErrorKind::NotFound)?;
+        if is_new {
+            self.durable_hosts().insert(host.clone());
+        }
+        Ok(dir)
     }
 
     fn durable_hosts(&self) -> MutexGuard<'_, HashSet<HostId>> {
@@ -75,7 +82,7 @@ impl Store {
 
     /// The final name of an episode.
     pub fn archive(&self, host: &HostId, episode: &EpisodeId) -> PathBuf {
-        self.host_dir(host).join(format!("{episode}{ARCHIVE_SUFFIX}"))
+        self.host_dir(host).join(host_dir::file_name(episode))
     }
 }
 

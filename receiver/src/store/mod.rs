@@ -1,6 +1,7 @@
 //! The archives on disk: `episodes/<host>/<episode>.tar.zst`, immutable once they have that name.
 //!
 //! - [`layout`]: every path under the root
+//! - [`host_dir`]: the directory of one host, which no link leads out of
 //! - [`stored`]: what is stored under a name: its size and hash
 //! - [`space`]: free bytes of the file system
 //! - [`sweep`]: what a crash left in `.incoming`
@@ -12,6 +13,7 @@
 //! Everything here blocks.
 
 pub mod examine;
+pub mod host_dir;
 pub mod host_reports;
 pub mod layout;
 pub mod reconcile;

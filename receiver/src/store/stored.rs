@@ -1,11 +1,11 @@
 //! What is stored under a name.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
 
-use cis490_shared::ids::Sha256Digest;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use sha2::{Digest, Sha256};
+
+use super::layout::Store;
 
 /// How much of a file is read at a time, in bytes.
 const READ_BUFFER: usize = 128 * 1024;
@@ -19,21 +19,15 @@ pub struct Stored {
     pub sha256: Sha256Digest,
 }
 
-/// The size of the archive at `path`; none where there is no file.
-pub fn size_of(path: &Path) -> io::Result<Option<u64>> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => Ok(Some(found.len())),
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The size of an archive; none where there is no file.
+pub fn size_of(store: &Store, host: &HostId, episode: &EpisodeId) -> io::Result<Option<u64>> {
+    store.open_host(host)?.map_or(Ok(None), |dir| dir.size_of(episode))
 }
 
-/// Reads and hashes the archive at `path`; none where there is no file.
-pub fn hash_of(path: &Path) -> io::Result<Option<Stored>> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
+/// Reads and hashes an archive; none where there is no file.
+pub fn hash_of(store: &Store, host: &HostId, episode: &EpisodeId) -> io::Result<Option<Stored>> {
+    let Some(mut file) = store.open_host(host)?.map_or(Ok(None), |dir| dir.archive(episode))? else {
+        return Ok(None);
     };
     let (mut hasher, mut buffer, mut size_bytes) = (Sha256::new(), vec![0; READ_BUFFER], 0);
     loop {

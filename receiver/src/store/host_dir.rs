@@ -1,0 +1,134 @@
+//! The directory of one host, opened as itself: nothing that a request names leads out of the store.
+//!
+//! The names of a host and of an episode are single names by their types, so what could lead elsewhere is a link that
+//! somebody put in the place of the directory or of an archive. Neither step follows one (`O_NOFOLLOW`). For two names
+//! that is what `openat2` does with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, and older kernels have it too.
+//! The root may be a link, since the configuration names it; a host on another disk is mounted.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use cis490_shared::durable::Temp;
+use cis490_shared::ids::EpisodeId;
+use cis490_shared::wire::path::ARCHIVE_SUFFIX;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+
+/// Something in the store that is not what its name promises.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is a link or no {expected}, which is not followed: move it away, and mount another disk instead of linking to it", path.display())]
+pub struct LeadsElsewhere {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What should be there.
+    pub expected: &'static str,
+}
+
+/// The directory of one host.
+#[derive(Debug)]
+pub struct HostDir {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+impl HostDir {
+    /// Opens it; none where there is nothing of that name.
+    pub fn open(path: PathBuf) -> io::Result<Option<Self>> {
+        match openat(
+            CWD,
+            &path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        ) {
+            Ok(dir) => Ok(Some(Self { dir, path })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                Err(io::Error::other(LeadsElsewhere { path, expected: "directory" }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens an archive for reading; none where there is nothing of that name.
+    pub fn archive(&self, episode: &EpisodeId) -> io::Result<Option<File>> {
+        let name = file_name(episode);
+        match openat(&self.dir, &name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP) => {
+                Err(io::Error::other(LeadsElsewhere { path: self.path.join(name), expected: "file" }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The size of an archive in bytes; none where there is no file of that name.
+    pub fn size_of(&self, episode: &EpisodeId) -> io::Result<Option<u64>> {
+        match statat(&self.dir, file_name(episode), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) if FileType::from_raw_mode(found.st_mode).is_file() => {
+                Ok(u64::try_from(found.st_size).ok())
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives an archive its name; `AlreadyExists` where that is taken, also by a link.
+    pub fn publish(&self, temp: Temp, episode: &EpisodeId) -> io::Result<()> {
+        temp.publish_noreplace_in(&self.dir, file_name(episode).as_ref())
+    }
+}
+
+/// The name of an archive in its directory.
+pub fn file_name(episode: &EpisodeId) -> String {
+    format!("{episode}{ARCHIVE_SUFFIX}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_not_followed_in_the_place_of_a_directory_or_of_an_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(path("elsewhere")).unwrap();
+        std::fs::write(path("elsewhere/e.tar.zst"), "secret").unwrap();
+        symlink("elsewhere", path("linked")).unwrap();
+        std::fs::create_dir(path("own")).unwrap();
+        symlink("../elsewhere/e.tar.zst", path("own/e.tar.zst")).unwrap();
+        std::fs::write(path("file"), "").unwrap();
+        let said = |told: io::Error| told.to_string();
+
+        for (name, expected) in [("linked", "directory"), ("file", "directory")] {
+            let text = said(HostDir::open(path(name)).unwrap_err());
+            assert!(
+                text.contains(&format!("{}` is a link or no {expected}", path(name).display())),
+                "{text}"
+            );
+        }
+        assert!(HostDir::open(path("missing")).unwrap().is_none());
+        let (own, episode) = (HostDir::open(path("own")).unwrap().unwrap(), EpisodeId::parse("e").unwrap());
+        assert_eq!(own.size_of(&episode).unwrap(), None);
+        let text = said(own.archive(&episode).unwrap_err());
+        assert!(text.contains(&format!("{}` is a link", path("own/e.tar.zst").display())), "{text}");
+        let temp = Temp::create(path("temp"), 0o640).unwrap();
+        assert_eq!(own.publish(temp, &episode).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(path("elsewhere/e.tar.zst")).unwrap(), "secret");
+    }
+
+    #[test]
+    fn what_is_published_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
+        let episode = EpisodeId::parse("e").unwrap();
+        assert!(host.archive(&episode).unwrap().is_none() && host.size_of(&episode).unwrap().is_none());
+        host.publish(Temp::create(dir.path().join("temp"), 0o640).unwrap(), &episode).unwrap();
+        assert!(host.archive(&episode).unwrap().is_some());
+        assert_eq!(host.size_of(&episode).unwrap(), Some(0));
+    }
+}
