@@ -10,6 +10,8 @@ use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use serde::Deserialize;
 
 use crate::auth::proxy::{Proxies, Trusted};
+use crate::http::body::Pace;
+use crate::http::connections::Bounds;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,8 +45,16 @@ pub struct ServerConfig {
     pub max_upload_bytes: u64,
     /// Uploads at the same time.
     pub max_concurrent_uploads: usize,
+    /// Uploads of one host at the same time.
+    pub max_uploads_per_host: usize,
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// Connections from one address at the same time; those that a proxy makes are not counted.
+    pub max_connections_per_peer: usize,
     /// A body that brings no byte for so many seconds is given up.
     pub body_idle_timeout_s: u64,
+    /// A body that brings fewer bytes a second, over that time, is given up as well; 0: none is for being slow.
+    pub min_upload_rate: u64,
     /// Uploads in flight get so many seconds to end when the service stops.
     pub shutdown_timeout_s: u64,
 }
@@ -57,7 +67,11 @@ impl Default for ServerConfig {
             allow_unauthenticated: false,
             max_upload_bytes: 8 * 1024 * 1024 * 1024,
             max_concurrent_uploads: 64,
+            max_uploads_per_host: 32,
+            max_connections: 1024,
+            max_connections_per_peer: 128,
             body_idle_timeout_s: 30,
+            min_upload_rate: 1024,
             shutdown_timeout_s: 30,
         }
     }
@@ -223,9 +237,14 @@ impl ServerConfig {
         parsed.map_err(|reason| InvalidValue::new("server.listen", reason))
     }
 
-    /// The idle limit of a body.
-    pub fn body_idle_timeout(&self) -> Duration {
-        Duration::from_secs(self.body_idle_timeout_s)
+    /// The pace that a body keeps at least.
+    pub fn pace(&self) -> Pace {
+        Pace { idle: Duration::from_secs(self.body_idle_timeout_s), bytes_per_s: self.min_upload_rate }
+    }
+
+    /// How many connections there may be.
+    pub fn connections(&self) -> Bounds {
+        Bounds { in_all: self.max_connections, per_peer: self.max_connections_per_peer }
     }
 }
 
@@ -268,6 +287,9 @@ fn validate_server(server: &ServerConfig, asks: bool) -> Result<(), InvalidValue
     }
     at_least_one("server.max_upload_bytes", server.max_upload_bytes)?;
     at_least_one("server.max_concurrent_uploads", server.max_concurrent_uploads as u64)?;
+    at_least_one("server.max_uploads_per_host", server.max_uploads_per_host as u64)?;
+    at_least_one("server.max_connections", server.max_connections as u64)?;
+    at_least_one("server.max_connections_per_peer", server.max_connections_per_peer as u64)?;
     at_least_one("server.body_idle_timeout_s", server.body_idle_timeout_s)?;
     at_least_one("server.shutdown_timeout_s", server.shutdown_timeout_s)
 }

@@ -17,6 +17,7 @@
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
 //! - [`startup`]: what a start repairs before the first request
+//! - [`descriptors`]: how many files and connections the process may have open
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
 //!
 //! Modules name only what stands to their right in `http -> actors -> {auth, tls, gate, ingest, store, index} -> shared`;
@@ -26,6 +27,7 @@ pub mod actors;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod descriptors;
 pub mod gate;
 pub mod http;
 pub mod index;

@@ -27,10 +27,12 @@ use crate::actors::ingest::Ingest;
 use crate::actors::{Drain, Ping};
 use crate::auth::file::TokenFile;
 use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
+use crate::descriptors;
 use crate::gate::rev_list::RevList;
 use crate::gate::snapshot::{SnapshotFile, Source};
 use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
+use crate::http::connections::Connections;
 use crate::http::identity::Identities;
 use crate::http::listeners::{BindError, Listeners};
 use crate::http::notices::Notices;
@@ -118,6 +120,7 @@ pub async fn run(
 ) -> Result<(), RunError> {
     // First of all: a hangup kills whoever does not mind it yet.
     let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
+    descriptors::provide_for(config.server.max_connections, config.server.max_concurrent_uploads);
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
     startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
@@ -145,6 +148,7 @@ pub async fn run(
     let urls = listeners.urls(tls.is_some());
     let admission = Admission::new(Limits {
         uploads: config.server.max_concurrent_uploads,
+        uploads_per_host: config.server.max_uploads_per_host,
         min_free_bytes: config.store.min_free_bytes,
         host_quota_bytes: config.store.host_quota_bytes,
     });
@@ -163,14 +167,15 @@ pub async fn run(
         notices: Notices::default(),
         rules: Rules {
             max_upload_bytes: config.server.max_upload_bytes,
-            body_idle_timeout: config.server.body_idle_timeout(),
+            pace: config.server.pace(),
             remediation: config.version_gate.remediation.clone(),
         },
         started: Instant::now(),
         disk_fails: AtomicBool::new(false),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
-    let server = server::serve(listeners, &api, patience).map_err(RunError::Server)?;
+    let connections = Connections::new(config.server.connections());
+    let server = server::serve(listeners, &api, &connections, patience).map_err(RunError::Server)?;
     let handle = server.handle();
     tokio::pin!(server);
     ready(&urls);

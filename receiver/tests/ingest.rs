@@ -54,7 +54,8 @@ impl World {
         let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
         let known = index.known();
         let pool = Ingest::new(Arc::clone(&store), index.start().recipient());
-        let admission = Admission::new(Limits { uploads: 8, min_free_bytes: 0, host_quota_bytes: None });
+        let limits = Limits { uploads: 8, uploads_per_host: 8, min_free_bytes: 0, host_quota_bytes: None };
+        let admission = Admission::new(limits);
         Self { _dir: dir, store, admission, known, pool }
     }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::Recipient;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use tracing::info;
 
+use super::body::Pace;
 use super::identity::Identities;
 use super::notices::Notices;
 use super::refusal::Refusal;
@@ -63,8 +64,8 @@ pub struct Api {
 pub struct Rules {
     /// The longest body, in bytes.
     pub max_upload_bytes: u64,
-    /// A body that brings no byte for so long is given up.
-    pub body_idle_timeout: Duration,
+    /// A body that does not keep it is given up.
+    pub pace: Pace,
     /// What a refused host is told to paste.
     pub remediation: String,
 }

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
 use cis490_shared::wire::headers::{COMMIT_POSITION, CONTENT_SHA256, CommitPosition, EPISODE_MEDIA_TYPE};
-use futures_util::StreamExt;
 
 use super::api::{Api, blocking};
+use super::body::{Interrupted, PacedBody};
 use super::headers;
 use super::preflight::{self, Cleared};
 use super::refusal::Refusal;
@@ -48,20 +48,20 @@ async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<H
 }
 
 /// Hands the body over part by part, at the pace of the disk, and waits for the end of the upload.
-async fn pump(mut body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Refusal> {
+async fn pump(body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Refusal> {
     let Upload { parts, outcome } = upload;
-    let idle = api.rules.body_idle_timeout;
+    let mut body = PacedBody::new(body, api.rules.pace);
     let mut interrupted = None;
     loop {
-        let part = match tokio::time::timeout(idle, body.next()).await {
-            Ok(Some(Ok(bytes))) => Part::Data(bytes),
+        let part = match body.next().await {
+            Ok(Some(bytes)) => Part::Data(bytes),
             Ok(None) => Part::Finish,
-            Ok(Some(Err(error))) => {
-                interrupted = body_error(&error);
+            Err(Interrupted::TooSlow(refusal)) => {
+                interrupted = Some(refusal);
                 break;
             }
-            Err(_) => {
-                interrupted = Some(Refusal::Stalled { seconds: idle.as_secs() });
+            Err(Interrupted::Broken(error)) => {
+                interrupted = body_error(&error);
                 break;
             }
         };

@@ -6,6 +6,7 @@ use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::SCHEMA_VERSION;
 use cis490_shared::wire::{headers, path};
 
+use super::body::ends_where_declared;
 use super::refusal::Refusal;
 use crate::gate::window::ClaimedCommit;
 
@@ -36,6 +37,7 @@ pub fn pair(raw_path: &str) -> Result<(HostId, EpisodeId), Refusal> {
 pub fn upload(head: &RequestHead, max_upload_bytes: u64) -> Result<UploadHead, Refusal> {
     let (host_id, episode_id) = pair(head.uri.path())?;
     let length = length(&head.headers, max_upload_bytes)?;
+    ends_where_declared(&head.headers)?;
     let sha256 = required(&head.headers, headers::CONTENT_SHA256)?;
     let sha256 = Sha256Digest::parse(sha256)
         .map_err(|error| Refusal::Header { name: headers::CONTENT_SHA256, reason: error.to_string() })?;

@@ -5,10 +5,10 @@ use cis490_shared::clock::WallTime;
 use cis490_shared::ids::HostId;
 use cis490_shared::wire::answer::HostHealthAnswer;
 use cis490_shared::wire::path::HOST_HEALTH;
-use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, blocking};
+use super::body::{Interrupted, PacedBody, ends_where_declared};
 use super::refusal::Refusal;
 use crate::store::host_reports::HostReport;
 
@@ -33,25 +33,22 @@ async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<H
     Ok(HostHealthAnswer { status: "stored".to_owned(), host_id })
 }
 
-async fn read(
-    request: &HttpRequest,
-    mut body: web::Payload,
-    api: &Api,
-) -> Result<Map<String, Value>, Refusal> {
+async fn read(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<Map<String, Value>, Refusal> {
     let limit = MAX_REPORT_BYTES as u64;
     let declared =
         request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
     if let Some(length) = declared.filter(|length: &u64| *length > limit) {
         return Err(Refusal::TooLarge { length, limit });
     }
-    let idle = api.rules.body_idle_timeout;
+    ends_where_declared(request.headers())?;
+    let mut body = PacedBody::new(body, api.rules.pace);
     let mut text = Vec::new();
     loop {
-        let next = tokio::time::timeout(idle, body.next()).await;
-        let bytes = match next.map_err(|_| Refusal::Stalled { seconds: idle.as_secs() })? {
-            None => break,
-            Some(Err(_)) => return Err(Refusal::Report("its body broke off")),
-            Some(Ok(bytes)) => bytes,
+        let bytes = match body.next().await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => break,
+            Err(Interrupted::TooSlow(refusal)) => return Err(refusal),
+            Err(Interrupted::Broken(_)) => return Err(Refusal::Report("its body broke off")),
         };
         text.extend_from_slice(&bytes);
         if text.len() > MAX_REPORT_BYTES {

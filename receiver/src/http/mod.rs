@@ -2,11 +2,13 @@
 //!
 //! - [`listeners`]: where connections are taken
 //! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
+//! - [`connections`], [`serving`]: how many connections there may be, and which one makes room
 //! - [`api`]: what every handler needs
 //! - [`identity`]: who sends a request, and whether he may
 //! - [`notices`]: what clients bring about, in the log
 //! - [`headers`]: the head of an upload, typed
 //! - [`preflight`]: the verdict on an upload before its body
+//! - [`body`]: the body of a request, and how slowly it may come
 //! - [`refusal`]: our errors as status codes and problem bodies, the only such table
 //! - [`episodes`], [`gate`], [`host_health`], [`health`]: the endpoints
 //!
@@ -20,6 +22,8 @@ use cis490_shared::wire::path;
 use self::api::Api;
 
 pub mod api;
+pub mod body;
+pub mod connections;
 pub mod episodes;
 pub mod gate;
 pub mod headers;
@@ -31,6 +35,7 @@ pub mod notices;
 pub mod preflight;
 pub mod refusal;
 pub mod server;
+pub mod serving;
 
 /// The routes of protocol section 2.
 pub fn routes(config: &mut ServiceConfig) {

@@ -66,6 +66,15 @@ pub enum Refusal {
         /// The limit in seconds.
         seconds: u64,
     },
+    /// The body brought too little over that time.
+    Dribbled {
+        /// What it brought, in bytes.
+        bytes: u64,
+        /// The time in seconds.
+        seconds: u64,
+        /// What it should have brought at least, in bytes a second.
+        least: u64,
+    },
     /// The disk, outside an upload.
     Disk(std::io::Error),
     /// An actor is gone; the process is about to end.
@@ -151,6 +160,12 @@ impl Refusal {
             Self::Stalled { seconds } => {
                 problem(ErrorCode::Stalled, format!("the body brought no byte for {seconds} seconds"))
             }
+            Self::Dribbled { bytes, seconds, least } => problem(
+                ErrorCode::Stalled,
+                format!(
+                    "the body brought {bytes} bytes in {seconds} seconds, at least {least} a second are expected"
+                ),
+            ),
             Self::Disk(_) => problem(ErrorCode::Storage, "the receiver's log says why".to_owned()),
             Self::Gone => going_down(),
             Self::NotFound => {
@@ -218,7 +233,9 @@ fn gate_problem(refusal: &GateRefusal) -> Problem {
 fn admission_problem(refusal: &AdmissionRefusal) -> Problem {
     let error = match refusal {
         AdmissionRefusal::ShuttingDown => ErrorCode::ShuttingDown,
-        AdmissionRefusal::PairInFlight | AdmissionRefusal::TooManyUploads(_) => ErrorCode::Busy,
+        AdmissionRefusal::PairInFlight
+        | AdmissionRefusal::TooManyUploads(_)
+        | AdmissionRefusal::TooManyOfHost(_) => ErrorCode::Busy,
         AdmissionRefusal::DiskFull { .. } => ErrorCode::DiskFull,
         AdmissionRefusal::Quota { .. } => ErrorCode::Quota,
     };

@@ -23,56 +23,64 @@ use actix_web::{App, HttpMessage, web};
 use cis490_shared::wire::path;
 
 use super::api::Api;
+use super::connections::{Connections, counted_peer};
 use super::identity::{self, Asking, Via};
 use super::listeners::Listeners;
 use super::notices::Notices;
 use super::preflight::{self, Cleared};
+use super::serving::{self, Serving, bounded};
 use super::{episodes, routes};
 use crate::tls::handshake;
 use crate::tls::material::Material;
 use crate::tls::peer::Peer;
 
 /// The head of a request must be there within this time.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// An idle connection is kept for this long; the shipper's pool keeps its end longer and notices.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A client that sends no Expect may be in the middle of a large body when it is refused. It gets this long to
 /// finish sending and then to read the answer; an earlier shipper would otherwise see a broken pipe only.
-const LINGER: Duration = Duration::from_mins(2);
+pub(super) const LINGER: Duration = Duration::from_mins(2);
 
 /// Serves the listeners until the returned server is stopped. Signals are the caller's business.
-pub fn serve(listeners: Listeners, api: &web::Data<Api>, shutdown_timeout: Duration) -> io::Result<Server> {
+pub fn serve(
+    listeners: Listeners,
+    api: &web::Data<Api>,
+    connections: &Connections,
+    shutdown_timeout: Duration,
+) -> io::Result<Server> {
     let mut builder: ServerBuilder =
         Server::build().disable_signals().shutdown_timeout(shutdown_timeout.as_secs());
     let stopping = builder.graceful_shutdown_signal();
     for bound in listeners.tcp {
-        let (api, stopping) = (api.clone(), stopping.clone());
+        let (api, stopping, connections) = (api.clone(), stopping.clone(), connections.clone());
         let name = format!("tcp {}", bound.local_addr()?);
+        let proxies = api.identities.proxies.clone();
+        let counted = move |io: &TcpStream| counted_peer(io.peer_addr().ok(), proxies.as_ref());
         builder = match api.tls.clone() {
             None => builder.listen(name, bound, move || {
-                fn_service(|io: TcpStream| {
+                let plain = fn_service(|io: TcpStream| {
                     let address = prepare(&io);
                     ready(Ok((io, address)))
-                })
-                .and_then(http(&api, Via::Tcp, &stopping, |_, _| {}))
+                });
+                let served = plain.and_then(http(&api, Via::Tcp, &stopping, |_, _| {}));
+                bounded(served, connections.clone(), counted.clone())
             })?,
             Some(tls) => builder.listen(name, bound, move || {
                 let (tls, for_handshakes, for_peers) = (tls.clone(), api.clone(), api.clone());
-                fn_service(move |io: TcpStream| encrypt(io, tls.now(), for_handshakes.clone())).and_then(
-                    http(&api, Via::Tcp, &stopping, move |io, data| introduce(io, data, &for_peers.notices)),
-                )
+                let encrypted = fn_service(move |io| encrypt(io, tls.now(), for_handshakes.clone()));
+                let introduce = move |io: &_, data: &mut _| introduce(io, data, &for_peers.notices);
+                let served = encrypted.and_then(http(&api, Via::Tcp, &stopping, introduce));
+                bounded(served, connections.clone(), counted.clone())
             })?,
         };
     }
     for (bound, path) in listeners.unix {
-        let (api, stopping) = (api.clone(), stopping.clone());
+        let (api, stopping, connections) = (api.clone(), stopping.clone(), connections.clone());
         builder = builder.listen_uds(format!("unix {}", path.display()), bound, move || {
-            fn_service(|io: UnixStream| ready(Ok((io, None)))).and_then(http(
-                &api,
-                Via::Unix,
-                &stopping,
-                |_, _| {},
-            ))
+            let plain = fn_service(|io: UnixStream| ready(Ok((io, None))));
+            let served = plain.and_then(http(&api, Via::Unix, &stopping, |_, _| {}));
+            bounded(served, connections.clone(), |_| None)
         })?;
     }
     Ok(builder.run())
@@ -126,7 +134,8 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
     InitError = (),
 > + use<T, C> {
     let stopping = stopping.clone();
-    let app = App::new().app_data(api.clone()).app_data(via).configure(routes).wrap(from_fn(identity::guard));
+    let app = App::new().app_data(api.clone()).app_data(via).configure(routes);
+    let app = app.wrap(from_fn(identity::guard)).wrap(from_fn(serving::attend));
     let app = app.into_factory().map_err(|error| error.error_response());
     let api = api.clone();
     HttpService::build()
@@ -139,7 +148,14 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
         // The builder's, for requests that expect 100-continue: nothing is unwrapped here.
-        .expect(fn_service(move |request| before_continue(request, via, api.clone())))
+        .expect(fn_service(move |request| {
+            let api = api.clone();
+            async move {
+                let mut serving = Serving::begin();
+                let verdict = before_continue(request, via, api).await;
+                verdict.inspect_err(|refusal| serving.answered(refusal.status(), true))
+            }
+        }))
         .h1(map_config(app, |()| AppConfig::default()))
 }
 

@@ -1,7 +1,11 @@
 //! Who may upload what now. A plain type: no clock, no disk, no network.
 //!
-//! One upload per pair, a bounded number in all, and never more declared bytes than the disk has room for: what
-//! was admitted but not yet reserved on the disk is counted, so that parallel uploads cannot fill it together.
+//! One upload per pair, a bounded number of each host and in all, and never more declared bytes than the disk has room
+//! for: what was admitted but not yet reserved on the disk is counted, so that parallel uploads cannot fill it together.
+//!
+//! A host's bound leaves places to the others when it floods. Several that flood could still take them all, so the last
+//! quarter goes to hosts with nothing in flight: whoever comes with a single upload is let in (I9). Nobody waits in line
+//! here: a shipper comes again by itself, and a line would have to be bounded, timed and shared out in its turn.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,6 +20,8 @@ use tokio::sync::Notify;
 pub struct Limits {
     /// Uploads at the same time.
     pub uploads: usize,
+    /// Uploads of one host at the same time.
+    pub uploads_per_host: usize,
     /// Bytes of the disk that are not given to uploads.
     pub min_free_bytes: u64,
     /// Bytes that one host may have stored; none: as many as fit.
@@ -31,10 +37,19 @@ impl Limits {
         if state.uploads.contains_key(&(host.clone(), episode.clone())) && Step::OnePerPair.is_taken() {
             return Err(AdmissionRefusal::PairInFlight);
         }
-        if state.uploads.len() >= self.uploads {
-            return Err(AdmissionRefusal::TooManyUploads(self.uploads));
+        let (in_all, of_host) = (state.uploads.len(), state.count_of(host));
+        if of_host >= self.uploads_per_host {
+            return Err(AdmissionRefusal::TooManyOfHost(self.uploads_per_host));
+        }
+        if in_all >= self.uploads || (of_host > 0 && in_all >= self.uploads - self.kept_for_newcomers()) {
+            return Err(AdmissionRefusal::TooManyUploads(in_all));
         }
         Ok(())
+    }
+
+    /// Places that only a host with nothing in flight gets.
+    const fn kept_for_newcomers(&self) -> usize {
+        self.uploads / 4
     }
 
     /// Whether so many bytes fit, on the disk and into the host's share.
@@ -79,9 +94,12 @@ pub enum AdmissionRefusal {
     /// This very pair is being uploaded.
     #[error("this episode is being uploaded right now")]
     PairInFlight,
-    /// As many uploads as there may be.
-    #[error("{0} uploads are in flight, no more are taken at a time")]
+    /// As many uploads as there may be, for this host.
+    #[error("{0} uploads are in flight, no more of this host are taken at the moment")]
     TooManyUploads(usize),
+    /// As many uploads of this host as there may be.
+    #[error("{0} uploads of this host are in flight, no more are taken at a time")]
+    TooManyOfHost(usize),
     /// The declared length does not fit on the disk.
     #[error("{length} bytes do not fit: {available} are available")]
     DiskFull {
@@ -100,6 +118,13 @@ pub enum AdmissionRefusal {
         /// Its share.
         quota: u64,
     },
+}
+
+impl AdmissionRefusal {
+    /// Whether there are as many uploads as there may be.
+    pub const fn is_for_number(&self) -> bool {
+        matches!(self, Self::TooManyUploads(_) | Self::TooManyOfHost(_))
+    }
 }
 
 /// The uploads in flight. Clones share one state.
@@ -184,6 +209,11 @@ impl Admission {
 }
 
 impl State {
+    /// How many uploads of one host there are.
+    fn count_of(&self, host: &HostId) -> usize {
+        self.uploads.keys().filter(|(of, _)| of == host).count()
+    }
+
     /// The declared bytes of one host's uploads.
     fn in_flight_of(&self, host: &HostId) -> u64 {
         self.uploads.iter().filter(|((of, _), _)| of == host).map(|(_, length)| length).sum()
@@ -229,7 +259,23 @@ mod tests {
     use super::*;
 
     fn admission() -> Admission {
-        Admission::new(Limits { uploads: 3, min_free_bytes: 100, host_quota_bytes: None })
+        Admission::new(Limits {
+            uploads: 3,
+            uploads_per_host: 9,
+            min_free_bytes: 100,
+            host_quota_bytes: None,
+        })
+    }
+
+    fn admit_of(admission: &Admission, host: &str, episode: usize) -> Result<Permit, AdmissionRefusal> {
+        let (host, episode) =
+            (HostId::parse(host).unwrap(), EpisodeId::parse(&format!("e{episode}")).unwrap());
+        admission.admit(&host, &episode, 1, || Ok(Room { free_bytes: 1100, host_bytes: 0 })).unwrap()
+    }
+
+    /// Has a host begin as many uploads as it can.
+    fn flood(admission: &Admission, host: &str) -> Vec<Permit> {
+        (0..100).map_while(|episode| admit_of(admission, host, episode).ok()).collect()
     }
 
     fn admit(admission: &Admission, episode: &str, length: u64) -> Result<Permit, AdmissionRefusal> {
@@ -250,6 +296,24 @@ mod tests {
     }
 
     #[test]
+    fn whoever_floods_leaves_a_place_to_every_host_that_has_none() {
+        let limits = Limits { uploads: 8, uploads_per_host: 4, min_free_bytes: 0, host_quota_bytes: None };
+        let admission = Admission::new(limits);
+        let first = flood(&admission, "flood-1");
+        assert_eq!(first.len(), 4);
+        assert_eq!(admit_of(&admission, "flood-1", 9).unwrap_err(), AdmissionRefusal::TooManyOfHost(4));
+        let second = flood(&admission, "flood-2");
+        assert_eq!((second.len(), admission.in_flight()), (2, 6));
+        assert_eq!(admit_of(&admission, "flood-2", 9).unwrap_err(), AdmissionRefusal::TooManyUploads(6));
+        let good = admit_of(&admission, "lab-1", 0).unwrap();
+        admit_of(&admission, "lab-1", 1).unwrap_err();
+        let _other = admit_of(&admission, "lab-2", 0).unwrap();
+        assert_eq!(admit_of(&admission, "lab-3", 0).unwrap_err(), AdmissionRefusal::TooManyUploads(8));
+        drop(good);
+        admit_of(&admission, "lab-1", 1).unwrap();
+    }
+
+    #[test]
     fn parallel_uploads_cannot_fill_the_disk_together() {
         let admission = admission();
         let mut first = admit(&admission, "a", 600).unwrap();
@@ -264,7 +328,8 @@ mod tests {
 
     #[test]
     fn a_host_gets_its_share_and_what_it_is_uploading_counts() {
-        let limits = Limits { uploads: 3, min_free_bytes: 0, host_quota_bytes: Some(100) };
+        let limits =
+            Limits { uploads: 3, uploads_per_host: 3, min_free_bytes: 0, host_quota_bytes: Some(100) };
         let admission = Admission::new(limits);
         let mut first = admit(&admission, "a", 30).unwrap();
         first.reserved_on_disk();

@@ -81,7 +81,8 @@ impl Receiver {
     pub(crate) fn start(workshop: &Workshop, dir: &Path, poll_interval_s: u64) -> anyhow::Result<Self> {
         let config = dir.join("receiver.toml");
         let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nmax_concurrent_uploads = 512\n\n[store]\n\
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nmax_concurrent_uploads = 512\n\
+             max_uploads_per_host = 512\n\n[store]\n\
              episodes_root = \"{0}/episodes\"\nindex = \"{0}/index.jsonl\"\nmin_free_bytes = 1048576\n\n\
              [version_gate]\nrepo_path = \"{1}\"\npoll_interval_s = {poll_interval_s}\n",
             dir.display(),
