@@ -27,6 +27,7 @@ pub mod certificates;
 pub mod clone;
 pub mod episodes;
 pub mod forgetful;
+pub mod good_host;
 pub mod http;
 mod notices;
 pub mod process;

@@ -24,6 +24,7 @@ use crate::ingest::admission::Permit;
 use crate::ingest::commit::{ReceiptSender, deposit, publish, stored};
 use crate::ingest::precedence::Precedence;
 use crate::ingest::receive::{Body, receive};
+use crate::ingest::turns::Turns;
 use crate::ingest::{Claim, Done, IngestError, Part};
 use crate::store::layout::Store;
 
@@ -36,6 +37,7 @@ pub struct Ingest {
     store: Arc<Store>,
     index: Recipient<Deposit>,
     precedence: Arc<Precedence>,
+    turns: Turns,
 }
 
 /// The HTTP layer's end of an upload.
@@ -50,7 +52,7 @@ pub struct Upload {
 impl Ingest {
     /// Uploads go to this store and this index.
     pub fn new(store: Arc<Store>, index: Recipient<Deposit>) -> Self {
-        Self { store, index, precedence: Arc::default() }
+        Self { store, index, precedence: Arc::default(), turns: Turns::default() }
     }
 
     /// Starts an upload on the arbiter of the caller.
@@ -103,7 +105,12 @@ struct Promised {
 impl Promised {
     async fn become_an_episode(self) -> Result<Done, IngestError> {
         let Self { waiting, claim, permit, ingest, began } = self;
+        let arrived = Body::is_small(claim.length).then(|| ingest.turns.arrive(&claim.host_id));
         let body = Body::of(&claim, waiting).await?;
+        let _turn = match &arrived {
+            Some(arrived) => Some(arrived.turn().await),
+            None => None,
+        };
         // Until its receipt, since the syncs of directory and index are what it waits for as well.
         let _short = body.is_gathered().then(|| ingest.precedence.short());
         let ((tell_published, published), (tell_receipt, receipt)) = (oneshot::channel(), oneshot::channel());

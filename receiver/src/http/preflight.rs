@@ -5,6 +5,7 @@
 //! that a lost answer and a window that moved on meanwhile cannot strand an episode that is in the data set.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_http::RequestHead;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
@@ -17,6 +18,10 @@ use crate::gate::window::{ClaimedCommit, Verdict};
 use crate::ingest::admission::{Permit, Room};
 use crate::ingest::{Claim, commit};
 use crate::store::{space, stored};
+
+/// Whoever is refused for the number of uploads is told so after this time. One that comes again at once, over many
+/// connections, would otherwise keep the receiver busy with refusing, to the others' cost (I9).
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to happen with an upload that was not refused.
 #[derive(Debug)]
@@ -57,11 +62,16 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         let free_bytes = space::free_bytes(api.store.root())?;
         Ok(Room { free_bytes, host_bytes: api.known.bytes_of(&upload.host_id) })
     };
-    let permit = api
-        .admission
-        .admit(&upload.host_id, &upload.episode_id, upload.length, look)
-        .map_err(Refusal::Disk)?
-        .map_err(Refusal::Admission)?;
+    let admitted = api.admission.admit(&upload.host_id, &upload.episode_id, upload.length, look);
+    let permit = match admitted.map_err(Refusal::Disk)? {
+        Ok(permit) => permit,
+        Err(refusal) => {
+            if refusal.is_for_number() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            return Err(Refusal::Admission(refusal));
+        }
+    };
     let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
     Ok(Cleared::Upload { claim: Claim { host_id, episode_id, sha256, length, commit }, permit, position })
 }

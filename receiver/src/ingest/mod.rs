@@ -4,6 +4,7 @@
 //! - [`receive`]: its parts, one after the other
 //! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
 //! - [`precedence`]: short uploads before long ones at the disk
+//! - [`turns`]: hosts at the disk, of whom none crowds out the others
 //! - [`commit`]: making them durable, visible and indexed, in that order
 //!
 //! The actor that drives them is [`crate::actors::ingest::IngestActor`].
@@ -21,6 +22,7 @@ pub mod commit;
 pub mod hasher;
 pub mod precedence;
 pub mod receive;
+pub mod turns;
 pub mod writer;
 
 /// What the head of a request promises, after it was found in order.

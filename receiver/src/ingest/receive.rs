@@ -27,12 +27,17 @@ impl Body {
         matches!(self, Self::Gathered(_))
     }
 
+    /// Whether a body of this length is gathered.
+    pub fn is_small(length: u64) -> bool {
+        length <= GATHER_UP_TO as u64
+    }
+
     /// Gathers a small body; a large one is left to come.
     ///
     /// Into one buffer of the declared length: kept as they come, parts of a few bytes each would hold many times that.
     pub async fn of(claim: &Claim, mut parts: mpsc::Receiver<Part>) -> Result<Self, IngestError> {
         let length = match usize::try_from(claim.length) {
-            Ok(length) if length <= GATHER_UP_TO => length,
+            Ok(length) if Self::is_small(claim.length) => length,
             _ => return Ok(Self::Streamed(parts)),
         };
         let mut gathered = BytesMut::with_capacity(length);
