@@ -11,6 +11,7 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::until::{PATIENCE, wait_until};
 use integration_tests::upload::Upload;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 const CONNECTIONS: usize = 64;
 const EPISODES: usize = 100;
@@ -65,6 +66,7 @@ fn round(run: usize, receiver: &Receiver<'_>, good: &mut GoodHost) -> f64 {
     let quiet = percentile(50, &good.ship(EPISODES));
     let flood = Flood { run, ..Flood::default() };
     let count = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    let began = Instant::now();
     let beside = std::thread::scope(|scope| {
         for _ in 0..CONNECTIONS {
             scope.spawn(|| flood.send(receiver.url()));
@@ -74,7 +76,13 @@ fn round(run: usize, receiver: &Receiver<'_>, good: &mut GoodHost) -> f64 {
         let beside = percentile(50, &good.ship(EPISODES));
         flood.is_over.store(true, Ordering::Relaxed);
         let stored = count(&flood.stored) - before;
-        println!("meanwhile {stored} of the flood were stored, and {} refused", count(&flood.busy));
+        let (refused, seconds) = (count(&flood.busy), began.elapsed().as_secs());
+        println!("meanwhile {stored} of the flood were stored, and {refused} refused");
+        // Each of its connections is told once a second at most.
+        assert!(
+            refused as u64 <= CONNECTIONS as u64 * (seconds + 1),
+            "{refused} were refused in {seconds} s"
+        );
         assert!(stored > 0, "whoever floods is slowed, not stopped");
         assert!(stored < SHARE * EPISODES, "{stored} of the flood for {EPISODES} of the other");
         beside

@@ -105,8 +105,10 @@ fn a_head_without_end_is_refused_in_bounded_space() {
     let ping = |line: &str| format!("GET /v1/health HTTP/1.1\r\nhost: localhost\r\n{line}");
     let one = |bytes: usize| ping(&format!("x: {}\r\n\r\n", "a".repeat(bytes)));
     assert_eq!(send(&receiver, one(100 << 10).as_bytes(), &[]), (200, true));
-    let long = ping(&format!("x: {}", "a".repeat(200 << 10)));
-    assert_eq!(send(&receiver, long.as_bytes(), &[]).0, 431);
+    // All that is read of it, so that the answer is not lost with what would be left unread.
+    let mut long = ping("x: ").into_bytes();
+    long.resize(128 << 10, b'a');
+    assert_eq!(send(&receiver, &long, &[]), (431, true));
     let many = |count: usize| ping(&format!("{}\r\n", "x: y\r\n".repeat(count)));
     assert_eq!(send(&receiver, many(90).as_bytes(), &[]), (200, true));
     assert_eq!(send(&receiver, many(100).as_bytes(), &[]), (431, true));

@@ -250,9 +250,19 @@ impl Connection {
         Self::over(tcp(address))
     }
 
+    /// Whether an answer, or the end, comes within that time.
+    pub fn has_something_to_read_within(&mut self, patience: Duration) -> bool {
+        let usual = self.0.get_ref().read_timeout().unwrap();
+        self.0.get_ref().set_read_timeout(Some(patience)).unwrap();
+        let found = self.0.fill_buf().is_ok();
+        self.0.get_ref().set_read_timeout(usual).unwrap();
+        found
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish(&self) {
-        self.0.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
+        // A server that has refused may have closed its end.
+        let _ = self.0.get_ref().shutdown(std::net::Shutdown::Write);
     }
 }
 
@@ -280,19 +290,10 @@ impl<S: Read + Write> Connection<S> {
         self.try_answer(request.method == "HEAD")
     }
 
-    /// Whether an answer, or the end, comes within that time.
-    pub fn has_something_to_read_within(&mut self, patience: Duration) -> bool {
-        let usual = self.stream.read_timeout().unwrap();
-        self.stream.set_read_timeout(Some(patience)).unwrap();
-        let found = self.reader.fill_buf().is_ok();
-        self.stream.set_read_timeout(usual).unwrap();
-        found
-    }
-
     /// Whether the other side says nothing more: it has closed the connection. Waits until either is known.
     pub fn is_at_its_end(&mut self) -> bool {
         // One that is reset holds nothing either; one that is left open is found out by the timeout.
-        match self.reader.fill_buf() {
+        match self.0.fill_buf() {
             Ok(bytes) => bytes.is_empty(),
             Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
         }
