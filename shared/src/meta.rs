@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::ids::{CommitHash, EpisodeId, IdError};
+use crate::json;
 
 /// The largest meta.json that is read, in bytes. The recorder's are below 4 KiB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
@@ -54,7 +55,7 @@ impl EpisodeMeta {
         if text.len() as u64 > MAX_META_BYTES {
             return Err(MetaError::TooLarge);
         }
-        serde_json::from_slice(text).map_err(MetaError::Malformed)
+        json::object(text).map_err(MetaError::Malformed)
     }
 
     /// The commit as recorded, before any check of its form: a receiver whose gate is off takes any text.
@@ -103,6 +104,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_says_why() {
         assert!(matches!(EpisodeMeta::parse(b""), Err(MetaError::Empty)));
+        assert!(matches!(EpisodeMeta::parse(b"[\"e1\"]"), Err(MetaError::Malformed(_))));
         assert!(matches!(EpisodeMeta::parse(b"{\"episode_id\": \"../e\"}"), Err(MetaError::Malformed(_))));
         assert!(matches!(EpisodeMeta::parse(&vec![b' '; 1024 * 1024 + 1]), Err(MetaError::TooLarge)));
     }
