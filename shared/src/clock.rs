@@ -1,8 +1,9 @@
-//! Wall time as text, and the one place that asks the system for it.
+//! Wall time as text, and the one place that asks the system for a time.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// A moment as it stands in rows and reports: ISO 8601, UTC, microseconds, `+00:00`.
@@ -30,6 +31,13 @@ pub fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
+/// How long a processor has worked for the calling thread: a measure of work that neither a slow disk nor a busy
+/// machine stretches.
+pub fn thread_time() -> Duration {
+    // It counts up from zero, so the conversion cannot fail.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
 impl From<SystemTime> for WallTime {
     /// Times outside the years that the format can hold become its nearest end.
     fn from(time: SystemTime) -> Self {
@@ -46,8 +54,6 @@ impl fmt::Display for WallTime {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -56,5 +62,11 @@ mod tests {
         assert_eq!(WallTime::from(time).as_str(), "2025-10-09T08:53:20.000000+00:00");
         let time = time + Duration::from_nanos(123_456_789);
         assert_eq!(WallTime::from(time).as_str(), "2025-10-09T08:53:20.123456+00:00");
+    }
+
+    #[test]
+    fn the_time_of_a_thread_goes_on_while_it_works() {
+        let began = thread_time();
+        assert!((0..10_000_000).any(|_| thread_time() > began));
     }
 }

@@ -13,6 +13,7 @@
 //! - [`latest`]: what one actor keeps current and others read
 //! - [`stamp`]: whether a file is another than it was
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
+//! - [`excerpt`]: text from elsewhere, made fit for a terminal and a log
 //! - [`json`]: JSON objects into structs
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
@@ -25,6 +26,7 @@ pub mod certificate;
 pub mod clock;
 pub mod config_file;
 pub mod durable;
+pub mod excerpt;
 pub mod ids;
 pub mod json;
 pub mod latest;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::excerpt::excerpt;
 use crate::ids::{CommitHash, EpisodeId, IdError};
 use crate::json;
 
@@ -42,7 +43,7 @@ pub enum MetaError {
     #[error("meta.json is larger than {MAX_META_BYTES} bytes")]
     TooLarge,
     /// Not JSON, or a field is missing or malformed.
-    #[error("meta.json cannot be read: {0}")]
+    #[error("meta.json cannot be read: {}", excerpt(&.0.to_string()))]
     Malformed(#[source] serde_json::Error),
 }
 

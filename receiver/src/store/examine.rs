@@ -4,20 +4,23 @@
 //! rest is hashed without being decompressed. Of meta.json only the commit is asked: an archive that is
 //! stored is in the data set, whatever else its meta.json lacks. Everything here blocks.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Take};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use cis490_shared::archive::read::{ReadError, ReadLimits, read_meta};
-use cis490_shared::clock::WallTime;
+use cis490_shared::clock::{WallTime, thread_time};
+use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::{CommitHash, IdError, Sha256Digest};
+use cis490_shared::json;
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Runtime;
 
+use super::open::open_archive;
 use super::scan::Archive;
 
 /// How much is read at once where nothing is decompressed, in bytes: what was copied is still in the nearest cache when
@@ -33,24 +36,32 @@ pub struct Examined {
     pub doubt: Option<Doubt>,
 }
 
-/// Why a row names no commit.
+/// Why a row names no commit. What meta.json says is kept as an excerpt: many of them wait to be told.
 #[derive(Debug, thiserror::Error)]
 pub enum Doubt {
     /// meta.json did not come out of the archive.
     #[error(transparent)]
     Unreadable(ReadError),
     /// It came out, and is not what the recorder writes.
-    #[error("meta.json cannot be understood: {0}")]
-    Malformed(#[source] serde_json::Error),
+    #[error("meta.json cannot be understood: {reason}")]
+    Malformed {
+        /// What the JSON reader says.
+        reason: String,
+    },
     /// It names something that is no commit.
-    #[error("`{}` in meta.json is no commit: {reason}", text.escape_debug())]
+    #[error("`{excerpt}` in meta.json is no commit: {reason}")]
     NotACommit {
         /// What it names.
-        text: String,
+        excerpt: String,
         /// Why that is none.
         reason: IdError,
     },
 }
+
+/// The archive was written to, or cut, between the first look at it and the last: its hash would be nobody's.
+#[derive(Debug, thiserror::Error)]
+#[error("it changed while it was read")]
+struct Changed;
 
 /// Reads archives on the thread that owns it.
 #[derive(Debug)]
@@ -69,10 +80,17 @@ impl Examiner {
 
     /// Reads an archive once, from its first byte to its last.
     pub fn examine(&mut self, archive: &Archive) -> io::Result<Examined> {
-        let file = File::open(&archive.path)?;
-        let received_at_wall = WallTime::from(file.metadata()?.modified()?);
+        let file = open_archive(&archive.path)?;
+        let before = file.metadata()?;
+        self.examine_file(archive, file, &before)
+    }
+
+    /// Reads an open archive, which must still be what it was `before`.
+    fn examine_file(&mut self, archive: &Archive, file: File, before: &Metadata) -> io::Result<Examined> {
+        // One byte more than there are, to see whether it grows; not all of them, since it could grow for ever.
+        let file = file.take(before.len().saturating_add(1));
         let mut hashed = Hashed { file, hash: Sha256::new(), size_bytes: 0 };
-        let meta = self.runtime.block_on(read_meta(&mut hashed, &ReadLimits::default()));
+        let meta = self.runtime.block_on(read_meta(&mut hashed, &ReadLimits::default(), thread_time));
         let (commit, doubt) = match meta.map_err(Doubt::Unreadable).and_then(|text| commit_of(&text)) {
             // The file could not be read, which says nothing about its contents.
             Err(Doubt::Unreadable(ReadError::Source(error))) => return Err(error),
@@ -80,12 +98,19 @@ impl Examiner {
             Ok(commit) => (commit, None),
         };
         while hashed.read(&mut self.chunk)? > 0 {}
+        let (after, received_at) = (hashed.file.get_ref().metadata()?, before.modified()?);
+        if hashed.size_bytes != before.len()
+            || after.len() != before.len()
+            || after.modified()? != received_at
+        {
+            return Err(io::Error::other(Changed));
+        }
         let row = IndexRow {
             backfilled: true,
             commit,
             episode_id: archive.episode_id.clone(),
             host_id: archive.host_id.clone(),
-            received_at_wall,
+            received_at_wall: WallTime::from(received_at),
             schema_version: SCHEMA_VERSION,
             sha256: Sha256Digest::from_bytes(hashed.hash.finalize().into()),
             size_bytes: hashed.size_bytes,
@@ -104,17 +129,18 @@ fn commit_of(meta: &[u8]) -> Result<Option<CommitHash>, Doubt> {
     struct CodeVersion {
         commit: Option<String>,
     }
-    let recorded: Recorded = serde_json::from_slice(meta).map_err(Doubt::Malformed)?;
+    let recorded: Recorded =
+        json::object(meta).map_err(|error| Doubt::Malformed { reason: excerpt(&error.to_string()) })?;
     let Some(text) = recorded.code_version.and_then(|version| version.commit) else {
         return Ok(None);
     };
-    CommitHash::parse(&text).map(Some).map_err(|reason| Doubt::NotACommit { text, reason })
+    CommitHash::parse(&text).map(Some).map_err(|reason| Doubt::NotACommit { excerpt: excerpt(&text), reason })
 }
 
 /// A file whose bytes are hashed and counted as they are read, by whichever of two readers.
 #[derive(Debug)]
 struct Hashed {
-    file: File,
+    file: Take<File>,
     hash: Sha256,
     size_bytes: u64,
 }
@@ -252,8 +278,41 @@ mod tests {
         let mut examiner = Examiner::new().unwrap();
         let gone = examiner.examine(&archive_at(&dir.path().join("gone"))).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
-        // A directory can be opened; reading it fails.
         let error = examiner.examine(&archive_at(dir.path())).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(error.to_string(), "it is a directory, and an archive is a regular file");
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_has_no_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e1.tar.zst");
+        let mut examiner = Examiner::new().unwrap();
+        let mut examined_after = |change: &dyn Fn(&File)| {
+            fs::write(&path, vec![7; 100_000]).unwrap();
+            let file = File::options().read(true).write(true).open(&path).unwrap();
+            let before = file.metadata().unwrap();
+            change(&file);
+            let outcome = examiner.examine_file(&archive_at(&path), file, &before);
+            outcome.map(drop).map_err(|error| error.to_string())
+        };
+        let changed = Err("it changed while it was read".to_owned());
+        assert_eq!(examined_after(&|_| {}), Ok(()));
+        assert_eq!(examined_after(&|file| file.set_len(10).unwrap()), changed);
+        assert_eq!(examined_after(&|file| file.set_len(200_000).unwrap()), changed);
+        assert_eq!(examined_after(&|file| file.set_modified(SystemTime::UNIX_EPOCH).unwrap()), changed);
+        // It says that it has no byte, and has many.
+        let error = examiner.examine(&archive_at(Path::new("/proc/self/status"))).unwrap_err();
+        assert_eq!(Err(error.to_string()), changed);
+    }
+
+    #[test]
+    fn what_a_doubt_keeps_of_an_archive_is_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "\u{202e}".repeat(200_000);
+        for code_version in [format!("\"{long}\""), format!("{{\"commit\": \"{long}\"}}")] {
+            let (archive, ..) = packed(dir.path(), &format!(", \"code_version\": {code_version}"));
+            let doubt = Examiner::new().unwrap().examine(&archive).unwrap().doubt.unwrap().to_string();
+            assert!(doubt.len() < 3000 && doubt.contains("more characters"), "{} bytes", doubt.len());
+        }
     }
 }

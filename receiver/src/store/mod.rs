@@ -6,6 +6,7 @@
 //! - [`space`]: free bytes of the file system
 //! - [`sweep`]: what a crash left in `.incoming`
 //! - [`scan`]: which archives there are
+//! - [`open`]: opening an archive, and nothing that only has the name of one
 //! - [`examine`]: what an archive says about itself, from one read
 //! - [`reconcile`]: the store against its index
 //! - [`host_reports`]: host-health/, the reports of the lab hosts
@@ -16,6 +17,7 @@ pub mod examine;
 pub mod host_dir;
 pub mod host_reports;
 pub mod layout;
+pub mod open;
 pub mod reconcile;
 pub mod scan;
 pub mod space;

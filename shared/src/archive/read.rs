@@ -4,15 +4,17 @@
 //! disk, no link is followed, every count has an end, and reading stops as soon as `meta.json` was read.
 //! Which file that is: the first regular file whose path is `meta.json`, or `meta.json` in exactly one plain
 //! directory (whatever its name); a leading `./`, as `tar` writes it for a `.`, does not count.
-//! `x-meta.json`, `meta.json.bak` and `a/b/meta.json` are other files.
+//! `x-meta.json`, `meta.json.bak` and `a/b/meta.json` are other files, and so is a link, a device or a directory of
+//! that name. A second meta.json is never reached.
 //!
-//! It deliberately proves nothing about the rest of the archive: that is what its sha256 is for.
-//! It guards invariant I8 (memory is flat).
+//! It deliberately proves nothing about the rest of the archive, which may be cut off or garbage: that is what its
+//! sha256 is for. It guards invariant I8 (memory is flat).
 
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_compression::tokio::bufread::ZstdDecoder;
 use async_compression::zstd::DParameter;
@@ -21,6 +23,7 @@ use tokio_stream::StreamExt;
 use tokio_tar::{Archive, Entry};
 
 use crate::archive::META_NAME;
+use crate::excerpt::excerpt;
 use crate::meta::MAX_META_BYTES;
 
 /// What the headers of one member may take up, in bytes: with long names and extensions a few hundred.
@@ -31,7 +34,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// How far an archive is searched for its meta.json.
 ///
-/// The defaults fit archives that do not begin with it, since early episodes may not.
+/// The defaults fit archives that do not begin with it, since early episodes may not. A row that lost its commit never
+/// gets it back, so what an honest archive runs into must not depend on the machine: counts of bytes and members end the
+/// search, and the time only where bytes were made to take long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
     /// The most members that are looked at.
@@ -43,6 +48,8 @@ pub struct ReadLimits {
     pub window_log: u32,
     /// The largest meta.json in bytes.
     pub max_meta_bytes: u64,
+    /// How long a processor may work on it.
+    pub max_time: Duration,
 }
 
 impl Default for ReadLimits {
@@ -52,6 +59,8 @@ impl Default for ReadLimits {
             max_decompressed_bytes: 4 * 1024 * 1024 * 1024,
             window_log: 23,
             max_meta_bytes: MAX_META_BYTES,
+            // A Raspberry Pi decompresses the bytes above in less.
+            max_time: Duration::from_mins(1),
         }
     }
 }
@@ -66,10 +75,10 @@ pub enum ReadError {
     #[error("the archive is cut short")]
     Truncated,
     /// Not zstd, damaged, or in need of a larger window than is allowed.
-    #[error("the archive cannot be decompressed: {0}")]
+    #[error("the archive cannot be decompressed: {}", excerpt(&.0.to_string()))]
     Compression(#[source] io::Error),
     /// What was decompressed is not a tar.
-    #[error("the archive is no usable tar: {0}")]
+    #[error("the archive is no usable tar: {}", excerpt(&.0.to_string()))]
     Tar(#[source] io::Error),
     /// A sparse file, of which a few bytes can claim to be any number of zeros.
     #[error("the archive holds a sparse file, which no packer of episodes writes")]
@@ -80,6 +89,9 @@ pub enum ReadError {
     /// More data than is looked at.
     #[error("no {META_NAME} in the first {0} bytes of the decompressed archive")]
     TooMuchData(u64),
+    /// More work than is done.
+    #[error("no {META_NAME} in the archive after {0:?} of work")]
+    TooMuchWork(Duration),
     /// A name or an extension header that goes on and on.
     #[error("a member of the archive has more than {MAX_HEADER_BYTES} bytes of headers")]
     HeaderTooLong,
@@ -98,12 +110,13 @@ pub enum ReadError {
 
 /// Reads the bytes of meta.json out of a tar.zst, and no more of it than that takes.
 ///
-/// Dropping the future at any time is safe. The archive is taken to be finite, as a file is.
+/// `worked` tells how long a processor has worked by now, from whatever start. Dropping the future at any time is safe.
 pub async fn read_meta<R: AsyncRead + Unpin + Send>(
     archive: R,
     limits: &ReadLimits,
+    worked: impl Fn() -> Duration + Sync,
 ) -> Result<Vec<u8>, ReadError> {
-    let budget = Budget::new(limits);
+    let budget = Budget::new(limits, &worked);
     let found = find_meta(Decompressed::new(archive, limits, &budget), limits, &budget).await;
     // The readers below hand up their own errors inside of io::Error; whatever is left is the tar's.
     found.map_err(|error| error.downcast::<ReadError>().unwrap_or_else(ReadError::Tar))
@@ -112,7 +125,7 @@ pub async fn read_meta<R: AsyncRead + Unpin + Send>(
 async fn find_meta<R: AsyncRead + Unpin>(
     tar: R,
     limits: &ReadLimits,
-    budget: &Budget,
+    budget: &Budget<'_>,
 ) -> io::Result<Vec<u8>> {
     let mut entries = Archive::new(tar).entries()?;
     for _ in 0..limits.max_entries {
@@ -151,9 +164,27 @@ async fn read_content<R: AsyncRead + Unpin>(
         return Err(io::Error::other(ReadError::MetaTooLarge { size, limit: limits.max_meta_bytes }));
     }
     let mut content = Vec::new();
+    // What GNU tar would expand, others would take as it stands: nobody could say what was recorded.
+    if is_sparse(entry).await? {
+        return Err(io::Error::other(ReadError::Sparse));
+    }
     // A member with less content than its header promises is an error of the tar reader.
     entry.read_to_end(&mut content).await?;
     Ok(content)
+}
+
+/// Whether a file stands in the archive without its zeros, by its type or by its extension header.
+async fn is_sparse<R: AsyncRead + Unpin>(entry: &mut Entry<R>) -> io::Result<bool> {
+    if entry.header().entry_type().is_gnu_sparse() {
+        return Ok(true);
+    }
+    let Some(extensions) = entry.pax_extensions().await? else { return Ok(false) };
+    for extension in extensions {
+        if extension?.key_bytes().starts_with(b"GNU.sparse.") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads past a member here, so that while the next one is looked for only headers can come.
@@ -166,20 +197,24 @@ async fn skip_content<R: AsyncRead + Unpin>(entry: &mut Entry<R>) -> io::Result<
     Ok(())
 }
 
-/// What may still be decompressed, shared by the search and the reader below the tar.
+/// What may still be decompressed and done, shared by the search and the readers below the tar.
 ///
 /// The tar reader keeps a whole extension header in memory, however long it claims to be: while it looks
 /// for the next member it gets no more than [`MAX_HEADER_BYTES`].
-struct Budget {
+struct Budget<'a> {
     max: u64,
     total: AtomicU64,
     headers: AtomicU64,
+    max_time: Duration,
+    began: Duration,
+    worked: &'a (dyn Fn() -> Duration + Sync),
 }
 
-impl Budget {
-    fn new(limits: &ReadLimits) -> Self {
-        let max = limits.max_decompressed_bytes;
-        Self { max, total: AtomicU64::new(max), headers: AtomicU64::new(0) }
+impl<'a> Budget<'a> {
+    fn new(limits: &ReadLimits, worked: &'a (dyn Fn() -> Duration + Sync)) -> Self {
+        let (max, max_time) = (limits.max_decompressed_bytes, limits.max_time);
+        let (total, headers) = (AtomicU64::new(max), AtomicU64::new(0));
+        Self { max, total, headers, max_time, began: worked(), worked }
     }
 
     fn allow_headers(&self) {
@@ -196,19 +231,26 @@ impl Budget {
         };
         take(&self.total).map_err(|_| io::Error::other(ReadError::TooMuchData(self.max)))?;
         take(&self.headers).map_err(|_| io::Error::other(ReadError::HeaderTooLong))?;
-        Ok(())
+        self.check_time()
+    }
+
+    fn check_time(&self) -> io::Result<()> {
+        match (self.worked)().saturating_sub(self.began) > self.max_time {
+            true => Err(io::Error::other(ReadError::TooMuchWork(self.max_time))),
+            false => Ok(()),
+        }
     }
 }
 
 /// The decompressed archive, within its budget and with errors that say whose they are.
 struct Decompressed<'a, R> {
-    decoder: ZstdDecoder<BufReader<Source<R>>>,
-    budget: &'a Budget,
+    decoder: ZstdDecoder<BufReader<Source<'a, R>>>,
+    budget: &'a Budget<'a>,
 }
 
 impl<'a, R: AsyncRead + Unpin> Decompressed<'a, R> {
-    fn new(archive: R, limits: &ReadLimits, budget: &'a Budget) -> Self {
-        let source = BufReader::with_capacity(CHUNK_BYTES, Source(archive));
+    fn new(archive: R, limits: &ReadLimits, budget: &'a Budget<'a>) -> Self {
+        let source = BufReader::with_capacity(CHUNK_BYTES, Source { archive, budget });
         let window = DParameter::window_log_max(limits.window_log.clamp(10, 27));
         let mut decoder = ZstdDecoder::with_params(source, &[window]);
         // Otherwise everything after the first frame is dropped without a word.
@@ -241,15 +283,21 @@ fn of_its_layer(error: io::Error) -> ReadError {
 }
 
 /// The archive as handed in, with its errors marked as its own.
-struct Source<R>(R);
+///
+/// The time is looked at here as well, since there can be any number of frames and blocks that hold nothing.
+struct Source<'a, R> {
+    archive: R,
+    budget: &'a Budget<'a>,
+}
 
-impl<R: AsyncRead + Unpin> AsyncRead for Source<R> {
+impl<R: AsyncRead + Unpin> AsyncRead for Source<'_, R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = ready!(Pin::new(&mut self.0).poll_read(cx, into));
+        self.budget.check_time()?;
+        let read = ready!(Pin::new(&mut self.archive).poll_read(cx, into));
         Poll::Ready(read.map_err(|error| io::Error::other(ReadError::Source(error))))
     }
 }

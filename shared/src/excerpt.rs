@@ -1,0 +1,56 @@
+//! Text from elsewhere, made fit for a terminal and a log: an error often repeats what it could not read, and that can
+//! be a megabyte long and hold whatever moves a cursor.
+
+use std::fmt::Write as _;
+
+/// How many characters are shown.
+const SHOWN: usize = 200;
+
+/// The beginning of a text, on one line and without anything that a terminal would obey.
+pub fn excerpt(text: &str) -> String {
+    let mut shown = String::new();
+    let mut characters = text.chars();
+    for character in characters.by_ref().take(SHOWN) {
+        match character {
+            // They are escaped in a literal, and mean nothing to a terminal.
+            '"' | '\'' | '\\' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    let left_out = characters.count();
+    if left_out > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(shown, "... ({left_out} more characters)");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_can_be_read_stays_as_it_is() {
+        let text = "invalid type: string \"h\u{f6}st's \\ name\", expected u64 at line 1 column 7";
+        assert_eq!(excerpt(text), text);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_and_the_rest_is_counted() {
+        assert_eq!(excerpt("a\u{1b}[2J\r\n\u{202e}b"), "a\\u{1b}[2J\\r\\n\\u{202e}b");
+        let told = excerpt(&"x".repeat(1 << 20));
+        assert_eq!(told, format!("{}... (1048376 more characters)", "x".repeat(SHOWN)));
+    }
+
+    proptest! {
+        #[test]
+        fn an_excerpt_is_short_and_on_one_line(text in any::<String>()) {
+            let told = excerpt(&text);
+            prop_assert!(told.chars().all(|c| !c.is_control()), "{told:?}");
+            // At its longest a character is `\u{10ffff}`.
+            prop_assert!(told.len() <= SHOWN * 10 + 60);
+        }
+    }
+}
