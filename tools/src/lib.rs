@@ -1,6 +1,7 @@
 //! What the maintainers' programs do; the programs themselves, in `src/bin`, only start it.
 //!
 //! - [`defaults`]: what they assume where a flag does not say
+//! - [`shell`]: paths as they can be pasted, and shown on a terminal
 //! - [`gather`]: what their threads have done, handed on together
 //! - [`backfill`]: rows for stored archives that have none
 //! - [`verify`]: a store against its index, and every archive against the hash in its row
@@ -10,4 +11,5 @@
 pub mod backfill;
 pub mod defaults;
 pub mod gather;
+pub mod shell;
 pub mod verify;

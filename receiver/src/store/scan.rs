@@ -10,6 +10,7 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 use super::layout::INCOMING;
+use super::open::NotAFile;
 
 /// A stored archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +30,19 @@ pub struct Scan {
     pub archives: Vec<Archive>,
     /// Names that are no host's directory and no archive; `.incoming` is not among them.
     pub skipped: Vec<PathBuf>,
+    /// What has the name of an archive and is no regular file.
+    pub misplaced: Vec<Misplaced>,
     /// Host directories that could not be listed to their end.
     pub failed: Vec<Failure>,
+}
+
+/// What lies where an archive should. It is never opened: a link can lead anywhere, and a FIFO nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Misplaced {
+    /// Where.
+    pub path: PathBuf,
+    /// What it is.
+    pub what: NotAFile,
 }
 
 /// The names of the archives in a store, without more than a start needs of them.
@@ -126,8 +138,8 @@ impl Listing {
             for entry in fs::read_dir(&names.dir)? {
                 let entry = entry?;
                 match episode_of(&entry) {
-                    Ok(Some(episode)) => names.add(&episode),
-                    Ok(None) => {}
+                    Ok(Named::Archive(episode)) => names.add(&episode),
+                    Ok(Named::Misplaced(_) | Named::Other) => {}
                     Err(source) => self.failed.push(Failure { path: entry.path(), source }),
                 }
             }
@@ -154,6 +166,7 @@ pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
     }
     scan.archives.sort_unstable();
     scan.skipped.sort_unstable();
+    scan.misplaced.sort_unstable();
     Ok(scan)
 }
 
@@ -166,10 +179,11 @@ impl Scan {
         for entry in entries {
             let path = entry.path();
             match episode_of(&entry) {
-                Ok(Some(episode_id)) => {
+                Ok(Named::Archive(episode_id)) => {
                     self.archives.push(Archive { host_id: host_id.clone(), episode_id, path });
                 }
-                Ok(None) => self.skipped.push(path),
+                Ok(Named::Misplaced(what)) => self.misplaced.push(Misplaced { path, what }),
+                Ok(Named::Other) => self.skipped.push(path),
                 Err(source) => self.failed.push(Failure { path, source }),
             }
         }
@@ -200,12 +214,19 @@ fn host_of(entry: &DirEntry) -> io::Result<Option<HostId>> {
     }
 }
 
+/// What a name in a host's directory stands for.
+enum Named {
+    Archive(EpisodeId),
+    Misplaced(NotAFile),
+    Other,
+}
+
 /// The episode that a regular file holds by its name.
-fn episode_of(entry: &DirEntry) -> io::Result<Option<EpisodeId>> {
+fn episode_of(entry: &DirEntry) -> io::Result<Named> {
     let name = entry.file_name();
     let id = name.to_str().and_then(|name| name.strip_suffix(ARCHIVE_SUFFIX));
-    let Some(episode) = id.and_then(|id| EpisodeId::parse(id).ok()) else { return Ok(None) };
-    Ok(entry.file_type()?.is_file().then_some(episode))
+    let Some(episode) = id.and_then(|id| EpisodeId::parse(id).ok()) else { return Ok(Named::Other) };
+    Ok(NotAFile::of(entry.file_type()?).map_or(Named::Archive(episode), Named::Misplaced))
 }
 
 #[cfg(test)]
@@ -263,13 +284,15 @@ mod tests {
             "a/.e8.tar.zst",
             "a/.tar.zst",
             "a/e.7.tar.zst",
-            "a/e6.tar.zst",
             "a/e9.tar.zst.partial",
-            "a/folder.tar.zst",
             "a/notes.txt",
             "index.jsonl",
         ];
         assert_eq!(skipped, expected);
+        let misplaced = |name: &str, what| Misplaced { path: dir.path().join(name), what: NotAFile(what) };
+        let expected =
+            [misplaced("a/e6.tar.zst", "a symbolic link"), misplaced("a/folder.tar.zst", "a directory")];
+        assert_eq!(scan.misplaced, expected);
     }
 
     #[test]

@@ -12,13 +12,14 @@ use cis490_receiver::index::IndexError;
 use cis490_receiver::index::known::KnownRows;
 use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
 use cis490_receiver::store::reconcile::Differences;
-use cis490_receiver::store::scan::{Archive, Failure, ScanError, scan};
+use cis490_receiver::store::scan::{Archive, Failure, Misplaced, ScanError, scan};
 use cis490_shared::ids::HostId;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::apply::{Applied, Finding, Interrupted, Reason, apply};
 use crate::defaults;
+use crate::shell::quoted;
 
 /// How many rows a dry run shows.
 const SHOWN_ROWS: usize = 5;
@@ -84,8 +85,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn work(flags: &Flags) -> anyhow::Result<()> {
     let scan = scan(&flags.episodes_root, flags.host.as_ref())?;
+    for Misplaced { path, what } in &scan.misplaced {
+        let path = quoted(path);
+        tell(format_args!("warning: `{path}` gets no row: {what}; `ls -ld {path}` shows whose it is"));
+    }
     if let Some(first) = scan.skipped.first() {
-        let (count, first) = (scan.skipped.len(), first.display());
+        let (count, first) = (scan.skipped.len(), quoted(first));
         tell(format_args!(
             "note: skipped {count} names that are no host and no archive, the first is `{first}`"
         ));

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::findings::{Finding, Subject};
-use super::shell::quoted;
+use crate::shell::quoted;
 
 /// Who owns the store, by the units of this repository.
 const AS_SERVICE: &str = "sudo -u cis490";
@@ -65,7 +65,9 @@ pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
             vec![format!("{AS_SERVICE} sed -n {first_line}p {index}")]
         }
         Finding::LeftOver { path } => vec![format!("{AS_SERVICE} rm {}", quoted(path))],
-        Finding::ForeignName { path } => vec![format!("{AS_SERVICE} ls -ld {}", quoted(path))],
+        Finding::Misplaced { path, .. } | Finding::ForeignName { path } => {
+            vec![format!("{AS_SERVICE} ls -ld {}", quoted(path))]
+        }
     }
 }
 

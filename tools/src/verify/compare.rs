@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use cis490_receiver::store::scan::{Archive, Failure};
+use cis490_receiver::store::scan::{Archive, Failure, Misplaced};
 use cis490_shared::ids::{EpisodeId, HostId};
 
 use super::custody::Custody;
@@ -135,7 +135,11 @@ pub fn in_store(shelf: &Shelf) -> Vec<Finding> {
     let hidden = shelf.hidden.iter().map(|Failure { path, source }| unreadable(path, source));
     let left_over = shelf.left_over.iter().map(|path| Finding::LeftOver { path: path.clone() });
     let foreign = shelf.foreign.iter().map(|path| Finding::ForeignName { path: path.clone() });
-    hidden.chain(left_over).chain(foreign).collect()
+    let misplaced = shelf
+        .misplaced
+        .iter()
+        .map(|Misplaced { path, what }| Finding::Misplaced { path: path.clone(), what: what.0 });
+    hidden.chain(left_over).chain(misplaced).chain(foreign).collect()
 }
 
 /// The finding for a file or directory that cannot be read.

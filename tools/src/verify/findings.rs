@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use serde::{Serialize, Serializer};
 
-use super::shell::quoted;
+use crate::shell::quoted;
 
 /// How bad it is; the worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -151,6 +151,14 @@ pub enum Finding {
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
     },
+    /// Something other than a file lies where an archive should, and nobody reads it.
+    Misplaced {
+        /// Where.
+        #[serde(serialize_with = "as_text")]
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// A name in the store that no receiver gives.
     ForeignName {
         /// The file or directory.
@@ -174,7 +182,8 @@ impl Finding {
             | Self::WrongMode { .. }
             | Self::TornLine { .. }
             | Self::SecondRow { same_hash: false, .. }
-            | Self::LeftOver { .. } => Severity::Warning,
+            | Self::LeftOver { .. }
+            | Self::Misplaced { .. } => Severity::Warning,
             Self::RowPending(_)
             | Self::SecondRow { same_hash: true, .. }
             | Self::NotRows { .. }
@@ -254,6 +263,9 @@ impl fmt::Display for Finding {
             }
             Self::LeftOver { path } => {
                 write!(f, "`{}` was left behind by an upload that ended over a day ago", quoted(path))
+            }
+            Self::Misplaced { path, what } => {
+                write!(f, "`{}` has the name of an archive and is {what}: it is not read", quoted(path))
             }
             Self::ForeignName { path } => {
                 write!(f, "`{}` is no host, no archive and no upload", quoted(path))

@@ -7,7 +7,7 @@
 //! - [`reread`], [`sample`], [`since`]: which archives are read again
 //! - [`rehash`], [`rate`]: reading them, not faster than allowed
 //! - [`progress`], [`resume`]: how far that has come, over interruptions
-//! - [`findings`], [`advice`], [`shell`]: what is wrong, and the next command, ready to be pasted
+//! - [`findings`], [`advice`]: what is wrong, and the next command, ready to be pasted
 //! - [`check`]: one run from its first look to its last
 //! - [`report`], [`cli`]: what people and programs get to read; flags and exit codes
 //!
@@ -29,5 +29,4 @@ pub mod reread;
 pub mod resume;
 pub mod sample;
 pub mod shelf;
-pub mod shell;
 pub mod since;

@@ -17,6 +17,7 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
+use cis490_receiver::store::open::open_archive;
 use cis490_receiver::store::scan::Archive;
 use cis490_receiver::store::stored::Stored;
 use cis490_shared::ids::Sha256Digest;
@@ -173,8 +174,11 @@ impl Work<'_> {
     }
 
     /// Size and hash of a file that was opened here, from the disk.
-    fn read(&self, mut file: File, buffer: &mut [u8]) -> io::Result<Stored> {
+    ///
+    /// One byte more than it says that it has is enough to tell that it is another: it could grow for ever.
+    fn read(&self, file: File, buffer: &mut [u8]) -> io::Result<Stored> {
         let mut left = file.metadata()?.len();
+        let mut file = file.take(left.saturating_add(1));
         let (mut hasher, mut size_bytes, mut given_up) = (Sha256::new(), 0, 0);
         loop {
             self.throttle.wait_for(left.min(buffer.len() as u64));
@@ -183,7 +187,7 @@ impl Work<'_> {
                 other => other?,
             };
             if length == 0 {
-                give_up_pages(&file, given_up, None);
+                give_up_pages(file.get_ref(), given_up, None);
                 return Ok(Stored { size_bytes, sha256: Sha256Digest::from_bytes(hasher.finalize().into()) });
             }
             hasher.update(&buffer[..length]);
@@ -191,7 +195,7 @@ impl Work<'_> {
             left = left.saturating_sub(length as u64);
             self.bar.inc(length as u64);
             if size_bytes - given_up >= GIVE_UP_AFTER {
-                give_up_pages(&file, given_up, NonZeroU64::new(size_bytes - given_up));
+                give_up_pages(file.get_ref(), given_up, NonZeroU64::new(size_bytes - given_up));
                 given_up = size_bytes;
             }
         }
@@ -207,7 +211,7 @@ struct Asked<'a> {
 
 /// Opens a file whose pages the kernel no longer holds.
 fn open(path: &Path) -> io::Result<File> {
-    let file = File::open(path)?;
+    let file = open_archive(path)?;
     give_up_pages(&file, 0, None);
     Ok(file)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cis490_receiver::store::layout::{INCOMING, PARTIAL_SUFFIX};
 use cis490_receiver::store::reconcile::Pair;
-use cis490_receiver::store::scan::{Archive, Failure, Scan, ScanError, scan};
+use cis490_receiver::store::scan::{Archive, Failure, Misplaced, Scan, ScanError, scan};
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
@@ -44,6 +44,8 @@ pub struct Shelf {
     root: PathBuf,
     /// Sorted by host and episode.
     archives: Vec<Shelved>,
+    /// What has the name of an archive and is no regular file.
+    pub misplaced: Vec<Misplaced>,
     /// Names that are no host, no archive and no upload.
     pub foreign: Vec<PathBuf>,
     /// Uploads that ended long ago and left their bytes behind.
@@ -55,8 +57,8 @@ pub struct Shelf {
 impl Shelf {
     /// Walks the store, through one host where it is given. Blocks.
     pub fn survey(root: &Path, only: Option<&HostId>, now: SystemTime) -> Result<Self, ScanError> {
-        let Scan { archives, skipped, failed } = scan(root, only)?;
-        let mut shelf = Self { foreign: skipped, hidden: failed, ..Self::of(root, Vec::new()) };
+        let Scan { archives, skipped, misplaced, failed } = scan(root, only)?;
+        let mut shelf = Self { misplaced, foreign: skipped, hidden: failed, ..Self::of(root, Vec::new()) };
         for archive in archives {
             match look(&archive.path) {
                 Ok(Some(seen)) => shelf.archives.push(Shelved { archive, seen }),

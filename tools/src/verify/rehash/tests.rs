@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use cis490_shared::ids::{EpisodeId, HostId};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::*;
 
@@ -93,6 +94,30 @@ fn every_target_is_read_to_its_end_whatever_the_number_of_threads() {
         assert!(good.len() == files.len() && good.values().all(|good| *good), "{good:?}");
         assert_eq!(bar.position(), files.iter().map(|(_, _, size)| size).sum::<u64>());
     }
+}
+
+#[test]
+fn what_grows_is_not_followed_and_what_is_no_file_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let judged = |path: &Path| {
+        let archive = Archive {
+            host_id: HostId::parse("h").unwrap(),
+            episode_id: EpisodeId::parse("e").unwrap(),
+            path: path.to_owned(),
+        };
+        let targets = [Target { archive: &archive, size_bytes: 0, sha256: digest(1) }];
+        let (bar, mut told) = (ProgressBar::hidden(), Vec::new());
+        rehash(&targets, NonZeroUsize::MIN, &Throttle::new(None), &bar, &mut |_, outcome| told.push(outcome))
+            .unwrap();
+        (told.pop().unwrap(), bar.position())
+    };
+    // It says that it has no byte, and has many.
+    let (outcome, bytes) = judged(Path::new("/proc/self/status"));
+    assert!(matches!(outcome, Outcome::Damaged { .. }) && bytes == 2, "{outcome:?} after {bytes} bytes");
+    let (outcome, _) = judged(&fifo);
+    assert!(matches!(&outcome, Outcome::Unread(error) if error.to_string().contains("FIFO")), "{outcome:?}");
 }
 
 #[test]
