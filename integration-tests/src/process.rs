@@ -106,11 +106,15 @@ impl Process {
 
     /// The largest resident set so far, in KiB (`VmHWM` of proc(5)). The program must be running.
     pub fn peak_rss_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.pid());
-        let text = fs::read_to_string(path).expect("a running process has a status");
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let number = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse().ok());
-        number.unwrap_or_else(|| panic!("`{}` has no VmHWM: it is no longer running", self.name))
+        let peak = self.peak_rss_kib_so_far();
+        peak.unwrap_or_else(|| panic!("`{}` has no VmHWM: it is no longer running", self.name))
+    }
+
+    /// Like [`Process::peak_rss_kib`], for a program that may end at any time; nothing once it has.
+    pub fn peak_rss_kib_so_far(&self) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.trim().parse().ok()
     }
 }
 
