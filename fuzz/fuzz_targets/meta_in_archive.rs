@@ -1,0 +1,100 @@
+//! meta.json in a tar.zst. The input is the archive; or, where it begins with `T`, the tar in it, whose checksums are
+//! put right first, since hardly a change would come past them otherwise.
+//!
+//! What is found stands in the tar as it is, no source that is read in other pieces gives anything else, and what cannot
+//! be read says so in a line.
+#![no_main]
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use cis490_shared::archive::read::{ReadError, ReadLimits, read_meta};
+use cis490_shared::meta::EpisodeMeta;
+use libfuzzer_sys::fuzz_target;
+use tokio::io::{AsyncRead, ReadBuf};
+
+const BLOCK: usize = 512;
+
+fuzz_target!(|input: &[u8]| {
+    let limits = ReadLimits {
+        max_entries: 50,
+        max_decompressed_bytes: 1 << 20,
+        max_meta_bytes: 1 << 14,
+        ..ReadLimits::default()
+    };
+    match input.split_first() {
+        Some((b'T', tar)) => {
+            let tar = with_checksums(tar);
+            let archive = zstd::encode_all(&*tar, 1).expect("memory can be written");
+            if let Some(meta) = read(&archive, &limits) {
+                assert!(tar.windows(meta.len().max(1)).any(|window| window.starts_with(&meta)));
+            }
+        }
+        _ => drop(read(input, &limits)),
+    }
+});
+
+/// Reads an archive in one piece and in many, which must come to the same.
+fn read(archive: &[u8], limits: &ReadLimits) -> Option<Vec<u8>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let whole = runtime.block_on(read_meta(archive, limits, || Duration::ZERO));
+    let pieces = runtime.block_on(read_meta(Pieces(archive), limits, || Duration::ZERO));
+    assert_eq!(told(&whole), told(&pieces));
+    match whole {
+        Ok(meta) => {
+            assert!(meta.len() as u64 <= limits.max_meta_bytes);
+            if let Ok(parsed) = EpisodeMeta::parse(&meta) {
+                assert!(!parsed.episode_id.as_str().contains(['/', '.', '\0']));
+            }
+            Some(meta)
+        }
+        Err(error) => {
+            assert!(!matches!(error, ReadError::Source(_)), "memory can be read");
+            let told = error.to_string();
+            assert!(told.len() < 4000 && !told.contains(char::is_control), "{told:?}");
+            None
+        }
+    }
+}
+
+/// What came of it, as a person reads it.
+fn told(outcome: &Result<Vec<u8>, ReadError>) -> Result<&[u8], String> {
+    outcome.as_deref().map_err(ToString::to_string)
+}
+
+/// A source that gives a few bytes at a time.
+struct Pieces<'a>(&'a [u8]);
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (now, later) = self.0.split_at(self.0.len().min(7).min(into.remaining()));
+        into.put_slice(now);
+        self.0 = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The blocks that a reader takes for headers get the checksums that they ask for.
+fn with_checksums(tar: &[u8]) -> Vec<u8> {
+    let mut tar = tar.to_vec();
+    let mut at = 0;
+    while let Some(header) = tar.get_mut(at..at + BLOCK) {
+        if header.iter().all(|byte| *byte == 0) {
+            break;
+        }
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let size = str::from_utf8(&header[124..135])
+            .ok()
+            .and_then(|text| usize::from_str_radix(text.trim(), 8).ok());
+        at += BLOCK + size.unwrap_or(0).min(1 << 20).next_multiple_of(BLOCK);
+    }
+    tar
+}
