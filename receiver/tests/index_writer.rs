@@ -11,6 +11,7 @@ use cis490_receiver::actors::Drain;
 use cis490_receiver::actors::index_writer::{Append, Deposit, IndexWriterActor, Observe};
 use cis490_receiver::index::IndexStep;
 use cis490_receiver::index::log::Receipt;
+use cis490_receiver::store::host_dir::HostDir;
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
@@ -62,7 +63,8 @@ async fn a_deposit_is_written_although_nobody_waits_for_its_receipt() {
     let index = dir.path().join("index.jsonl");
     let writer = start(&index);
     let (receipt, nobody) = oneshot::channel();
-    writer.try_send(Deposit { append: append("a"), receipt }).unwrap();
+    let published_in = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
+    writer.try_send(Deposit { append: append("a"), dir: published_in, receipt }).unwrap();
     drop(nobody);
     writer.send(Drain).await.unwrap();
     assert_eq!(episodes(&index), ["a"]);

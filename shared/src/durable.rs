@@ -200,9 +200,14 @@ fn replace_file_with(
 }
 
 /// Makes the names in a directory durable.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    sync_open_dir(&File::open(path)?)
+}
+
+/// The same for a directory that is open, wherever its path leads by now.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn sync_open_dir(dir: &File) -> io::Result<()> {
+    dir.sync_all()
 }
 
 /// Makes appended bytes of an open file durable. After an error the descriptor must not be synced again.

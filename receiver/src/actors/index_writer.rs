@@ -23,6 +23,7 @@ use super::{Drain, Ping};
 use crate::index::known::KnownView;
 use crate::index::log::{IndexLog, Receipt};
 use crate::index::{IndexError, IndexStep};
+use crate::store::host_dir::HostDir;
 
 /// Sent by an upload's commit and by the tools. `Ok` means that the pair has a durable row.
 ///
@@ -43,6 +44,8 @@ pub struct Append {
 pub struct Deposit {
     /// What to append.
     pub append: Append,
+    /// The directory in which the archive was published, open: what is synced is that one, whatever its path leads to now.
+    pub dir: HostDir,
     /// Where to say that it is durable, or why it is not.
     pub receipt: oneshot::Sender<Result<Receipt, IndexError>>,
 }
@@ -85,6 +88,8 @@ pub struct IndexWriterActor {
 #[derive(Debug)]
 struct Waiting {
     append: Append,
+    /// Open where the sender has opened it.
+    dir: Option<HostDir>,
     reply: oneshot::Sender<Result<Receipt, IndexError>>,
 }
 
@@ -139,7 +144,10 @@ impl IndexWriterActor {
     fn refuse_unpublished(&mut self, batch: &mut Vec<Waiting>) {
         let dirs: BTreeSet<PathBuf> = batch.iter().filter_map(|w| w.append.publish_dir.clone()).collect();
         for dir in dirs {
-            let Err(failure) = Step::SyncHostDir.take(|| durable::sync_dir(&dir)) else {
+            let mut same = batch.iter().filter(|waiting| waiting.append.publish_dir.as_ref() == Some(&dir));
+            let open = same.find_map(|waiting| waiting.dir.as_ref());
+            let sync = || open.map_or_else(|| durable::sync_dir(&dir), HostDir::sync);
+            let Err(failure) = Step::SyncHostDir.take(sync) else {
                 if self.unsyncable.remove(&dir) {
                     info!(path = %dir.display(), "the directory of stored episodes can be synced again");
                 }
@@ -192,7 +200,7 @@ impl Handler<Append> for IndexWriterActor {
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) -> Self::Result {
         let path = append.publish_dir.clone().unwrap_or_default();
         let (reply, receipt) = oneshot::channel();
-        self.take_in(Waiting { append, reply }, ctx);
+        self.take_in(Waiting { append, dir: None, reply }, ctx);
         Box::pin(async move {
             receipt.await.unwrap_or_else(|_| {
                 Err(IndexError::at(IndexStep::Write, &path)(std::io::Error::other("the writer stopped")))
@@ -204,8 +212,8 @@ impl Handler<Append> for IndexWriterActor {
 impl Handler<Deposit> for IndexWriterActor {
     type Result = ();
 
-    fn handle(&mut self, Deposit { append, receipt }: Deposit, ctx: &mut Self::Context) {
-        self.take_in(Waiting { append, reply: receipt }, ctx);
+    fn handle(&mut self, Deposit { append, dir, receipt }: Deposit, ctx: &mut Self::Context) {
+        self.take_in(Waiting { append, dir: Some(dir), reply: receipt }, ctx);
     }
 }
 

@@ -69,10 +69,10 @@ impl Ingest {
         let sealed =
             receive(body, claim.clone(), &self.store, &self.precedence, || permit.reserved_on_disk());
         match sealed.and_then(|sealed| publish(sealed, &self.store)) {
-            Ok(status) => {
+            Ok((status, dir)) => {
                 // The row is to be written even where nobody is there to be told.
                 let _ = tell.published.send(Ok((status, permit)));
-                deposit(claim, &self.store, &self.index, tell.receipt);
+                deposit(claim, dir, &self.index, tell.receipt);
             }
             Err(error) => {
                 // The pair is free before anybody is told.

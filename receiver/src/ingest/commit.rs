@@ -22,6 +22,7 @@ use super::{Claim, Done, IngestError};
 use crate::actors::index_writer::{Append, Deposit};
 use crate::index::IndexError;
 use crate::index::log::Receipt;
+use crate::store::host_dir::HostDir;
 use crate::store::layout::Store;
 use crate::store::stored;
 
@@ -30,13 +31,13 @@ pub type ReceiptSender = oneshot::Sender<Result<Receipt, IndexError>>;
 
 /// Hands the row of a published archive to IndexWriterActor, which will write it whether or not anybody still waits for
 /// the receipt.
-pub fn deposit(claim: &Claim, store: &Store, index: &Recipient<Deposit>, receipt: ReceiptSender) {
-    let append = Append { row: row_of(claim), publish_dir: Some(store.host_dir(&claim.host_id)) };
+pub fn deposit(claim: &Claim, dir: HostDir, index: &Recipient<Deposit>, receipt: ReceiptSender) {
+    let append = Append { row: row_of(claim), publish_dir: Some(dir.path().to_owned()) };
     #[expect(
         clippy::disallowed_methods,
         reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
     )]
-    index.do_send(Deposit { append, receipt });
+    index.do_send(Deposit { append, dir, receipt });
 }
 
 /// The end of an upload whose row is durable.
@@ -64,17 +65,18 @@ pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(),
     Ok(())
 }
 
-/// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. Blocks.
-pub fn publish(sealed: Sealed, store: &Store) -> Result<StoreStatus, IngestError> {
+/// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. Gives
+/// back the directory that has the name, whose sync is still due. Blocks.
+pub fn publish(sealed: Sealed, store: &Store) -> Result<(StoreStatus, HostDir), IngestError> {
     let Sealed { claim, temp } = sealed;
     Step::SyncArchive.take(|| temp.sync())?;
     let dir = store.ensure_host_dir(&claim.host_id)?;
     match dir.publish(temp, &claim.episode_id) {
-        Ok(()) => Ok(StoreStatus::Stored),
+        Ok(()) => Ok((StoreStatus::Stored, dir)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let stored = stored::hash_of(store, &claim.host_id, &claim.episode_id)?.ok_or(error)?;
+            let stored = stored::hash_in(&dir, &claim.episode_id)?.ok_or(error)?;
             compare(&claim.host_id, &claim.episode_id, stored.sha256, claim.sha256)?;
-            Ok(StoreStatus::AlreadyPresent)
+            Ok((StoreStatus::AlreadyPresent, dir))
         }
         Err(error) => Err(error.into()),
     }

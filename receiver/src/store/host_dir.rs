@@ -7,10 +7,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use cis490_shared::durable::Temp;
+use cis490_shared::durable::{self, Temp};
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
@@ -29,20 +28,16 @@ pub struct LeadsElsewhere {
 /// The directory of one host.
 #[derive(Debug)]
 pub struct HostDir {
-    dir: OwnedFd,
+    dir: File,
     path: PathBuf,
 }
 
 impl HostDir {
     /// Opens it; none where there is nothing of that name.
     pub fn open(path: PathBuf) -> io::Result<Option<Self>> {
-        match openat(
-            CWD,
-            &path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        ) {
-            Ok(dir) => Ok(Some(Self { dir, path })),
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(CWD, &path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Some(Self { dir: dir.into(), path })),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 Err(io::Error::other(LeadsElsewhere { path, expected: "directory" }))
@@ -73,6 +68,16 @@ impl HostDir {
             Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Where it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the names in it durable.
+    pub fn sync(&self) -> io::Result<()> {
+        durable::sync_open_dir(&self.dir)
     }
 
     /// Gives an archive its name; `AlreadyExists` where that is taken, also by a link.

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use sha2::{Digest, Sha256};
 
+use super::host_dir::HostDir;
 use super::layout::Store;
 
 /// How much of a file is read at a time, in bytes.
@@ -26,9 +27,12 @@ pub fn size_of(store: &Store, host: &HostId, episode: &EpisodeId) -> io::Result<
 
 /// Reads and hashes an archive; none where there is no file.
 pub fn hash_of(store: &Store, host: &HostId, episode: &EpisodeId) -> io::Result<Option<Stored>> {
-    let Some(mut file) = store.open_host(host)?.map_or(Ok(None), |dir| dir.archive(episode))? else {
-        return Ok(None);
-    };
+    store.open_host(host)?.map_or(Ok(None), |dir| hash_in(&dir, episode))
+}
+
+/// The same in a directory that is open.
+pub fn hash_in(dir: &HostDir, episode: &EpisodeId) -> io::Result<Option<Stored>> {
+    let Some(mut file) = dir.archive(episode)? else { return Ok(None) };
     let (mut hasher, mut buffer, mut size_bytes) = (Sha256::new(), vec![0; READ_BUFFER], 0);
     loop {
         let length = file.read(&mut buffer)?;
