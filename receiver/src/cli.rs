@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use cis490_shared::config_file;
 use cis490_shared::service;
 use cis490_shared::telemetry::{self, Destination};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use self::token::TokenError;
 use crate::config::ReceiverConfig;
+use crate::http::activation;
 use crate::run::{self, RunError};
 
 /// EX_CONFIG of sysexits(3); the unit does not restart on it.
@@ -28,6 +29,9 @@ struct Flags {
     /// Check the configuration file and exit.
     #[arg(long)]
     check_config: bool,
+    /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
+    #[arg(long, hide = true, value_name = "UNIT")]
+    unit_settings: Option<unit_settings::Unit>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -38,6 +42,11 @@ enum Command {
     /// Bearer tokens: who may upload without a certificate
     #[command(subcommand)]
     Token(token::Command),
+}
+
+/// Every flag and command, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Flags::command()
 }
 
 /// Runs the program with these arguments, the first of which is its name.
@@ -53,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(EXIT_CONFIG)
         }
         Ok(config) if flags.check_config => check(&flags, &config),
+        Ok(config) if flags.unit_settings.is_some() => unit_settings(&flags, &config),
         Ok(config) => match &flags.command {
             Some(Command::Token(command)) => manage_tokens(command, &config),
             None => serve(config),
@@ -105,6 +115,14 @@ fn summarise(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+#[expect(clippy::print_stdout, reason = "this is what the flag asks for")]
+fn unit_settings(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
+    if let Some(unit) = flags.unit_settings {
+        print!("{}", unit_settings::text(unit, config));
+    }
+    ExitCode::SUCCESS
+}
+
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]
 fn manage_tokens(command: &token::Command, config: &ReceiverConfig) -> ExitCode {
     match token::run(command, &config.auth) {
@@ -125,10 +143,20 @@ fn manage_tokens(command: &token::Command, config: &ReceiverConfig) -> ExitCode 
 }
 
 fn serve(config: ReceiverConfig) -> ExitCode {
+    let passed = match activation::take(&config) {
+        Ok(passed) => passed,
+        Err(error) => {
+            error!("{error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    if let Some(passed) = &passed {
+        info!(urls = %passed.urls(config.server.tls.is_some()).join(", "), "the service manager's sockets are taken, not those of server.listen");
+    }
     let system = actix::System::new();
     let outcome = system.block_on(async {
         let stop = stop_signal()?;
-        run::run(config, announce, stop).await.map_err(anyhow::Error::from)
+        run::run(config, passed, announce, stop).await.map_err(anyhow::Error::from)
     });
     // Taking it down would wait for every thread that a hanging file system holds; what counts has been drained.
     std::mem::forget(system);
@@ -167,3 +195,4 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 mod token;
+mod unit_settings;

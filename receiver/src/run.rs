@@ -112,9 +112,11 @@ struct Actors {
 
 /// Runs the receiver until `stop` resolves. `ready` is told the addresses once requests are taken.
 ///
+/// `passed` are listeners that are open already; without any, `server.listen` is listened on.
 /// Must be called within an actix System.
 pub async fn run(
     config: ReceiverConfig,
+    passed: Option<Listeners>,
     ready: impl FnOnce(&[String]),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
@@ -143,8 +145,10 @@ pub async fn run(
         _ = startup::with_more_time(startup::reconcile(archives, &known, &append)) => {}
     }
 
-    let listen = config.server.listeners().unwrap_or_default();
-    let listeners = Listeners::bind(&listen)?;
+    let listeners = match passed {
+        Some(passed) => passed,
+        None => Listeners::bind(&config.server.listeners().unwrap_or_default())?,
+    };
     let urls = listeners.urls(tls.is_some());
     let admission = Admission::new(Limits {
         uploads: config.server.max_concurrent_uploads,

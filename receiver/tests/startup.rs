@@ -109,7 +109,7 @@ fn a_second_receiver_on_the_same_state_is_refused_before_it_touches_anything() {
         state.display()
     );
     let config: ReceiverConfig = cis490_shared::config_file::parse(&text, "receiver.toml".as_ref()).unwrap();
-    let second = actix::System::new().block_on(run::run(config, |_| (), async {}));
+    let second = actix::System::new().block_on(run::run(config, None, |_| (), async {}));
     assert!(matches!(second, Err(RunError::AlreadyRunning(_))), "{second:?}");
     assert!(partial.is_file(), "a second start sweeps what the first is writing");
 }

@@ -17,6 +17,7 @@
 //! - [`json`]: JSON objects into structs
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
+//! - [`unit_settings`]: what a configuration means for the unit that runs the program
 //!
 //! This crate deliberately knows no actix, no HTTP library and no policy: it says what a thing is, never
 //! what to do about it. It guards invariant I2 (a final name never shows partial bytes) through [`durable`].
@@ -38,4 +39,5 @@ pub mod service;
 pub mod stamp;
 pub mod step;
 pub mod telemetry;
+pub mod unit_settings;
 pub mod wire;

@@ -19,17 +19,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cis490_shared::telemetry::{self, Destination};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::actors::queue::Observation;
 use crate::config::{self, Config};
 use crate::ping::{self, PingError};
 use crate::run::{self, Mode, RunError};
+use crate::unit_settings;
 use crate::upload::target::TargetFiles;
 
 /// Ships finished episodes of this lab host to the collector.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-shipper", version)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag, and clap keeps them apart")]
 struct Flags {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
@@ -44,6 +46,9 @@ struct Flags {
     /// Read the configuration and the files that it names, then exit: 0 or 78.
     #[arg(long)]
     check_config: bool,
+    /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
+    #[arg(long, hide = true)]
+    unit_settings: bool,
 }
 
 const FAILURE: u8 = 1;
@@ -51,6 +56,11 @@ const REFUSED: u8 = 65;
 const UNAVAILABLE: u8 = 69;
 const TRY_AGAIN: u8 = 75;
 const BAD_CONFIG: u8 = 78;
+
+/// Every flag, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Flags::command()
+}
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -66,15 +76,27 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn start(flags: &Flags) -> ExitCode {
     let path = &flags.config;
-    let config = match config::load(path) {
+    let mut config = match config::load(path) {
         Ok(config) => config,
         Err(error) => return bad_config(&error, path),
     };
+    prefer_credentials(&mut config);
     match flags {
+        Flags { unit_settings: true, .. } => {
+            print(unit_settings::text(&config).trim_end());
+            ExitCode::SUCCESS
+        }
         Flags { check_config: true, .. } => check_config(&config, path),
         Flags { ping: true, .. } => ping(&config, path),
         Flags { once: true, .. } => ship(&config, path, Mode::Once),
         _ => ship(&config, path, Mode::Daemon),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "as for logging: the environment is read here")]
+fn prefer_credentials(config: &mut Config) {
+    if let Some(dir) = env::var_os("CREDENTIALS_DIRECTORY") {
+        unit_settings::prefer_credentials(&mut config.receiver, Path::new(&dir));
     }
 }
 

@@ -12,7 +12,8 @@
 //! - [`queue`]: policy and directories: order, back-off, what an answer means, what is moved where
 //! - [`upload`]: one episode from its directory to an outcome: packing, TLS, HTTP
 //! - [`run`]: starts, watches and drains the actors; [`watchdog`] asks whether they are still there
-//! - [`cli`]: flags and exit codes; [`ping`] is one of them; [`config`] is `lab-host.toml`
+//! - [`cli`]: flags and exit codes; [`ping`] is one of them; [`config`] is `lab-host.toml`,
+//!   and [`unit_settings`] is what it means for the unit
 //!
 //! # Invariants
 //! - `upload` never names `actors`; `queue` names neither, and no HTTP type.
@@ -27,5 +28,6 @@ pub mod config;
 pub mod ping;
 pub mod queue;
 pub mod run;
+pub mod unit_settings;
 pub mod upload;
 pub mod watchdog;

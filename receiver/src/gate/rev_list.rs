@@ -5,7 +5,7 @@
 //! own (incident 4). A git that hangs is killed; one that prints without end is cut off.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -15,13 +15,12 @@ use cis490_shared::ids::CommitHash;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use super::clone_paths::find_git_dir;
 use super::refs::RefState;
 use super::window::Window;
 
 /// The most bytes that are taken of git's error text.
 const MAX_ERROR_BYTES: u64 = 4096;
-/// The longest `.git` file of a linked work tree: a path and a few words.
-const MAX_GIT_FILE_BYTES: u64 = 8192;
 /// The longest line of `rev-list`: 64 hex digits and a newline.
 const MAX_LINE_BYTES: u64 = 65;
 
@@ -119,9 +118,11 @@ impl PollError {
     /// What a maintainer can do about it.
     pub const fn remedy(&self) -> &'static str {
         match self {
-            Self::NoRepository { .. } => "check version_gate.repo_path in receiver.toml",
+            Self::NoRepository { .. } => {
+                "check version_gate.repo_path in receiver.toml; after a change of it: systemctl daemon-reload, then restart"
+            }
             Self::NoPermission { .. } => {
-                "let the service's user read it, for example BindReadOnlyPaths= in the unit; ownership does not matter"
+                "restart the service, whose unit opens the clone to it; or let its user read it with setfacl. Ownership does not matter"
             }
             Self::NoGit { .. } => "install git",
             Self::Hung(_) => "look at the disk of the clone and at running git processes there",
@@ -249,33 +250,6 @@ fn parse(text: &[u8]) -> Result<Window, PollError> {
     Window::new(commits).map_err(|empty| PollError::Failed(empty.to_string()))
 }
 
-/// Where the repository's own files are: `.git` of a work tree, what a `.git` file points to, or a bare repository.
-/// Blocks.
-fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
-    let dot_git = repo.join(".git");
-    match std::fs::metadata(&dot_git) {
-        Ok(found) if found.is_dir() => std::path::absolute(dot_git),
-        Ok(found) if found.is_file() => {
-            let mut text = String::new();
-            std::fs::File::open(&dot_git)?.take(MAX_GIT_FILE_BYTES).read_to_string(&mut text)?;
-            let target = text.strip_prefix("gitdir:").map(str::trim).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "its .git file names no directory")
-            })?;
-            std::path::absolute(repo.join(target))
-        }
-        Ok(_) => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "its .git is neither a directory nor a file"))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // HEAD and objects/ are what makes a directory a repository.
-            std::fs::metadata(repo.join("HEAD"))?;
-            std::fs::metadata(repo.join("objects"))?;
-            std::path::absolute(repo)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,13 +264,5 @@ mod tests {
             parse(format!("{commit}\n{}", &commit[..9]).as_bytes()),
             Err(PollError::Unreadable(_))
         ));
-    }
-
-    #[test]
-    fn a_directory_that_is_no_repository_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(find_git_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
-        std::fs::write(dir.path().join(".git"), "nonsense").unwrap();
-        assert_eq!(find_git_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

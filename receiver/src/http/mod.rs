@@ -1,6 +1,7 @@
 //! The network side: requests in, answers out. It decides nothing about episodes and touches no file.
 //!
 //! - [`listeners`]: where connections are taken
+//! - [`activation`]: listeners that the service manager holds for the receiver
 //! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
 //! - [`connections`], [`serving`]: how many connections there may be, and which one makes room
 //! - [`api`]: what every handler needs
@@ -21,6 +22,7 @@ use cis490_shared::wire::path;
 
 use self::api::Api;
 
+pub mod activation;
 pub mod api;
 pub mod body;
 pub mod connections;

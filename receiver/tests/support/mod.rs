@@ -98,6 +98,7 @@ impl TestReceiver {
         let thread = std::thread::spawn(move || {
             actix::System::new().block_on(run::run(
                 config,
+                None,
                 move |urls| ready.send(urls[0].clone()).unwrap(),
                 async move {
                     let _ = stopped.await;

@@ -14,7 +14,7 @@ use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
 use cis490_receiver::store::reconcile::Differences;
 use cis490_receiver::store::scan::{Archive, Failure, Misplaced, ScanError, scan};
 use cis490_shared::ids::HostId;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::apply::{Applied, Finding, Interrupted, Reason, apply};
@@ -55,6 +55,11 @@ impl Flags {
     fn jobs(&self) -> NonZeroUsize {
         self.jobs.unwrap_or_else(defaults::one_per_core)
     }
+}
+
+/// Every flag, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Flags::command()
 }
 
 /// Runs the program with these arguments, the first of which is its name.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use cis490_receiver::store::scan::ScanError;
 use cis490_shared::clock;
 use cis490_shared::ids::HostId;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
@@ -112,6 +112,11 @@ impl Flags {
             clock: clock::system_time,
         }
     }
+}
+
+/// Every flag, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Flags::command()
 }
 
 /// Runs the program with these arguments, the first of which is its name.

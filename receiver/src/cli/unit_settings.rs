@@ -1,0 +1,101 @@
+//! What the configuration means for the units of the receiver; `cis490-receiver-generator` asks for it.
+
+use std::path::Path;
+
+use cis490_shared::durable;
+use cis490_shared::unit_settings::{UnitSettings, word};
+use clap::ValueEnum;
+
+use crate::config::{Listen, ReceiverConfig};
+use crate::gate::clone_paths;
+
+/// Opens the clone to the service's user, where its own modes do not. For the service the clone is read-only, so it is
+/// done where PID 1 sees it.
+const OPEN_CLONE: &str = "/usr/bin/nsenter --target=1 --mount /usr/libexec/cis490/open-clone";
+/// What a stop takes at most beyond `server.shutdown_timeout_s`, in seconds: commits, the index, the actors.
+const STOP_MARGIN_S: u64 = 15;
+
+/// A unit of the receiver.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Unit {
+    /// `cis490-receiver.service`
+    Service,
+    /// `cis490-receiver.socket`
+    Socket,
+}
+
+/// The text of a drop-in for that unit. Blocks.
+pub(super) fn text(unit: Unit, config: &ReceiverConfig) -> String {
+    match unit {
+        Unit::Service => service(config),
+        Unit::Socket => socket(config.server.listeners().unwrap_or_default()),
+    }
+}
+
+fn service(config: &ReceiverConfig) -> String {
+    let mut settings = UnitSettings::of("Service");
+    settings.set("TimeoutStopSec", config.server.shutdown_timeout_s.saturating_add(STOP_MARGIN_S));
+    settings.writable(&config.store.episodes_root);
+    settings.writable(durable::parent(&config.store.index));
+    let repo = &config.version_gate.repo_path;
+    if config.version_gate.enabled || repo.is_absolute() {
+        let directories = clone_paths::directories(repo);
+        for dir in &directories {
+            settings.readable(dir);
+        }
+        settings.set("ExecStartPre", open_clone(directories.iter().map(AsRef::as_ref)));
+    }
+    settings.into_text()
+}
+
+/// As root and outside the sandbox (`+`); the receiver starts whatever comes of it (`-`).
+fn open_clone<'a>(directories: impl Iterator<Item = &'a Path>) -> String {
+    let words = directories.map(|dir| word(&dir.display().to_string()).replace('$', "$$"));
+    format!("-+{OPEN_CLONE} {}", words.collect::<Vec<_>>().join(" "))
+}
+
+fn socket(listen: Vec<Listen>) -> String {
+    let mut settings = UnitSettings::of("Socket");
+    // Empty: those of the unit itself do not count.
+    settings.set("ListenStream", "");
+    for entry in listen {
+        match entry {
+            Listen::Tcp(address) => settings.set("ListenStream", address),
+            Listen::Unix(path) => settings.set("ListenStream", path.display()),
+        }
+    }
+    settings.into_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> ReceiverConfig {
+        cis490_shared::config_file::parse(text, Path::new("receiver.toml")).unwrap()
+    }
+
+    #[test]
+    fn the_units_follow_the_configuration() {
+        let config = config(
+            "[server]\nlisten = [\"[::1]:8444\", \"unix:/run/cis490/receiver.sock\"]\nshutdown_timeout_s = 60\n\
+             [store]\nepisodes_root = \"/srv/episodes\"\n[version_gate]\nrepo_path = \"/home/max/$1 50%\"\n",
+        );
+        assert_eq!(
+            text(Unit::Service, &config),
+            "[Service]\nTimeoutStopSec=75\nReadWritePaths=\"-/srv/episodes\"\n\
+             BindReadOnlyPaths=\"-/home/max/$1 50%%\"\n\
+             ExecStartPre=-+/usr/bin/nsenter --target=1 --mount /usr/libexec/cis490/open-clone \"/home/max/$$1 50%%\"\n"
+        );
+        assert_eq!(
+            text(Unit::Socket, &config),
+            "[Socket]\nListenStream=\nListenStream=[::1]:8444\nListenStream=/run/cis490/receiver.sock\n"
+        );
+    }
+
+    #[test]
+    fn a_gate_that_is_off_needs_no_clone() {
+        let off = config("[version_gate]\nenabled = false\n");
+        assert_eq!(text(Unit::Service, &off), "[Service]\nTimeoutStopSec=45\n");
+    }
+}

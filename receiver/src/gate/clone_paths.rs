@@ -1,0 +1,112 @@
+//! Where the files of a clone are: a work tree, a linked work tree or a bare repository. Blocks.
+
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// The longest file that names a directory of a linked work tree: a path and a few words.
+const MAX_POINTER_BYTES: u64 = 8192;
+
+/// Where the repository's own files are: `.git` of a work tree, what a `.git` file points to, or a bare repository.
+/// Blocks.
+pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
+    let dot_git = repo.join(".git");
+    match std::fs::metadata(&dot_git) {
+        Ok(found) if found.is_dir() => std::path::absolute(dot_git),
+        Ok(found) if found.is_file() => {
+            let text = read_pointer(&dot_git)?;
+            let target = text.strip_prefix("gitdir:").map(str::trim).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "its .git file names no directory")
+            })?;
+            std::path::absolute(repo.join(target))
+        }
+        Ok(_) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "its .git is neither a directory nor a file"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // HEAD and objects/ are what makes a directory a repository.
+            std::fs::metadata(repo.join("HEAD"))?;
+            std::fs::metadata(repo.join("objects"))?;
+            std::path::absolute(repo)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Every directory outside of each other that git reads: the clone's own, and where a linked work tree points to.
+///
+/// A clone that leads to what another user owns is not followed there: the caller gives away the right to read it.
+pub fn directories(repo: &Path) -> Vec<PathBuf> {
+    let mut found = vec![repo.to_owned()];
+    let Ok(git_dir) = find_git_dir(repo) else { return found };
+    let common = read_pointer(&git_dir.join("commondir")).map(|text| git_dir.join(text.trim()));
+    let owner = |path: &Path| std::fs::metadata(path).map(|found| found.uid()).ok();
+    for path in [repo.to_owned(), git_dir].into_iter().chain(common.ok()) {
+        let Ok(real) = path.canonicalize() else { continue };
+        if owner(&real) == owner(repo) && !found.iter().any(|other| real.starts_with(other)) {
+            found.push(real);
+        }
+    }
+    found
+}
+
+fn read_pointer(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MAX_POINTER_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_no_repository_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(find_git_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(dir.path().join(".git"), "nonsense").unwrap();
+        assert_eq!(find_git_dir(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    fn git(dir: &Path, arguments: &[&str]) {
+        let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+        let run = Command::new("git").args(identity).args(arguments).current_dir(dir).output().unwrap();
+        assert!(run.status.success(), "{arguments:?}: {run:?}");
+    }
+
+    #[test]
+    fn a_linked_work_tree_leads_to_the_clone_that_holds_its_commits() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        git(&top, &["init", "--quiet", "main"]);
+        let main = top.join("main");
+        assert_eq!(directories(&main), [main.as_path()]);
+        git(&main, &["commit", "--quiet", "--allow-empty", "--message=one"]);
+        git(&main, &["worktree", "add", "--quiet", "../linked"]);
+        let linked = top.join("linked");
+        let of_the_tree = main.join(".git/worktrees/linked");
+        assert_eq!(directories(&linked), [linked.clone(), of_the_tree, main.join(".git")]);
+
+        let link = top.join("link");
+        std::os::unix::fs::symlink(&main, &link).unwrap();
+        assert_eq!(directories(&link), [link, main]);
+        assert_eq!(directories(&top.join("gone")), [top.join("gone")]);
+    }
+
+    #[test]
+    fn what_another_user_owns_is_not_opened() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (clone, other) = (dir.path().join("clone"), dir.path().join("other"));
+        std::fs::create_dir_all(&clone).unwrap();
+        std::fs::create_dir_all(&other).unwrap();
+        std::fs::write(clone.join(".git"), format!("gitdir: {}\n", other.display())).unwrap();
+        assert_eq!(directories(&clone).len(), 2);
+        std::os::unix::fs::chown(&clone, Some(65534), None).unwrap();
+        assert_eq!(directories(&clone), [clone]);
+    }
+}

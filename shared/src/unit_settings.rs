@@ -1,0 +1,86 @@
+//! Settings of systemd units that follow from a configuration, as the text of a drop-in.
+//!
+//! A unit that may write its state directory and nothing else has to be told of every other directory that the
+//! configuration names. So that nobody says it twice, a generator asks the program (systemd.generator(7)).
+
+use std::fmt::{Display, Write};
+use std::path::Path;
+
+/// What `StateDirectory=` of our units makes and opens by itself.
+const STATE: &str = "/var/lib/cis490";
+/// What `ProtectHome=tmpfs` hides: it has to be mounted into the empty directories.
+const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
+
+/// The text of a drop-in.
+#[derive(Debug)]
+pub struct UnitSettings(String);
+
+impl UnitSettings {
+    /// A drop-in with one section, such as `Service`.
+    pub fn of(section: &str) -> Self {
+        Self(format!("[{section}]\n"))
+    }
+
+    /// One line. The value stands as it is, but for `%`, which would begin a specifier.
+    pub fn set(&mut self, key: &str, value: impl Display) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{key}={}", value.to_string().replace('%', "%%"));
+    }
+
+    /// Lets the service write below a directory, which need not be there.
+    pub fn writable(&mut self, dir: &Path) {
+        if dir.starts_with(STATE) {
+            return;
+        }
+        let is_hidden = HIDDEN.iter().any(|hidden| dir.starts_with(hidden));
+        let key = if is_hidden { "BindPaths" } else { "ReadWritePaths" };
+        self.set(key, word(&format!("-{}", dir.display())));
+    }
+
+    /// Lets the service read below a directory, wherever it is and whatever the modes of those above it in a home.
+    pub fn readable(&mut self, dir: &Path) {
+        self.set("BindReadOnlyPaths", word(&format!("-{}", dir.display())));
+    }
+
+    /// The text.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+/// A word as systemd.syntax(7) quotes it.
+pub fn word(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_opened_by_what_works_where_they_are() {
+        let mut settings = UnitSettings::of("Service");
+        for dir in ["/var/lib/cis490/episodes", "/srv/epi sodes", "/home/lab/data", "/homestead"] {
+            settings.writable(Path::new(dir));
+        }
+        settings.readable(Path::new("/home/max/100% \"mine\""));
+        settings.set("TimeoutStopSec", 45);
+        let expected = "[Service]\nReadWritePaths=\"-/srv/epi sodes\"\nBindPaths=\"-/home/lab/data\"\n\
+            ReadWritePaths=\"-/homestead\"\nBindReadOnlyPaths=\"-/home/max/100%% \\\"mine\\\"\"\nTimeoutStopSec=45\n";
+        assert_eq!(settings.into_text(), expected);
+    }
+
+    #[test]
+    fn no_path_ends_its_line() {
+        assert_eq!(word("/a\nUser=root"), "\"/a\\nUser=root\"");
+    }
+}

@@ -1,0 +1,74 @@
+//! What the configuration means for `cis490-shipper.service`; `cis490-shipper-generator` asks for it.
+//!
+//! It has the service manager read the secrets: they may then be root's alone. What it hands over, the shipper prefers.
+
+use std::path::{Path, PathBuf};
+
+use cis490_shared::unit_settings::UnitSettings;
+
+use crate::config::{Config, Receiver};
+
+/// The secrets that the configuration may name, and what they are called in the service manager's directory.
+fn secrets(receiver: &mut Receiver) -> [(&'static str, &mut Option<PathBuf>); 2] {
+    [("token", &mut receiver.token_file), ("client-key", &mut receiver.client_key_file)]
+}
+
+/// The text of a drop-in. Blocks.
+pub fn text(config: &Config) -> String {
+    let mut settings = UnitSettings::of("Service");
+    settings.writable(&config.paths.data_root);
+    for (name, path) in secrets(&mut config.receiver.clone()) {
+        // One that is not there would keep the unit from starting, and the shipper from saying what is missing.
+        if let Some(path) = path.as_deref().filter(|path| path.is_file()) {
+            settings.set("LoadCredential", format!("{name}:{}", path.display()));
+        }
+    }
+    settings.into_text()
+}
+
+/// Takes the secrets that the service manager has read from its directory. Blocks.
+pub fn prefer_credentials(receiver: &mut Receiver, dir: &Path) {
+    for (name, path) in secrets(receiver) {
+        let handed_over = dir.join(name);
+        if path.is_some() && handed_over.is_file() {
+            *path = Some(handed_over);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(dir: &Path) -> Config {
+        let text = format!(
+            "host_id = \"lab-1\"\n[paths]\ndata_root = \"/home/lab/data\"\n[receiver]\nurl = \"https://collector.wg\"\n\
+             token_file = \"{0}/token file\"\nclient_cert_file = \"{0}/pem\"\nclient_key_file = \"{0}/gone\"\n",
+            dir.display()
+        );
+        cis490_shared::config_file::parse(&text, Path::new("lab-host.toml")).unwrap()
+    }
+
+    #[test]
+    fn the_unit_follows_the_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let token = dir.path().join("token file");
+        std::fs::write(&token, "secret").unwrap();
+        let expected =
+            format!("[Service]\nBindPaths=\"-/home/lab/data\"\nLoadCredential=token:{}\n", token.display());
+        assert_eq!(text(&config(dir.path())), expected);
+    }
+
+    #[test]
+    fn what_the_service_manager_hands_over_is_taken_where_it_is_configured() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut receiver = config(dir.path()).receiver;
+        std::fs::write(dir.path().join("client-key"), "key").unwrap();
+        prefer_credentials(&mut receiver, dir.path());
+        assert_eq!(receiver.client_key_file, Some(dir.path().join("client-key")));
+        assert_eq!(receiver.token_file, Some(dir.path().join("token file")), "it was not handed over");
+        receiver.client_key_file = None;
+        prefer_credentials(&mut receiver, dir.path());
+        assert_eq!(receiver.client_key_file, None, "nothing asks for it");
+    }
+}
