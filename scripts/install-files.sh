@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# What install-receiver.sh and install-lab-host.sh have in common. To be sourced.
+#
+# Every file is put in place whole or not at all, one that is there already is left alone, and a configuration is
+# never touched. So the scripts can be run again at any time, also from a checkout that is the installation's own.
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+changed=0
+
+die() {
+  printf '%s: %s\n' "${0##*/}" "$1" >&2
+  [[ -z ${2:-} ]] || printf 'help: %s\n' "$2" >&2
+  exit 1
+}
+
+# Whether these programs can be installed here at all; nothing has been changed before that is known.
+check_programs() {
+  local program
+  ((EUID == 0)) || die 'only root can install' "sudo $0"
+  for program in "$@"; do
+    [[ -x $programs/$program ]] ||
+      die "there is no \`$programs/$program\`" "cd $checkout && cargo build --release --workspace, as yourself"
+    "$programs/$program" --version >/dev/null || die "\`$programs/$program\` does not run on this machine"
+    if dpkg-query --search "/usr/bin/$program" >/dev/null 2>&1; then
+      die "\`/usr/bin/$program\` belongs to a Debian package" \
+        "scripts/build-packages.sh, then: sudo apt install ./target/debian/NAME.deb"
+    fi
+  done
+}
+
+# put MODE SRC DST: DST is old or new at every moment, also while its program runs.
+put() {
+  local mode=$1 src=$2 dst=$3
+  if [[ $src -ef $dst ]] || { cmp --silent "$src" "$dst" && [[ $(stat -c %a "$dst") == "${mode#0}" ]]; }; then
+    return
+  fi
+  mkdir -p "$(dirname "$dst")"
+  install --mode="$mode" "$src" "$dst.new"
+  mv --no-target-directory "$dst.new" "$dst"
+  echo "installed $dst"
+  changed=1
+}
+
+# put_programs NAME...: with their manual pages, which come from the programs themselves.
+put_programs() {
+  local program page pages
+  for program in "$@"; do
+    put 755 "$programs/$program" "/usr/bin/$program"
+  done
+  [[ -x $programs/cis490-man-pages ]] || return 0
+  pages=$(mktemp -d)
+  "$programs/cis490-man-pages" "$pages"
+  for program in "$@"; do
+    for page in "$pages/man/$program"*.1; do put 644 "$page" "/usr/share/man/man1/${page##*/}"; done
+    put 644 "$pages/bash/$program.bash" "/usr/share/bash-completion/completions/$program"
+  done
+  rm -r "$pages"
+}
+
+# put_user ROLE: the user and the directories that belong to it.
+put_user() {
+  put 644 "$checkout/packaging/sysusers.conf" "/usr/lib/sysusers.d/cis490-$1.conf"
+  systemd-sysusers "cis490-$1.conf"
+  [[ -d /etc/cis490 ]] || install --directory --owner=root --group=cis490 --mode=750 /etc/cis490
+  [[ -d /var/lib/cis490 ]] || install --directory --owner=cis490 --group=cis490 --mode=750 /var/lib/cis490
+}
+
+# put_example NAME: the configuration to begin with.
+put_example() {
+  [[ ! -e /etc/cis490/$1 ]] || return 0
+  install --owner=root --group=cis490 --mode=640 "$checkout/etc/$1" "/etc/cis490/$1"
+  echo "installed /etc/cis490/$1: edit it"
+  changed=1
+}
+
+# restart_if_running UNIT: what did not run is not started.
+restart_if_running() {
+  systemctl daemon-reload
+  ((changed)) || { echo 'everything is in place already'; return; }
+  systemctl is-active --quiet "$1" || return 0
+  systemctl restart "$1" || die "\`$1\` does not start again" "journalctl -u $1 -n 20"
+  echo "restarted $1"
+}
