@@ -1,6 +1,6 @@
 //! The accidents of the previous generation, replayed against the real programs (one test each, by number).
 //!
-//! 3 and 4 are in version_gate.rs; what one module alone can show is tested beside that module.
+//! 3 and 4 are in version_gate.rs, 7 is in system/units/restarts.sh; what one module alone can show is tested beside that module.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 

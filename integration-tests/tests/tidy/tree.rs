@@ -73,9 +73,11 @@ impl Tree {
         self.ending(".rs").map(|(path, text)| (path, source::blank(text)))
     }
 
-    /// Whether a function whose name `matches` takes stands anywhere in the Rust files.
+    /// Whether a function whose name `matches` takes stands anywhere in the Rust files or the scripts.
     pub(crate) fn has_function(&self, matches: impl Fn(&str) -> bool) -> bool {
+        let in_script = |text: &str| text.lines().filter_map(|line| line.strip_suffix("() {")).any(&matches);
         self.code().any(|(_, code)| source::functions(&code).any(&matches))
+            || self.ending(".sh").any(|(_, text)| in_script(text))
     }
 }
 

@@ -1,0 +1,173 @@
+# shellcheck shell=bash
+# A collector and a lab host on one machine: the clone, the configurations, and episodes that go from one to the other.
+
+clone=/home/max/cis490
+
+# The maintainer's clone as accident 4 had it: somebody else's, in a home that is closed, made under a careful umask.
+make_clone() {
+  inside useradd --create-home max
+  inside chmod 700 /home/max
+  inside runuser -u max -- sh -c "umask 077 && git init --quiet $clone"
+  commit_to_clone one
+  # What a git of ours must not run.
+  inside runuser -u max -- git -C "$clone" config core.fsmonitor 'touch /tmp/clone-ran-a-program'
+}
+
+# commit_to_clone MESSAGE: as the maintainer, under his umask; prints the commit.
+commit_to_clone() {
+  inside runuser -u max -- sh -c "umask 077 && cd $clone && git -c user.name=max -c user.email=max@example.org \
+    -c core.fsmonitor= commit --quiet --allow-empty --message '$1' && git rev-parse HEAD"
+}
+
+newest_commit() {
+  inside runuser -u max -- git -C "$clone" rev-parse HEAD
+}
+
+# configure_receiver [LINES]: the clone, a token file; further lines of any section.
+configure_receiver() {
+  inside sh -c 'cat >/etc/cis490/receiver.toml' <<TOML
+[auth]
+tokens_file = "/etc/cis490/tokens"
+[version_gate]
+repo_path = "$clone"
+poll_interval_s = 1
+${1:-}
+TOML
+}
+
+# configure_shipper URL [LINES]
+configure_shipper() {
+  inside sh -c 'cat >/etc/cis490/lab-host.toml' <<TOML
+host_id = "lab-1"
+[receiver]
+url = "$1"
+${2:-}
+[queue]
+scan_interval_s = 1
+TOML
+}
+
+# Starts both the way the package tells a person to.
+put_receiver_to_work() {
+  inside systemctl daemon-reload
+  inside systemctl enable --quiet --now cis490-receiver.socket cis490-receiver.service
+}
+put_shipper_to_work() {
+  inside systemctl daemon-reload
+  inside systemctl enable --quiet --now cis490-shipper.service
+}
+
+# record ID COMMIT: an episode as a recorder leaves it.
+record() {
+  inside runuser -u cis490 -- sh -c "umask 027 && mkdir -p /var/lib/cis490/data/episodes/$1 && cd /var/lib/cis490/data/episodes/$1 &&
+    echo '{\"episode_id\":\"$1\",\"schema_version\":1,\"code_version\":{\"commit\":\"$2\",\"dirty\":false}}' >meta.json &&
+    head -c 300000 /dev/urandom >network.pcap && : >done.marker" 2>&1
+}
+
+# is_shipped ID: it is put away on the lab host, and its archive and exactly one row are on the collector.
+is_shipped() {
+  inside test -d "/var/lib/cis490/data/shipped/$1" -a -f "/var/lib/cis490/episodes/lab-1/$1.tar.zst" &&
+    [[ $(rows_of "$1") == 1 ]]
+}
+rows_of() {
+  inside grep -c "\"episode_id\":\"$1\"" /var/lib/cis490/index.jsonl
+}
+
+incident_09_a_host_without_a_name_is_not_started_again() {
+  refused 'the shipped example does not start' inside systemctl start cis490-shipper.service
+  equal 'its exit code says why' "$(property cis490-shipper ExecMainStatus)" 78
+  equal 'it stays down' "$(property cis490-shipper ActiveState)/$(property cis490-shipper SubState)" failed/failed
+  check 'the log names the key and the next command' bash -c \
+    '[[ $1 == *host_id*REPLACE_ME* && $1 == *--check-config* ]]' bash "$(journal cis490-shipper)"
+  inside systemctl reset-failed cis490-shipper.service
+}
+
+incident_04_a_clone_of_another_user_in_a_closed_home_is_read() {
+  local commit pid
+  make_clone >/dev/null
+  configure_receiver
+  inside cis490-receiver token add lab-1 >"$scratch/token"
+  inside sh -c 'chown root:cis490 /etc/cis490/tokens'
+  check 'the receiver starts' put_receiver_to_work
+  check 'its gate has the clone' health_is ok
+  commit=$(commit_to_clone two)
+  check 'a commit that its owner makes counts, whatever his umask' within 20 admits "$commit"
+  refused 'the service user itself cannot get into the home' inside runuser -u cis490 -- ls /home/max
+  pid=$(property cis490-receiver MainPID)
+  equal 'of all homes the service sees the clone alone' "$(in_namespace "$pid" find /home -maxdepth 2 | sort)" \
+    "$(printf '/home\n/home/max\n%s' "$clone")"
+  refused 'not even root writes it there' in_namespace "$pid" touch "$clone/.git/written"
+  refused 'no program of the clone was run' inside test -e /tmp/clone-ran-a-program
+}
+
+# in_namespace PID CMD ARG...: sees the files that a service sees, as root.
+in_namespace() {
+  inside nsenter --target "$1" --mount -- "${@:2}"
+}
+health_is() {
+  [[ $(inside curl --silent --max-time 5 http://127.0.0.1:8444/v1/health | jq -r .status) == "$1" ]]
+}
+admits() {
+  [[ $(inside curl --silent --max-time 5 --oauth2-bearer "$(cat "$scratch/token")" "http://127.0.0.1:8444/v1/gate/$1" | jq -r .admitted) == true ]]
+}
+
+an_episode_is_shipped_from_one_unit_to_the_other() {
+  configure_shipper http://127.0.0.1:8444 'token_file = "/etc/cis490/token"'
+  put "$scratch/token" /etc/cis490/token 600
+  check 'the shipper starts' put_shipper_to_work
+  record first "$(newest_commit)"
+  check 'the episode arrives' within 30 is_shipped first
+  check 'its token is handed over by systemd' inside test -e /run/credentials/cis490-shipper.service/token
+  refused 'and is nothing that the service could read itself' inside runuser -u cis490 -- cat /etc/cis490/token
+}
+
+# TLS in the receiver: without a proxy, both ends show certificates.
+episodes_are_shipped_over_mutual_tls() {
+  inside cp -a /etc/cis490/receiver.toml /root/receiver.toml
+  make_certificates
+  configure_receiver '[server]
+listen = ["127.0.0.1:8444"]
+tls = { cert_file = "/etc/cis490/server.pem", key_file = "/etc/cis490/server.key" }'
+  inside sed -i 's#^\[auth\]$#&\nclient_ca_file = "/etc/cis490/ca.pem"#' /etc/cis490/receiver.toml
+  if ! inside cis490-receiver --check-config >/dev/null 2>&1; then
+    echo 'skip  this receiver takes no certificates yet'
+    take_certificates_back
+    return
+  fi
+  configure_shipper https://localhost:8444 'ca_file = "/etc/cis490/ca.pem"
+client_cert_file = "/etc/cis490/lab-1.pem"
+client_key_file = "/etc/cis490/lab-1.key"'
+  inside systemctl daemon-reload
+  check 'the receiver starts with certificates' inside systemctl restart cis490-receiver.service
+  check 'so does the shipper' inside systemctl restart cis490-shipper.service
+  record over-tls "$(newest_commit)"
+  check 'the episode arrives' within 30 is_shipped over-tls
+  refused 'a client without a certificate gets nowhere' inside curl --silent --fail --max-time 5 \
+    --cacert /etc/cis490/ca.pem https://localhost:8444/v1/gate
+  inside systemctl stop cis490-shipper.service
+  take_certificates_back
+  inside systemctl daemon-reload
+  inside systemctl restart cis490-receiver.service
+}
+take_certificates_back() {
+  inside sh -c 'mv /root/receiver.toml /etc/cis490/receiver.toml && rm /etc/cis490/*.pem /etc/cis490/*.key'
+}
+
+# An authority, the collector's certificate and lab-1's; the shipper's key is root's alone.
+make_certificates() {
+  local dir=$scratch/certificates name
+  mkdir -p "$dir"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=lab authority' \
+    -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+  for name in server:localhost:serverAuth lab-1:lab-1:clientAuth; do
+    IFS=: read -r file host usage <<<"$name"
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$host" -keyout "$dir/$file.key" \
+      -out "$dir/$file.csr" 2>/dev/null
+    openssl x509 -req -in "$dir/$file.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
+      -extfile <(printf 'subjectAltName=DNS:%s\nextendedKeyUsage=%s\n' "$host" "$usage") -out "$dir/$file.pem" 2>/dev/null
+    put "$dir/$file.pem" "/etc/cis490/$file.pem"
+    put "$dir/$file.key" "/etc/cis490/$file.key" 600
+  done
+  put "$dir/ca.pem" /etc/cis490/ca.pem
+  inside sh -c 'chown root:cis490 /etc/cis490/server.key && chmod 640 /etc/cis490/server.key'
+}
