@@ -17,15 +17,14 @@ for_target=()
 [[ -z $target ]] || for_target=(--target "$target")
 built=$target_dir/${target:+$target/}$profile
 
-build() {
-  cargo build --locked --profile "$profile" "$@"
-}
-
-build "${for_target[@]}" --package cis490-receiver --package cis490-shipper --package cis490-tools "${programs[@]/#/--bin=}"
+cargo build --locked --profile "$profile" "${for_target[@]}" --package cis490-receiver --package cis490-shipper \
+  --package cis490-tools "${programs[@]/#/--bin=}"
 # What runs here writes the pages, whatever machine the programs are for.
-build --package cis490-tools --bin cis490-man-pages
+own=$profile own_dir=$target_dir/$profile
+[[ -z $target ]] || own=dev own_dir=$target_dir/debug
+cargo build --locked --profile "$own" --package cis490-tools --bin cis490-man-pages
 rm -rf "$built/pages"
-"$target_dir/$profile/cis490-man-pages" "$built/pages"
+"$own_dir/cis490-man-pages" "$built/pages"
 
 # A package for others is worth the wait for a small file.
 fast=()

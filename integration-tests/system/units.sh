@@ -28,9 +28,11 @@ parts=(
   incident_09_a_host_without_a_name_is_not_started_again
   incident_04_a_clone_of_another_user_in_a_closed_home_is_read
   an_episode_is_shipped_from_one_unit_to_the_other
+  the_weekly_verify_looks_at_every_episode
   the_sandbox_denies_what_nobody_needs
   incident_07_a_stopped_receiver_is_started_again_by_the_watchdog_and_nothing_is_lost
   a_restart_refuses_nobody
+  the_socket_follows_the_configuration
   an_upgrade_keeps_configuration_and_data
   episodes_are_shipped_over_mutual_tls
   a_removed_package_leaves_the_episodes

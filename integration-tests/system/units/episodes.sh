@@ -121,6 +121,17 @@ an_episode_is_shipped_from_one_unit_to_the_other() {
   refused 'and is nothing that the service could read itself' inside runuser -u cis490 -- cat /etc/cis490/token
 }
 
+the_weekly_verify_looks_at_every_episode() {
+  # As long as its timer waits, systemd remembers how the last run ended.
+  check 'the timer waits for its day' inside systemctl enable --now cis490-verify.timer
+  check 'verify runs in its unit' inside systemctl start cis490-verify.service
+  equal 'and finds the store whole' "$(property cis490-verify ExecMainStatus)" 0
+  inside sh -c 'cd /var/lib/cis490/episodes/lab-1 && cp -p first.tar.zst /root && printf x | dd of=first.tar.zst bs=1 seek=9 conv=notrunc status=none'
+  check 'a fault that it finds is no failure of the unit' inside systemctl start cis490-verify.service
+  equal 'but is told' "$(property cis490-verify ExecMainStatus)" 3
+  inside cp -p /root/first.tar.zst /var/lib/cis490/episodes/lab-1/first.tar.zst
+}
+
 # TLS in the receiver: without a proxy, both ends show certificates.
 episodes_are_shipped_over_mutual_tls() {
   inside cp -a /etc/cis490/receiver.toml /root/receiver.toml

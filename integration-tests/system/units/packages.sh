@@ -47,19 +47,22 @@ next_package() {
 }
 
 an_upgrade_keeps_configuration_and_data() {
-  local rows pids
+  local rows unit
   put_receiver_to_work
   rows=$(inside cat /var/lib/cis490/index.jsonl | sha256sum)
   inside sh -c 'sha256sum /etc/cis490/*' >"$scratch/configuration"
-  pids="$(property cis490-receiver MainPID) $(property cis490-shipper MainPID)"
+  local -A pid
+  for unit in cis490-receiver cis490-shipper; do pid[$unit]=$(property $unit MainPID); done
   begin_uploads upgrade
   next_package "$receiver_deb"
   check 'the receiver is upgraded' install_package "$scratch/next.deb"
   next_package "$shipper_deb"
   check 'the shipper is upgraded' install_package "$scratch/next.deb"
   check 'both are the new version' inside sh -c 'dpkg-query --show --showformat "\${Version}\n" cis490-receiver cis490-shipper | grep -c next | grep -q 2'
-  check 'both run again' inside systemctl is-active cis490-receiver.service cis490-shipper.service
-  check 'as other processes' test "$pids" != "$(property cis490-receiver MainPID) $(property cis490-shipper MainPID)"
+  for unit in cis490-receiver cis490-shipper; do
+    check "$unit runs again" inside systemctl is-active $unit.service
+    check 'as another process' test "${pid[$unit]}" != "$(property $unit MainPID)"
+  done
   end_uploads upgrade
   equal 'the configurations are what they were' "$(inside sh -c 'sha256sum /etc/cis490/*.toml /etc/cis490/token*')" \
     "$(grep -v dpkg "$scratch/configuration")"

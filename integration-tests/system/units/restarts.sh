@@ -48,11 +48,33 @@ a_restart_refuses_nobody() {
   done
   end_uploads restart
   check 'it is well' health_is ok
+  check 'systemctl reload' inside systemctl reload cis490-receiver.service
   inside systemctl stop cis490-receiver.socket cis490-receiver.service
   equal 'without the socket a client is refused, so the count above counts' \
     "$(inside curl --silent http://127.0.0.1:8444/v1/health >/dev/null; echo $?)" 7
   inside systemctl start cis490-receiver.socket
   equal 'the socket alone is enough: the first client starts the receiver' "$(within 30 health_is ok; property cis490-receiver ActiveState)" active
+}
+
+the_socket_follows_the_configuration() {
+  local both='cis490-receiver.socket cis490-receiver.service'
+  inside cp -a /etc/cis490/receiver.toml /root/receiver.toml
+  configure_receiver '[server]
+listen = ["127.0.0.1:8445", "unix:/run/cis490/receiver.sock"]
+shutdown_timeout_s = 20'
+  inside systemctl daemon-reload
+  # shellcheck disable=SC2086
+  check 'both start with other addresses' inside sh -c "systemctl stop $both && systemctl start $both"
+  check 'the new port answers' inside curl --silent --fail http://127.0.0.1:8445/v1/health
+  refused 'the old one does not' inside curl --silent --fail http://127.0.0.1:8444/v1/health
+  check 'the Unix socket answers' inside curl --silent --fail --unix-socket /run/cis490/receiver.sock http://x/v1/health
+  equal 'a proxy in the group may connect, a stranger may not' "$(owner_and_mode /run/cis490/receiver.sock)" 'cis490:cis490 660'
+  check 'after a restart' inside systemctl restart cis490-receiver.service
+  check 'it answers as before' inside curl --silent --fail --unix-socket /run/cis490/receiver.sock http://x/v1/health
+  equal 'a stop takes as long as uploads may' "$(property cis490-receiver TimeoutStopUSec)" 35s
+  inside mv /root/receiver.toml /etc/cis490/receiver.toml
+  inside systemctl daemon-reload
+  inside sh -c "systemctl stop $both && systemctl start $both"
 }
 
 # begin_uploads NAME: clients in a row, each with a connection of its own, until end_uploads. Each line of the log is
