@@ -1,7 +1,7 @@
 //! The command line of `cis490-receiver`: flags, logging, signals, exit codes (protocol section 4).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cis490_shared::config_file;
@@ -56,7 +56,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     start_logging();
-    match config_file::load(&flags.config) {
+    match config_file::load(&flags.config).map(with_credentials) {
         Err(error) => {
             error!("{error}");
             ExitCode::from(EXIT_CONFIG)
@@ -68,6 +68,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             None => serve(config),
         },
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+fn with_credentials(mut config: ReceiverConfig) -> ReceiverConfig {
+    if let Some(dir) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        unit_settings::take_credentials(&mut config, Path::new(&dir));
+    }
+    config
 }
 
 /// Help and version are answers, everything else that clap says is an error of usage.

@@ -4,7 +4,8 @@
 //! configuration names. So that nobody says it twice, a generator asks the program (systemd.generator(7)).
 
 use std::fmt::{Display, Write};
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// What `StateDirectory=` of our units makes and opens by itself.
 const STATE: &str = "/var/lib/cis490";
@@ -42,10 +43,27 @@ impl UnitSettings {
         self.set("BindReadOnlyPaths", word(&format!("-{}", dir.display())));
     }
 
+    /// Has the service manager read a secret and hand it over under this name: it may then be root's alone. Blocks.
+    ///
+    /// One that is not there would keep the unit from starting, and the program from saying what is missing.
+    pub fn credential(&mut self, name: &str, path: &Path) {
+        if path.is_file() {
+            self.set("LoadCredential", format!("{name}:{}", path.display()));
+        }
+    }
+
     /// The text.
     pub fn into_text(self) -> String {
         self.0
     }
+}
+
+/// Where a secret is read from: the file that the configuration names, or, where that is root's alone, what the service
+/// manager has handed over. The file itself is better, since a new one counts without a restart. Blocks.
+pub fn readable_secret(path: &Path, name: &str, credentials: &Path) -> PathBuf {
+    let handed_over = credentials.join(name);
+    let is_closed = File::open(path).is_err();
+    if is_closed && handed_over.is_file() { handed_over } else { path.to_owned() }
 }
 
 /// A word as systemd.syntax(7) quotes it.
@@ -77,6 +95,18 @@ mod tests {
         let expected = "[Service]\nReadWritePaths=\"-/srv/epi sodes\"\nBindPaths=\"-/home/lab/data\"\n\
             ReadWritePaths=\"-/homestead\"\nBindReadOnlyPaths=\"-/home/max/100%% \\\"mine\\\"\"\nTimeoutStopSec=45\n";
         assert_eq!(settings.into_text(), expected);
+    }
+
+    #[test]
+    fn what_was_handed_over_is_taken_where_the_file_itself_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("client-key"), "handed over").unwrap();
+        std::fs::write(path("open.key"), "itself").unwrap();
+        let read = |file: &str, name| readable_secret(&path(file), name, dir.path());
+        assert_eq!(read("closed.key", "client-key"), path("client-key"));
+        assert_eq!(read("open.key", "client-key"), path("open.key"));
+        assert_eq!(read("closed.key", "token"), path("closed.key"), "nothing was handed over");
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn start(flags: &Flags) -> ExitCode {
         Ok(config) => config,
         Err(error) => return bad_config(&error, path),
     };
-    prefer_credentials(&mut config);
+    take_credentials(&mut config);
     match flags {
         Flags { unit_settings: true, .. } => {
             print(unit_settings::text(&config).trim_end());
@@ -94,9 +94,9 @@ fn start(flags: &Flags) -> ExitCode {
 }
 
 #[expect(clippy::disallowed_methods, reason = "as for logging: the environment is read here")]
-fn prefer_credentials(config: &mut Config) {
+fn take_credentials(config: &mut Config) {
     if let Some(dir) = env::var_os("CREDENTIALS_DIRECTORY") {
-        unit_settings::prefer_credentials(&mut config.receiver, Path::new(&dir));
+        unit_settings::take_credentials(&mut config.receiver, Path::new(&dir));
     }
 }
 

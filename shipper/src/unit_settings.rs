@@ -1,10 +1,10 @@
 //! What the configuration means for `cis490-shipper.service`; `cis490-shipper-generator` asks for it.
 //!
-//! It has the service manager read the secrets: they may then be root's alone. What it hands over, the shipper prefers.
+//! It has the service manager read the secrets: they may then be root's alone.
 
 use std::path::{Path, PathBuf};
 
-use cis490_shared::unit_settings::UnitSettings;
+use cis490_shared::unit_settings::{UnitSettings, readable_secret};
 
 use crate::config::{Config, Receiver};
 
@@ -18,20 +18,18 @@ pub fn text(config: &Config) -> String {
     let mut settings = UnitSettings::of("Service");
     settings.writable(&config.paths.data_root);
     for (name, path) in secrets(&mut config.receiver.clone()) {
-        // One that is not there would keep the unit from starting, and the shipper from saying what is missing.
-        if let Some(path) = path.as_deref().filter(|path| path.is_file()) {
-            settings.set("LoadCredential", format!("{name}:{}", path.display()));
+        if let Some(path) = path {
+            settings.credential(name, path);
         }
     }
     settings.into_text()
 }
 
-/// Takes the secrets that the service manager has read from its directory. Blocks.
-pub fn prefer_credentials(receiver: &mut Receiver, dir: &Path) {
+/// Takes secrets that are root's alone from the directory of the service manager. Blocks.
+pub fn take_credentials(receiver: &mut Receiver, dir: &Path) {
     for (name, path) in secrets(receiver) {
-        let handed_over = dir.join(name);
-        if path.is_some() && handed_over.is_file() {
-            *path = Some(handed_over);
+        if let Some(path) = path {
+            *path = readable_secret(path, name, dir);
         }
     }
 }
@@ -60,15 +58,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_service_manager_hands_over_is_taken_where_it_is_configured() {
+    fn a_secret_that_is_roots_alone_is_taken_from_the_service_manager_where_it_is_configured() {
         let dir = tempfile::tempdir().unwrap();
         let mut receiver = config(dir.path()).receiver;
         std::fs::write(dir.path().join("client-key"), "key").unwrap();
-        prefer_credentials(&mut receiver, dir.path());
+        take_credentials(&mut receiver, dir.path());
         assert_eq!(receiver.client_key_file, Some(dir.path().join("client-key")));
-        assert_eq!(receiver.token_file, Some(dir.path().join("token file")), "it was not handed over");
         receiver.client_key_file = None;
-        prefer_credentials(&mut receiver, dir.path());
+        take_credentials(&mut receiver, dir.path());
         assert_eq!(receiver.client_key_file, None, "nothing asks for it");
     }
 }

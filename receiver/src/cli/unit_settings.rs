@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cis490_shared::durable;
-use cis490_shared::unit_settings::{UnitSettings, word};
+use cis490_shared::unit_settings::{UnitSettings, readable_secret, word};
 use clap::ValueEnum;
 
 use crate::config::{Listen, ReceiverConfig};
@@ -12,6 +12,8 @@ use crate::gate::clone_paths;
 /// Opens the clone to the service's user, where its own modes do not. For the service the clone is read-only, so it is
 /// done where PID 1 sees it.
 const OPEN_CLONE: &str = "/usr/bin/nsenter --target=1 --mount /usr/libexec/cis490/open-clone";
+/// What the key of the receiver's certificate is called in the service manager's directory.
+const SERVER_KEY: &str = "server-key";
 /// What a stop takes at most beyond `server.shutdown_timeout_s`, in seconds: commits, the index, the actors.
 const STOP_MARGIN_S: u64 = 15;
 
@@ -35,6 +37,9 @@ pub(super) fn text(unit: Unit, config: &ReceiverConfig) -> String {
 fn service(config: &ReceiverConfig) -> String {
     let mut settings = UnitSettings::of("Service");
     settings.set("TimeoutStopSec", config.server.shutdown_timeout_s.saturating_add(STOP_MARGIN_S));
+    if let Some(tls) = &config.server.tls {
+        settings.credential(SERVER_KEY, &tls.key_file);
+    }
     settings.writable(&config.store.episodes_root);
     settings.writable(durable::parent(&config.store.index));
     let repo = &config.version_gate.repo_path;
@@ -46,6 +51,13 @@ fn service(config: &ReceiverConfig) -> String {
         settings.set("ExecStartPre", open_clone(directories.iter().map(AsRef::as_ref)));
     }
     settings.into_text()
+}
+
+/// Takes the key, where it is root's alone, from the directory of the service manager. Blocks.
+pub(super) fn take_credentials(config: &mut ReceiverConfig, dir: &Path) {
+    if let Some(tls) = &mut config.server.tls {
+        tls.key_file = readable_secret(&tls.key_file, SERVER_KEY, dir);
+    }
 }
 
 /// As root and outside the sandbox (`+`); the receiver starts whatever comes of it (`-`).
@@ -91,6 +103,23 @@ mod tests {
             text(Unit::Socket, &config),
             "[Socket]\nListenStream=\nListenStream=[::1]:8444\nListenStream=/run/cis490/receiver.sock\n"
         );
+    }
+
+    #[test]
+    fn the_key_may_be_roots_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("server.key");
+        std::fs::write(&key, "key").unwrap();
+        let tls = format!(
+            "[server]\ntls = {{ cert_file = \"/c\", key_file = {key:?} }}\n[version_gate]\nenabled = false\n"
+        );
+        let mut config = config(&tls);
+        let line = format!("LoadCredential=server-key:{}\n", key.display());
+        assert!(text(Unit::Service, &config).contains(&line));
+        std::fs::write(dir.path().join(SERVER_KEY), "handed over").unwrap();
+        std::fs::remove_file(&key).unwrap();
+        take_credentials(&mut config, dir.path());
+        assert_eq!(config.server.tls.unwrap().key_file, dir.path().join(SERVER_KEY));
     }
 
     #[test]

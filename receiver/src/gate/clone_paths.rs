@@ -39,7 +39,7 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
 pub fn directories(repo: &Path) -> Vec<PathBuf> {
     let mut found = vec![repo.to_owned()];
     let Ok(git_dir) = find_git_dir(repo) else { return found };
-    let common = read_pointer(&git_dir.join("commondir")).map(|text| git_dir.join(text.trim()));
+    let common = common_dir(&git_dir);
     let owner = |path: &Path| std::fs::metadata(path).map(|found| found.uid()).ok();
     for path in [repo.to_owned(), git_dir].into_iter().chain(common.ok()) {
         let Ok(real) = path.canonicalize() else { continue };
@@ -48,6 +48,15 @@ pub fn directories(repo: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Where what all work trees of a repository share is kept: its objects, and most of its refs. Blocks.
+pub fn common_dir(git_dir: &Path) -> io::Result<PathBuf> {
+    match read_pointer(&git_dir.join("commondir")) {
+        Ok(text) => Ok(git_dir.join(text.trim())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(git_dir.to_owned()),
+        Err(error) => Err(error),
+    }
 }
 
 fn read_pointer(path: &Path) -> io::Result<String> {

@@ -6,10 +6,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cis490_shared::stamp::Stamp;
+
+use super::clone_paths::common_dir;
 
 /// A change that is younger than this may be followed by another that leaves the same time in the file system.
 const RECENT: Duration = Duration::from_secs(2);
@@ -64,12 +66,6 @@ impl RefState {
         self.files.push(stamp);
         Ok(())
     }
-}
-
-/// Where refs are kept that all work trees of a repository share.
-fn common_dir(git_dir: &Path) -> io::Result<PathBuf> {
-    let text = found(read(&git_dir.join("commondir")))?;
-    Ok(text.map_or_else(|| git_dir.to_owned(), |text| git_dir.join(text.trim())))
 }
 
 /// The name in a symbolic ref.
