@@ -88,6 +88,7 @@ fn a_socket_for_everybody_is_taken_where_everybody_may_upload() {
     let open = format!("{CONFIGURED}\nallow_unauthenticated = true");
     let mut receiver = start(&sandbox, "tcp-everywhere", &open, &[]);
     let [url] = accepting(&mut receiver).try_into().unwrap();
+    assert!(url.starts_with("http://0.0.0.0:"), "{url}");
     assert_eq!(http::get(&url.replace("0.0.0.0", "127.0.0.1"), "/v1/health").status, 200);
     assert_eq!(receiver.terminate().code(), Some(0));
 }
