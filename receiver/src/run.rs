@@ -150,12 +150,7 @@ pub async fn run(
         None => Listeners::bind(&config.server.listeners().unwrap_or_default())?,
     };
     let urls = listeners.urls(tls.is_some());
-    let admission = Admission::new(Limits {
-        uploads: config.server.max_concurrent_uploads,
-        uploads_per_host: config.server.max_uploads_per_host,
-        min_free_bytes: config.store.min_free_bytes,
-        host_quota_bytes: config.store.host_quota_bytes,
-    });
+    let admission = Admission::new(limits(&config));
     let api = web::Data::new(Api {
         gate: actors.view.clone(),
         observe_polls: actors.polls.clone().recipient(),
@@ -169,11 +164,7 @@ pub async fn run(
         identities,
         tls,
         notices: Notices::default(),
-        rules: Rules {
-            max_upload_bytes: config.server.max_upload_bytes,
-            pace: config.server.pace(),
-            remediation: config.version_gate.remediation.clone(),
-        },
+        rules: rules(&config),
         started: Instant::now(),
         disk_fails: AtomicBool::new(false),
     });
@@ -206,6 +197,23 @@ pub async fn run(
     }
     actors.stop();
     ended.and(closed.map_err(RunError::Server))
+}
+
+fn limits(config: &ReceiverConfig) -> Limits {
+    Limits {
+        uploads: config.server.max_concurrent_uploads,
+        uploads_per_host: config.server.max_uploads_per_host,
+        min_free_bytes: config.store.min_free_bytes,
+        host_quota_bytes: config.store.host_quota_bytes,
+    }
+}
+
+fn rules(config: &ReceiverConfig) -> Rules {
+    Rules {
+        max_upload_bytes: config.server.max_upload_bytes,
+        pace: config.server.pace(),
+        remediation: config.version_gate.remediation.clone(),
+    }
 }
 
 fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {

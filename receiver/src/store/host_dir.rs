@@ -49,14 +49,16 @@ impl HostDir {
     /// Opens an archive for reading; none where there is nothing of that name.
     pub fn archive(&self, episode: &EpisodeId) -> io::Result<Option<File>> {
         let name = file_name(episode);
-        match openat(&self.dir, &name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(file) => Ok(Some(file.into())),
-            Err(Errno::NOENT) => Ok(None),
-            Err(Errno::LOOP) => {
-                Err(io::Error::other(LeadsElsewhere { path: self.path.join(name), expected: "file" }))
-            }
-            Err(error) => Err(error.into()),
-        }
+        let odd = || io::Error::other(LeadsElsewhere { path: self.path.join(&name), expected: "file" });
+        // As in [`super::open`]: a FIFO without a writer opens at once, and goes no further.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match openat(&self.dir, &name, OFlags::RDONLY | flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(odd()),
+            Err(error) => return Err(error.into()),
+        };
+        if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(odd()) }
     }
 
     /// The size of an archive in bytes; none where there is no file of that name.
@@ -95,6 +97,8 @@ pub fn file_name(episode: &EpisodeId) -> String {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use rustix::fs::mknodat;
+
     use super::*;
 
     #[test]
@@ -121,6 +125,11 @@ mod tests {
         assert_eq!(own.size_of(&episode).unwrap(), None);
         let text = said(own.archive(&episode).unwrap_err());
         assert!(text.contains(&format!("{}` is a link", path("own/e.tar.zst").display())), "{text}");
+        let fifo = EpisodeId::parse("fifo").unwrap();
+        mknodat(&own.dir, "fifo.tar.zst", FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let text = said(own.archive(&fifo).unwrap_err());
+        assert!(text.contains("is a link or no file"), "{text}");
+        assert_eq!(own.size_of(&fifo).unwrap(), None);
         let temp = Temp::create(path("temp"), 0o640).unwrap();
         assert_eq!(own.publish(temp, &episode).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(path("elsewhere/e.tar.zst")).unwrap(), "secret");
