@@ -13,6 +13,7 @@ use super::trace::Trace;
 const HARMLESS: &[&str] = &[
     "arch_prctl",
     "brk",
+    "clock_gettime",
     "clone3",
     "epoll_create1",
     "epoll_ctl",
