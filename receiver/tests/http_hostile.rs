@@ -70,6 +70,9 @@ fn a_body_of_two_lengths_is_refused_and_nothing_behind_it_is_answered() {
     // The same without a fault is stored, and what follows it is a request of its own.
     let head = upload(&receiver, &["content-length: 55"]);
     assert_eq!(send(&receiver, &head, &[BODY, HIDDEN]), (201, false));
+    // A client may offer another protocol, as curl does.
+    let head = upload(&receiver, &["content-length: 55", "connection: upgrade", "upgrade: h2c"]);
+    assert_eq!(send(&receiver, &head, &[BODY, HIDDEN]), (200, false));
 }
 
 #[test]

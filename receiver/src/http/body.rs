@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
-use actix_web::http::header::{HeaderMap, UPGRADE};
+use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::time::Instant;
@@ -79,9 +79,11 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> PacedBody<S> {
 /// Refuses a body that ends where the HTTP library sees its end, and not where `Content-Length` says.
 ///
 /// It takes everything that follows a request for a WebSocket as one body. Whoever stands before us counts bytes, and
-/// would let the next request of somebody else be a part of this one.
+/// would let the next request of somebody else be a part of this one. Any other protocol that a client offers, as curl does
+/// with HTTP/2, is not taken up, and its request is one of HTTP/1.1.
 pub fn ends_where_declared(headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.contains_key(UPGRADE) {
+    let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    if headers.get_all(UPGRADE).any(is_websocket) {
         return Err(Refusal::Header {
             name: "upgrade",
             reason: "a body is taken over HTTP/1.1 only".to_owned(),
