@@ -15,12 +15,15 @@ programs=(cis490-receiver cis490-shipper cis490-index-backfill cis490-verify)
 target_dir=${CARGO_TARGET_DIR:-target}
 for_target=()
 [[ -z $target ]] || for_target=(--target "$target")
-built=$target_dir/${target:+$target/}$profile
+# Cargo keeps what the profile `dev` makes under another name.
+profile_dir=$profile
+[[ $profile != dev ]] || profile_dir=debug
+built=$target_dir/${target:+$target/}$profile_dir
 
 cargo build --locked --profile "$profile" "${for_target[@]}" --package cis490-receiver --package cis490-shipper \
   --package cis490-tools "${programs[@]/#/--bin=}"
 # What runs here writes the pages, whatever machine the programs are for.
-own=$profile own_dir=$target_dir/$profile
+own=$profile own_dir=$target_dir/$profile_dir
 [[ -z $target ]] || own=dev own_dir=$target_dir/debug
 cargo build --locked --profile "$own" --package cis490-tools --bin cis490-man-pages
 rm -rf "$built/pages"

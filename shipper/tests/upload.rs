@@ -22,6 +22,19 @@ const REFUSAL: &str = r#"{"type": "urn:cis490:error:commit-not-in-window", "titl
     "error": "commit-not-in-window", "remediation": "git pull\n", "head_commit": "cdcd", "window": 100}"#;
 
 #[actix::test]
+async fn a_proxy_that_says_continue_twice_is_not_taken_for_an_answer() {
+    let host = one_episode();
+    let receiver = on_put(|request, conn| {
+        let body = conn.take_body(request);
+        conn.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n");
+        conn.answer(201, "", &stored(&body));
+    });
+    let outcome = ship(&host, &receiver, "e1").await;
+    assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
+    assert_eq!(receiver.kinds(), [&format!("GET /v1/gate/{COMMIT}"), "PUT /v1/episodes"]);
+}
+
+#[actix::test]
 async fn an_upload_carries_the_headers_of_the_protocol_and_its_body_waits_for_100() {
     let host = one_episode();
     let (got, in_script) = cell::<(usize, Vec<u8>)>();

@@ -6,12 +6,13 @@
 //! its kind, so that "who vouches for this certificate?" does not look like a cut cable.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_rt::net::{ActixStream, Ready};
@@ -25,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::config::ReceiverUrl;
+use crate::upload::interim::Answers;
 
 /// How long a connection may take, and how long the handshake after it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -75,11 +77,11 @@ async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, Con
         Ok(connected) => connected.map_err(ConnectFailure::Tcp)?,
     };
     stream.set_nodelay(true).map_err(ConnectFailure::Tcp)?;
-    let Some(config) = tls else { return Ok(Wire(Box::new(stream))) };
+    let Some(config) = tls else { return Ok(Wire::over(stream)) };
     let handshake = TlsConnector::service(config).call(Connection::new(peer, stream));
     match timeout(CONNECT_LIMIT, handshake).await {
         Err(_) => Err(ConnectFailure::TimedOut),
-        Ok(shaken) => Ok(Wire(Box::new(shaken.map_err(tls_failure)?.into_parts().0))),
+        Ok(shaken) => Ok(Wire::over(shaken.map_err(tls_failure)?.into_parts().0)),
     }
 }
 
@@ -116,8 +118,28 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
+/// How much of a head is read at a time, in bytes: all of it, as a rule.
+const HEAD_BYTES: usize = 4096;
+
 /// A connection, with or without TLS.
-pub struct Wire(Box<dyn Duplex>);
+pub struct Wire {
+    stream: Box<dyn Duplex>,
+    answers: Answers,
+    /// Bytes that came with a head and were not asked for yet.
+    shown: VecDeque<u8>,
+}
+
+impl Wire {
+    fn over(stream: impl Duplex + 'static) -> Self {
+        Self { stream: Box::new(stream), answers: Answers::default(), shown: VecDeque::new() }
+    }
+
+    fn hand_over(&mut self, into: &mut ReadBuf<'_>) {
+        let length = into.remaining().min(self.shown.len());
+        let bytes: Vec<u8> = self.shown.drain(..length).collect();
+        into.put_slice(&bytes);
+    }
+}
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,21 +153,37 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, into)
+        while self.shown.is_empty() {
+            if self.answers.are_passed_on() {
+                return Pin::new(&mut self.stream).poll_read(cx, into);
+            }
+            let mut bytes = [0; HEAD_BYTES];
+            let mut head = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut head))?;
+            let has_ended = head.filled().is_empty();
+            let shown = if has_ended { self.answers.ended() } else { self.answers.came(head.filled()) };
+            self.shown.extend(shown);
+            if has_ended {
+                break;
+            }
+        }
+        self.hand_over(into);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.answers.sent();
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`progress`]: which of these deadlines counts at the moment
 //! - [`body`]: the archive as a stream of chunks
 //! - [`ask`]: small requests: HEAD, the gate, ping
-//! - [`client`], [`connect`]: HTTP/1.1, and the connection beneath it
+//! - [`client`], [`connect`], [`interim`]: HTTP/1.1, the connection beneath it, and heads that are no answers yet
 //! - [`target`], [`tls`], [`token`]: where to, who is trusted, and as whom, from files that may change
 //!
 //! Nothing here decides whether and when something is tried again, and nothing here moves an episode:
@@ -20,6 +20,7 @@ pub mod ask;
 pub mod body;
 pub mod client;
 pub mod connect;
+pub mod interim;
 pub mod outbox;
 pub mod preflight;
 mod prepare;

@@ -1,0 +1,110 @@
+//! Heads that are no answers yet: all but the first `100 Continue` are kept from the HTTP library.
+//!
+//! A server may send any number of them (RFC 9110, 15.2). Caddy sends `100 Continue` twice when it has asked for a body at
+//! the moment in which the receiver asks as well. awc takes whatever comes after the first one for the answer, and a
+//! stored episode for a riddle.
+
+/// More than any head of an answer has, in bytes; whatever is longer is passed on for the library to refuse.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// What every head begins with.
+const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// The bytes that come back over one connection, on which one request follows the answer to another.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// What came of a head that is not complete.
+    held: Vec<u8>,
+    /// Whether the head of the answer has come: no other one comes before the next request.
+    is_answered: bool,
+    /// Whether the request has had its `100 Continue`.
+    continued: bool,
+}
+
+impl Answers {
+    /// Whether what comes next is passed on as it is.
+    pub const fn are_passed_on(&self) -> bool {
+        self.is_answered
+    }
+
+    /// Something is sent. After an answer it is the next request.
+    pub const fn sent(&mut self) {
+        if self.is_answered {
+            (self.is_answered, self.continued) = (false, false);
+        }
+    }
+
+    /// Takes in what came, and gives back what the library is to see of it.
+    pub fn came(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::new();
+        self.held.extend_from_slice(bytes);
+        while !self.is_answered {
+            let Some(end) = self.held.windows(4).position(|four| four == b"\r\n\r\n") else { break };
+            let head: Vec<u8> = self.held.drain(..end + 4).collect();
+            let is_interim = head.get(BEGINNING.len() + 2) == Some(&b'1');
+            let is_continue =
+                is_interim && head.get(BEGINNING.len() + 2..).is_some_and(|s| s.starts_with(b"100"));
+            if !is_interim || (is_continue && !self.continued) {
+                shown.extend_from_slice(&head);
+            }
+            self.continued |= is_continue;
+            self.is_answered = !is_interim;
+        }
+        let is_http = self.held.iter().zip(BEGINNING).all(|(ours, expected)| ours == expected);
+        if self.is_answered || !is_http || self.held.len() > MAX_HEAD {
+            self.is_answered = true;
+            shown.append(&mut self.held);
+        }
+        shown
+    }
+
+    /// Nothing more comes; what is left of a head is for the library to judge.
+    pub fn ended(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+    const ANSWER: &str =
+        "HTTP/1.1 201 Created\r\ncontent-length: 28\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nbody";
+
+    /// What is shown of bytes that come in parts of so many.
+    fn shown(answers: &mut Answers, bytes: &str, part: usize) -> String {
+        let shown: Vec<u8> = bytes.as_bytes().chunks(part).flat_map(|part| answers.came(part)).collect();
+        String::from_utf8(shown).unwrap()
+    }
+
+    #[test]
+    fn one_continue_is_shown_for_each_request_and_nothing_else_before_its_answer() {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n";
+        for part in 1..150 {
+            let mut answers = Answers::default();
+            answers.sent();
+            let twice = format!("{CONTINUE}{CONTINUE}{hints}{ANSWER}");
+            assert_eq!(shown(&mut answers, &twice, part), format!("{CONTINUE}{ANSWER}"), "{part}");
+            assert!(answers.are_passed_on());
+            answers.sent();
+            answers.sent();
+            let next = format!("{hints}{CONTINUE}{CONTINUE}{ANSWER}");
+            assert_eq!(shown(&mut answers, &next, part), format!("{CONTINUE}{ANSWER}"), "{part}");
+            answers.sent();
+            assert_eq!(shown(&mut answers, ANSWER, part), ANSWER);
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_is_shown_as_it_came() {
+        let mut answers = Answers::default();
+        assert_eq!(shown(&mut answers, "SSH-2.0 hello\r\n", 3), "SSH-2.0 hello\r\n");
+        let mut answers = Answers::default();
+        assert_eq!(shown(&mut answers, "HTTP/1.1 2", 1), "");
+        assert_eq!(answers.ended(), b"HTTP/1.1 2");
+        let mut answers = Answers::default();
+        let endless = format!("HTTP/1.1 200 {}", "x".repeat(2 * MAX_HEAD));
+        assert_eq!(shown(&mut answers, &endless, 1000), endless);
+    }
+}
