@@ -30,7 +30,8 @@ fn taken<T: DeserializeOwned + Validate>(text: &str, name: &str) -> Option<T> {
     let name = Path::new(name);
     match parse::<T>(text, name) {
         Ok(config) => {
-            let more = format!("{UNKNOWN} = 1\n{text}");
+            // A byte order mark is one at the beginning only.
+            let more = format!("{UNKNOWN} = 1\n{}", text.trim_start_matches('\u{feff}'));
             match parse::<T>(&more, name) {
                 Err(ConfigError::UnknownKey { key, line: 1, .. }) => assert_eq!(key, UNKNOWN),
                 Err(other) => panic!("{other}"),
