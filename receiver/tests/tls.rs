@@ -174,6 +174,7 @@ fn an_authority_that_is_taken_away_counts_no_longer_on_any_connection() {
         assert_eq!((refused.status, refused.error()), (401, "unauthenticated".to_owned()));
         assert_eq!(refused.header("connection"), Some("close"));
         assert!(old.ask(receiver.address, &ping()).is_err(), "a session was taken up");
+        assert_eq!(statuses(&receiver, &old, &[]), UNHEARD);
         uploading.send(&body[100_000..]);
         assert_eq!(uploading.answer(false).status, 201);
         assert_eq!(receiver.rows().len(), 1);
