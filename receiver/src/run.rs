@@ -14,6 +14,7 @@ use actix::{Actor, Addr, Recipient};
 use actix_rt::Arbiter;
 use actix_web::web;
 use cis490_shared::durable::FileLock;
+use cis490_shared::latest::Latest;
 use cis490_shared::service;
 use cis490_shared::step::Step;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -45,7 +46,6 @@ use crate::store::layout::Store;
 use crate::store::sweep::sweep;
 use crate::tls::files::TlsFiles;
 use crate::watchdog::{self, ActorGone, Watched};
-use cis490_shared::latest::Latest;
 
 /// Held for as long as a receiver runs: a second one would sweep the first one's uploads away.
 const RECEIVER_LOCK: &str = "receiver.lock";

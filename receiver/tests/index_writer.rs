@@ -64,7 +64,7 @@ async fn a_deposit_is_written_although_nobody_waits_for_its_receipt() {
     let writer = start(&index);
     let (receipt, nobody) = oneshot::channel();
     let published_in = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
-    writer.try_send(Deposit { append: append("a"), dir: published_in, receipt }).unwrap();
+    writer.try_send(Deposit { row: append("a").row, dir: published_in, receipt }).unwrap();
     drop(nobody);
     writer.send(Drain).await.unwrap();
     assert_eq!(episodes(&index), ["a"]);

@@ -10,7 +10,7 @@
 //! - [`step`]: the steps that the guarantees rest on, by name
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
-//! - [`latest`]: what one actor keeps current and others read
+//! - [`latest`], [`kept`]: what one actor keeps current and others read, also where its files are bad for a while
 //! - [`stamp`]: whether a file is another than it was
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
 //! - [`excerpt`]: text from elsewhere, made fit for a terminal and a log
@@ -30,6 +30,7 @@ pub mod durable;
 pub mod excerpt;
 pub mod ids;
 pub mod json;
+pub mod kept;
 pub mod latest;
 pub mod meta;
 pub mod pem;

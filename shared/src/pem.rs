@@ -79,7 +79,8 @@ impl<'a> PemFile<'a> {
         }
     }
 
-    fn holds_no(&self, wanted: &'static str) -> PemError {
+    /// The error for a file that holds something, and not what is wanted.
+    pub fn holds_no(&self, wanted: &'static str) -> PemError {
         PemError::Content { key: self.key, path: self.path.to_owned(), wanted }
     }
 }

@@ -1,7 +1,7 @@
 //! `lab-host.toml`, typed and validated (protocol section 4).
 //!
 //! Built once at start and handed down by part, never global. What a file named here holds (certificates,
-//! keys) is read by [`crate::upload::tls`]; a secret is never a value in the configuration.
+//! keys) is read by [`crate::upload::target`]; a secret is never a value in the configuration.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

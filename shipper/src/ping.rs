@@ -73,8 +73,8 @@ impl PingError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Refused { help, .. } => help,
-            Self::Target(_)
-            | Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
+            Self::Target(_) => "mend the file that it names, then: cis490-shipper --check-config",
+            Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
                 "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate"
             }
             Self::Silent { silence: Silence::NotLetIn(_), .. } => {

@@ -48,7 +48,7 @@ a_restart_refuses_nobody() {
   done
   end_uploads restart
   check 'it is well' health_is ok
-  check 'systemctl reload' inside systemctl reload cis490-receiver.service
+  check 'systemctl reload' inside systemctl reload cis490-receiver.service cis490-shipper.service
   inside systemctl stop cis490-receiver.socket cis490-receiver.service
   equal 'without the socket a client is refused, so the count above counts' \
     "$(inside curl --silent http://127.0.0.1:8444/v1/health >/dev/null; echo $?)" 7

@@ -9,7 +9,6 @@
 //! Files that cannot be used change nothing: the last good ones stay in force, and the log says so once. It also says
 //! when the receiver's own certificate ends, from two weeks before.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use actix::{
@@ -18,15 +17,16 @@ use actix::{
 };
 use cis490_shared::certificate::ExpiryReminder;
 use cis490_shared::clock::system_time;
+use cis490_shared::kept::Kept;
+use cis490_shared::latest::Latest;
 use tokio::task::spawn_blocking;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::{Drain, Ping};
 use crate::auth::file::{TokenFile, TokenFileError};
 use crate::auth::tokens::Tokens;
 use crate::tls::files::{TlsError, TlsFiles};
 use crate::tls::material::Material;
-use cis490_shared::latest::Latest;
 
 /// How often the files are looked at: what was taken out of them is refused within this time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub enum CredentialsError {
 }
 
 /// The files that the configuration names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sources {
     /// Whose tokens are accepted.
     pub tokens: Option<TokenFile>,
@@ -76,44 +76,10 @@ impl Sources {
     }
 }
 
-/// What was learned last from files of one kind.
-#[derive(Debug)]
-struct Kept<T> {
-    view: Latest<T>,
-    /// For the log.
-    what: &'static str,
-    is_failing: bool,
-}
-
-impl<T> Kept<T> {
-    /// None where nothing was read for the first time, which is where no file is named.
-    fn first<E>(what: &'static str, looked: Option<Result<Option<T>, E>>) -> Result<Option<Self>, E> {
-        let value = looked.transpose()?.flatten();
-        Ok(value.map(|value| Self { view: Latest::new(value), what, is_failing: false }))
-    }
-
-    /// True where what is in force is what the files say.
-    fn conclude(&mut self, outcome: Result<Option<T>, impl Display>) -> bool {
-        let what = self.what;
-        match outcome {
-            Ok(changed) => {
-                if let Some(value) = changed {
-                    info!(what, "credentials have changed and are in force");
-                    self.view.publish(value);
-                }
-                if std::mem::take(&mut self.is_failing) {
-                    info!(what, "credentials can be used again");
-                }
-                true
-            }
-            Err(failure) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    error!(what, error = %failure, help = "mend the file, it is looked at every second", "the last good credentials stay in force");
-                }
-                false
-            }
-        }
-    }
+/// None where nothing was read for the first time, which is where no file is named.
+fn first<T, E>(what: &'static str, looked: Option<Result<Option<T>, E>>) -> Result<Option<Kept<T>>, E> {
+    let value = looked.transpose()?.flatten();
+    Ok(value.map(|value| Kept::new(what, Latest::new(value))))
 }
 
 /// See the module's documentation.
@@ -132,20 +98,20 @@ impl CredentialsActor {
         let Looked { tokens, tls } = sources.look();
         Ok(Self {
             sources: Some(sources),
-            tokens: Kept::first("tokens", tokens)?,
-            tls: Kept::first("certificates", tls)?,
+            tokens: first("tokens", tokens)?,
+            tls: first("certificates", tls)?,
             reminder: ExpiryReminder::default(),
         })
     }
 
     /// The tokens that count, kept current while the actor lives; none where no file is named.
     pub fn tokens(&self) -> Option<Latest<Tokens>> {
-        self.tokens.as_ref().map(|kept| kept.view.clone())
+        self.tokens.as_ref().map(|kept| kept.latest().clone())
     }
 
     /// TLS as it is in force, kept current while the actor lives; none where no certificate is named.
     pub fn tls(&self) -> Option<Latest<Material>> {
-        self.tls.as_ref().map(|kept| kept.view.clone())
+        self.tls.as_ref().map(|kept| kept.latest().clone())
     }
 
     fn conclude(&mut self, Looked { tokens, tls }: Looked) -> bool {
@@ -157,7 +123,7 @@ impl CredentialsActor {
 
     fn remind(&mut self) {
         let Some(tls) = &self.tls else { return };
-        if let Some(remaining) = self.reminder.due(tls.view.now().expires, system_time()) {
+        if let Some(remaining) = self.reminder.due(tls.latest().now().expires, system_time()) {
             warn!(
                 %remaining,
                 help = "put a new certificate and its key in place of the files in `[server.tls]`; they are taken over within a second",
@@ -167,8 +133,7 @@ impl CredentialsActor {
     }
 
     fn is_failing(&self) -> bool {
-        self.tokens.as_ref().is_some_and(|kept| kept.is_failing)
-            || self.tls.as_ref().is_some_and(|kept| kept.is_failing)
+        self.tokens.as_ref().is_some_and(Kept::is_failing) || self.tls.as_ref().is_some_and(Kept::is_failing)
     }
 }
 

@@ -7,10 +7,10 @@
 //! - ends: with its System
 
 use actix::{Actor, Context, Handler, Message};
+use cis490_shared::latest::Latest;
 
 use super::{Drain, Ping};
 use crate::gate::window::{Current, Gate};
-use cis490_shared::latest::Latest;
 
 /// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]

@@ -9,8 +9,9 @@
 //!
 //! It guards I1 (acknowledged means durable) and I3 (no pair has two rows).
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use cis490_shared::durable;
@@ -42,8 +43,8 @@ pub struct Append {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Deposit {
-    /// What to append.
-    pub append: Append,
+    /// The row to append unless its pair has one.
+    pub row: IndexRow,
     /// The directory in which the archive was published, open: what is synced is that one, whatever its path leads to now.
     pub dir: HostDir,
     /// Where to say that it is durable, or why it is not.
@@ -87,10 +88,35 @@ pub struct IndexWriterActor {
 
 #[derive(Debug)]
 struct Waiting {
-    append: Append,
-    /// Open where the sender has opened it.
-    dir: Option<HostDir>,
+    row: IndexRow,
+    /// Where its archive has a new name, which must be durable before the row is.
+    published: Option<Published>,
     reply: oneshot::Sender<Result<Receipt, IndexError>>,
+}
+
+/// The directory of a new name.
+#[derive(Debug)]
+enum Published {
+    /// As its publisher has opened it.
+    Open(HostDir),
+    /// By its path.
+    At(PathBuf),
+}
+
+impl Published {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Open(dir) => dir.path(),
+            Self::At(path) => path,
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::Open(dir) => dir.sync(),
+            Self::At(path) => durable::sync_dir(path),
+        }
+    }
 }
 
 /// More senders than this wait for a free place; each is one upload, so this is far above the admitted number.
@@ -98,7 +124,7 @@ const MAILBOX: usize = 1024;
 
 impl IndexWriterActor {
     /// Opens the index at `path`, creating it where it is missing. Blocks.
-    pub fn open(path: &std::path::Path) -> Result<Self, IndexError> {
+    pub fn open(path: &Path) -> Result<Self, IndexError> {
         Ok(Self {
             log: IndexLog::open(path)?,
             waiting: Vec::new(),
@@ -128,7 +154,7 @@ impl IndexWriterActor {
         }
         self.refuse_unpublished(&mut batch);
         let (rows, replies): (Vec<IndexRow>, Vec<_>) =
-            batch.into_iter().map(|waiting| (waiting.append.row, waiting.reply)).unzip();
+            batch.into_iter().map(|waiting| (waiting.row, waiting.reply)).unzip();
         let outcome = self.log.append_batch(&rows);
         self.note(outcome.as_deref());
         for (index, reply) in replies.into_iter().enumerate() {
@@ -142,12 +168,17 @@ impl IndexWriterActor {
 
     /// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
     fn refuse_unpublished(&mut self, batch: &mut Vec<Waiting>) {
-        let dirs: BTreeSet<PathBuf> = batch.iter().filter_map(|w| w.append.publish_dir.clone()).collect();
-        for dir in dirs {
-            let mut same = batch.iter().filter(|waiting| waiting.append.publish_dir.as_ref() == Some(&dir));
-            let open = same.find_map(|waiting| waiting.dir.as_ref());
-            let sync = || open.map_or_else(|| durable::sync_dir(&dir), HostDir::sync);
-            let Err(failure) = Step::SyncHostDir.take(sync) else {
+        let published: BTreeMap<&Path, &Published> = batch
+            .iter()
+            .filter_map(|waiting| waiting.published.as_ref())
+            .map(|dir| (dir.path(), dir))
+            .collect();
+        let synced: Vec<(PathBuf, io::Result<()>)> = published
+            .into_iter()
+            .map(|(path, dir)| (path.to_owned(), Step::SyncHostDir.take(|| dir.sync())))
+            .collect();
+        for (dir, outcome) in synced {
+            let Err(failure) = outcome else {
                 if self.unsyncable.remove(&dir) {
                     info!(path = %dir.display(), "the directory of stored episodes can be synced again");
                 }
@@ -157,7 +188,9 @@ impl IndexWriterActor {
             if self.unsyncable.insert(dir.clone()) {
                 error!(error = %failure, help = %failure.remedy(), "the directory of a stored episode cannot be synced");
             }
-            let of_dir = |waiting: &mut Waiting| waiting.append.publish_dir.as_ref() == Some(&dir);
+            let of_dir = |waiting: &mut Waiting| {
+                waiting.published.as_ref().is_some_and(|published| published.path() == dir)
+            };
             for waiting in batch.extract_if(.., of_dir) {
                 // A sender that is gone will ask again.
                 let _ = waiting.reply.send(Err(failure.clone()));
@@ -198,12 +231,13 @@ impl Handler<Append> for IndexWriterActor {
     type Result = ResponseFuture<Result<Receipt, IndexError>>;
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) -> Self::Result {
-        let path = append.publish_dir.clone().unwrap_or_default();
+        let Append { row, publish_dir } = append;
+        let path = publish_dir.clone().unwrap_or_default();
         let (reply, receipt) = oneshot::channel();
-        self.take_in(Waiting { append, dir: None, reply }, ctx);
+        self.take_in(Waiting { row, published: publish_dir.map(Published::At), reply }, ctx);
         Box::pin(async move {
             receipt.await.unwrap_or_else(|_| {
-                Err(IndexError::at(IndexStep::Write, &path)(std::io::Error::other("the writer stopped")))
+                Err(IndexError::at(IndexStep::Write, &path)(io::Error::other("the writer stopped")))
             })
         })
     }
@@ -212,8 +246,8 @@ impl Handler<Append> for IndexWriterActor {
 impl Handler<Deposit> for IndexWriterActor {
     type Result = ();
 
-    fn handle(&mut self, Deposit { append, dir, receipt }: Deposit, ctx: &mut Self::Context) {
-        self.take_in(Waiting { append, dir: Some(dir), reply: receipt }, ctx);
+    fn handle(&mut self, Deposit { row, dir, receipt }: Deposit, ctx: &mut Self::Context) {
+        self.take_in(Waiting { row, published: Some(Published::Open(dir)), reply: receipt }, ctx);
     }
 }
 

@@ -32,16 +32,17 @@ impl RefState {
     /// Looks at the files of a ref, `HEAD` or a full name. Blocks.
     pub fn look(git_dir: &Path, reference: &str) -> io::Result<Self> {
         let common = common_dir(git_dir)?;
+        // A work tree has some refs to itself, HEAD among them, and shares the others.
+        let dirs: &[&Path] = if common == git_dir { &[git_dir] } else { &[git_dir, &common] };
         let mut state = Self { files: Vec::new(), changed: SystemTime::UNIX_EPOCH };
-        for dir in [git_dir, &common] {
+        for dir in dirs {
             state.add(&dir.join("packed-refs"))?;
             state.add(&dir.join("reftable/tables.list"))?;
         }
         let mut name = reference.to_owned();
         for _ in 0..MOST_STEPS {
             let mut next = None;
-            // A work tree has some refs to itself, HEAD among them, and shares the others.
-            for dir in [git_dir, &common] {
+            for dir in dirs {
                 let path = dir.join(&name);
                 state.add(&path)?;
                 next = next.or(leads_to(&path)?);

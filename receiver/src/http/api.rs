@@ -7,6 +7,7 @@ use std::time::Instant;
 use actix::Recipient;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
+use cis490_shared::latest::Latest;
 use tracing::info;
 
 use super::body::Pace;
@@ -22,7 +23,6 @@ use crate::ingest::admission::Admission;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::tls::material::Material;
-use cis490_shared::latest::Latest;
 
 /// The handlers' view of the receiver.
 #[derive(Debug)]
@@ -83,10 +83,9 @@ impl Api {
     pub fn turn_away(&self, head: &RequestHead, refusal: &Refusal) {
         let path = head.uri.path();
         match refusal {
-            Refusal::Unauthenticated(reason) => self.notices.refused(head.peer_addr, reason),
+            Refusal::Unauthenticated(reason) => self.notices.refused(head.peer_addr, reason, path),
             Refusal::NotAllowed(principal) => {
-                let reason = format!("{principal} may not {} {path}", head.method);
-                self.notices.refused(head.peer_addr, &reason);
+                self.notices.refused(head.peer_addr, &format!("{principal} may not do this"), path);
             }
             _ => {}
         }

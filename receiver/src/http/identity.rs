@@ -7,6 +7,7 @@ use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, web};
 use cis490_shared::ids::HostId;
+use cis490_shared::latest::Latest;
 use cis490_shared::wire::headers::LAB_HOST;
 
 use super::api::Api;
@@ -17,7 +18,6 @@ use crate::auth::rights;
 use crate::auth::tokens::Tokens;
 use crate::tls::material::Material;
 use crate::tls::peer::Peer;
-use cis490_shared::latest::Latest;
 
 /// How the receiver finds out who sends a request.
 #[derive(Debug, Clone, Default)]

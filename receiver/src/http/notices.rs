@@ -1,4 +1,4 @@
-//! What clients bring about, in the log: each thing once in a while, and never more than a few a minute.
+//! What clients bring about, in the log: each thing once in a while, and a bounded number of them.
 //!
 //! A host that is refused tries again and again, and a stranger as often as he likes; the log must stay readable.
 
@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cis490_shared::certificate::Remaining;
+use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::HostId;
 use tracing::warn;
 
@@ -23,26 +24,28 @@ const REMEMBERED: usize = 1000;
 pub struct Notices(Mutex<HashMap<String, Instant>>);
 
 impl Notices {
-    /// Somebody was refused for who he is, or is not.
-    pub fn refused(&self, from: Option<SocketAddr>, reason: &str) {
+    /// Somebody was refused for who he is, or is not. What he asked for is not told apart: he can ask for anything.
+    pub fn refused(&self, from: Option<SocketAddr>, reason: &str, path: &str) {
+        const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; `[auth]` in receiver.toml says who may";
         let from = from.map_or_else(|| "the Unix socket".to_owned(), |address| address.ip().to_string());
         if self.is_due(format!("{from} {reason}"), SAY_EVERY) {
-            warn!(%from, reason, "a request was refused");
+            warn!(%from, reason, path = excerpt(path), help = HELP, "a request was refused");
         }
     }
 
     /// A TLS handshake failed.
     pub fn handshake_failed(&self, from: Option<SocketAddr>, error: &std::io::Error) {
+        const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; its certificate must be of an authority in `auth.client_ca_file`";
         let from = from.map_or_else(String::new, |address| address.ip().to_string());
         if self.is_due(format!("{from} handshake {error}"), SAY_EVERY) {
-            warn!(%from, %error, "a TLS handshake failed");
+            warn!(%from, %error, help = HELP, "a TLS handshake failed");
         }
     }
 
     /// The certificate of a client ends soon.
     pub fn expires(&self, name: &HostId, remaining: Remaining) {
         if self.is_due(format!("{name} expires"), REMIND_EVERY) {
-            warn!(host_id = %name, %remaining, "a client needs a new certificate");
+            warn!(host_id = %name, %remaining, help = "put a new one in place of the files in [receiver] of its lab-host.toml", "a client needs a new certificate");
         }
     }
 

@@ -32,12 +32,11 @@ pub type ReceiptSender = oneshot::Sender<Result<Receipt, IndexError>>;
 /// Hands the row of a published archive to IndexWriterActor, which will write it whether or not anybody still waits for
 /// the receipt.
 pub fn deposit(claim: &Claim, dir: HostDir, index: &Recipient<Deposit>, receipt: ReceiptSender) {
-    let append = Append { row: row_of(claim), publish_dir: Some(dir.path().to_owned()) };
     #[expect(
         clippy::disallowed_methods,
         reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
     )]
-    index.do_send(Deposit { append, dir, receipt });
+    index.do_send(Deposit { row: row_of(claim), dir, receipt });
 }
 
 /// The end of an upload whose row is durable.

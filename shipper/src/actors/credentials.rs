@@ -17,12 +17,13 @@ use actix::{
 };
 use cis490_shared::certificate::ExpiryReminder;
 use cis490_shared::clock::system_time;
+use cis490_shared::kept::Kept;
 use cis490_shared::latest::Latest;
 use tokio::task::spawn_blocking;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use crate::actors::{Drain, Ping};
-use crate::upload::target::{Target, TargetError, TargetFiles};
+use crate::upload::target::{Target, TargetFiles};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,39 +38,21 @@ pub struct Reload;
 pub struct CredentialsActor {
     /// None while they are being looked at.
     files: Option<TargetFiles>,
-    latest: Latest<Target>,
-    is_failing: bool,
+    target: Kept<Target>,
     reminder: ExpiryReminder,
 }
 
 impl CredentialsActor {
     /// Keeps `latest` as these files are.
     pub fn new(files: TargetFiles, latest: Latest<Target>) -> Self {
-        Self { files: Some(files), latest, is_failing: false, reminder: ExpiryReminder::default() }
-    }
-
-    fn conclude(&mut self, outcome: Result<Option<Target>, TargetError>) {
-        match outcome {
-            Ok(changed) => {
-                if let Some(target) = changed {
-                    self.latest.publish(target);
-                    info!("the certificates or the token have changed and are in force");
-                }
-                if std::mem::take(&mut self.is_failing) {
-                    info!("the certificates and the token can be used again");
-                }
-            }
-            Err(failure) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    error!(error = %failure, help = "mend the file, it is looked at again and again", "the last good certificates and token stay in force");
-                }
-            }
-        }
-        self.remind();
+        let target = Kept::new("certificates and token", latest);
+        Self { files: Some(files), target, reminder: ExpiryReminder::default() }
     }
 
     fn remind(&mut self) {
-        let Some(expires) = self.latest.now().tls.as_ref().and_then(|tls| tls.expires) else { return };
+        let Some(expires) = self.target.latest().now().tls.as_ref().and_then(|tls| tls.expires) else {
+            return;
+        };
         if let Some(remaining) = self.reminder.due(expires, system_time()) {
             warn!(
                 %remaining,
@@ -121,7 +104,8 @@ impl Handler<Reload> for CredentialsActor {
         Box::pin(looked.into_actor(self).map(|looked, act, ctx| match looked {
             Ok((files, outcome)) => {
                 act.files = Some(files);
-                act.conclude(outcome);
+                act.target.conclude(outcome);
+                act.remind();
             }
             // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
             Err(_) => ctx.stop(),

@@ -20,9 +20,6 @@ pub enum TlsError {
     /// A file that the configuration names.
     #[error(transparent)]
     File(#[from] PemError),
-    /// The file of authorities holds none.
-    #[error("`receiver.ca_file` holds no certificate authority")]
-    NoAuthority,
     /// Certificate and key are readable but useless.
     #[error("`receiver.client_cert_file` and `receiver.client_key_file` cannot be used: {0}")]
     Identity(#[source] rustls::Error),
@@ -96,7 +93,10 @@ impl<'a> TlsFiles<'a> {
 
     fn roots(&self) -> Result<RootCertStore, TlsError> {
         let (trusted, none) = match &self.authorities {
-            Some(file) => (file.all::<CertificateDer<'static>>("certificate")?, TlsError::NoAuthority),
+            Some(file) => (
+                file.all::<CertificateDer<'static>>("certificate")?,
+                file.holds_no("certificate authority").into(),
+            ),
             None => (rustls_native_certs::load_native_certs().certs, TlsError::NoRoots),
         };
         let mut roots = RootCertStore::empty();
