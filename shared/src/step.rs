@@ -136,6 +136,8 @@ steps! {
     SyncMovedFrom = "sync-moved-from";
     /// Where an episode was moved to, by a dead process or with a failed sync, is on disk before the next move.
     SyncPlaces = "sync-places";
+    /// The name of an episode that returned from quarantine is on disk before the old one may be gone.
+    SyncReturned = "sync-returned";
     /// The outbox is swept of what has no episode.
     SweepOutbox = "sweep-outbox";
 }

@@ -2,7 +2,7 @@
 //!
 //! | code | when |
 //! |---|---|
-//! | 0 | the daemon was asked to stop; `--once` left nothing to do; `--ping` was answered |
+//! | 0 | the daemon was asked to stop; `--once` left nothing to do; `--ping` was answered; a command was done |
 //! | 1 | anything that has no code of its own, such as a second shipper on the same data directory |
 //! | 2 | flags that do not exist |
 //! | 65 | `--once`: something was refused or conflicts |
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cis490_shared::telemetry::{self, Destination};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::actors::queue::Observation;
 use crate::config::{self, Config};
@@ -34,7 +34,7 @@ use crate::upload::target::TargetFiles;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag, and clap keeps them apart")]
 struct Flags {
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
     /// Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again,
     /// 65 something was refused.
@@ -49,7 +49,19 @@ struct Flags {
     /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
     #[arg(long, hide = true)]
     unit_settings: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
 }
+
+/// What is done instead of shipping.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Refused episodes: what they are, and to send them again
+    #[command(subcommand)]
+    Quarantine(quarantine::Command),
+}
+
+mod quarantine;
 
 const FAILURE: u8 = 1;
 const REFUSED: u8 = 65;
@@ -82,6 +94,7 @@ fn start(flags: &Flags) -> ExitCode {
     };
     take_credentials(&mut config);
     match flags {
+        Flags { command: Some(Command::Quarantine(command)), .. } => manage_quarantine(command, &config),
         Flags { unit_settings: true, .. } => {
             print(unit_settings::text(&config).trim_end());
             ExitCode::SUCCESS
@@ -120,6 +133,13 @@ fn check_config(config: &Config, path: &Path) -> ExitCode {
         }
     ));
     ExitCode::SUCCESS
+}
+
+fn manage_quarantine(command: &quarantine::Command, config: &Config) -> ExitCode {
+    match quarantine::run(command, config, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(FAILURE, &error, error.remedy()),
+    }
 }
 
 fn ping(config: &Config, path: &Path) -> ExitCode {

@@ -11,6 +11,8 @@ use cis490_shared::config_file::{InvalidValue, Validate};
 use cis490_shared::ids::HostId;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::queue::quarantine::Keep;
+
 /// Where the configuration is looked for when no flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
 
@@ -70,6 +72,8 @@ pub struct Queue {
     pub compression_level: i32,
     /// Days that a refused episode is kept; 0 keeps it for ever.
     pub quarantine_keep_days: u32,
+    /// Days that an episode is kept that was refused for its commit alone; 0 keeps it until the gate admits it.
+    pub quarantine_keep_commit_days: u32,
 }
 
 impl Default for Paths {
@@ -85,6 +89,7 @@ impl Default for Queue {
             parallel_uploads: default_parallel_uploads(),
             compression_level: default_compression_level(),
             quarantine_keep_days: default_quarantine_keep_days(),
+            quarantine_keep_commit_days: 0,
         }
     }
 }
@@ -115,10 +120,11 @@ impl Queue {
         Duration::from_secs(self.scan_interval_s)
     }
 
-    /// How long a refused episode is kept; none: for ever.
-    pub fn quarantine_keep(&self) -> Option<Duration> {
+    /// How long refused episodes are kept.
+    pub fn quarantine_keep(&self) -> Keep {
         const DAY: Duration = Duration::from_hours(24);
-        (self.quarantine_keep_days > 0).then(|| DAY * self.quarantine_keep_days)
+        let keep = |days: u32| (days > 0).then(|| DAY * days);
+        Keep { for_commit: keep(self.quarantine_keep_commit_days), others: keep(self.quarantine_keep_days) }
     }
 }
 

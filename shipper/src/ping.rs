@@ -17,7 +17,6 @@ use crate::config::Config;
 use crate::queue::outcome::{Outcome, about_the_receiver};
 use crate::upload::ask;
 use crate::upload::client::{Client, Silence};
-use crate::upload::connect::ConnectFailure;
 use crate::upload::progress::Deadlines;
 use crate::upload::target::{TargetError, TargetFiles};
 
@@ -74,18 +73,9 @@ impl PingError {
         match self {
             Self::Refused { help, .. } => help,
             Self::Target(_) => "mend the file that it names, then: cis490-shipper --check-config",
-            Self::Silent { silence: Silence::Unreachable(ConnectFailure::UnknownAuthority(_)), .. } => {
-                "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate"
-            }
-            Self::Silent { silence: Silence::NotLetIn(_), .. } => {
-                "ask the maintainer for a certificate of the authority in `auth.client_ca_file` of receiver.toml"
-            }
-            Self::Silent { silence: Silence::Unreachable(ConnectFailure::Tls(_)), .. } => {
-                "check `receiver.url` and the certificates in [receiver]"
-            }
-            Self::Silent { .. } => {
-                "check `receiver.url` and the network; on the collector: systemctl status cis490-receiver"
-            }
+            Self::Silent { silence, .. } => silence.help().unwrap_or(
+                "check `receiver.url` and the network; on the collector: systemctl status cis490-receiver",
+            ),
         }
     }
 }

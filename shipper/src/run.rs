@@ -26,6 +26,7 @@ use crate::actors::upload::UploadActor;
 use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
+use crate::upload::gate::Gate;
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
 use crate::upload::target::{TargetError, TargetFiles};
@@ -89,6 +90,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
         host_id: config.host_id.clone(),
         dirs,
         target,
+        gate: Gate::default(),
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
         turns: Arc::new(Semaphore::new(config.queue.parallel_uploads)),
@@ -151,7 +153,6 @@ struct Fleet {
 
 impl Fleet {
     fn start(config: &Config, settings: &Settings, files: TargetFiles, mode: Mode) -> Self {
-        let credentials = CredentialsActor::new(files, settings.target.clone()).start();
         let parallel = config.queue.parallel_uploads;
         let uploaders: Vec<_> = (0..parallel + parallel.min(PACKING_AHEAD))
             .map(|_| {
@@ -164,10 +165,14 @@ impl Fleet {
             dirs: settings.dirs.clone(),
             scan_interval: (mode == Mode::Daemon).then(|| config.queue.scan_interval()),
             quarantine_keep: config.queue.quarantine_keep(),
+            ask: uploaders.first().map(|(addr, _)| addr.clone().recipient()),
             rng: StdRng::from_os_rng(),
         };
         let ships = uploaders.iter().map(|(addr, _)| addr.clone().recipient()).collect();
-        Self { queue: QueueActor::new(queue_settings, ships).start(), uploaders, credentials }
+        let queue = QueueActor::new(queue_settings, ships).start();
+        let latest = settings.target.clone();
+        let credentials = CredentialsActor::new(files, latest, queue.clone().recipient()).start();
+        Self { queue, uploaders, credentials }
     }
 
     /// Until a signal, the end of a single pass, or the death of an actor.

@@ -2,7 +2,8 @@
 //!
 //! - owns: the files of certificates, key and token, and with them the published [`Target`]
 //! - accepts: [`Reload`], `Ping`, `Drain`
-//! - sends to: nobody; an uploader takes up what was published before its next episode
+//! - sends to: QueueActor, by [`ShownAnew`], after a change; an uploader takes up what was published before its next
+//!   episode
 //! - runs on: the main arbiter; files are touched in the blocking pool
 //! - ends: with its System
 //!
@@ -12,8 +13,8 @@
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient,
+    ResponseActFuture, WrapFuture,
 };
 use cis490_shared::certificate::ExpiryReminder;
 use cis490_shared::clock::system_time;
@@ -22,6 +23,7 @@ use cis490_shared::latest::Latest;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
+use crate::actors::queue::ShownAnew;
 use crate::actors::{Drain, Ping};
 use crate::upload::target::{Target, TargetFiles};
 
@@ -39,14 +41,15 @@ pub struct CredentialsActor {
     /// None while they are being looked at.
     files: Option<TargetFiles>,
     target: Kept<Target>,
+    queue: Recipient<ShownAnew>,
     reminder: ExpiryReminder,
 }
 
 impl CredentialsActor {
     /// Keeps `latest` as these files are.
-    pub fn new(files: TargetFiles, latest: Latest<Target>) -> Self {
+    pub fn new(files: TargetFiles, latest: Latest<Target>, queue: Recipient<ShownAnew>) -> Self {
         let target = Kept::new("certificates and token", latest);
-        Self { files: Some(files), target, reminder: ExpiryReminder::default() }
+        Self { files: Some(files), target, queue, reminder: ExpiryReminder::default() }
     }
 
     fn remind(&mut self) {
@@ -104,8 +107,13 @@ impl Handler<Reload> for CredentialsActor {
         Box::pin(looked.into_actor(self).map(|looked, act, ctx| match looked {
             Ok((files, outcome)) => {
                 act.files = Some(files);
+                let has_changed = matches!(outcome, Ok(Some(_)));
                 act.target.conclude(outcome);
                 act.remind();
+                if has_changed {
+                    // A queue that is gone ends the process by itself.
+                    ctx.spawn(act.queue.send(ShownAnew).into_actor(act).map(|_, _, _| ()));
+                }
             }
             // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
             Err(_) => ctx.stop(),

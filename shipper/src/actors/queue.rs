@@ -2,11 +2,12 @@
 //!
 //! - owns: the data directory, the order of episodes, what the log was told already
 //! - accepts: [`Scan`], [`Observe`], `Ping`, `Drain`, and `Tick` and `Wake` of its own
-//! - sends to: UploadActors, by [`Ship`], one episode at a time each
+//! - sends to: UploadActors, by [`Ship`], one episode at a time each, and by [`Ask`]
 //! - runs on: the main arbiter; every look at the disk and every move is in the blocking pool
 //! - ends: when an uploader has died, so that the process ends and is started again
 //!
-//! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`, how episodes leave in `moves.rs`.
+//! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`, how episodes leave in `moves.rs`, how refused
+//! ones come back in `release.rs`.
 
 use std::time::Duration;
 
@@ -23,19 +24,24 @@ use tracing::{debug, error, warn};
 
 use self::moves::{Because, Moves};
 use self::pass::Pass;
-use crate::actors::upload::Ship;
+use self::release::Quarantine;
+use crate::actors::upload::{Ask, Ship};
 use crate::actors::{Drain, Ping};
 use crate::queue::backlog::{Backlog, Deed, Next};
 use crate::queue::dirs::{Dirs, DirsError};
 use crate::queue::outcome::Outcome;
+use crate::queue::quarantine::Keep;
 use crate::queue::report::Report;
 use crate::queue::schedule::Pick;
 
 mod moves;
 mod observation;
 mod pass;
+mod release;
+mod shown;
 
 pub use observation::Observation;
+pub use shown::ShownAnew;
 
 /// The second mismatch of an archive has it packed anew, whatever its hash.
 const REBUILD_AFTER_MISMATCHES: u32 = 2;
@@ -75,8 +81,10 @@ pub struct QueueSettings {
     pub dirs: Dirs,
     /// Time between two passes; none: only when asked to.
     pub scan_interval: Option<Duration>,
-    /// How long refused episodes are kept; none: for ever. Pruned by a queue with a scan interval only.
-    pub quarantine_keep: Option<Duration>,
+    /// How long refused episodes are kept. Pruned by a queue with a scan interval only.
+    pub quarantine_keep: Keep,
+    /// Whom to ask about the commits of refused episodes; none: they go back by hand only.
+    pub ask: Option<Recipient<Ask>>,
     /// Decides the jitter of waiting times.
     pub rng: StdRng,
 }
@@ -90,7 +98,8 @@ struct Uploader {
 pub struct QueueActor {
     dirs: Dirs,
     scan_interval: Option<Duration>,
-    quarantine_keep: Option<Duration>,
+    quarantine_keep: Keep,
+    quarantine: Quarantine,
     uploaders: Vec<Uploader>,
     backlog: Backlog,
     report: Report,
@@ -115,12 +124,13 @@ pub struct QueueActor {
 impl QueueActor {
     /// A queue that ships by way of `uploaders`, of which there is at least one.
     pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
-        let QueueSettings { dirs, scan_interval, quarantine_keep, rng } = settings;
+        let QueueSettings { dirs, scan_interval, quarantine_keep, ask, rng } = settings;
         let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
         Self {
             dirs,
             scan_interval,
             quarantine_keep,
+            quarantine: Quarantine::asking(ask),
             uploaders,
             backlog: Backlog::new(rng),
             report: Report::default(),
@@ -204,7 +214,7 @@ impl QueueActor {
         let says_nothing = matches!(outcome, Outcome::Gone | Outcome::Stopped);
         let (deed, news) = self.backlog.settle(&id, outcome, Instant::now());
         if let Some(news) = news {
-            self.report.news(&id, news, self.backlog.counts().0);
+            self.report.news(news, self.backlog.counts().0);
         }
         match deed {
             Deed::Retire(shipped) => self.put_away(id, Because::Shipped { shipped, already_present }, ctx),
@@ -249,7 +259,7 @@ impl QueueActor {
         for drained in self.drained.drain(..) {
             let _ = drained.send(());
         }
-        if self.pass == Pass::Idle || self.draining {
+        if (self.pass == Pass::Idle && !self.quarantine.is_busy()) || self.draining {
             let seen = self.observe();
             for settled in self.settled.drain(..) {
                 let _ = settled.send(seen.clone());
@@ -265,6 +275,7 @@ impl QueueActor {
             waiting,
             in_flight,
             on_hold: self.backlog.hold_cause().is_some(),
+            quarantine: self.quarantine.awaited.tally().cloned(),
             ..self.seen.clone()
         }
     }
@@ -288,6 +299,7 @@ impl Actor for QueueActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         if self.scan_interval.is_some() {
             self.begin_pass(ctx);
+            self.begin_replay(ctx);
         }
     }
 }
@@ -314,8 +326,8 @@ impl Handler<Scan> for QueueActor {
     fn handle(&mut self, _: Scan, ctx: &mut Context<Self>) -> Self::Result {
         let (settled, wait) = oneshot::channel();
         self.settled.push(settled);
-        self.again = self.pass != Pass::Idle;
-        self.begin_pass(ctx);
+        self.look_anew(ctx);
+        self.begin_replay(ctx);
         self.answer_those_who_wait();
         // The other end is dropped with the actor only.
         Box::pin(async move { wait.await.map_err(|_| Ended) })
@@ -341,6 +353,7 @@ impl Handler<Drain> for QueueActor {
 
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.draining = true;
+        self.quarantine.stop();
         rearm::<Tick>(&mut self.tick, ctx, None);
         rearm::<Wake>(&mut self.wake, ctx, None);
         let (drained, wait) = oneshot::channel();

@@ -1,7 +1,7 @@
 //! UploadActor: ships one episode at a time and reports what became of it.
 //!
-//! - owns: an HTTP client with its connections, and the gate's recent verdicts
-//! - accepts: [`Ship`] from QueueActor, `Ping`, `Drain`
+//! - owns: an HTTP client with its connections
+//! - accepts: [`Ship`] and [`Ask`] from QueueActor, `Ping`, `Drain`
 //! - sends to: nobody
 //! - runs on: an arbiter of its own, as awc's client is bound to one thread; files are read elsewhere
 //! - ends: with its arbiter. `Drain` drops an upload in flight; its archive stays
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::actors::{Drain, Ping};
 use crate::queue::outcome::Outcome;
+use crate::upload::preflight::Verdict;
 use crate::upload::ship::{Settings, Shipper};
 
 /// Ships one episode. Sent by QueueActor, which sends the next one only after the answer.
@@ -28,6 +29,17 @@ pub struct Ship {
     pub episode_id: EpisodeId,
     /// Pack it anew even if its archive is there.
     pub rebuild: bool,
+}
+
+/// Asks what the gate says about a commit of which episodes wait in quarantine. Sent by QueueActor.
+///
+/// Answered from memory where it was asked within the last moments. An error where the gate says nothing about
+/// commits now.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Verdict, Outcome>")]
+pub struct Ask {
+    /// The commit as meta.json has it.
+    pub commit: String,
 }
 
 /// See the module.
@@ -55,6 +67,16 @@ impl Handler<Ship> for UploadActor {
     fn handle(&mut self, ship: Ship, _: &mut Context<Self>) -> Self::Result {
         let (shipper, stop) = (Rc::clone(&self.shipper), self.stop.subscribe());
         Box::pin(async move { shipper.ship(&ship.episode_id, ship.rebuild, &stop).await })
+    }
+}
+
+/// Beside an upload, too: it takes one round trip.
+impl Handler<Ask> for UploadActor {
+    type Result = ResponseFuture<Result<Verdict, Outcome>>;
+
+    fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Self::Result {
+        let shipper = Rc::clone(&self.shipper);
+        Box::pin(async move { shipper.ask(&ask.commit).await })
     }
 }
 

@@ -62,7 +62,12 @@ pub enum News {
     /// Something got through again.
     HoldEnded(Cause),
     /// This one episode failed for the first time, while others get through.
-    Delayed(String),
+    Delayed {
+        /// The episode.
+        episode_id: EpisodeId,
+        /// What happened.
+        reason: String,
+    },
 }
 
 /// The episodes of this host as far as they are known, and the rules for trying them.
@@ -117,10 +122,18 @@ impl Backlog {
                 }
             }
             Outcome::HostBlocked(Blocked { status, detail, help }) => {
-                let reason = detail
-                    .map_or(format!("answered {status}"), |detail| format!("answered {status}: {detail}"));
-                let news = self.fail(Cause::Blocked(status), None, now, reason, Some(help));
+                let news = self.blocked(status, detail, help, now);
+                if about_the_host(status) {
+                    self.schedule.put_back(id.clone(), now);
+                    return (Deed::Keep, news);
+                }
+                // Nobody knows what this status is about: another episode is tried first next time, in case it was
+                // this one.
                 (self.later(id, None, now), news)
+            }
+            Outcome::Distrusted { reason, help } => {
+                self.schedule.put_back(id.clone(), now);
+                (Deed::Keep, self.fail(Cause::Distrusted, None, now, reason, Some(help)))
             }
             Outcome::Transient { scope, reason, retry_after } => {
                 self.transient(id, scope, reason, retry_after, now)
@@ -158,11 +171,63 @@ impl Backlog {
                 let news = if self.streak >= STREAK || self.hold.cause().is_some() {
                     self.fail(Cause::Failing, None, now, reason, None)
                 } else {
-                    (self.schedule.failures(id) == 0).then_some(News::Delayed(reason))
+                    let delayed = News::Delayed { episode_id: id.clone(), reason };
+                    (self.schedule.failures(id) == 0).then_some(delayed)
                 };
                 (self.later(id, retry_after, now), news)
             }
         }
+    }
+
+    /// What the receiver is shown has changed: if that was the trouble, it is over.
+    pub fn shown_anew(&mut self, now: Instant) {
+        if matches!(self.hold.cause(), Some(Cause::Blocked(_) | Cause::Distrusted)) {
+            self.hold.cut_short(now);
+        }
+    }
+
+    /// Whether the gate may be asked about the commits of refused episodes. While the queue waits that is an attempt
+    /// like any other, and made only where no episode makes it.
+    pub fn may_ask(&self, now: Instant) -> bool {
+        let has_episodes = self.schedule.counts() != (0, 0) || self.schedule.in_flight().len() > 0;
+        match self.hold.permit(now) {
+            Permit::Free => true,
+            Permit::Probe => !has_episodes,
+            Permit::NotBefore(_) => false,
+        }
+    }
+
+    /// The gate answered: the receiver is there, and lets this host ask.
+    pub fn answered(&mut self) -> Option<News> {
+        self.hold.end().map(News::HoldEnded)
+    }
+
+    /// The gate did not answer, with this outcome.
+    pub fn unanswered(&mut self, outcome: Outcome, now: Instant) -> Option<News> {
+        match outcome {
+            Outcome::HostBlocked(Blocked { status, detail, help }) => self.blocked(status, detail, help, now),
+            Outcome::Distrusted { reason, help } => {
+                self.fail(Cause::Distrusted, None, now, reason, Some(help))
+            }
+            Outcome::Transient { scope, reason, retry_after } => {
+                let cause = if scope == Scope::Network { Cause::Unreachable } else { Cause::Unavailable };
+                self.fail(cause, retry_after, now, reason, None)
+            }
+            // Nothing of the kind is an outcome of a question.
+            _ => None,
+        }
+    }
+
+    fn blocked(
+        &mut self,
+        status: u16,
+        detail: Option<String>,
+        help: &'static str,
+        now: Instant,
+    ) -> Option<News> {
+        let reason =
+            detail.map_or(format!("answered {status}"), |detail| format!("answered {status}: {detail}"));
+        self.fail(Cause::Blocked(status), None, now, reason, Some(help))
     }
 
     /// The receiver said something about an episode: whatever was wrong is over.
@@ -220,6 +285,11 @@ impl Backlog {
     pub fn hold_cause(&self) -> Option<Cause> {
         self.hold.cause()
     }
+}
+
+/// Whether protocol 2.2 has this status for a host, URL or version that is not right, whatever the episode.
+fn about_the_host(status: u16) -> bool {
+    matches!(status, 401 | 403 | 404 | 405 | 411 | 426)
 }
 
 #[cfg(test)]

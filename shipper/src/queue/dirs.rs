@@ -1,33 +1,35 @@
 //! Every path below the data directory, and every move between its four places (protocol 3.4).
 //!
 //! Where an episode is says what state it is in; nothing else does. All functions here block. Every move is
-//! durable before it counts, and the archive goes last: a crash in between leaves an archive without an
-//! episode, which [`crate::queue::sweep`] removes (invariants I4, I6, I7). It never looks into an episode.
+//! durable before it counts (`moves.rs`), and the archive goes last: a crash in between leaves an archive without
+//! an episode, which [`crate::queue::sweep`] removes (invariants I4, I6, I7). It never looks into an episode.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use cis490_shared::archive::{DONE_MARKER, REASON_NAME};
+use cis490_shared::archive::DONE_MARKER;
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 use crate::queue::episode::{self, NotAnEpisode};
-use crate::queue::quarantine::Reason;
 use crate::queue::shared_sync::SharedSync;
+
+mod moves;
+
+pub use moves::{Leaving, Returning};
 
 /// What the name of an archive ends in while it is written.
 pub const PARTIAL_SUFFIX: &str = ".partial";
 
 const LOCK_NAME: &str = ".shipper.lock";
 const DIRECTORY_MODE: u32 = 0o750;
-const REASON_MODE: u32 = 0o640;
 
 /// What cannot be done below the data directory.
 #[derive(Debug, thiserror::Error)]
@@ -91,19 +93,8 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsErro
 #[derive(Debug, Clone)]
 pub struct Dirs {
     root: PathBuf,
-    /// Whether an episode may have been moved to a place that was not synced since: by a run that was killed, or
-    /// because the sync failed. Also lets the episodes of one call be moved at a time.
-    in_doubt: Arc<Mutex<bool>>,
+    in_doubt: Arc<moves::LeftInDoubt>,
     outbox_syncs: Arc<SharedSync>,
-}
-
-/// An episode that leaves `episodes/`.
-#[derive(Debug, Clone)]
-pub struct Leaving {
-    /// The episode.
-    pub id: EpisodeId,
-    /// Why it was refused; none where the receiver has it.
-    pub refused: Option<Reason>,
 }
 
 /// What a look into `episodes/` found.
@@ -149,13 +140,14 @@ impl Scan {
 const MAX_IGNORED: usize = 100;
 
 impl Dirs {
+    /// The directories as they are, beside a shipper that may be running. For moves, and for looks.
+    pub fn beside(root: &Path) -> Self {
+        Self { root: root.to_owned(), in_doubt: Arc::default(), outbox_syncs: Arc::default() }
+    }
+
     /// Creates what is missing, durably, and takes the lock that keeps a second shipper away.
     pub fn open(root: &Path) -> Result<(Self, FileLock), DirsError> {
-        let dirs = Self {
-            root: root.to_owned(),
-            in_doubt: Arc::new(Mutex::new(true)),
-            outbox_syncs: Arc::default(),
-        };
+        let dirs = Self::beside(root);
         let all = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
         for path in &all {
             durable::create_dir_all(path, DIRECTORY_MODE).map_err(failed("create", path))?;
@@ -228,84 +220,6 @@ impl Dirs {
         Ok(scan)
     }
 
-    /// Puts episodes away, then removes their archives: what was refused, with the reason in it, to `quarantine/`,
-    /// everything else to `shipped/`. What became of each, in their order.
-    ///
-    /// They share the syncs: all of them are renamed, then the places are synced, then what they left. Until then none
-    /// of them counts as moved, and a loss of power may bring each of them back.
-    pub fn put_away(&self, leaving: &[Leaving]) -> Vec<Result<(), DirsError>> {
-        // Whoever panicked while he held it left it as it was: in doubt.
-        let mut in_doubt = self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
-        if *in_doubt && let Err(error) = self.settle() {
-            return leaving.iter().map(|_| Err(error.again())).collect();
-        }
-        let noted: Vec<_> = leaving.iter().map(|leaving| self.write_reason(leaving)).collect();
-        *in_doubt = true;
-        let mut done: Vec<_> = leaving
-            .iter()
-            .zip(noted)
-            .map(|(leaving, noted)| noted.and_then(|()| self.rename(&leaving.id, &self.place(leaving))))
-            .collect();
-        let renamed: Vec<_> =
-            leaving.iter().zip(&done).filter(|(_, done)| done.is_ok()).map(|(leaving, _)| leaving).collect();
-        let synced = if renamed.is_empty() { Ok(()) } else { self.sync_moves(&renamed) };
-        // A rename that failed may have happened.
-        *in_doubt = synced.is_err() || renamed.len() < leaving.len();
-        for (leaving, done) in leaving.iter().zip(&mut done).filter(|(_, done)| done.is_ok()) {
-            *done = match &synced {
-                Ok(()) => self.remove_archive(&leaving.id),
-                Err(error) => Err(error.again()),
-            };
-        }
-        done
-    }
-
-    fn place(&self, leaving: &Leaving) -> PathBuf {
-        if leaving.refused.is_some() { self.quarantine_root() } else { self.shipped() }
-    }
-
-    fn write_reason(&self, leaving: &Leaving) -> Result<(), DirsError> {
-        let Some(reason) = &leaving.refused else { return Ok(()) };
-        let path = self.episode(&leaving.id).join(REASON_NAME);
-        Step::WriteReason
-            .take(|| durable::replace_file(&path, &reason.to_json(), REASON_MODE))
-            .map_err(failed("write", &path))
-    }
-
-    /// Renames an episode to a name below `to`, one of its own where an episode of that id is there already: what was
-    /// kept once is never replaced.
-    fn rename(&self, id: &EpisodeId, to: &Path) -> Result<(), DirsError> {
-        let from = self.episode(id);
-        for copy in 0..MAX_COPIES {
-            let name = if copy == 0 { id.to_string() } else { format!("{id}.{copy}") };
-            match durable::rename_noreplace(&from, &to.join(name)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                done => return done.map_err(failed("move", &from)),
-            }
-        }
-        Err(failed("move", &from)(io::ErrorKind::AlreadyExists.into()))
-    }
-
-    /// Makes it last where episodes went, and only then that they left.
-    fn sync_moves(&self, renamed: &[&Leaving]) -> Result<(), DirsError> {
-        let places: BTreeSet<PathBuf> = renamed.iter().map(|leaving| self.place(leaving)).collect();
-        for path in places {
-            Step::SyncMovedTo.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;
-        }
-        let path = self.episodes();
-        Step::SyncMovedFrom.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))
-    }
-
-    /// Makes the places durable to which episodes are moved. A move makes it last that its episode has left
-    /// `episodes/`, and with it every other that left before: where those went must last already, or a loss of
-    /// power would take both names of one of them.
-    fn settle(&self) -> Result<(), DirsError> {
-        for path in [self.shipped(), self.quarantine_root()] {
-            Step::SyncPlaces.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;
-        }
-        Ok(())
-    }
-
     /// Makes the names in the outbox durable, together with those of all who ask at the same time.
     pub fn sync_outbox(&self) -> io::Result<()> {
         Step::SyncOutbox.take(|| self.outbox_syncs.sync(|| durable::sync_dir(&self.outbox())))
@@ -327,9 +241,6 @@ impl Dirs {
         is_there(&path).map_err(failed("read", &path))
     }
 }
-
-/// How many episodes of one id are kept aside before a person has to look.
-const MAX_COPIES: u32 = 1000;
 
 fn is_there(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {

@@ -15,6 +15,8 @@ use crate::queue::backoff;
 pub enum Cause {
     /// No connection, or none that lasted.
     Unreachable,
+    /// Receiver and host do not take each other's certificates.
+    Distrusted,
     /// The receiver answers, but takes nothing at the moment.
     Unavailable,
     /// Nothing of this host is taken as it is set up; the status says why.
@@ -96,6 +98,13 @@ impl Hold {
         if known { Change::Same } else { Change::Began }
     }
 
+    /// Lets the next attempt be made at once: what the hold is about may have been mended.
+    pub fn cut_short(&mut self, now: Instant) {
+        if let Some(active) = &mut self.active {
+            active.until = active.until.min(now);
+        }
+    }
+
     /// Ends the hold: something got through. The cause that it had, where there was a hold.
     pub fn end(&mut self) -> Option<Cause> {
         self.active.take().map(|active| active.cause)
@@ -137,6 +146,20 @@ mod tests {
         assert_eq!(hold.permit(now), before);
         hold.fail(Cause::Unreachable, Some(Duration::from_mins(1)), now, &mut rng);
         assert_eq!(hold.permit(now), Permit::NotBefore(now + Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn a_hold_that_is_cut_short_lets_one_attempt_through_and_goes_on_if_that_fails() {
+        let (mut hold, mut rng, now) = (Hold::default(), rng(), Instant::now());
+        hold.cut_short(now);
+        assert_eq!(hold.permit(now), Permit::Free);
+        for _ in 0..9 {
+            hold.fail(Cause::Blocked(401), None, now, &mut rng);
+        }
+        hold.cut_short(now);
+        assert_eq!(hold.permit(now), Permit::Probe);
+        hold.fail(Cause::Blocked(401), None, now, &mut rng);
+        assert!(matches!(hold.permit(now), Permit::NotBefore(_)));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use cis490_shared::ids::Sha256Digest;
+use cis490_shared::ids::{CommitHash, Sha256Digest};
 use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
 use cis490_shared::wire::problem::{AnyProblem, ErrorCode};
@@ -28,6 +28,14 @@ pub enum Outcome {
     Mismatch(Refusal),
     /// The receiver, or something on the way to it, does not take anything from this host as it is set up.
     HostBlocked(Blocked),
+    /// Receiver and host do not take each other's certificates: nothing was said about the episode, and a person must
+    /// act.
+    Distrusted {
+        /// What happened, for the log.
+        reason: String,
+        /// What to do.
+        help: &'static str,
+    },
     /// Worth another try later.
     Transient {
         /// Whom the trouble concerns.
@@ -99,6 +107,12 @@ impl Refusal {
     /// Whether the episode was refused for its commit alone, so that a later window may admit it.
     pub fn is_about_the_commit(&self) -> bool {
         self.status == Some(412) || self.error.starts_with("commit-")
+    }
+
+    /// The commit for which an episode that was refused like this waits in quarantine.
+    pub fn awaited_commit(&self) -> Option<CommitHash> {
+        let commit = self.commit.as_deref().filter(|_| self.is_about_the_commit())?;
+        CommitHash::parse(commit).ok()
     }
 }
 

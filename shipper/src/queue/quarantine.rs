@@ -1,14 +1,17 @@
 //! The note beside a refused episode, and how long such an episode is kept (protocol 3.4).
 //!
-//! What was refused only for its commit is never deleted: the gate may admit it yet (accidents 5 and 8).
-//! Nor is anything whose note cannot be read. It does not decide what is refused, and releases nothing.
+//! - [`entries`]: what lies in quarantine, and a tally of it
+//! - [`awaited`]: which commits the gate is asked about, and when their episodes go back
+//! - [`release`]: has them go back
+//!
+//! What was refused only for its commit is deleted only where the configuration says so: the gate may admit it yet
+//! (accidents 5 and 8). Nor is anything whose note cannot be read. It does not decide what is refused.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use cis490_shared::archive::REASON_NAME;
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable;
 use cis490_shared::ids::EpisodeId;
@@ -16,6 +19,11 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::queue::outcome::Refusal;
+use crate::queue::quarantine::entries::Entry;
+
+pub mod awaited;
+pub mod entries;
+pub mod release;
 
 /// `quarantine_reason.json`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +47,13 @@ impl Reason {
     }
 }
 
-/// What decides whether a refused episode is deleted; a note of an earlier generation holds as much.
-#[derive(Debug, Default, Deserialize)]
-struct Note {
-    #[serde(flatten)]
-    refusal: Refusal,
+/// How long refused episodes are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Those that were refused for their commit alone; none: until it is admitted.
+    pub for_commit: Option<Duration>,
+    /// All others; none: for ever.
+    pub others: Option<Duration>,
 }
 
 /// What became of the quarantine.
@@ -58,10 +68,10 @@ pub struct Pruned {
 /// What a directory is called while it is deleted, so that a crash in between leaves no half an episode.
 const DOOMED_PREFIX: &str = ".pruned-";
 
-/// Deletes what was refused longer than `keep` ago, by the time of its note. Blocks, and reads every note.
+/// Deletes what was refused longer ago than it is to be kept, by the time of its note. Blocks, and reads every note.
 ///
 /// What cannot be deleted is logged and stays; it is tried again the next time.
-pub fn prune(root: &Path, keep: Duration, now: SystemTime) -> io::Result<Pruned> {
+pub fn prune(root: &Path, keep: Keep, now: SystemTime) -> io::Result<Pruned> {
     let mut pruned = Pruned::default();
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
@@ -92,24 +102,19 @@ fn delete(root: &Path, path: &Path, name: &str) -> io::Result<()> {
 }
 
 /// Whether the episode in `dir` may be deleted. Everything that is not known for certain speaks against it.
-fn is_expired(dir: &Path, keep: Duration, now: SystemTime) -> bool {
-    let path = dir.join(REASON_NAME);
-    let age = fs::symlink_metadata(&path)
-        .and_then(|metadata| metadata.modified())
-        .ok()
-        .and_then(|refused_at| now.duration_since(refused_at).ok());
-    if age.is_none_or(|age| age <= keep) {
-        return false;
-    }
-    let note: Option<Note> = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let Some(Note { refusal }) = note else { return false };
-    let says_nothing = refusal.status.is_none() && refusal.error.is_empty();
-    !says_nothing && !refusal.is_about_the_commit()
+fn is_expired(dir: &Path, keep: Keep, now: SystemTime) -> bool {
+    let entry = Entry { name: String::new(), path: dir.to_owned() };
+    let age = entry.refused_at().and_then(|refused_at| now.duration_since(refused_at).ok());
+    let Some((age, note)) = age.zip(entry.note()) else { return false };
+    let keep = if note.refusal.is_about_the_commit() { keep.for_commit } else { keep.others };
+    keep.is_some_and(|keep| age > keep)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+
+    use cis490_shared::archive::REASON_NAME;
 
     use super::*;
 
@@ -137,6 +142,10 @@ mod tests {
         names
     }
 
+    fn days(days: u32) -> Keep {
+        Keep { for_commit: None, others: Some(DAY * days) }
+    }
+
     fn in_days(days: u32) -> SystemTime {
         cis490_shared::clock::system_time() + DAY * days
     }
@@ -158,8 +167,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         refused(dir.path(), "conflict", refusal(Some(409), "conflict"));
         refused(dir.path(), "broken", refusal(None, "local-meta"));
-        assert_eq!(prune(dir.path(), DAY * 30, in_days(29)).unwrap(), Pruned { deleted: 0, kept: 2 });
-        assert_eq!(prune(dir.path(), DAY * 30, in_days(31)).unwrap(), Pruned { deleted: 2, kept: 0 });
+        assert_eq!(prune(dir.path(), days(30), in_days(29)).unwrap(), Pruned { deleted: 0, kept: 2 });
+        assert_eq!(prune(dir.path(), days(30), in_days(31)).unwrap(), Pruned { deleted: 2, kept: 0 });
         assert!(names(dir.path()).is_empty());
     }
 
@@ -170,7 +179,14 @@ mod tests {
         refused(dir.path(), "malformed", refusal(Some(400), "commit-malformed"));
         fs::create_dir(dir.path().join("earlier")).unwrap();
         fs::write(dir.path().join("earlier").join(REASON_NAME), r#"{"status": 412, "head": "cd"}"#).unwrap();
-        assert_eq!(prune(dir.path(), DAY, in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 3 });
+        assert_eq!(prune(dir.path(), days(1), in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 3 });
+        let told_to = Keep { for_commit: Some(DAY * 90), ..days(1) };
+        assert_eq!(prune(dir.path(), told_to, in_days(89)).unwrap().deleted, 0);
+        assert_eq!(
+            prune(dir.path(), told_to, in_days(91)).unwrap().deleted,
+            3,
+            "unless the operator says so"
+        );
     }
 
     #[test]
@@ -182,7 +198,10 @@ mod tests {
         }
         fs::create_dir(dir.path().join("no-note")).unwrap();
         File::create(dir.path().join("a-file")).unwrap();
-        assert_eq!(prune(dir.path(), DAY, in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 6 });
+        assert_eq!(
+            prune(dir.path(), Keep { for_commit: Some(DAY), ..days(1) }, in_days(1000)).unwrap(),
+            Pruned { deleted: 0, kept: 6 }
+        );
     }
 
     #[test]
@@ -190,7 +209,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(".pruned-e1")).unwrap();
         fs::write(dir.path().join(".pruned-e1/network.pcap"), "x").unwrap();
-        prune(dir.path(), DAY, in_days(0)).unwrap();
+        prune(dir.path(), days(1), in_days(0)).unwrap();
         assert!(names(dir.path()).is_empty());
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! Only logging: nothing is decided here. The memory of what was said is bounded.
 
+use std::io;
+
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use tracing::{error, info, warn};
@@ -12,6 +14,7 @@ use crate::queue::dirs::DirsError;
 use crate::queue::episode::NotAnEpisode;
 use crate::queue::hold::Cause;
 use crate::queue::outcome::{Refusal, Shipped};
+use crate::queue::quarantine::release::Released;
 use crate::queue::said::Said;
 
 /// How many commits, and how many odd names, are remembered as said.
@@ -70,6 +73,28 @@ impl Report {
         }
     }
 
+    /// Refused episodes were to go back, since the gate admits their commit.
+    pub fn released(&mut self, commit: &str, released: &Released) {
+        if released.count > 0 {
+            let count = released.count;
+            info!(commit, count, "the gate admits a commit: refused episodes are sent again");
+            // It may be refused anew one day, which is news then.
+            self.commits.forget(|(_, said)| said.as_deref() == Some(commit));
+        }
+        for (name, error) in &released.stayed {
+            if self.names.is_new(format!("quarantine/{name}")) {
+                let help = "look at it; an episode of that id in episodes/ goes first";
+                warn!(name, %error, help, "an episode cannot leave quarantine");
+            }
+        }
+    }
+
+    /// The quarantine was to be looked through.
+    pub fn quarantine_unreadable(&self, error: &io::Error) {
+        let help = "`ls -ld` quarantine/ in the data directory: the shipper's user must own it";
+        error!(%error, help, "the quarantine cannot be read, nothing goes back by itself");
+    }
+
     /// An episode was to be moved from `episodes/`: to `shipped/` or to `quarantine/`.
     pub fn moved(&mut self, episode_id: &EpisodeId, done: &Result<(), DirsError>) {
         match (done, std::mem::replace(&mut self.moves_fail, done.is_err())) {
@@ -107,13 +132,16 @@ impl Report {
     }
 
     /// The condition of the queue, or of one episode, has changed.
-    pub fn news(&self, episode_id: &EpisodeId, news: News, ready: usize) {
+    pub fn news(&self, news: News, ready: usize) {
         match news {
-            News::Delayed(reason) => {
+            News::Delayed { episode_id, reason } => {
                 warn!(%episode_id, reason, "episode not shipped, it will be tried again");
             }
             News::HoldBegan { cause: Cause::Unreachable, reason, .. } => {
                 warn!(reason, ready, "receiver unreachable, the queue waits");
+            }
+            News::HoldBegan { cause: Cause::Distrusted, reason, help } => {
+                error!(reason, help, ready, "no trust between this host and the receiver, the queue waits");
             }
             News::HoldBegan { cause: Cause::Blocked(status), reason, help } => {
                 error!(
@@ -128,7 +156,7 @@ impl Report {
                 warn!(reason, ready, "one episode after the other fails, the queue waits");
             }
             News::HoldEnded(Cause::Unreachable) => info!("receiver reachable again"),
-            News::HoldEnded(Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
+            News::HoldEnded(Cause::Distrusted | Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
                 info!("the receiver takes episodes again");
             }
         }

@@ -32,6 +32,12 @@ impl<T: Clone + Eq + Hash> Said<T> {
         }
         true
     }
+
+    /// Forgets some of it.
+    pub fn forget(&mut self, which: impl Fn(&T) -> bool) {
+        self.order.retain(|thing| !which(thing));
+        self.set.retain(|thing| !which(thing));
+    }
 }
 
 #[cfg(test)]
@@ -45,5 +51,7 @@ mod tests {
         assert!(said.is_new("b") && said.is_new("c"));
         assert_eq!((said.order.len(), said.set.len()), (2, 2));
         assert!(!said.is_new("c") && said.is_new("a"));
+        said.forget(|thing| *thing == "c");
+        assert!(said.is_new("c") && !said.is_new("a"));
     }
 }

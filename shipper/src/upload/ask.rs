@@ -57,9 +57,15 @@ pub enum Gate {
     Unclear(Answer),
 }
 
-/// Asks whether an episode of a commit would be taken.
-pub async fn gate(client: &Client, commit: &CommitHash, limit: Duration) -> Result<Gate, Silence> {
-    let answer = small(client.request(Method::GET, &path::gate_of(commit)), limit).await?;
+/// Asks whether an episode of a commit would be taken from this host: some are admitted for one host alone.
+pub async fn gate(
+    client: &Client,
+    host: &HostId,
+    commit: &CommitHash,
+    limit: Duration,
+) -> Result<Gate, Silence> {
+    let request = client.request(Method::GET, &path::gate_of(commit));
+    let answer = small(request.insert_header((LAB_HOST, host.as_str())), limit).await?;
     Ok(match answer.status {
         200 => serde_json::from_slice(&answer.body).map_or(Gate::Mute, Gate::Says),
         401 | 403 | 429 | 500..=599 => Gate::Unclear(answer),

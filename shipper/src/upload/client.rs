@@ -8,17 +8,19 @@ use std::error::Error;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use awc::error::{ConnectError, PayloadError, SendRequestError};
-use awc::http::{Method, header};
+use awc::http::Method;
+use awc::http::header::{self, HttpDate};
 use awc::{ClientRequest, ClientResponse};
+use cis490_shared::clock::system_time;
 use cis490_shared::latest::Latest;
 use cis490_shared::wire::headers::COMMIT_POSITION;
 use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
-use crate::queue::outcome::Answer;
+use crate::queue::outcome::{Answer, Outcome, Scope};
 use crate::upload::connect::{self, ConnectFailure, LastConnected};
 use crate::upload::target::Target;
 
@@ -47,6 +49,38 @@ pub enum Silence {
     /// Nothing came back in time. Whether anything arrived is unknown.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
+}
+
+impl Silence {
+    /// What a person must do, where waiting will not help.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(ConnectFailure::UnknownAuthority(_)) => Some(
+                "set `receiver.ca_file` to the PEM file of the authority that issued the receiver's certificate",
+            ),
+            Self::Unreachable(ConnectFailure::Dates(_)) => Some(
+                "look at this host's clock: `timedatectl`; if it is right, the receiver needs a new certificate",
+            ),
+            Self::Unreachable(ConnectFailure::Refused(_)) => {
+                Some("check `receiver.url` and the certificates in [receiver]")
+            }
+            Self::NotLetIn(_) => Some(
+                "ask the maintainer for a certificate of the authority in `auth.client_ca_file` of receiver.toml",
+            ),
+            Self::Unreachable(ConnectFailure::Tcp(_) | ConnectFailure::TimedOut | ConnectFailure::Tls(_))
+            | Self::Broken(_)
+            | Self::TimedOut(_) => None,
+        }
+    }
+}
+
+/// What it means for the queue that a question has no answer: it waits. Nothing was said about any episode.
+pub fn out_of_reach(silence: &Silence) -> Outcome {
+    let reason = silence.to_string();
+    match silence.help() {
+        Some(help) => Outcome::Distrusted { reason, help },
+        None => Outcome::Transient { scope: Scope::Network, reason, retry_after: None },
+    }
 }
 
 /// A client with its connections.
@@ -165,13 +199,24 @@ fn alert_in(error: &SendRequestError) -> Option<AlertDescription> {
     None
 }
 
+/// The time that a `Retry-After` asks for: a number of seconds, or the moment itself (RFC 9110, 10.2.3).
+fn wait_in(text: &str, now: SystemTime) -> Option<Duration> {
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let then: HttpDate = text.parse().ok()?;
+            Some(SystemTime::from(then).duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
 /// Reads an answer to its end, within `limit`. A body that cannot be read leaves the status to speak alone.
 pub async fn read_answer<S>(mut response: ClientResponse<S>, limit: Duration) -> Answer
 where
     S: futures_util::Stream<Item = Result<bytes::Bytes, PayloadError>> + Unpin,
 {
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = text("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let retry_after = text("retry-after").and_then(|text| wait_in(text, system_time()));
     let position = text(COMMIT_POSITION).and_then(|text| text.parse().ok());
     let status = response.status().as_u16();
     let body = match timeout(limit, response.body().limit(MAX_ANSWER_BYTES)).await {
@@ -179,4 +224,19 @@ where
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
     Answer { status, retry_after, position, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_after_is_a_number_of_seconds_or_a_moment() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(wait_in("120", now), Some(Duration::from_mins(2)));
+        assert_eq!(wait_in("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO));
+        assert_eq!(wait_in("Sun, 06 Nov 1994 08:51:37 GMT", now), Some(Duration::from_mins(2)));
+        assert_eq!(wait_in("Sat, 05 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO), "it is over");
+        assert_eq!(wait_in("soon", now), None);
+    }
 }

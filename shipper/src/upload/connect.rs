@@ -43,8 +43,14 @@ pub enum ConnectFailure {
     /// The receiver's certificate was issued by somebody whom this host does not trust.
     #[error("the receiver's certificate is not trusted: {0}; name its authority in `receiver.ca_file`")]
     UnknownAuthority(#[source] rustls::Error),
-    /// Any other failure of TLS.
+    /// The receiver's certificate begins later or has ended, as this host's clock has it.
+    #[error("the receiver's certificate does not count by the clock of this host: {0}")]
+    Dates(#[source] rustls::Error),
+    /// Either side does not like what the other has shown.
     #[error("the TLS handshake failed: {0}")]
+    Refused(#[source] rustls::Error),
+    /// The connection broke while the two were at it.
+    #[error("the TLS handshake broke off: {0}")]
     Tls(#[source] io::Error),
 }
 
@@ -86,14 +92,20 @@ async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, Con
 }
 
 fn tls_failure(error: io::Error) -> ConnectFailure {
-    // A bad signature is what an authority looks like that was made anew under its old name.
-    use rustls::CertificateError::{BadSignature, UnknownIssuer};
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(tls @ rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => {
-            ConnectFailure::UnknownAuthority(tls.clone())
-        }
-        _ => ConnectFailure::Tls(error),
+    use rustls::CertificateError::{
+        BadSignature, Expired, ExpiredContext, NotValidYet, NotValidYetContext, UnknownIssuer,
+    };
+    use rustls::Error::InvalidCertificate;
+    let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
+        return ConnectFailure::Tls(error);
+    };
+    match tls.clone() {
+        // A bad signature is what an authority looks like that was made anew under its old name.
+        tls @ InvalidCertificate(UnknownIssuer | BadSignature) => ConnectFailure::UnknownAuthority(tls),
+        tls @ InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        ) => ConnectFailure::Dates(tls),
+        tls => ConnectFailure::Refused(tls),
     }
 }
 

@@ -4,7 +4,7 @@
 //! - `prepare`: the looks at the disk before it is sent, as one job
 //! - [`outbox`]: pack the archive, or take the one that is there
 //! - [`published`]: waits until a packed archive is in the outbox
-//! - [`preflight`]: the gate's verdict, once per commit
+//! - [`gate`], [`preflight`]: the gate's verdict, once per commit and for all uploaders
 //! - [`put`]: the upload itself, with `Expect: 100-continue` and deadlines of its own
 //! - [`progress`]: which of these deadlines counts at the moment
 //! - [`body`]: the archive as a stream of chunks
@@ -20,6 +20,7 @@ pub mod ask;
 pub mod body;
 pub mod client;
 pub mod connect;
+pub mod gate;
 pub mod interim;
 pub mod outbox;
 pub mod preflight;

@@ -1,8 +1,8 @@
 //! What is known of the gate: verdicts, remembered for a short while per commit (accident 2).
 //!
-//! Pure: it asks nobody, and time is handed in. A backlog of a thousand refused episodes of one commit costs
-//! a request per [`MEMORY`] and no packing. A gate that has never read a window condemns nothing: its answer
-//! counts as silence, and the PUT is told to come again (accident 3).
+//! Pure: it asks nobody, and time is handed in; [`crate::upload::gate`] asks. A backlog of a thousand refused
+//! episodes of one commit costs a request per [`MEMORY`] and no packing. A gate that has never read a window
+//! condemns nothing: its answer counts as silence, and the PUT is told to come again (accident 3).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,10 +22,22 @@ const MAX_COMMITS: usize = 64;
 /// What to do about episodes of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Pack and send: admitted, or nobody knows.
-    Send,
+    /// Pack and send.
+    Admitted {
+        /// What to paste on this host, where the commit is about to leave the window.
+        remediation: Option<String>,
+    },
+    /// Pack and send: nobody knows, the PUT will tell.
+    Unknown,
     /// Neither pack nor send.
     Refused(Refusal),
+}
+
+impl Verdict {
+    /// Whether an episode of the commit is packed and sent.
+    pub fn lets_send(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
 }
 
 /// The verdicts of the last moments. The key is the commit as meta.json has it, none where it has none.
@@ -41,17 +53,17 @@ impl Verdicts {
         (now < *since + MEMORY).then(|| verdict.clone())
     }
 
-    /// The commits that are known to be admitted.
-    pub fn admitted(&self, now: Instant) -> Vec<Option<String>> {
+    /// The commits whose episodes are packed and sent.
+    pub fn sendable(&self, now: Instant) -> Vec<Option<String>> {
         let fresh = self.known.iter().filter(|(_, (since, _))| now < *since + MEMORY);
-        fresh
-            .filter(|(_, (_, verdict))| *verdict == Verdict::Send)
-            .map(|(commit, _)| commit.clone())
-            .collect()
+        fresh.filter(|(_, (_, verdict))| verdict.lets_send()).map(|(commit, _)| commit.clone()).collect()
     }
 
-    /// Keeps a verdict.
+    /// Keeps a verdict. One that is fresh and the same keeps its age, or it would never be asked for again.
     pub fn remember(&mut self, commit: Option<&str>, verdict: Verdict, now: Instant) {
+        if self.recall(commit, now).as_ref() == Some(&verdict) {
+            return;
+        }
         self.known.retain(|_, (since, _)| now < *since + MEMORY);
         if self.known.len() >= MAX_COMMITS {
             self.known.clear();
@@ -63,8 +75,11 @@ impl Verdicts {
 /// What the gate's answer means.
 pub fn verdict(answer: CommitAnswer) -> Verdict {
     let never_read = answer.head_commit.is_none() || answer.polled_s_ago.is_none();
-    if answer.admitted || never_read {
-        return Verdict::Send;
+    if answer.admitted {
+        return Verdict::Admitted { remediation: answer.remediation };
+    }
+    if never_read {
+        return Verdict::Unknown;
     }
     Verdict::Refused(Refusal {
         status: Some(ErrorCode::CommitNotInWindow.status()),
@@ -108,33 +123,42 @@ mod tests {
         );
         assert_eq!(refusal.head_commit, Some("cd".repeat(20)));
         assert_eq!(refusal.remediation.as_deref(), Some("git pull\n"));
-        assert_eq!(verdict(answer(true)), Verdict::Send);
+        assert_eq!(verdict(answer(true)), Verdict::Admitted { remediation: None });
     }
 
     #[test]
     fn incident_03_a_gate_that_never_read_a_window_condemns_nothing() {
-        assert_eq!(verdict(CommitAnswer { head_commit: None, ..answer(false) }), Verdict::Send);
-        assert_eq!(verdict(CommitAnswer { polled_s_ago: None, ..answer(false) }), Verdict::Send);
+        assert_eq!(verdict(CommitAnswer { head_commit: None, ..answer(false) }), Verdict::Unknown);
+        assert_eq!(verdict(CommitAnswer { polled_s_ago: None, ..answer(false) }), Verdict::Unknown);
     }
 
     #[test]
     fn a_verdict_counts_for_its_commit_and_for_a_short_while() {
         let (mut verdicts, now) = (Verdicts::default(), Instant::now());
         verdicts.remember(Some("ab"), verdict(answer(false)), now);
-        verdicts.remember(None, Verdict::Send, now);
+        verdicts.remember(None, Verdict::Unknown, now);
         assert!(matches!(verdicts.recall(Some("ab"), now), Some(Verdict::Refused(_))));
-        assert_eq!(verdicts.recall(None, now), Some(Verdict::Send));
+        assert_eq!(verdicts.recall(None, now), Some(Verdict::Unknown));
         assert_eq!(verdicts.recall(Some("cd"), now), None);
         assert_eq!(verdicts.recall(Some("ab"), now + MEMORY), None);
-        assert_eq!(verdicts.admitted(now), [None]);
-        assert!(verdicts.admitted(now + MEMORY).is_empty());
+        assert_eq!(verdicts.sendable(now), [None]);
+        assert!(verdicts.sendable(now + MEMORY).is_empty());
+        let later = now + MEMORY / 2;
+        verdicts.remember(None, Verdict::Unknown, later);
+        assert_eq!(
+            verdicts.recall(None, now + MEMORY),
+            None,
+            "saying the same again does not make it younger"
+        );
+        verdicts.remember(Some("ab"), Verdict::Admitted { remediation: None }, later);
+        assert!(verdicts.recall(Some("ab"), now + MEMORY).is_some(), "another verdict does");
     }
 
     #[test]
     fn the_memory_is_bounded() {
         let (mut verdicts, now) = (Verdicts::default(), Instant::now());
         for n in 0..10_000 {
-            verdicts.remember(Some(&n.to_string()), Verdict::Send, now);
+            verdicts.remember(Some(&n.to_string()), Verdict::Unknown, now);
             assert!(verdicts.known.len() <= MAX_COMMITS);
         }
     }

@@ -5,7 +5,7 @@
 //! is the queue's decision. It guards invariants I4 and I6: after an upload that broke nothing is sent
 //! before a HEAD said what is stored, and a success counts only for the bytes that were sent.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,10 +24,11 @@ use crate::queue::dirs::Dirs;
 use crate::queue::outcome::{
     Answer, Class, Outcome, Proof, Refusal, Scope, Sent, Shipped, about_the_receiver, classify, judge, proof,
 };
-use crate::upload::ask::{self, Gate, Stored};
-use crate::upload::client::{Client, Silence};
+use crate::upload::ask::{self, Stored};
+use crate::upload::client::{Client, Silence, out_of_reach};
+use crate::upload::gate::Gate;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
-use crate::upload::preflight::{self, Verdict, Verdicts};
+use crate::upload::preflight::Verdict;
 use crate::upload::prepare::Source;
 use crate::upload::progress::Deadlines;
 use crate::upload::published::Published;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub dirs: Dirs,
     /// The receiver, and what is shown to it.
     pub target: Latest<Target>,
+    /// What is known of the gate.
+    pub gate: Gate,
     /// zstd level of new archives.
     pub compression_level: i32,
     /// When an upload is given up.
@@ -60,7 +63,6 @@ pub struct Shipper {
     client: Client,
     /// Used by one blocking job at a time.
     packer: Arc<Mutex<Packer>>,
-    verdicts: RefCell<Verdicts>,
     no_expect_until: Cell<Option<Instant>>,
 }
 
@@ -72,7 +74,18 @@ impl Shipper {
     pub fn new(settings: Settings) -> Self {
         let client = Client::new(settings.target.clone());
         let packer = Arc::new(Mutex::new(Packer::new(settings.compression_level)));
-        Self { settings, client, packer, verdicts: RefCell::default(), no_expect_until: Cell::default() }
+        Self { settings, client, packer, no_expect_until: Cell::default() }
+    }
+
+    /// What the gate says about a commit, whether or not there is an episode of it to be sent.
+    pub async fn ask(&self, commit: &str) -> Result<Verdict, Outcome> {
+        self.client.keep_up();
+        self.verdict(Some(commit)).await
+    }
+
+    async fn verdict(&self, commit: Option<&str>) -> Result<Verdict, Outcome> {
+        let Settings { gate, host_id, deadlines, .. } = &self.settings;
+        gate.verdict(&self.client, host_id, commit, deadlines.small).await
     }
 
     /// Ships one episode; with `rebuild` its archive is packed anew.
@@ -89,16 +102,20 @@ impl Shipper {
     async fn steps(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Outcome, Early> {
         let begin = Instant::now();
         self.client.keep_up();
-        let admitted = self.verdicts.borrow().admitted(begin);
-        let mut ready = self.prepare(Source::Look(id.clone(), admitted), rebuild, stop.clone()).await?;
+        let look = Source::Look(id.clone(), self.settings.gate.sendable());
+        let mut ready = self.prepare(look, rebuild, stop.clone()).await?;
         let episode = Arc::clone(&ready.episode);
         let meta = episode.meta();
         let archive = loop {
             if let Some(archive) = &ready.archive {
                 break archive;
             }
-            if let Err(early) = self.ask_gate(meta).await {
-                return self.unless_stored(id, meta, early, begin, stop).await;
+            match self.verdict(meta.commit_text()).await {
+                Ok(Verdict::Refused(refusal)) => {
+                    return Ok(self.unless_stored(id, meta, refusal, begin, stop).await);
+                }
+                Ok(Verdict::Admitted { .. } | Verdict::Unknown) => {}
+                Err(outcome) => return Ok(outcome),
             }
             ready = self.prepare(Source::Seen(Arc::clone(&episode)), rebuild, stop.clone()).await?;
         };
@@ -111,7 +128,7 @@ impl Shipper {
         drop(turn);
         match &outcome {
             Outcome::Refused(refusal) if refusal.is_about_the_commit() => {
-                self.remember(meta.commit_text(), Verdict::Refused(refusal.clone()));
+                self.settings.gate.remember(meta.commit_text(), Verdict::Refused(refusal.clone()));
             }
             Outcome::Mismatch(_) => self.drop_archive_if_changed(id, archive, stop).await,
             _ => {}
@@ -142,22 +159,19 @@ impl Shipper {
         &self,
         id: &EpisodeId,
         meta: &EpisodeMeta,
-        early: Early,
+        refusal: Refusal,
         begin: Instant,
         stop: Stop,
-    ) -> Result<Outcome, Early> {
-        if !matches!(*early, Outcome::Refused(_)) {
-            return Err(early);
-        }
+    ) -> Outcome {
         let (dirs, of) = (self.settings.dirs.clone(), id.clone());
         let sent_before = blocking(move || outbox::take(&dirs, &of, &stop)).await;
         if let Ok(Some(archive)) = sent_before {
             let upload = self.upload(id, meta, &archive, Published::already());
             if self.is_stored(&upload).await {
-                return Ok(Outcome::AlreadyPresent(shipped(200, &upload, begin)));
+                return Outcome::AlreadyPresent(shipped(200, &upload, begin));
             }
         }
-        Err(early)
+        Outcome::Refused(refusal)
     }
 
     /// Looks at an episode and takes or packs its archive, as one job in the pool: waking a thread costs a small
@@ -183,38 +197,6 @@ impl Shipper {
         // The job has panicked: so does this.
         let _ = published.await;
         std::future::pending().await
-    }
-
-    /// Asks the gate about a commit that it was not asked about lately.
-    async fn ask_gate(&self, meta: &EpisodeMeta) -> Result<(), Early> {
-        let known = self.verdicts.borrow().recall(meta.commit_text(), Instant::now());
-        let verdict = match (known, meta.commit()) {
-            (Some(verdict), _) => verdict,
-            // There is nothing to ask about: the receiver judges the PUT.
-            (None, None | Some(Err(_))) => return Ok(()),
-            (None, Some(Ok(commit))) => {
-                match ask::gate(&self.client, &commit, self.settings.deadlines.small).await {
-                    Ok(Gate::Says(answer)) => preflight::verdict(answer),
-                    Ok(Gate::Mute) => Verdict::Send,
-                    Ok(Gate::Unclear(answer)) => return Err(Box::new(about_the_receiver(&answer))),
-                    Err(silence) => return Err(Box::new(network(&silence))),
-                }
-            }
-        };
-        self.remember(meta.commit_text(), verdict.clone());
-        match verdict {
-            Verdict::Send => Ok(()),
-            Verdict::Refused(refusal) => Err(Box::new(Outcome::Refused(refusal))),
-        }
-    }
-
-    fn remember(&self, commit: Option<&str>, verdict: Verdict) {
-        let now = Instant::now();
-        let mut verdicts = self.verdicts.borrow_mut();
-        // A verdict that is still fresh keeps its age, or it would never be asked for again.
-        if verdicts.recall(commit, now).as_ref() != Some(&verdict) {
-            verdicts.remember(commit, verdict, now);
-        }
     }
 
     /// Sends until the receiver has said something, or cannot be reached.
@@ -243,7 +225,7 @@ impl Shipper {
                     Err(_) if !body_began && fresh_start => fresh_start = false,
                     Err(outcome) => return *outcome,
                 },
-                Put::Unreachable(failure) => return network(&Silence::Unreachable(failure)),
+                Put::Unreachable(failure) => return out_of_reach(&Silence::Unreachable(failure)),
                 Put::ArchiveUnreadable(reason) => {
                     let path = self.settings.dirs.archive(upload.episode_id);
                     let unpublished = upload.published.clone().await.err();
@@ -294,7 +276,7 @@ impl Shipper {
             })),
             Ok(Stored::Yes(None) | Stored::No) => Err(Box::new(retry(Scope::Episode, reason))),
             Ok(Stored::Unclear(answer)) => Ok(about_the_receiver(&answer)),
-            Err(silence) => Ok(network(&silence)),
+            Err(silence) => Ok(out_of_reach(&silence)),
         }
     }
 
@@ -348,10 +330,6 @@ fn shipped(status: u16, upload: &Upload<'_>, begin: Instant) -> Shipped {
 /// Another try: the trouble is on this host's disk.
 pub(super) fn local(reason: String) -> Outcome {
     retry(Scope::Episode, reason)
-}
-
-fn network(silence: &Silence) -> Outcome {
-    retry(Scope::Network, silence.to_string())
 }
 
 fn retry(scope: Scope, reason: String) -> Outcome {

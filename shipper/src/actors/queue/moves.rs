@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix::{AsyncContext, Context, SpawnHandle};
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::EpisodeId;
+use tokio::time::Instant;
 
 use super::QueueActor;
 use crate::queue::dirs::{DirsError, Leaving};
@@ -102,11 +103,15 @@ impl QueueActor {
                 if let Some(position) = shipped.position {
                     self.seen.commit_position = Some(position.to_string());
                 }
+                if let Some(commit) = &shipped.commit {
+                    self.quarantine.awaited.stored(&commit.to_ascii_lowercase());
+                }
                 self.report.shipped(id, &shipped);
             }
             Because::Refused(refusal) => {
                 self.seen.refused += 1;
                 self.seen.conflicts += u64::from(refusal.status == Some(409));
+                self.quarantine.awaited.refused(&refusal, Instant::now());
                 self.report.refused(id, &refusal);
             }
         }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::queue::quarantine::entries::Tally;
+
 /// The queue's counters since its start, and its state at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Observation {
@@ -27,6 +29,10 @@ pub struct Observation {
     pub retries: u64,
     /// Orphans removed from the outbox.
     pub swept: u64,
+    /// Refused episodes that went back to `episodes/` because the gate admits their commit.
+    pub released: u64,
+    /// What lies in quarantine; none before it was looked through for the first time.
+    pub quarantine: Option<Tally>,
     /// Whether the whole queue waits.
     pub on_hold: bool,
     /// `X-Cis490-Commit-Position` of the latest answer that had one.

@@ -12,7 +12,8 @@ use tracing::{debug, error, info};
 
 use super::{QueueActor, Tick, rearm};
 use crate::queue::dirs::{self, DirsError};
-use crate::queue::{quarantine, sweep};
+use crate::queue::quarantine::{self, Keep};
+use crate::queue::sweep;
 
 /// So many episodes are known at a time; the next ones are looked for when these are through.
 const SCAN_LIMIT: usize = 1024;
@@ -31,6 +32,12 @@ pub(super) enum Pass {
 }
 
 impl QueueActor {
+    /// Looks for episodes now, and once more where a look is under way that may have missed what is meant.
+    pub(super) fn look_anew(&mut self, ctx: &mut Context<Self>) {
+        self.again = self.pass != Pass::Idle;
+        self.begin_pass(ctx);
+    }
+
     pub(super) fn begin_pass(&mut self, ctx: &mut Context<Self>) {
         if self.pass != Pass::Idle || self.draining {
             return;
@@ -88,7 +95,10 @@ impl QueueActor {
     }
 
     fn prune_if_due(&mut self, ctx: &mut Context<Self>) {
-        let Some(keep) = self.quarantine_keep else { return };
+        let keep = self.quarantine_keep;
+        if keep == Keep::default() {
+            return;
+        }
         if self.last_prune.is_some_and(|last| last.elapsed() < PRUNE_INTERVAL) {
             return;
         }

@@ -1,0 +1,205 @@
+//! `cis490-shipper quarantine`: shows refused episodes, and has some go back at a person's word. Both may run beside the
+//! shipper.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use cis490_shared::clock::WallTime;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::queue::dirs::{Dirs, DirsError};
+use crate::queue::outcome::Refusal;
+use crate::queue::quarantine::entries::{Entry, entries};
+use crate::queue::quarantine::release::release;
+
+/// What is to be done with refused episodes.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print what lies in quarantine, and why
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have refused episodes go back to episodes/, to be sent again
+    Release(Which),
+}
+
+/// Which episodes.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// What `quarantine list` calls them
+    #[arg(value_name = "ID")]
+    names: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum QuarantineError {
+    /// The directory cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Unreadable {
+        /// The quarantine.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// There are no such entries; nothing was done.
+    #[error("not in quarantine: {}; nothing was released", .0.join(", "))]
+    Unknown(Vec<String>),
+    /// Some could not go back.
+    #[error("{released} released; `{name}` and perhaps others stay: {source}")]
+    Stayed {
+        /// So many could.
+        released: usize,
+        /// One that could not.
+        name: String,
+        /// The reason.
+        source: DirsError,
+    },
+    /// The output is gone, as in `list | head`.
+    #[error("cannot print: {0}")]
+    Print(#[source] io::Error),
+}
+
+impl QuarantineError {
+    /// What to do next.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        const AS_SHIPPER: &str = "as the shipper's user: sudo -u cis490 cis490-shipper quarantine ...";
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(AS_SHIPPER)
+            }
+            Self::Unreadable { .. } => Some("check `paths.data_root`: cis490-shipper --check-config"),
+            Self::Unknown(_) => Some("cis490-shipper quarantine list"),
+            Self::Stayed { source: DirsError::Io { source, .. }, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => Some(AS_SHIPPER),
+                io::ErrorKind::AlreadyExists => Some(
+                    "an episode of that id is in episodes/ and goes first; look at both, then run it again",
+                ),
+                _ => None,
+            },
+            Self::Stayed { .. } | Self::Print(_) => None,
+        }
+    }
+}
+
+/// Does it.
+pub(super) fn run(command: &Command, config: &Config, out: &mut impl Write) -> Result<(), QuarantineError> {
+    let dirs = Dirs::beside(&config.paths.data_root);
+    match command {
+        Command::List { json } => list(&dirs, *json, out),
+        Command::Release(which) => release_some(&dirs, which, out),
+    }
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    refused_at_wall: Option<String>,
+    /// Whether it goes back by itself once the gate admits its commit.
+    awaits_commit: bool,
+    #[serde(flatten)]
+    refusal: Refusal,
+}
+
+fn list(dirs: &Dirs, json: bool, out: &mut impl Write) -> Result<(), QuarantineError> {
+    let (mut names, mut waiting) = (BTreeSet::new(), 0);
+    for entry in all(dirs)? {
+        names.insert(entry?.name);
+    }
+    if !json && !names.is_empty() {
+        let head = ["EPISODE", "REFUSED", "STATUS", "ERROR", "COMMIT"];
+        row(out, head.map(str::to_owned)).map_err(QuarantineError::Print)?;
+    }
+    for name in &names {
+        let entry = Entry { path: dirs.quarantine_root().join(name), name: name.clone() };
+        let note = entry.note();
+        let awaits_commit = note.as_ref().is_some_and(|note| entry.awaited_commit(note).is_some());
+        waiting += usize::from(awaits_commit);
+        let refused_at = entry.refused_at().map(|time| WallTime::from(time).to_string());
+        let note = note.unwrap_or_default();
+        let line = Line {
+            name,
+            refused_at_wall: note.refused_at_wall.or(refused_at),
+            awaits_commit,
+            refusal: note.refusal,
+        };
+        print(out, &line, json).map_err(QuarantineError::Print)?;
+    }
+    if json { Ok(()) } else { summary(out, names.len(), waiting).map_err(QuarantineError::Print) }
+}
+
+fn print(out: &mut impl Write, line: &Line<'_>, json: bool) -> io::Result<()> {
+    if json {
+        serde_json::to_writer(&mut *out, line)?;
+        return writeln!(out);
+    }
+    let Refusal { status, error, commit, .. } = &line.refusal;
+    let error = if error.is_empty() { "no note that can be read" } else { error };
+    let seconds = line.refused_at_wall.as_deref().and_then(|time| time.get(..19)).unwrap_or("-");
+    row(
+        out,
+        [
+            line.name.to_owned(),
+            seconds.replace('T', " "),
+            status.map_or("-".to_owned(), |status| status.to_string()),
+            error.escape_debug().to_string(),
+            commit.as_deref().map_or("-".to_owned(), |text| text.chars().take(12).collect()),
+        ],
+    )
+}
+
+fn row(out: &mut impl Write, [name, refused, status, error, commit]: [String; 5]) -> io::Result<()> {
+    writeln!(out, "{name:<26}  {refused:<19}  {status:<6}  {error:<22}  {commit}")
+}
+
+fn summary(out: &mut impl Write, total: usize, waiting: usize) -> io::Result<()> {
+    match (total, waiting) {
+        (0, _) => writeln!(out, "nothing is in quarantine"),
+        _ => writeln!(
+            out,
+            "{total} in quarantine; {waiting} of them return by themselves once the gate admits their commit"
+        ),
+    }
+}
+
+fn release_some(dirs: &Dirs, which: &Which, out: &mut impl Write) -> Result<(), QuarantineError> {
+    let wanted: BTreeSet<&str> = which.names.iter().map(|name| name.trim_end_matches('/')).collect();
+    let mut unknown = wanted.clone();
+    for entry in all(dirs)? {
+        unknown.remove(entry?.name.as_str());
+    }
+    if !unknown.is_empty() {
+        return Err(QuarantineError::Unknown(unknown.into_iter().map(str::to_owned).collect()));
+    }
+    let is_wanted = |entry: &Entry| which.all || wanted.contains(entry.name.as_str());
+    let released = release(dirs, usize::MAX, &AtomicBool::new(false), is_wanted)
+        .map_err(|source| unreadable(dirs, source))?;
+    let count = released.count;
+    match released.stayed.into_iter().next() {
+        Some((name, source)) => Err(QuarantineError::Stayed { released: count, name, source }),
+        None => writeln!(out, "{count} released: a running shipper sends them at its next look at episodes/")
+            .map_err(QuarantineError::Print),
+    }
+}
+
+fn all(
+    dirs: &Dirs,
+) -> Result<impl Iterator<Item = Result<Entry, QuarantineError>> + use<'_>, QuarantineError> {
+    let found = entries(&dirs.quarantine_root()).map_err(|source| unreadable(dirs, source))?;
+    Ok(found.map(|entry| entry.map_err(|source| unreadable(dirs, source))))
+}
+
+fn unreadable(dirs: &Dirs, source: io::Error) -> QuarantineError {
+    QuarantineError::Unreadable { path: dirs.quarantine_root(), source }
+}
