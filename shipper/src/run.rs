@@ -6,7 +6,6 @@
 use std::io;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Arbiter, Recipient, System};
@@ -16,7 +15,6 @@ use futures_util::future::join_all;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -30,6 +28,7 @@ use crate::upload::gate::Gate;
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
 use crate::upload::target::{TargetError, TargetFiles};
+use crate::upload::turns::Turns;
 use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
@@ -93,7 +92,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
         gate: Gate::default(),
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
-        turns: Arc::new(Semaphore::new(config.queue.parallel_uploads)),
+        turns: Turns::new(config.queue.parallel_uploads),
     };
     System::new().block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.
@@ -165,6 +164,7 @@ impl Fleet {
             dirs: settings.dirs.clone(),
             scan_interval: (mode == Mode::Daemon).then(|| config.queue.scan_interval()),
             quarantine_keep: config.queue.quarantine_keep(),
+            turns: settings.turns.clone(),
             ask: uploaders.first().map(|(addr, _)| addr.clone().recipient()),
             rng: StdRng::from_os_rng(),
         };

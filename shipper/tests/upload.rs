@@ -11,6 +11,7 @@ use actix::Actor;
 use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::queue::outcome::{Blocked, Outcome, Scope};
 use cis490_shipper::upload::progress::Deadlines;
+use cis490_shipper::upload::turns::Lane;
 
 use support::host::{COMMIT, Host, id};
 use support::receiver::{Receiver, gate, sha256, stored, stores_everything};
@@ -79,7 +80,7 @@ async fn an_episode_is_packed_while_others_are_sent_and_waits_for_its_turn() {
     let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
     let uploader = UploadActor::new(settings.clone()).start();
     // As if another were being sent.
-    let turn = settings.turns.acquire().await.unwrap();
+    let turn = settings.turns.turn(&Lane::Small).await.unwrap();
     let archive = host.data().join("outbox/e1.tar.zst");
     let take_turn = async {
         while !archive.try_exists().unwrap() {

@@ -147,6 +147,11 @@ impl Episode {
         &self.id
     }
 
+    /// The length of its files together, in bytes, as it was listed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// What its meta.json says.
     pub fn meta(&self) -> &EpisodeMeta {
         &self.meta

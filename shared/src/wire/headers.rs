@@ -29,6 +29,13 @@ pub struct CommitPosition {
     pub window: usize,
 }
 
+impl CommitPosition {
+    /// Whether the commit is about to leave the window: it stands in its last tenth.
+    pub fn is_about_to_leave(&self) -> bool {
+        self.position.saturating_mul(10) > self.window.saturating_mul(9)
+    }
+}
+
 impl fmt::Display for CommitPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.position, self.window)
@@ -52,6 +59,13 @@ impl FromStr for CommitPosition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_tenth_of_a_window_is_about_to_leave_it() {
+        let is_about_to_leave = |position, window| CommitPosition { position, window }.is_about_to_leave();
+        assert!(!is_about_to_leave(1, 100) && !is_about_to_leave(90, 100) && is_about_to_leave(91, 100));
+        assert!(!is_about_to_leave(4, 5) && is_about_to_leave(5, 5));
+    }
 
     #[test]
     fn a_position_reads_back() {

@@ -33,6 +33,7 @@ use crate::queue::outcome::Outcome;
 use crate::queue::quarantine::Keep;
 use crate::queue::report::Report;
 use crate::queue::schedule::Pick;
+use crate::upload::turns::Turns;
 
 mod moves;
 mod observation;
@@ -83,6 +84,8 @@ pub struct QueueSettings {
     pub scan_interval: Option<Duration>,
     /// How long refused episodes are kept. Pruned by a queue with a scan interval only.
     pub quarantine_keep: Keep,
+    /// Says whether a large episode may be handed out.
+    pub turns: Turns,
     /// Whom to ask about the commits of refused episodes; none: they go back by hand only.
     pub ask: Option<Recipient<Ask>>,
     /// Decides the jitter of waiting times.
@@ -100,6 +103,7 @@ pub struct QueueActor {
     scan_interval: Option<Duration>,
     quarantine_keep: Keep,
     quarantine: Quarantine,
+    turns: Turns,
     uploaders: Vec<Uploader>,
     backlog: Backlog,
     report: Report,
@@ -124,13 +128,14 @@ pub struct QueueActor {
 impl QueueActor {
     /// A queue that ships by way of `uploaders`, of which there is at least one.
     pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
-        let QueueSettings { dirs, scan_interval, quarantine_keep, ask, rng } = settings;
+        let QueueSettings { dirs, scan_interval, quarantine_keep, turns, ask, rng } = settings;
         let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
         Self {
             dirs,
             scan_interval,
             quarantine_keep,
             quarantine: Quarantine::asking(ask),
+            turns,
             uploaders,
             backlog: Backlog::new(rng),
             report: Report::default(),
@@ -172,7 +177,7 @@ impl QueueActor {
         let mut next_due = None;
         while !self.draining && self.pass != Pass::Sweeping {
             let Some(slot) = self.uploaders.iter().position(|uploader| uploader.is_free) else { break };
-            match self.backlog.next(now) {
+            match self.backlog.next(now, self.turns.has_room_for_large()) {
                 Next::Ship(pick) => self.hand_out(slot, pick, ctx),
                 Next::Wait(until) => {
                     next_due = Some((Wake, until - now));
@@ -211,7 +216,7 @@ impl QueueActor {
     fn settle(&mut self, id: EpisodeId, outcome: Outcome, ctx: &mut Context<Self>) {
         debug!(episode_id = %id, ?outcome, "an attempt has ended");
         let already_present = matches!(outcome, Outcome::AlreadyPresent(_));
-        let says_nothing = matches!(outcome, Outcome::Gone | Outcome::Stopped);
+        let says_nothing = matches!(outcome, Outcome::Gone | Outcome::Stopped | Outcome::Postponed);
         let (deed, news) = self.backlog.settle(&id, outcome, Instant::now());
         if let Some(news) = news {
             self.report.news(news, self.backlog.counts().0);

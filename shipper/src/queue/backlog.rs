@@ -90,17 +90,20 @@ impl Backlog {
         self.schedule.offer(found);
     }
 
-    /// What to do at `now`. An episode that is handed out is in flight.
-    pub fn next(&mut self, now: Instant) -> Next {
+    /// What to do at `now`. An episode that is handed out is in flight. Those that are known to be large are passed
+    /// over where there is no room for one.
+    pub fn next(&mut self, now: Instant, room_for_large: bool) -> Next {
         match self.hold.permit(now) {
             Permit::NotBefore(_) if self.schedule.counts() == (0, 0) => Next::Idle,
             Permit::NotBefore(until) => Next::Wait(until),
             Permit::Probe if self.schedule.in_flight().len() > 0 => Next::Idle,
-            Permit::Probe | Permit::Free => match (self.schedule.pick(now), self.schedule.next_due()) {
-                (Some(pick), _) => Next::Ship(pick),
-                (None, Some(due)) => Next::Wait(due),
-                (None, None) => Next::Idle,
-            },
+            Permit::Probe | Permit::Free => {
+                match (self.schedule.pick(now, room_for_large), self.schedule.next_due(room_for_large)) {
+                    (Some(pick), _) => Next::Ship(pick),
+                    (None, Some(due)) => Next::Wait(due),
+                    (None, None) => Next::Idle,
+                }
+            }
         }
     }
 
@@ -140,6 +143,10 @@ impl Backlog {
             }
             Outcome::Gone => {
                 self.finish(id);
+                (Deed::Keep, None)
+            }
+            Outcome::Postponed => {
+                self.schedule.postpone(id.clone(), now);
                 (Deed::Keep, None)
             }
             Outcome::Stopped => {

@@ -45,6 +45,8 @@ pub enum Outcome {
         /// What the receiver asked for.
         retry_after: Option<Duration>,
     },
+    /// It is a large one, and as many of those as may be are under way: nothing was done about it.
+    Postponed,
     /// The episode is no longer in `episodes/`: somebody took it away.
     Gone,
     /// The shipper is stopping; nothing can be said about the episode.
@@ -75,6 +77,8 @@ pub struct Shipped {
     pub elapsed: Duration,
     /// Where the commit stands in the window, when the receiver says so.
     pub position: Option<CommitPosition>,
+    /// What to paste on this host, where the receiver says that the commit is about to leave the window.
+    pub remediation: Option<String>,
 }
 
 /// Why an episode goes to quarantine; written beside it as it stands here.
@@ -304,6 +308,7 @@ fn success(class: Class, answer: &Answer, sent: &Sent) -> Outcome {
         size_bytes: sent.size_bytes,
         elapsed: sent.elapsed,
         position: answer.position,
+        remediation: None,
     };
     if class == Stored { Outcome::Stored(shipped) } else { Outcome::AlreadyPresent(shipped) }
 }

@@ -25,6 +25,8 @@ const MEMORY: usize = 1024;
 pub struct Report {
     commits: Said<(String, Option<String>)>,
     names: Said<String>,
+    /// Commits that are about to be refused.
+    leaving: Said<Option<String>>,
     /// Whether the last move of an episode, and the last look through the directories, failed.
     moves_fail: bool,
     looks_fail: bool,
@@ -35,6 +37,7 @@ impl Default for Report {
         Self {
             commits: Said::with_capacity(MEMORY),
             names: Said::with_capacity(MEMORY),
+            leaving: Said::with_capacity(MEMORY),
             moves_fail: false,
             looks_fail: false,
         }
@@ -43,10 +46,23 @@ impl Default for Report {
 
 impl Report {
     /// An episode is in `shipped/`.
-    pub fn shipped(&self, episode_id: &EpisodeId, shipped: &Shipped) {
-        let Shipped { status, commit, size_bytes, elapsed, .. } = shipped;
+    pub fn shipped(&mut self, episode_id: &EpisodeId, shipped: &Shipped) {
+        let Shipped { status, commit, size_bytes, elapsed, position, .. } = shipped;
         let elapsed_ms = elapsed.as_millis();
         info!(%episode_id, commit, size_bytes, elapsed_ms, status, "episode shipped");
+        if position.is_some_and(|position| position.is_about_to_leave())
+            && self.leaving.is_new(commit.clone())
+        {
+            let position = position.map(|position| position.to_string());
+            let remediation = shipped.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION);
+            let remediation = format_args!("\n{remediation}");
+            warn!(
+                commit,
+                position,
+                %remediation,
+                "the commit of this host's code is about to leave the window, after which its episodes are refused; on this host, run what follows"
+            );
+        }
     }
 
     /// An episode is in `quarantine/`. What to do is said once per commit, or once per episode where the

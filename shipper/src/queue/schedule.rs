@@ -40,6 +40,8 @@ pub struct Schedule {
     ready: BTreeSet<EpisodeId>,
     in_flight: HashMap<EpisodeId, Tries>,
     waiting: BTreeMap<EpisodeId, Waiting>,
+    /// Those that turned out to be large when there was no room for one.
+    large: BTreeSet<EpisodeId>,
 }
 
 impl Schedule {
@@ -47,12 +49,17 @@ impl Schedule {
     pub fn offer(&mut self, found: impl IntoIterator<Item = EpisodeId>) {
         let known = |id: &EpisodeId| self.in_flight.contains_key(id) || self.waiting.contains_key(id);
         self.ready = found.into_iter().filter(|id| !known(id)).collect();
+        let (ready, waiting) = (&self.ready, &self.waiting);
+        self.large.retain(|id| ready.contains(id) || waiting.contains_key(id));
     }
 
-    /// Takes the oldest episode that may be tried now; it is in flight from then on.
-    pub fn pick(&mut self, now: Instant) -> Option<Pick> {
-        let due = self.waiting.iter().find(|(_, waiting)| waiting.not_before <= now).map(|(id, _)| id);
-        let next = match (self.ready.first(), due) {
+    /// Takes the oldest episode that may be tried now; it is in flight from then on. Large ones are passed over where
+    /// there is no room for one.
+    pub fn pick(&mut self, now: Instant, room_for_large: bool) -> Option<Pick> {
+        let fits = |id: &&EpisodeId| room_for_large || !self.large.contains(*id);
+        let is_due = |waiting: &Waiting| waiting.not_before <= now;
+        let due = self.waiting.iter().filter(|(_, waiting)| is_due(waiting)).map(|(id, _)| id).find(fits);
+        let next = match (self.ready.iter().find(fits), due) {
             (Some(ready), Some(due)) => ready.min(due).clone(),
             (one, other) => one.or(other)?.clone(),
         };
@@ -60,6 +67,12 @@ impl Schedule {
         let tries = self.waiting.remove(&next).map(|waiting| waiting.tries).unwrap_or_default();
         self.in_flight.insert(next.clone(), tries);
         Some(Pick { episode_id: next, mismatches: tries.mismatches })
+    }
+
+    /// Puts a large episode in flight back as if it had not been tried, until there is room for one.
+    pub fn postpone(&mut self, id: EpisodeId, now: Instant) {
+        self.large.insert(id.clone());
+        self.put_back(id, now);
     }
 
     /// Puts an episode in flight back as if it had not been tried.
@@ -106,11 +119,13 @@ impl Schedule {
     /// Forgets an episode in flight: it has found its place on disk.
     pub fn finish(&mut self, id: &EpisodeId) {
         self.in_flight.remove(id);
+        self.large.remove(id);
     }
 
     /// When the first waiting episode may be tried.
-    pub fn next_due(&self) -> Option<Instant> {
-        self.waiting.values().map(|waiting| waiting.not_before).min()
+    pub fn next_due(&self, room_for_large: bool) -> Option<Instant> {
+        let fits = |id: &EpisodeId| room_for_large || !self.large.contains(id);
+        self.waiting.iter().filter(|(id, _)| fits(id)).map(|(_, waiting)| waiting.not_before).min()
     }
 
     /// The episodes that a scan need not find: they are here already.
@@ -142,7 +157,7 @@ mod tests {
     }
 
     fn picked(schedule: &mut Schedule, now: Instant) -> Option<String> {
-        schedule.pick(now).map(|pick| pick.episode_id.to_string())
+        schedule.pick(now, true).map(|pick| pick.episode_id.to_string())
     }
 
     fn rng() -> StdRng {
@@ -156,7 +171,7 @@ mod tests {
         assert_eq!(picked(&mut schedule, now).unwrap(), "a");
         schedule.retry_later(id("a"), None, now, &mut rng());
         assert_eq!(picked(&mut schedule, now).unwrap(), "b");
-        let due = schedule.next_due().unwrap();
+        let due = schedule.next_due(true).unwrap();
         assert!(due > now && due <= now + backoff::BASE);
         assert_eq!(picked(&mut schedule, due).unwrap(), "a");
         assert_eq!(picked(&mut schedule, due).unwrap(), "c");
@@ -167,8 +182,8 @@ mod tests {
     fn a_scan_brings_nothing_back_that_is_in_flight_or_waits() {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
         schedule.offer(["a", "b"].map(id));
-        schedule.pick(now);
-        schedule.pick(now);
+        schedule.pick(now, true);
+        schedule.pick(now, true);
         schedule.retry_later(id("b"), None, now, &mut rng());
         schedule.offer(["a", "b"].map(id));
         assert_eq!(schedule.counts(), (0, 1));
@@ -183,23 +198,23 @@ mod tests {
         let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
         schedule.offer([id("a")]);
         for count in 1..=3 {
-            assert_eq!(schedule.pick(now).unwrap().mismatches, count - 1);
+            assert_eq!(schedule.pick(now, true).unwrap().mismatches, count - 1);
             assert_eq!(schedule.count_mismatch(&id("a")), count);
             schedule.retry_later(id("a"), None, now, &mut rng);
-            now = schedule.next_due().unwrap();
+            now = schedule.next_due(true).unwrap();
         }
-        schedule.pick(now);
+        schedule.pick(now, true);
         schedule.put_back(id("a"), now);
-        assert_eq!(schedule.pick(now).unwrap().mismatches, 3, "being put back forgets nothing");
+        assert_eq!(schedule.pick(now, true).unwrap().mismatches, 3, "being put back forgets nothing");
     }
 
     #[test]
     fn what_the_receiver_asked_for_is_waited_for() {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
         schedule.offer([id("a")]);
-        schedule.pick(now);
+        schedule.pick(now, true);
         schedule.retry_later(id("a"), Some(Duration::from_secs(90)), now, &mut rng());
-        assert_eq!(schedule.next_due(), Some(now + Duration::from_secs(90)));
+        assert_eq!(schedule.next_due(true), Some(now + Duration::from_secs(90)));
     }
 
     proptest! {
@@ -213,7 +228,7 @@ mod tests {
                 let flying = schedule.in_flight.contains_key(&chosen);
                 match step {
                     0 => schedule.offer(all.iter().filter(|id| !finished.contains(*id)).cloned()),
-                    1 => { schedule.pick(now); }
+                    1 => { schedule.pick(now, true); }
                     2 => schedule.retry_later(chosen, None, now, &mut rng),
                     3 => schedule.put_back(chosen, now),
                     _ => { schedule.finish(&chosen); if flying { finished.insert(chosen); } }

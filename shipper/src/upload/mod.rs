@@ -10,6 +10,7 @@
 //! - [`body`]: the archive as a stream of chunks
 //! - [`ask`]: small requests: HEAD, the gate, ping
 //! - [`client`], [`connect`], [`interim`]: HTTP/1.1, the connection beneath it, and heads that are no answers yet
+//! - [`turns`]: who may send at the same time
 //! - [`target`], [`tls`], [`token`]: where to, who is trusted, and as whom, from files that may change
 //!
 //! Nothing here decides whether and when something is tried again, and nothing here moves an episode:
@@ -32,3 +33,4 @@ pub mod ship;
 pub mod target;
 pub mod tls;
 pub mod token;
+pub mod turns;

@@ -11,17 +11,25 @@ use crate::queue::dirs::Dirs;
 use crate::queue::outcome::{Outcome, Refusal};
 use crate::upload::outbox::{self, Archive, OutboxError, Stop, Unpublished};
 use crate::upload::ship::{Early, local};
+use crate::upload::turns::{Lane, Turns};
 
 /// What an archive is to be made of.
 pub(super) enum Source {
     /// An episode that nobody looked at; its archive only where its commit is one of these.
     Look(EpisodeId, Vec<Option<String>>),
     /// One that was looked at, and whose commit is admitted.
-    Seen(Arc<Episode>),
+    Seen(Arc<Episode>, Lane),
 }
 
-/// The episode, its archive where its commit is admitted, and what is to be published of that.
-pub(super) type Prepared = (Arc<Episode>, Option<Archive>, Option<Unpublished>);
+/// An episode that was looked at.
+pub(super) struct Prepared {
+    pub(super) episode: Arc<Episode>,
+    pub(super) lane: Lane,
+    /// Only where its commit is admitted.
+    pub(super) archive: Option<Archive>,
+    /// What is to be published of the archive.
+    pub(super) unpublished: Option<Unpublished>,
+}
 
 impl Source {
     /// Looks, and takes or packs the archive. Blocks.
@@ -29,27 +37,29 @@ impl Source {
         self,
         dirs: &Dirs,
         packer: &Mutex<Packer>,
+        turns: &Turns,
         rebuild: bool,
         stop: &Stop,
     ) -> Result<Prepared, Early> {
-        let (episode, is_admitted) = match self {
-            Self::Seen(episode) => (episode, true),
+        let (episode, lane, is_admitted) = match self {
+            Self::Seen(episode, lane) => (episode, lane, true),
             Self::Look(id, admitted) => {
                 let episode =
                     outbox::look(dirs, &id).map_err(|error| no_archive(error, &dirs.episode(&id)))?;
                 let is_admitted =
                     admitted.iter().any(|commit| commit.as_deref() == episode.meta().commit_text());
-                (Arc::new(episode), is_admitted)
+                let lane = turns.lane(episode.bytes()).ok_or(Outcome::Postponed)?;
+                (Arc::new(episode), lane, is_admitted)
             }
         };
         if !is_admitted {
-            return Ok((episode, None, None));
+            return Ok(Prepared { episode, lane, archive: None, unpublished: None });
         }
         // A packer begins every archive anew, whatever became of the one before.
         let mut packer = packer.lock().unwrap_or_else(PoisonError::into_inner);
         let (archive, unpublished) = outbox::take_or_pack(dirs, &episode, &mut packer, rebuild, stop)
             .map_err(|error| no_archive(error, &dirs.episode(episode.id())))?;
-        Ok((episode, Some(archive), unpublished))
+        Ok(Prepared { episode, lane, archive: Some(archive), unpublished })
     }
 }
 

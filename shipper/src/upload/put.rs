@@ -50,6 +50,8 @@ pub enum Put {
         reason: String,
         /// Whether a byte of the body may have been sent.
         body_began: bool,
+        /// Whether it was given up because nothing moved.
+        stalled: bool,
     },
     /// Before it began: there is no connection.
     Unreachable(ConnectFailure),
@@ -78,7 +80,10 @@ pub async fn put(client: &Client, upload: &Upload<'_>, expect: bool, deadlines: 
         Err(SendRequestError::Body(error)) => Put::ArchiveUnreadable(error.to_string()),
         Err(error) => match silence(error) {
             Silence::Unreachable(failure) => Put::Unreachable(failure),
-            other => Put::Broken { reason: other.to_string(), body_began: progress.body_began() },
+            other => {
+                let (reason, body_began) = (other.to_string(), progress.body_began());
+                Put::Broken { reason, body_began, stalled: false }
+            }
         },
     }
 }
@@ -109,6 +114,6 @@ fn legal_value(text: &str) -> Option<HeaderValue> {
 fn gave_up(late: Late, expect: bool, body_began: bool) -> Put {
     match late {
         Late::Continue(_) if expect => Put::NoContinue,
-        late => Put::Broken { reason: late.to_string(), body_began },
+        late => Put::Broken { reason: late.to_string(), body_began, stalled: true },
     }
 }

@@ -15,7 +15,7 @@ use cis490_shared::latest::Latest;
 use cis490_shared::meta::EpisodeMeta;
 use cis490_shared::step::Step;
 use cis490_shared::wire::problem::ErrorCode;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
@@ -29,14 +29,19 @@ use crate::upload::client::{Client, Silence, out_of_reach};
 use crate::upload::gate::Gate;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::preflight::Verdict;
-use crate::upload::prepare::Source;
+use crate::upload::prepare::{Prepared, Source};
 use crate::upload::progress::Deadlines;
 use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
 use crate::upload::target::Target;
+use crate::upload::turns::{Lane, Turns};
 
 /// How long a receiver that ignored an `Expect` is not sent another one.
 const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
+
+/// What is said of an upload that hung while small requests passed before and after it: full packets get lost.
+const LOOK_AT_THE_MTU: &str = "small requests pass while this body hangs: if it goes on, the MTU on the way is smaller \
+     than that of this host's interface; try `ip link set mtu 1280 dev wg0`";
 
 /// What shipping needs to know; may cross threads.
 #[derive(Debug, Clone)]
@@ -54,7 +59,7 @@ pub struct Settings {
     /// When an upload is given up.
     pub deadlines: Deadlines,
     /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
-    pub turns: Arc<Semaphore>,
+    pub turns: Turns,
 }
 
 /// Ships episodes, one at a time.
@@ -117,12 +122,12 @@ impl Shipper {
                 Ok(Verdict::Admitted { .. } | Verdict::Unknown) => {}
                 Err(outcome) => return Ok(outcome),
             }
-            ready = self.prepare(Source::Seen(Arc::clone(&episode)), rebuild, stop.clone()).await?;
+            let seen = Source::Seen(Arc::clone(&episode), ready.lane);
+            ready = self.prepare(seen, rebuild, stop.clone()).await?;
         };
         let upload = self.upload(id, meta, archive, ready.published.clone());
-        // Nobody closes it; without a turn it would be sent all the same.
-        let turn = self.settings.turns.acquire().await;
-        let outcome = self.send(&upload, begin).await;
+        let turn = self.settings.turns.turn(&ready.lane).await;
+        let mut outcome = self.send(&upload, begin).await;
         // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
         let _ = upload.published.await;
         drop(turn);
@@ -132,6 +137,11 @@ impl Shipper {
             }
             Outcome::Mismatch(_) => self.drop_archive_if_changed(id, archive, stop).await,
             _ => {}
+        }
+        if let Outcome::Stored(shipped) | Outcome::AlreadyPresent(shipped) = &mut outcome
+            && let Some(Verdict::Admitted { remediation }) = self.settings.gate.recall(meta.commit_text())
+        {
+            shipped.remediation = remediation;
         }
         Ok(outcome)
     }
@@ -178,10 +188,13 @@ impl Shipper {
     /// episode more than most of that. The job goes on and publishes what it packed while it is sent.
     async fn prepare(&self, source: Source, rebuild: bool, stop: Stop) -> Result<Ready, Early> {
         let (dirs, packer) = (self.settings.dirs.clone(), Arc::clone(&self.packer));
+        let turns = self.settings.turns.clone();
         let (sender, prepared) = oneshot::channel();
         let job = tokio::task::spawn_blocking(move || {
-            let (prepared, unpublished) = match source.prepare(&dirs, &packer, rebuild, &stop) {
-                Ok((episode, archive, unpublished)) => (Ok((episode, archive)), unpublished),
+            let (prepared, unpublished) = match source.prepare(&dirs, &packer, &turns, rebuild, &stop) {
+                Ok(Prepared { episode, lane, archive, unpublished }) => {
+                    (Ok((episode, lane, archive)), unpublished)
+                }
                 Err(early) => (Err(early), None),
             };
             // Where nobody waits any more the archive is kept for the next try all the same.
@@ -191,8 +204,8 @@ impl Shipper {
         });
         let published = Published::when(finished(job));
         if let Ok(prepared) = prepared.await {
-            let (episode, archive) = prepared?;
-            return Ok(Ready { episode, archive, published });
+            let (episode, lane, archive) = prepared?;
+            return Ok(Ready { episode, lane, archive, published });
         }
         // The job has panicked: so does this.
         let _ = published.await;
@@ -219,12 +232,17 @@ impl Shipper {
                     return self.judge(answer, upload, begin).await;
                 }
                 Put::NoContinue => (expect, expect_ignored) = (false, true),
-                Put::Broken { reason, body_began } => match self.find_out(upload, begin, reason).await {
-                    Ok(outcome) => return outcome,
-                    // Most likely a connection that the receiver had closed in the meantime.
-                    Err(_) if !body_began && fresh_start => fresh_start = false,
-                    Err(outcome) => return *outcome,
-                },
+                Put::Broken { reason, body_began, stalled } => {
+                    match self.find_out(upload, begin, reason).await {
+                        Ok(outcome) => return outcome,
+                        // Most likely a connection that the receiver had closed in the meantime.
+                        Err(_) if !body_began && fresh_start => fresh_start = false,
+                        Err(reason) if stalled && body_began => {
+                            return retry(Scope::Episode, format!("{reason}; {LOOK_AT_THE_MTU}"));
+                        }
+                        Err(reason) => return retry(Scope::Episode, reason),
+                    }
+                }
                 Put::Unreachable(failure) => return out_of_reach(&Silence::Unreachable(failure)),
                 Put::ArchiveUnreadable(reason) => {
                     let path = self.settings.dirs.archive(upload.episode_id);
@@ -258,8 +276,8 @@ impl Shipper {
         stored.is_ok_and(|stored| stored == Stored::Yes(Some(upload.archive.sha256)))
     }
 
-    /// Finds out what became of an upload that broke; an error where the receiver does not have it.
-    async fn find_out(&self, upload: &Upload<'_>, begin: Instant, reason: String) -> Result<Outcome, Early> {
+    /// Finds out what became of an upload that broke; the reason once more where the receiver does not have it.
+    async fn find_out(&self, upload: &Upload<'_>, begin: Instant, reason: String) -> Result<Outcome, String> {
         let (ours, limit) = (upload.archive.sha256, self.settings.deadlines.small);
         match ask::head(&self.client, upload.host_id, upload.episode_id, limit).await {
             Ok(Stored::Yes(Some(hash))) if hash == ours || !Step::MatchHead.is_taken() => {
@@ -274,7 +292,7 @@ impl Shipper {
                 your_sha256: Some(ours.to_string()),
                 ..Refusal::default()
             })),
-            Ok(Stored::Yes(None) | Stored::No) => Err(Box::new(retry(Scope::Episode, reason))),
+            Ok(Stored::Yes(None) | Stored::No) => Err(reason),
             Ok(Stored::Unclear(answer)) => Ok(about_the_receiver(&answer)),
             Err(silence) => Ok(out_of_reach(&silence)),
         }
@@ -296,6 +314,7 @@ impl Shipper {
 /// An episode that passed the checks, with its archive where its commit was known to be admitted.
 struct Ready {
     episode: Arc<Episode>,
+    lane: Lane,
     archive: Option<Archive>,
     published: Published,
 }
@@ -324,6 +343,7 @@ fn shipped(status: u16, upload: &Upload<'_>, begin: Instant) -> Shipped {
         size_bytes: upload.archive.size_bytes,
         elapsed: begin.elapsed(),
         position: None,
+        remediation: None,
     }
 }
 

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Recipient};
 use cis490_shipper::actors::queue::{Observation, QueueActor, QueueSettings, Scan};
-use cis490_shipper::actors::upload::Ship;
+use cis490_shipper::actors::upload::{Ask, Ship};
+use cis490_shipper::queue::dirs::Dirs;
 use cis490_shipper::queue::outcome::Outcome;
+use cis490_shipper::queue::quarantine::Keep;
+use cis490_shipper::upload::turns::Turns;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -33,9 +36,24 @@ pub fn start(
     uploaders: Vec<Recipient<Ship>>,
 ) -> Addr<QueueActor> {
     let (dirs, _) = host.open();
-    let quarantine_keep = Some(Duration::from_hours(24));
-    let settings = QueueSettings { dirs, scan_interval, quarantine_keep, rng: StdRng::seed_from_u64(1) };
-    QueueActor::new(settings, uploaders).start()
+    QueueActor::new(settings(dirs, scan_interval), uploaders).start()
+}
+
+/// A queue that asks about the commits of refused episodes, and ships what goes back.
+pub fn start_asking(
+    host: &Host,
+    scan_interval: Option<Duration>,
+    uploader: Recipient<Ship>,
+    ask: Recipient<Ask>,
+) -> Addr<QueueActor> {
+    let (dirs, _) = host.open();
+    QueueActor::new(QueueSettings { ask: Some(ask), ..settings(dirs, scan_interval) }, vec![uploader]).start()
+}
+
+fn settings(dirs: Dirs, scan_interval: Option<Duration>) -> QueueSettings {
+    let quarantine_keep = Keep { for_commit: None, others: Some(Duration::from_hours(24)) };
+    let (turns, rng) = (Turns::new(1), StdRng::seed_from_u64(1));
+    QueueSettings { dirs, scan_interval, quarantine_keep, turns, ask: None, rng }
 }
 
 pub async fn scan(queue: &Addr<QueueActor>) -> Observation {

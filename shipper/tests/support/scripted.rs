@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
-use cis490_shipper::actors::upload::Ship;
+use cis490_shipper::actors::upload::{Ask, Ship};
 use cis490_shipper::queue::outcome::{Outcome, Refusal, Scope, Shipped};
+use cis490_shipper::upload::preflight::Verdict;
 
 type Script = dyn FnMut(Ship) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
@@ -45,6 +46,29 @@ impl Handler<Ship> for Scripted {
     }
 }
 
+/// A gate that follows a script.
+pub struct ScriptedGate {
+    script: Box<dyn FnMut(String) -> Result<Verdict, Outcome>>,
+}
+
+impl ScriptedGate {
+    pub fn start(script: impl FnMut(String) -> Result<Verdict, Outcome> + 'static) -> Recipient<Ask> {
+        Self { script: Box::new(script) }.start().recipient()
+    }
+}
+
+impl Actor for ScriptedGate {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ask> for ScriptedGate {
+    type Result = Result<Verdict, Outcome>;
+
+    fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Self::Result {
+        (self.script)(ask.commit)
+    }
+}
+
 pub fn shipped() -> Outcome {
     Outcome::Stored(Shipped {
         status: 201,
@@ -52,6 +76,7 @@ pub fn shipped() -> Outcome {
         size_bytes: 42,
         elapsed: Duration::from_millis(5),
         position: "7/100".parse().ok(),
+        remediation: None,
     })
 }
 

@@ -11,11 +11,11 @@ use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::queue::outcome::Outcome;
 
+use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::progress::Deadlines;
 use cis490_shipper::upload::ship::Settings;
 use cis490_shipper::upload::target::Target;
-
-use tokio::sync::Semaphore;
+use cis490_shipper::upload::turns::Turns;
 
 use super::host::{COMMIT, Host, id};
 use super::receiver::{Conn, Receiver, Request, stores_everything};
@@ -40,7 +40,8 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
         target,
         compression_level: 3,
         deadlines,
-        turns: Arc::new(Semaphore::new(1)),
+        turns: Turns::new(1),
+        gate: Gate::default(),
     };
     (settings, lock)
 }

@@ -22,7 +22,14 @@ fn thousand() -> Backlog {
 
 fn shipped() -> Outcome {
     let elapsed = Duration::from_millis(1);
-    Outcome::Stored(Shipped { status: 201, commit: None, size_bytes: 1, elapsed, position: None })
+    Outcome::Stored(Shipped {
+        status: 201,
+        commit: None,
+        size_bytes: 1,
+        elapsed,
+        position: None,
+        remediation: None,
+    })
 }
 
 fn transient(scope: Scope) -> Outcome {
@@ -34,7 +41,7 @@ fn refusal(status: u16) -> Refusal {
 }
 
 fn ship(backlog: &mut Backlog, now: Instant) -> EpisodeId {
-    match backlog.next(now) {
+    match backlog.next(now, true) {
         Next::Ship(pick) => pick.episode_id,
         other => panic!("{other:?}"),
     }
@@ -44,7 +51,7 @@ fn ship(backlog: &mut Backlog, now: Instant) -> EpisodeId {
 fn attempts(backlog: &mut Backlog, mut now: Instant, end: Instant, outcome: &Outcome) -> (usize, Vec<News>) {
     let (mut count, mut all_news) = (0, Vec::new());
     while now < end {
-        match backlog.next(now) {
+        match backlog.next(now, true) {
             Next::Ship(pick) => {
                 count += 1;
                 let (_, news) = backlog.settle(&pick.episode_id, outcome.clone(), now);
@@ -92,7 +99,7 @@ fn one_bad_episode_stops_no_other() {
     for scope in [Scope::Episode, Scope::Receiver] {
         let mut shipped_count = 0;
         while shipped_count < 100 {
-            match backlog.next(now) {
+            match backlog.next(now, true) {
                 Next::Ship(pick) if pick.episode_id == id("e0000") => {
                     backlog.settle(&pick.episode_id, transient(scope), now);
                 }
@@ -115,16 +122,16 @@ fn while_a_hold_is_on_a_single_upload_probes() {
     let (deed, news) = backlog.settle(&first, transient(Scope::Network), now);
     assert_eq!(deed, Deed::Keep);
     assert!(matches!(news, Some(News::HoldBegan { cause: Cause::Unreachable, .. })));
-    let Next::Wait(until) = backlog.next(now) else { panic!("a hold is on") };
+    let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
     now = until;
-    assert_eq!(backlog.next(now), Next::Idle, "the second upload is still under way and will tell");
+    assert_eq!(backlog.next(now, true), Next::Idle, "the second upload is still under way and will tell");
     assert_eq!(backlog.settle(&second, transient(Scope::Network), now).1, None);
-    let Next::Wait(until) = backlog.next(now) else { panic!("a hold is on") };
+    let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
     now = until;
     let probe = ship(&mut backlog, now);
-    assert_eq!(backlog.next(now), Next::Idle);
+    assert_eq!(backlog.next(now, true), Next::Idle);
     assert_eq!(backlog.settle(&probe, shipped(), now).1, Some(News::HoldEnded(Cause::Unreachable)));
-    assert!(matches!(backlog.next(now), Next::Ship(_)));
+    assert!(matches!(backlog.next(now, true), Next::Ship(_)));
 }
 
 #[test]
@@ -145,7 +152,7 @@ fn a_host_that_is_not_let_in_keeps_every_episode_and_says_so_once() {
 fn bytes_that_arrive_as_others_three_times_are_put_aside() {
     let (mut backlog, mut now) = (backlog(["e".to_owned()]), Instant::now());
     for expected in 0..MAX_MISMATCHES {
-        let Next::Ship(pick) = backlog.next(now) else { panic!("due") };
+        let Next::Ship(pick) = backlog.next(now, true) else { panic!("due") };
         assert_eq!(pick.mismatches, expected);
         let (deed, _) = backlog.settle(&pick.episode_id, Outcome::Mismatch(refusal(400)), now);
         match expected + 1 == MAX_MISMATCHES {
@@ -173,7 +180,7 @@ fn days_of_trouble_do_not_fill_the_disk_with_archives() {
     let (mut backlog, mut now) = (thousand(), Instant::now());
     let (mut tried, mut with_archive) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..2000 {
-        match backlog.next(now) {
+        match backlog.next(now, true) {
             Next::Ship(pick) => {
                 let (deed, _) = backlog.settle(&pick.episode_id, transient(Scope::Receiver), now);
                 match deed {
@@ -196,7 +203,7 @@ proptest! {
         let (mut backlog, mut now) = (backlog((0..20).map(|n| format!("e{n:02}"))), Instant::now());
         let (mut retired, mut aside) = (0, 0);
         for choice in choices {
-            let pick = match backlog.next(now) {
+            let pick = match backlog.next(now, true) {
                 Next::Ship(pick) => pick.episode_id,
                 Next::Wait(until) => { now = until; continue }
                 Next::Idle => break,
