@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::Write;
 use std::rc::Rc;
@@ -15,12 +15,13 @@ use std::time::Duration;
 use cis490_shipper::actors::queue::{Observation, Observe, Scan};
 use cis490_shipper::actors::{Drain, Ping};
 use cis490_shipper::queue::outcome::Outcome;
+use cis490_shipper::upload::turns::{LARGE_BYTES, Turns};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use support::host::{COMMIT, Host};
 use support::log::Log;
-use support::queues::{host_with, notes, paused, queue, scan, start};
+use support::queues::{host_with, notes, paused, queue, queue_with, scan, start};
 use support::scripted::{Scripted, refused, shipped};
 
 #[test]
@@ -172,6 +173,64 @@ fn a_daemon_finds_new_episodes_by_itself() {
         host.record("late", Some(COMMIT));
         sleep_until(Instant::now() + Duration::from_secs(5)).await;
         assert_eq!(host.names("shipped"), ["late"]);
+    });
+}
+
+#[test]
+fn a_commit_in_the_last_tenth_of_the_window_is_warned_of_once_with_what_to_do() {
+    paused(async {
+        let log = Log::catch();
+        let host = host_with(20);
+        let (_, uploader) = notes(|ship| {
+            let Outcome::Stored(mut shipped) = shipped() else { panic!("it is stored") };
+            let number: usize = ship.episode_id.as_str()[1..].parse().unwrap();
+            shipped.position = format!("{}/100", 85 + number).parse().ok();
+            shipped.remediation = Some("paste this\n".to_owned());
+            Outcome::Stored(shipped)
+        });
+        scan(&queue(&host, vec![uploader])).await;
+        let warned = log.with("about to leave the window");
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        assert!(warned[0].contains("position=\"91/100\""), "{warned:?}");
+        assert_eq!(log.with("paste this"), ["paste this"], "on a line of its own");
+    });
+}
+
+#[test]
+fn a_huge_episode_never_blocks_small_ones() {
+    paused(async {
+        let host = Host::new();
+        for name in ["a-huge", "b-huge", "c-huge", "small-1", "small-2", "small-3"] {
+            host.record(name, Some(COMMIT));
+        }
+        let turns = Turns::new(2);
+        let lanes = turns.clone();
+        let (done, in_script) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
+        let (order, tries) = (Rc::clone(&done), Rc::clone(&in_script));
+        let uploaders: Vec<_> = (0..4)
+            .map(|_| {
+                let (lanes, order, tries) = (lanes.clone(), Rc::clone(&order), Rc::clone(&tries));
+                Scripted::start_async(move |ship| {
+                    let (lanes, order, tries) = (lanes.clone(), Rc::clone(&order), Rc::clone(&tries));
+                    async move {
+                        tries.set(tries.get() + 1);
+                        let is_huge = ship.episode_id.as_str().ends_with("huge");
+                        let Some(lane) = lanes.lane(if is_huge { LARGE_BYTES } else { 1 }) else {
+                            return Outcome::Postponed;
+                        };
+                        tokio::time::sleep(Duration::from_secs(if is_huge { 3600 } else { 1 })).await;
+                        order.borrow_mut().push(ship.episode_id.to_string());
+                        drop(lane);
+                        shipped()
+                    }
+                })
+            })
+            .collect();
+        let begin = Instant::now();
+        scan(&queue_with(&host, turns, uploaders)).await;
+        assert_eq!(*done.borrow(), ["small-1", "small-2", "small-3", "a-huge", "b-huge", "c-huge"]);
+        assert!(begin.elapsed() < Duration::from_hours(4));
+        assert!(in_script.get() <= 20, "{} tries: no busy loop", in_script.get());
     });
 }
 

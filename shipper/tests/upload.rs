@@ -11,7 +11,7 @@ use actix::Actor;
 use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::queue::outcome::{Blocked, Outcome, Scope};
 use cis490_shipper::upload::progress::Deadlines;
-use cis490_shipper::upload::turns::Lane;
+use cis490_shipper::upload::turns::{LARGE_BYTES, Lane};
 
 use support::host::{COMMIT, Host, id};
 use support::receiver::{Receiver, gate, sha256, stored, stores_everything};
@@ -92,6 +92,20 @@ async fn an_episode_is_packed_while_others_are_sent_and_waits_for_its_turn() {
     };
     let (outcome, ()) = tokio::join!(send(&uploader, "e1"), take_turn);
     assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
+}
+
+#[actix::test]
+async fn a_large_episode_is_left_alone_while_there_are_as_many_of_those_as_may_be() {
+    let host = one_episode();
+    std::fs::File::create(host.data().join("episodes/e1/disk.img")).unwrap().set_len(LARGE_BYTES).unwrap();
+    let receiver = Receiver::start(stores_everything);
+    let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
+    let other = settings.turns.lane(LARGE_BYTES);
+    let uploader = UploadActor::new(settings).start();
+    assert_eq!(send(&uploader, "e1").await, Outcome::Postponed);
+    assert!(receiver.kinds().is_empty() && host.names("outbox").is_empty());
+    drop(other);
+    assert!(matches!(send(&uploader, "e1").await, Outcome::Stored(_)));
 }
 
 #[actix::test]

@@ -128,6 +128,9 @@ fn an_address_that_cannot_be_one_says_why() {
 #[test]
 fn zero_days_keep_a_refused_episode_for_ever() {
     let queue = |days| Queue { quarantine_keep_days: days, ..Queue::default() };
-    assert_eq!(queue(0).quarantine_keep(), None);
-    assert_eq!(queue(2).quarantine_keep(), Some(Duration::from_hours(48)));
+    assert_eq!(queue(0).quarantine_keep(), Keep::default());
+    let two_days = Keep { for_commit: None, others: Some(Duration::from_hours(48)) };
+    assert_eq!(queue(2).quarantine_keep(), two_days);
+    let told_to = Queue { quarantine_keep_commit_days: 1, ..queue(0) };
+    assert_eq!(told_to.quarantine_keep().for_commit, Some(Duration::from_hours(24)));
 }

@@ -97,8 +97,12 @@ impl Backlog {
             Permit::NotBefore(_) if self.schedule.counts() == (0, 0) => Next::Idle,
             Permit::NotBefore(until) => Next::Wait(until),
             Permit::Probe if self.schedule.in_flight().len() > 0 => Next::Idle,
-            Permit::Probe | Permit::Free => {
-                match (self.schedule.pick(now, room_for_large), self.schedule.next_due(room_for_large)) {
+            permit => {
+                let pick = match permit {
+                    Permit::Probe => self.schedule.pick_untried(now, room_for_large),
+                    Permit::Free | Permit::NotBefore(_) => self.schedule.pick(now, room_for_large),
+                };
+                match (pick, self.schedule.next_due(room_for_large)) {
                     (Some(pick), _) => Next::Ship(pick),
                     (None, Some(due)) => Next::Wait(due),
                     (None, None) => Next::Idle,

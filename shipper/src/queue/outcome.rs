@@ -355,7 +355,15 @@ pub fn blocked(status: u16, detail: Option<String>) -> Outcome {
     Outcome::HostBlocked(Blocked { status, detail, help })
 }
 
+/// What is said of a body that hung while small requests passed before and after it: full packets get lost.
+pub const BODY_HANGS: &str = "small requests pass while this body hangs: if it goes on, the MTU on the way may be smaller \
+     than that of this host's interface; try `ip link set mtu 1280 dev wg0`";
+
 fn reason(status: u16, problem: &AnyProblem) -> String {
+    if status == 408 {
+        // This host was sending all the while.
+        return format!("answered 408, the body did not arrive; {BODY_HANGS}");
+    }
     match (&problem.error, &problem.detail) {
         (Some(error), Some(detail)) => format!("answered {status} `{error}`: {detail}"),
         (Some(text), None) | (None, Some(text)) => format!("answered {status}: {text}"),

@@ -63,10 +63,23 @@ impl Schedule {
             (Some(ready), Some(due)) => ready.min(due).clone(),
             (one, other) => one.or(other)?.clone(),
         };
-        self.ready.remove(&next);
-        let tries = self.waiting.remove(&next).map(|waiting| waiting.tries).unwrap_or_default();
-        self.in_flight.insert(next.clone(), tries);
-        Some(Pick { episode_id: next, mismatches: tries.mismatches })
+        Some(self.take(next))
+    }
+
+    /// The same for one that has not failed yet, where there is one: in case it was the one that did.
+    pub fn pick_untried(&mut self, now: Instant, room_for_large: bool) -> Option<Pick> {
+        let fits = |id: &&EpisodeId| room_for_large || !self.large.contains(*id);
+        match self.ready.iter().find(fits).cloned() {
+            Some(next) => Some(self.take(next)),
+            None => self.pick(now, room_for_large),
+        }
+    }
+
+    fn take(&mut self, id: EpisodeId) -> Pick {
+        self.ready.remove(&id);
+        let tries = self.waiting.remove(&id).map(|waiting| waiting.tries).unwrap_or_default();
+        self.in_flight.insert(id.clone(), tries);
+        Pick { episode_id: id, mismatches: tries.mismatches }
     }
 
     /// Puts a large episode in flight back as if it had not been tried, until there is room for one.

@@ -22,7 +22,8 @@ use tracing::warn;
 
 use crate::queue::dirs::Dirs;
 use crate::queue::outcome::{
-    Answer, Class, Outcome, Proof, Refusal, Scope, Sent, Shipped, about_the_receiver, classify, judge, proof,
+    Answer, BODY_HANGS, Class, Outcome, Proof, Refusal, Scope, Sent, Shipped, about_the_receiver, classify,
+    judge, proof,
 };
 use crate::upload::ask::{self, Stored};
 use crate::upload::client::{Client, Silence, out_of_reach};
@@ -38,10 +39,6 @@ use crate::upload::turns::{Lane, Turns};
 
 /// How long a receiver that ignored an `Expect` is not sent another one.
 const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
-
-/// What is said of an upload that hung while small requests passed before and after it: full packets get lost.
-const LOOK_AT_THE_MTU: &str = "small requests pass while this body hangs: if it goes on, the MTU on the way is smaller \
-     than that of this host's interface; try `ip link set mtu 1280 dev wg0`";
 
 /// What shipping needs to know; may cross threads.
 #[derive(Debug, Clone)]
@@ -238,7 +235,7 @@ impl Shipper {
                         // Most likely a connection that the receiver had closed in the meantime.
                         Err(_) if !body_began && fresh_start => fresh_start = false,
                         Err(reason) if stalled && body_began => {
-                            return retry(Scope::Episode, format!("{reason}; {LOOK_AT_THE_MTU}"));
+                            return retry(Scope::Episode, format!("{reason}; {BODY_HANGS}"));
                         }
                         Err(reason) => return retry(Scope::Episode, reason),
                     }

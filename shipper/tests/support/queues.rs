@@ -39,6 +39,12 @@ pub fn start(
     QueueActor::new(settings(dirs, scan_interval), uploaders).start()
 }
 
+/// A queue that looks only when asked to, and shares these turns with its uploaders.
+pub fn queue_with(host: &Host, turns: Turns, uploaders: Vec<Recipient<Ship>>) -> Addr<QueueActor> {
+    let (dirs, _) = host.open();
+    QueueActor::new(QueueSettings { turns, ..settings(dirs, None) }, uploaders).start()
+}
+
 /// A queue that asks about the commits of refused episodes, and ships what goes back.
 pub fn start_asking(
     host: &Host,

@@ -149,6 +149,73 @@ fn a_host_that_is_not_let_in_keeps_every_episode_and_says_so_once() {
 }
 
 #[test]
+fn what_is_about_the_host_never_counts_against_an_episode() {
+    let now = Instant::now();
+    for status in [401, 403, 404, 405, 411, 426] {
+        let mut backlog = backlog(["e1".to_owned()]);
+        let id = ship(&mut backlog, now);
+        backlog.settle(&id, crate::queue::outcome::blocked(status, None), now);
+        assert_eq!(backlog.counts(), (1, 0), "{status}: it is as if it had not been tried");
+    }
+    // Perhaps a filter on the way that dislikes this one URL: another is tried before it.
+    let mut backlog = backlog(["e1".to_owned(), "e2".to_owned()]);
+    let id = ship(&mut backlog, now);
+    backlog.settle(&id, crate::queue::outcome::blocked(451, None), now);
+    let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
+    assert_eq!(ship(&mut backlog, until).as_str(), "e2");
+}
+
+#[test]
+fn a_new_certificate_ends_the_wait_for_what_an_old_one_caused_and_no_other() {
+    let now = Instant::now();
+    let distrusted = || Outcome::Distrusted { reason: "a reason".to_owned(), help: "help" };
+    for (outcome, is_over) in [
+        (crate::queue::outcome::blocked(401, None), true),
+        (distrusted(), true),
+        (transient(Scope::Receiver), false),
+    ] {
+        let mut backlog = thousand();
+        let id = ship(&mut backlog, now);
+        backlog.settle(&id, outcome.clone(), now);
+        assert!(matches!(backlog.next(now, true), Next::Wait(_)));
+        backlog.shown_anew(now);
+        assert_eq!(matches!(backlog.next(now, true), Next::Ship(_)), is_over, "{outcome:?}");
+    }
+}
+
+#[test]
+fn large_episodes_are_passed_over_until_there_is_room_for_one() {
+    let (mut backlog, now) = (backlog(["e1", "e2", "e3"].map(str::to_owned)), Instant::now());
+    for _ in 0..2 {
+        let id = ship(&mut backlog, now);
+        assert_eq!(backlog.settle(&id, Outcome::Postponed, now), (Deed::Keep, None));
+        let next = backlog.next(now, true);
+        assert_eq!(next, Next::Ship(Pick { episode_id: id.clone(), mismatches: 0 }), "oldest first");
+        backlog.settle(&id, Outcome::Postponed, now);
+        let Next::Ship(small) = backlog.next(now, false) else { panic!("there is a small one") };
+        backlog.settle(&small.episode_id, Outcome::Postponed, now);
+    }
+    assert_eq!(backlog.next(now, false), Next::Idle, "no turn, and no busy loop");
+}
+
+#[test]
+fn the_gate_is_asked_about_refused_episodes_where_nothing_else_tells_whether_it_is_there() {
+    let (mut empty, mut now) = (backlog([]), Instant::now());
+    assert!(empty.may_ask(now));
+    assert!(matches!(empty.unanswered(transient(Scope::Network), now), Some(News::HoldBegan { .. })));
+    assert!(!empty.may_ask(now));
+    now += Duration::from_secs(1);
+    assert!(empty.may_ask(now) && empty.unanswered(transient(Scope::Network), now).is_none());
+    assert!(!empty.may_ask(now + Duration::from_millis(900)), "the steps grow");
+    assert_eq!(empty.answered(), Some(News::HoldEnded(Cause::Unreachable)));
+
+    let mut backlog = thousand();
+    let id = ship(&mut backlog, now);
+    backlog.settle(&id, transient(Scope::Network), now);
+    assert!(!backlog.may_ask(now + Duration::from_secs(1)), "an episode finds out");
+}
+
+#[test]
 fn bytes_that_arrive_as_others_three_times_are_put_aside() {
     let (mut backlog, mut now) = (backlog(["e".to_owned()]), Instant::now());
     for expected in 0..MAX_MISMATCHES {

@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use cis490_shared::archive::REASON_NAME;
 use cis490_shared::clock::WallTime;
 use tempfile::TempDir;
 
 use super::*;
 use crate::queue::outcome::Refusal;
+use crate::queue::quarantine::Reason;
 use crate::queue::sweep;
 
 fn id(text: &str) -> EpisodeId {
@@ -148,6 +150,32 @@ fn a_refused_episode_has_its_reason_beside_it() {
     assert_eq!(read.refusal, reason("e1").refusal);
     assert!(moved.join("meta.json").is_file() && moved.join(DONE_MARKER).is_file());
     assert_eq!(fs::read_dir(dirs.outbox()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_returns_is_whole_and_in_the_place_of_nothing() {
+    let (root, dirs, _lock) = open();
+    for name in ["e1", "e2", "e3"] {
+        record(&dirs, name);
+        dirs.quarantine(&id(name), &reason(name)).unwrap();
+    }
+    record(&dirs, "e2");
+    let returning = |id_of: &str, name: &str| Returning { id: id(id_of), name: name.to_owned() };
+    // As after a run that was killed while others returned; and a person beside the daemon.
+    let marker = root.path().join("data/.returning");
+    fs::write(&marker, "").unwrap();
+    let beside = Dirs::beside(&root.path().join("data"));
+    let done = beside.release(&[returning("e1", "e1"), returning("e2", "e2"), returning("e4", "e4")]);
+    let done: Vec<bool> = done.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, false, false], "one of that id is recorded, and one is not there");
+    assert_eq!(ready(&dirs.scan(&BTreeSet::new(), 10).unwrap()), ["e1", "e2"]);
+    assert!(dirs.episode(&id("e1")).join(REASON_NAME).is_file(), "what it was refused for can still be read");
+    assert!(!dirs.episode(&id("e2")).join(REASON_NAME).exists());
+    assert!(dirs.quarantine_root().join("e2/meta.json").is_file());
+    assert!(!marker.exists());
+    dirs.quarantine(&id("e2"), &reason("e2")).unwrap();
+    assert!(dirs.release(&[returning("e2", "e2.1")])[0].is_ok());
+    assert!(dirs.has_episode(&id("e2")).unwrap());
 }
 
 #[test]
