@@ -13,6 +13,7 @@ mod backfill;
 mod killed;
 mod receiver;
 mod recovery;
+mod release;
 mod shipper;
 
 use std::collections::HashMap;

@@ -18,9 +18,9 @@ use integration_tests::verify;
 use crate::receiver::STATE;
 use crate::{Found, assert_in_order, rows_in, walk};
 
-const HOST: &str = "lab-1";
+pub(crate) const HOST: &str = "lab-1";
 /// The data directory, below the top of the disk.
-const DATA: &str = "lab";
+pub(crate) const DATA: &str = "lab";
 /// The exit code of a pass that has refused something and has nothing to try again.
 const REFUSED: i32 = 65;
 
@@ -120,7 +120,7 @@ impl Recorded {
 }
 
 /// Where an episode is, from the top of the disk on.
-fn place(directory: &str, id: &str) -> PathBuf {
+pub(crate) fn place(directory: &str, id: &str) -> PathBuf {
     Path::new(DATA).join(directory).join(id)
 }
 
