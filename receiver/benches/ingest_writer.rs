@@ -27,6 +27,7 @@ fn write(criterion: &mut Criterion) {
             sha256: Sha256Digest::from_bytes(Sha256::digest(&body).into()),
             length: size as u64,
             commit: None,
+            amnesty: None,
         };
         let parts: Vec<Bytes> = body.chunks(CHUNK).map(Bytes::copy_from_slice).collect();
         group.throughput(Throughput::Bytes(size as u64));

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cis490_shared::clock::system_time;
 use cis490_shared::config_file;
 use cis490_shared::service;
 use cis490_shared::telemetry::{self, Destination};
@@ -11,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
+use self::admit::Asking;
 use self::token::TokenError;
 use crate::config::ReceiverConfig;
 use crate::http::activation;
@@ -42,6 +44,8 @@ enum Command {
     /// Bearer tokens: who may upload without a certificate
     #[command(subcommand)]
     Token(token::Command),
+    /// Admit a commit that is outside the window, by name
+    Admit(admit::Admit),
 }
 
 /// Every flag and command, for manual pages and completions.
@@ -65,6 +69,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(config) if flags.unit_settings.is_some() => unit_settings(&flags, &config),
         Ok(config) => match &flags.command {
             Some(Command::Token(command)) => manage_tokens(command, &config),
+            Some(Command::Admit(admit)) => manage_amnesties(admit, &config),
             None => serve(config),
         },
     }
@@ -132,14 +137,34 @@ fn unit_settings(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what was asked for")]
+fn print(lines: &[String]) -> ExitCode {
+    for line in lines {
+        println!("{line}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn manage_amnesties(admit: &admit::Admit, config: &ReceiverConfig) -> ExitCode {
+    match admit::run(admit, config, Asking { user: user(), now: system_time() }) {
+        Ok(lines) => print(&lines),
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Who types this, also where he has become root for it; none where nothing says so.
+#[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+fn user() -> Option<String> {
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+}
+
 fn manage_tokens(command: &token::Command, config: &ReceiverConfig) -> ExitCode {
     match token::run(command, &config.auth) {
-        Ok(lines) => {
-            for line in lines {
-                println!("{line}");
-            }
-            ExitCode::SUCCESS
-        }
+        Ok(lines) => print(&lines),
         Err(error) => {
             error!("{error}");
             match error {
@@ -202,5 +227,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
+mod admit;
 mod token;
 mod unit_settings;
+mod until;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  PUT ── head ──> http <─ verdict ── GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
-//!                   │ └── admission: one upload per pair, permits, bytes promised
+//!                   │ └── admission: one upload per pair, permits, bytes promised   ^── AmnestyActor (admitted.json)
 //!                   │ parts, bounded ──> writer that an IngestActor started: hash, write, sync, publish
 //!                   └── answer <── IngestActor <──┘ └─ Deposit ──> IndexWriterActor (batch, lock, write, sync)
 //! ```

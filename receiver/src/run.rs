@@ -20,8 +20,9 @@ use cis490_shared::step::Step;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::actors::amnesty::{AmnestyActor, Look};
 use crate::actors::credentials::{CredentialsActor, CredentialsError, Reload, Sources};
-use crate::actors::gate::{GateActor, Replace};
+use crate::actors::gate::{GateActor, Replace, ReplaceAmnesties};
 use crate::actors::git_poll::{GitPollActor, Poll};
 use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
@@ -29,6 +30,7 @@ use crate::actors::{Drain, Ping};
 use crate::auth::file::TokenFile;
 use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
 use crate::descriptors;
+use crate::gate::amnesty_file::{self, AmnestyFile};
 use crate::gate::rev_list::RevList;
 use crate::gate::snapshot::{SnapshotFile, Source};
 use crate::gate::window::Gate;
@@ -104,6 +106,7 @@ struct Actors {
     view: Latest<Gate>,
     gate: Addr<GateActor>,
     polls: Addr<GitPollActor>,
+    amnesties: Option<Addr<AmnestyActor>>,
     credentials: Option<Addr<CredentialsActor>>,
     index: Addr<IndexWriterActor>,
     ingest: Ingest,
@@ -249,10 +252,11 @@ async fn start_actors(
     let index_arbiter = Arbiter::new();
     let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
     let (view, gate, polls) = start_gate(&config.version_gate, state_dir).await;
+    let amnesties = start_amnesties(&config.version_gate, state_dir, &gate).await;
 
     let ingest = Ingest::new(Arc::clone(store), index.clone().recipient());
     let credentials = credentials.map(Actor::start);
-    Actors { view, gate, polls, credentials, index, ingest, index_arbiter }
+    Actors { view, gate, polls, amnesties, credentials, index, ingest, index_arbiter }
 }
 
 /// Reads the files that say who is who, where there are to be some: a receiver that knows nobody refuses everybody.
@@ -316,6 +320,23 @@ async fn start_gate(
     (view, gate, polls)
 }
 
+/// Reads what is admitted by name before anybody can ask. A gate that is off refuses nobody, and needs no such list.
+async fn start_amnesties(
+    config: &GateConfig,
+    state_dir: &Path,
+    gate: &Addr<GateActor>,
+) -> Option<Addr<AmnestyActor>> {
+    if !config.enabled {
+        return None;
+    }
+    let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
+    let replace: Recipient<ReplaceAmnesties> = gate.clone().recipient();
+    let amnesties = AmnestyActor::new(file, replace).start();
+    // Its failure is logged by the actor: then nothing is admitted by name.
+    let _ = amnesties.send(Look).await;
+    Some(amnesties)
+}
+
 impl Actors {
     fn watched(&self) -> Vec<Watched> {
         let watched = |name, ping: Recipient<Ping>| Watched { name, ping };
@@ -325,7 +346,13 @@ impl Actors {
             watched("GitPollActor", self.polls.clone().recipient()),
             watched("IndexWriterActor", self.index.clone().recipient()),
         ];
-        always.into_iter().chain(credentials.map(|ping| watched("CredentialsActor", ping))).collect()
+        let amnesties = self.amnesties.clone().map(Addr::recipient);
+        let amnesties = amnesties.map(|ping| watched("AmnestyActor", ping));
+        always
+            .into_iter()
+            .chain(amnesties)
+            .chain(credentials.map(|ping| watched("CredentialsActor", ping)))
+            .collect()
     }
 
     /// Has the files that hold secrets looked at whenever the process is told to (SIGHUP). Never ends.

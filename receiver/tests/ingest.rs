@@ -32,6 +32,7 @@ fn claim_of(episode: &str, body: &[u8]) -> Claim {
         sha256: Sha256Digest::parse(&support::sha256(body)).unwrap(),
         length: body.len() as u64,
         commit: None,
+        amnesty: None,
     }
 }
 

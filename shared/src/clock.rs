@@ -41,7 +41,12 @@ pub fn thread_time() -> Duration {
 impl From<SystemTime> for WallTime {
     /// Times outside the years that the format can hold become its nearest end.
     fn from(time: SystemTime) -> Self {
-        let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+        jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX).into()
+    }
+}
+
+impl From<jiff::Timestamp> for WallTime {
+    fn from(timestamp: jiff::Timestamp) -> Self {
         Self(timestamp.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string())
     }
 }

@@ -17,6 +17,7 @@
 //! - [`json`]: JSON objects into structs
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
+//! - [`moment`]: a time that a person or a file names
 //! - [`unit_settings`]: what a configuration means for the unit that runs the program
 //!
 //! This crate deliberately knows no actix, no HTTP library and no policy: it says what a thing is, never
@@ -33,6 +34,7 @@ pub mod json;
 pub mod kept;
 pub mod latest;
 pub mod meta;
+pub mod moment;
 pub mod pem;
 pub mod remediation;
 pub mod row;

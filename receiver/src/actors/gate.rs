@@ -1,7 +1,7 @@
 //! GateActor: keeps the version gate current.
 //!
-//! - owns: the published [`Gate`], that is the commit window: it alone publishes another one
-//! - accepts: [`Replace`], Ping, Drain
+//! - owns: the published [`Gate`], that is the commit window and the amnesties: it alone publishes others
+//! - accepts: [`Replace`], [`ReplaceAmnesties`], Ping, Drain
 //! - sends to: nobody; whoever needs a verdict reads what it has published, without waiting for it
 //! - runs on: the system's arbiter; it never does I/O, so it always answers at once
 //! - ends: with its System
@@ -10,12 +10,18 @@ use actix::{Actor, Context, Handler, Message};
 use cis490_shared::latest::Latest;
 
 use super::{Drain, Ping};
+use crate::gate::amnesty::Amnesties;
 use crate::gate::window::{Current, Gate};
 
 /// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Replace(pub Current);
+
+/// Sent by AmnestyActor with every list that it read; the next verdict is given by it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplaceAmnesties(pub Amnesties);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -39,6 +45,14 @@ impl Handler<Replace> for GateActor {
 
     fn handle(&mut self, Replace(current): Replace, _: &mut Self::Context) {
         self.view.publish(self.view.now().with_window(current));
+    }
+}
+
+impl Handler<ReplaceAmnesties> for GateActor {
+    type Result = ();
+
+    fn handle(&mut self, ReplaceAmnesties(amnesties): ReplaceAmnesties, _: &mut Self::Context) {
+        self.view.publish(self.view.now().with_amnesties(amnesties));
     }
 }
 

@@ -1,11 +1,15 @@
 //! The version gate: only episodes that recent code recorded get into the data set.
 //!
 //! - [`window`]: the admitted commits, and the verdict for one of them (pure)
+//! - [`amnesty`]: commits that are admitted by name, whatever the window says (pure)
+//! - [`amnesty_file`]: admitted.json, where these are kept
 //! - [`clone_paths`]: where the files of the clone are
 //! - [`refs`]: whether a ref can have moved, told without git
 //! - [`rev_list`]: reading the window from the maintainer's clone with git
 //! - [`snapshot`]: gate.json, the last good window on disk
 
+pub mod amnesty;
+pub mod amnesty_file;
 pub mod clone_paths;
 pub mod refs;
 pub mod rev_list;

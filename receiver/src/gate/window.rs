@@ -1,14 +1,18 @@
 //! The commit window and its verdicts. Pure: no clock, no git, no disk.
 //!
+//! What is outside the window may still be admitted by name ([`super::amnesty`]), also while there is no window.
 //! A window that was read stays until a newer one is read, whatever happens to the clone meanwhile; a gate that
 //! has never had one refuses for the moment and condemns nothing (incident 3).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use cis490_shared::ids::CommitHash;
+use cis490_shared::ids::{CommitHash, HostId};
 use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
+
+use super::amnesty::{Amnesties, Amnesty};
 
 /// The newest commits of the clone, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,13 @@ pub enum Verdict {
         /// Where the commit stands; none where the gate is off and the commit outside the window.
         position: Option<CommitPosition>,
     },
+    /// It does, although its commit is outside the window, because the maintainer named it.
+    UnderAmnesty {
+        /// What the row is stamped with.
+        commit: CommitHash,
+        /// What admits it.
+        amnesty: Box<Amnesty>,
+    },
     /// It does not.
     Refused(GateRefusal),
 }
@@ -88,12 +99,13 @@ pub enum GateRefusal {
     NotReady,
 }
 
-/// The gate's rules and its current window.
+/// The gate's rules, its current window, and what is admitted whatever that says.
 #[derive(Debug)]
 pub struct Gate {
     enabled: bool,
     size: usize,
     current: Option<Current>,
+    amnesties: Arc<Amnesties>,
 }
 
 /// A window and when the clone last said that it holds.
@@ -130,17 +142,29 @@ impl GateState {
 impl Gate {
     /// A gate with no window yet. `size` is the configured number of commits; `enabled: false` collects everything.
     pub fn new(enabled: bool, size: usize) -> Self {
-        Self { enabled, size, current: None }
+        Self { enabled, size, current: None, amnesties: Arc::default() }
     }
 
     /// The same gate with this window in place of the one before.
     #[must_use]
     pub fn with_window(&self, current: Current) -> Self {
-        Self { current: Some(current), ..*self }
+        Self { current: Some(current), amnesties: Arc::clone(&self.amnesties), ..*self }
     }
 
-    /// Whether an episode that claims this commit gets in.
-    pub fn check(&self, claimed: ClaimedCommit) -> Verdict {
+    /// The same gate with these amnesties in place of the ones before.
+    #[must_use]
+    pub fn with_amnesties(&self, amnesties: Amnesties) -> Self {
+        Self { current: self.current.clone(), amnesties: Arc::new(amnesties), ..*self }
+    }
+
+    /// What is admitted by name; some of it may be over.
+    pub fn amnesties(&self) -> &Amnesties {
+        &self.amnesties
+    }
+
+    /// Whether an episode of this host that claims this commit gets in now. Where the host is not known, no amnesty of a
+    /// single host counts.
+    pub fn check(&self, claimed: ClaimedCommit, host: Option<&HostId>, now: SystemTime) -> Verdict {
         match (self.enabled, claimed) {
             (false, ClaimedCommit::Named(commit)) => {
                 Verdict::Admitted { position: self.position(&commit), commit: Some(commit) }
@@ -148,11 +172,18 @@ impl Gate {
             (false, _) => Verdict::Admitted { commit: None, position: None },
             (true, ClaimedCommit::Missing) => Verdict::Refused(GateRefusal::Missing),
             (true, ClaimedCommit::Malformed) => Verdict::Refused(GateRefusal::Malformed),
-            (true, ClaimedCommit::Named(commit)) => self.check_window(commit),
+            (true, ClaimedCommit::Named(commit)) => match self.position(&commit) {
+                Some(position) => Verdict::Admitted { commit: Some(commit), position: Some(position) },
+                None => match self.amnesties.find(&commit, host, now).cloned() {
+                    Some(amnesty) => Verdict::UnderAmnesty { commit, amnesty: Box::new(amnesty) },
+                    None => self.refuse(commit),
+                },
+            },
         }
     }
 
-    fn check_window(&self, commit: CommitHash) -> Verdict {
+    /// Why a commit that nothing admits does not get in.
+    fn refuse(&self, commit: CommitHash) -> Verdict {
         let Some(current) = &self.current else {
             let is_nobodys_fault = Step::AwaitWindow.is_taken();
             return Verdict::Refused(if is_nobodys_fault {
@@ -161,14 +192,11 @@ impl Gate {
                 GateRefusal::Malformed
             });
         };
-        match self.position(&commit) {
-            Some(position) => Verdict::Admitted { commit: Some(commit), position: Some(position) },
-            None => Verdict::Refused(GateRefusal::NotInWindow {
-                commit,
-                head: current.window.head().clone(),
-                window: self.size,
-            }),
-        }
+        Verdict::Refused(GateRefusal::NotInWindow {
+            commit,
+            head: current.window.head().clone(),
+            window: self.size,
+        })
     }
 
     fn position(&self, commit: &CommitHash) -> Option<CommitPosition> {
@@ -191,7 +219,10 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use cis490_shared::moment::Moment;
+
     use super::*;
+    use crate::gate::amnesty::Reason;
 
     fn commit(byte: u8) -> CommitHash {
         CommitHash::parse(&format!("{byte:02x}").repeat(20)).unwrap()
@@ -230,7 +261,7 @@ mod tests {
         ];
         for (enabled, commits, claim, verdict) in cases {
             assert_eq!(
-                gate(enabled, commits).check(claim.clone()),
+                gate(enabled, commits).check(claim.clone(), None, SystemTime::UNIX_EPOCH),
                 verdict,
                 "{enabled} {commits:?} {claim:?}"
             );
@@ -242,8 +273,46 @@ mod tests {
         let mut gate = gate(true, &[2, 3]);
         let window = Window::new(vec![commit(1), commit(2)]).unwrap();
         gate = gate.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
-        assert!(matches!(gate.check(ClaimedCommit::Named(commit(1))), Verdict::Admitted { .. }));
-        assert!(matches!(gate.check(ClaimedCommit::Named(commit(3))), Verdict::Refused(_)));
+        let check = |byte| gate.check(ClaimedCommit::Named(commit(byte)), None, SystemTime::UNIX_EPOCH);
+        assert!(matches!(check(1), Verdict::Admitted { .. }));
+        assert!(matches!(check(3), Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn an_amnesty_admits_what_nothing_else_does_and_survives_a_newer_window() {
+        let host = HostId::parse("lab-1").unwrap();
+        let amnesty = |byte| Amnesty {
+            commit: commit(byte),
+            host: Some(host.clone()),
+            until: None,
+            reason: Reason::parse("why").unwrap(),
+            by: Reason::parse("alice").unwrap(),
+            at: Moment::of(SystemTime::UNIX_EPOCH),
+        };
+        let mut named = Amnesties::default();
+        named.admit(amnesty(1));
+        named.admit(amnesty(9));
+        let verdict = |gate: &Gate, byte, of: Option<&HostId>| {
+            let claimed = ClaimedCommit::Named(commit(byte));
+            match gate.check(claimed, of, SystemTime::UNIX_EPOCH) {
+                Verdict::Admitted { position: Some(_), .. } => "window",
+                Verdict::Admitted { position: None, .. } => "off",
+                Verdict::UnderAmnesty { .. } => "amnesty",
+                Verdict::Refused(GateRefusal::NotInWindow { .. }) => "outside",
+                Verdict::Refused(GateRefusal::NotReady) => "not ready",
+                Verdict::Refused(_) => "odd",
+            }
+        };
+        let unread = gate(true, &[]).with_amnesties(named.clone());
+        assert_eq!(verdict(&unread, 9, Some(&host)), "amnesty", "it is by name, so no window is needed");
+        assert_eq!(verdict(&unread, 8, Some(&host)), "not ready");
+        let window = Window::new(vec![commit(1)]).unwrap();
+        let read = unread.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        assert_eq!(verdict(&read, 1, Some(&host)), "window");
+        assert_eq!(verdict(&read, 9, Some(&host)), "amnesty");
+        assert_eq!(verdict(&read, 9, None), "outside");
+        assert_eq!(verdict(&gate(false, &[]).with_amnesties(named), 9, Some(&host)), "off");
+        assert_eq!(verdict(&read.with_amnesties(Amnesties::default()), 9, Some(&host)), "outside");
     }
 
     #[test]

@@ -32,9 +32,21 @@ pub struct Identities {
     pub certificates: Option<Latest<Material>>,
 }
 
-/// A request that was let through; goes with it, so that nobody is asked twice.
-#[derive(Debug, Clone, Copy)]
-pub struct Authorized;
+/// A request that was let through, and who sends it; goes with it, so that nobody is asked twice.
+#[derive(Debug, Clone)]
+pub struct Authorized(pub Principal);
+
+impl Authorized {
+    /// The host that a request is about: the one that sends it, or, from anybody else, the one that it names.
+    pub fn host(&self, headers: &HeaderMap) -> Option<HostId> {
+        match &self.0 {
+            Principal::Host(name) => Some(name.clone()),
+            Principal::Anybody | Principal::Reader(_) => {
+                headers.get(LAB_HOST).and_then(|value| HostId::parse(value.to_str().ok()?).ok())
+            }
+        }
+    }
+}
 
 /// Which kind of listener a connection came over; the address of its other end is in the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +83,7 @@ impl Identities {
         let head = asking.head;
         let need = rights::need(head.method.as_str(), head.uri.path());
         if need == rights::Need::Nothing {
-            return Ok(Authorized);
+            return Ok(Authorized(Principal::Anybody));
         }
         let principal = self.principal(asking)?;
         // A ping names its host in a header; that host must be his own.
@@ -80,7 +92,7 @@ impl Identities {
             _ => true,
         };
         if is_himself && rights::permits(&principal, need) {
-            return Ok(Authorized);
+            return Ok(Authorized(principal));
         }
         Err(Refusal::NotAllowed(principal))
     }
@@ -155,7 +167,10 @@ pub async fn guard(
         Ok,
     );
     match authorized {
-        Ok(Authorized) => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Ok(authorized) => {
+            request.extensions_mut().insert(authorized);
+            next.call(request).await.map(ServiceResponse::map_into_left_body)
+        }
         Err(refusal) => {
             api.turn_away(request.head(), &refusal);
             Ok(request.into_response(api.refuse(&refusal)).map_into_right_body())

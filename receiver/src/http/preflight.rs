@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::RequestHead;
+use cis490_shared::clock::system_time;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
 use cis490_shared::wire::headers::CommitPosition;
 
@@ -48,14 +49,15 @@ pub enum Cleared {
 pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
     let upload = headers::upload(head, api.rules.max_upload_bytes)?;
     if let Some(answer) = already_stored(api, &upload).await? {
-        let position = match api.gate.now().check(upload.claimed) {
+        let position = match gate(api, &upload) {
             Verdict::Admitted { position, .. } => position,
-            Verdict::Refused(_) => None,
+            Verdict::UnderAmnesty { .. } | Verdict::Refused(_) => None,
         };
         return Ok(Cleared::AlreadyStored { answer, position });
     }
-    let (commit, position) = match api.gate.now().check(upload.claimed) {
-        Verdict::Admitted { commit, position } => (commit, position),
+    let (commit, position, amnesty) = match gate(api, &upload) {
+        Verdict::Admitted { commit, position } => (commit, position, None),
+        Verdict::UnderAmnesty { commit, amnesty } => (Some(commit), None, Some(amnesty)),
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
     let look = || {
@@ -73,7 +75,13 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         }
     };
     let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
-    Ok(Cleared::Upload { claim: Claim { host_id, episode_id, sha256, length, commit }, permit, position })
+    let claim = Claim { host_id, episode_id, sha256, length, commit, amnesty };
+    Ok(Cleared::Upload { claim, permit, position })
+}
+
+/// The gate's verdict on an upload. Whoever may write as a host is that host, so its amnesties are his.
+fn gate(api: &Api, upload: &UploadHead) -> Verdict {
+    api.gate.now().check(upload.claimed.clone(), Some(&upload.host_id), system_time())
 }
 
 /// The answer where the pair has both its row and its file; a conflict where the row's hash is another.
@@ -97,6 +105,7 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
             ClaimedCommit::Named(commit) => Some(commit.clone()),
             ClaimedCommit::Missing | ClaimedCommit::Malformed => None,
         },
+        amnesty: None,
     };
     commit::confirm_row(&claim, &api.append).await.map_err(Refusal::Ingest)?;
     let Claim { host_id, episode_id, .. } = claim;

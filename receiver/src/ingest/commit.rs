@@ -50,6 +50,17 @@ pub fn stored(claim: &Claim, status: StoreStatus, began: Instant) -> Done {
         was_there = status == StoreStatus::AlreadyPresent,
         "episode stored"
     );
+    if let Some(amnesty) = &claim.amnesty {
+        info!(
+            host_id = %claim.host_id,
+            episode_id = %claim.episode_id,
+            commit = %amnesty.commit,
+            reason = %amnesty.reason,
+            admitted_by = %amnesty.by,
+            until = amnesty.until.map(tracing::field::display),
+            "accepted under an amnesty"
+        );
+    }
     Done { status }
 }
 

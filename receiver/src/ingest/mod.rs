@@ -15,6 +15,7 @@ use bytes::Bytes;
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::wire::answer::StoreStatus;
 
+use crate::gate::amnesty::Amnesty;
 use crate::index::IndexError;
 
 pub mod admission;
@@ -38,6 +39,8 @@ pub struct Claim {
     pub length: u64,
     /// What the row is stamped with.
     pub commit: Option<CommitHash>,
+    /// What admits it, where the commit is outside the window.
+    pub amnesty: Option<Box<Amnesty>>,
 }
 
 /// What the HTTP layer hands to an upload. A stream of parts that ends without `Finish` means: never mind.

@@ -112,6 +112,7 @@ mod tests {
             sha256: Sha256Digest::from_bytes([0; 32]),
             length: 1000,
             commit: None,
+            amnesty: None,
         };
         let (sender, parts) = mpsc::channel(1);
         let sending = async move {

@@ -103,6 +103,7 @@ mod tests {
             sha256: sha256_of(promised),
             length: promised.len() as u64,
             commit: None,
+            amnesty: None,
         }
     }
 

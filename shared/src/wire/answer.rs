@@ -47,9 +47,41 @@ pub struct CommitAnswer {
     pub head_commit: Option<CommitHash>,
     /// Seconds since the clone was last read; none where no window was ever read.
     pub polled_s_ago: Option<f64>,
-    /// What to do on the lab host; only where the commit is not admitted.
+    /// What to do on the lab host: where the commit is not admitted, and in advance where it is within the last tenth of
+    /// the window ([`CommitPosition::is_ageing`](super::headers::CommitPosition::is_ageing)) and will soon not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remediation: Option<String>,
+    /// Why it is admitted although it is outside the window: the maintainer has named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_by: Option<AdmittedBy>,
+}
+
+/// What admits a commit that is outside the window, in the body of `GET /v1/gate/{commit}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdmittedBy {
+    /// Why, in the maintainer's words.
+    pub reason: String,
+    /// When it ends by itself; none where it lasts until it is revoked.
+    pub until: Option<WallTime>,
+    /// The host whose episodes it is for; none for those of every host.
+    pub host: Option<HostId>,
+}
+
+/// One commit that is admitted by name, in the body of `GET /v1/gate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AmnestyAnswer {
+    /// The commit.
+    pub commit: CommitHash,
+    /// The host whose episodes it is for; none for those of every host.
+    pub host: Option<HostId>,
+    /// When it ends by itself; none where it lasts until it is revoked.
+    pub until: Option<WallTime>,
+    /// Why, in the maintainer's words.
+    pub reason: String,
+    /// Who admitted it.
+    pub by: String,
+    /// When.
+    pub at: WallTime,
 }
 
 /// The body of `GET /v1/gate`.
@@ -67,6 +99,10 @@ pub struct GateAnswer {
     pub head_commit: Option<CommitHash>,
     /// Seconds since the clone was last read.
     pub polled_s_ago: Option<f64>,
+    /// What is admitted by name now, whatever the window says; none from a receiver that knows no such thing, and in
+    /// `/v1/health`, which anybody may read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amnesties: Option<Vec<AmnestyAnswer>>,
 }
 
 /// The body of `POST /v1/ping`.

@@ -30,8 +30,8 @@ pub struct CommitPosition {
 }
 
 impl CommitPosition {
-    /// Whether the commit is about to leave the window: it stands in its last tenth.
-    pub fn is_about_to_leave(&self) -> bool {
+    /// Whether the commit is within the last tenth of the window: a few commits more, and its episodes are refused.
+    pub const fn is_ageing(self) -> bool {
         self.position.saturating_mul(10) > self.window.saturating_mul(9)
     }
 }
@@ -61,10 +61,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_tenth_of_a_window_is_about_to_leave_it() {
-        let is_about_to_leave = |position, window| CommitPosition { position, window }.is_about_to_leave();
-        assert!(!is_about_to_leave(1, 100) && !is_about_to_leave(90, 100) && is_about_to_leave(91, 100));
-        assert!(!is_about_to_leave(4, 5) && is_about_to_leave(5, 5));
+    fn only_the_last_tenth_of_the_window_is_ageing() {
+        for (position, window, expected) in [
+            (1, 100, false),
+            (90, 100, false),
+            (91, 100, true),
+            (100, 100, true),
+            (4, 5, false),
+            (5, 5, true),
+        ] {
+            assert_eq!(CommitPosition { position, window }.is_ageing(), expected, "{position}/{window}");
+        }
     }
 
     #[test]

@@ -111,6 +111,7 @@ mod tests {
             head_commit: Some(CommitHash::parse(&"cd".repeat(20)).unwrap()),
             polled_s_ago: Some(1.2),
             remediation: (!admitted).then(|| "git pull\n".to_owned()),
+            admitted_by: None,
         }
     }
 

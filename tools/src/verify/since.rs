@@ -5,28 +5,12 @@
 
 use std::time::SystemTime;
 
+use cis490_shared::moment::{Moment, NotAMoment};
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::Offset;
-
-/// A text that is neither a date nor a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "it is neither a date such as `2025-10-09`, which begins in UTC, nor a moment such as `2025-10-09T08:53:20Z`"
-)]
-pub struct NotAMoment;
 
 /// Takes a date or date-time as in RFC 3339.
 pub fn parse(text: &str) -> Result<Timestamp, NotAMoment> {
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment);
-    }
-    // A date-time without an offset also parses as a date; taking half of what was meant would be worse than no.
-    if text.contains(['T', 't', ' ', ':']) {
-        return Err(NotAMoment);
-    }
-    let date: Date = text.parse().map_err(|_| NotAMoment)?;
-    Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).map_err(|_| NotAMoment)
+    text.parse().map(Moment::timestamp)
 }
 
 /// Whether an archive was stored at that moment or later.

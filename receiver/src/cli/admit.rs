@@ -1,0 +1,241 @@
+//! `cis490-receiver admit`: admits commits by name, lists what is admitted, takes it back. The running receiver takes the
+//! change up by itself; one that does not run finds it at its start.
+
+use std::time::SystemTime;
+
+use cis490_shared::durable;
+use cis490_shared::excerpt::excerpt;
+use cis490_shared::ids::{CommitHash, HostId, IdError};
+use cis490_shared::moment::Moment;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::until::{self, BadUntil};
+use crate::config::{GateConfig, ReceiverConfig};
+use crate::gate::amnesty::{Amnesty, BadReason, Reason};
+use crate::gate::amnesty_file::{self, AmnestyFileError};
+
+/// What is to be admitted, or done instead.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Admit {
+    /// The commit that recorded the episodes: its full hash, 40 or 64 hex digits
+    #[arg(value_name = "COMMIT", required = true)]
+    commit: Option<String>,
+    /// Only episodes of this lab host; without it, of every host
+    #[arg(long, value_name = "HOST")]
+    host: Option<HostId>,
+    /// When it ends by itself: 7d, 12h, a date (it begins in UTC), or a moment such as 2025-10-09T08:53:20Z; without it, when it is revoked
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Why, in a line: it stands in the log with every episode that is accepted for it
+    #[arg(long, value_name = "TEXT", required = true)]
+    reason: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print what is admitted by name
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take it back: episodes of the commit are refused again, what is stored stays
+    Revoke {
+        /// The commit
+        #[arg(value_name = "COMMIT")]
+        commit: String,
+        /// Only what was admitted for this host alone; without it, everything that was said of the commit
+        #[arg(long, value_name = "HOST")]
+        host: Option<HostId>,
+    },
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdmitError {
+    /// What was given is no full hash.
+    #[error(
+        "`{}` is no full commit hash: {reason}; `git -C {clone} rev-parse SHORT` prints it, in the clone that has the commit",
+        excerpt(text)
+    )]
+    Commit {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: IdError,
+        /// The clone to look into.
+        clone: String,
+    },
+    /// The reason is none.
+    #[error("`--reason`: {0}")]
+    Reason(#[from] BadReason),
+    /// The end is none.
+    #[error(transparent)]
+    Until(#[from] BadUntil),
+    /// The list cannot be used.
+    #[error("{error}\nhelp: {}", error.remedy())]
+    File {
+        /// What is wrong with it.
+        #[from]
+        error: AmnestyFileError,
+    },
+    /// There is nothing to take back.
+    #[error("{0} is not admitted by name{1}: `cis490-receiver admit list` prints what is")]
+    NotAdmitted(CommitHash, &'static str),
+}
+
+/// Who asks, and when.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// The user, as the environment names him.
+    pub(super) user: Option<String>,
+    /// The time now.
+    pub(super) now: SystemTime,
+}
+
+/// Does it; what is to be printed, a line each.
+pub(super) fn run(admit: &Admit, config: &ReceiverConfig, asking: Asking) -> Result<Vec<String>, AdmitError> {
+    let path = amnesty_file::path_in(durable::parent(&config.store.index));
+    let gate = &config.version_gate;
+    match &admit.command {
+        None => {
+            let amnesty = amnesty(admit, gate, &asking)?;
+            let new = amnesty.clone();
+            let replaced = amnesty_file::edit(&path, asking.now, |list| list.admit(new))?;
+            Ok(admitted(&amnesty, replaced.as_ref(), gate))
+        }
+        Some(Command::List { json }) => {
+            let list = amnesty_file::list(&path)?;
+            Ok(if *json { objects(list.all(), asking.now) } else { table(list.all(), asking.now) })
+        }
+        Some(Command::Revoke { commit, host }) => {
+            let commit = full_hash(commit, gate)?;
+            let taken = amnesty_file::edit(&path, asking.now, |list| list.revoke(&commit, host.as_ref()))?;
+            if taken.is_empty() {
+                let of_the_host = host.as_ref().map_or("", |_| " for that host alone");
+                return Err(AdmitError::NotAdmitted(commit, of_the_host));
+            }
+            Ok(revoked(&taken))
+        }
+    }
+}
+
+fn amnesty(admit: &Admit, gate: &GateConfig, asking: &Asking) -> Result<Amnesty, AdmitError> {
+    // Neither can be missing here: clap asks for them. Nothing would be refused as what it is, which is nothing.
+    let given = |text: &Option<String>| text.clone().unwrap_or_default();
+    let commit = full_hash(&given(&admit.commit), gate)?;
+    let until = admit.until.as_deref().map(|text| until::parse(text, asking.now)).transpose()?;
+    let reason = Reason::parse(&given(&admit.reason))?;
+    let user = asking.user.as_deref().and_then(|name| Reason::parse(name).ok());
+    let by = match user {
+        Some(name) => name,
+        None => Reason::parse(&format!("uid {}", rustix::process::getuid().as_raw()))?,
+    };
+    Ok(Amnesty { commit, host: admit.host.clone(), until, reason, by, at: Moment::of(asking.now) })
+}
+
+fn full_hash(text: &str, gate: &GateConfig) -> Result<CommitHash, AdmitError> {
+    CommitHash::parse(text).map_err(|reason| {
+        let clone = gate.repo_path.display().to_string();
+        let clone = if clone.is_empty() { "CLONE".to_owned() } else { clone };
+        AdmitError::Commit { text: text.to_owned(), reason, clone }
+    })
+}
+
+fn admitted(amnesty: &Amnesty, replaced: Option<&Amnesty>, gate: &GateConfig) -> Vec<String> {
+    let mut lines = vec![format!("admitted: {}", described(amnesty))];
+    if let Some(old) = replaced {
+        lines.push(format!("instead of what {} said on {}: {} ({})", old.by, old.at, end(old), old.reason));
+    }
+    if gate.enabled {
+        lines.push(
+            "A running receiver takes it up within 5 seconds, without a restart. Lab hosts release what they hold in \
+             quarantine for this commit within a minute after that."
+                .to_owned(),
+        );
+    } else {
+        lines.push(
+            "The gate is off (`version_gate.enabled = false`): everything is collected anyway, and this counts once it is on."
+                .to_owned(),
+        );
+    }
+    lines.push(format!("To take it back: {}", revoke_command(amnesty)));
+    lines
+}
+
+fn revoked(taken: &[Amnesty]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        taken.iter().map(|amnesty| format!("revoked: {} ({})", described(amnesty), amnesty.reason)).collect();
+    lines.push(
+        "A running receiver refuses episodes of it again within 5 seconds, unless the window admits them. What is stored stays."
+            .to_owned(),
+    );
+    lines
+}
+
+fn described(amnesty: &Amnesty) -> String {
+    let whose = amnesty.host.as_ref().map_or("every host".to_owned(), |host| format!("host {host}"));
+    format!("commit {} of {whose}, {}", amnesty.commit, end(amnesty))
+}
+
+fn end(amnesty: &Amnesty) -> String {
+    amnesty.until.map_or("until it is revoked".to_owned(), |until| format!("until {until}"))
+}
+
+fn revoke_command(amnesty: &Amnesty) -> String {
+    let host = amnesty.host.as_ref().map(|host| format!(" --host {host}")).unwrap_or_default();
+    format!("cis490-receiver admit revoke {}{host}", amnesty.commit)
+}
+
+/// A line for each entry, with what is over marked.
+fn table(list: &[Amnesty], now: SystemTime) -> Vec<String> {
+    if list.is_empty() {
+        return vec!["No commit is admitted by name.".to_owned()];
+    }
+    let titles = ["COMMIT", "HOST", "STATE", "UNTIL", "BY", "AT", "REASON"].map(str::to_owned);
+    let rows = list.iter().map(|amnesty| {
+        [
+            amnesty.commit.to_string(),
+            amnesty.host.as_ref().map_or("all".to_owned(), ToString::to_string),
+            state(amnesty, now).to_owned(),
+            amnesty.until.map_or("revoked".to_owned(), |until| until.to_string()),
+            amnesty.by.to_string(),
+            amnesty.at.to_string(),
+            amnesty.reason.to_string(),
+        ]
+    });
+    let rows: Vec<[String; 7]> = std::iter::once(titles).chain(rows).collect();
+    let mut widths = [0; 7];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn state(amnesty: &Amnesty, now: SystemTime) -> &'static str {
+    if amnesty.is_over(now) { "expired" } else { "in force" }
+}
+
+/// An entry as `--json` prints it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    amnesty: &'a Amnesty,
+    expired: bool,
+}
+
+fn objects(list: &[Amnesty], now: SystemTime) -> Vec<String> {
+    let listed = list.iter().map(|amnesty| Listed { amnesty, expired: amnesty.is_over(now) });
+    // What is made of texts and a flag can always be written.
+    listed.filter_map(|entry| serde_json::to_string(&entry).ok()).collect()
+}

@@ -1,0 +1,273 @@
+//! admitted.json: the amnesties on disk, read when it changed, rewritten by `cis490-receiver admit`. Everything here
+//! blocks.
+//!
+//! It is for people to read, and may be edited by hand; what is misspelt is refused as a whole, since half of a list
+//! could be the wrong half.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use cis490_shared::durable::{self, FileLock};
+use cis490_shared::excerpt::excerpt;
+use cis490_shared::stamp::Stamp;
+
+use super::amnesty::Amnesties;
+
+/// Its name in the state directory.
+const NAME: &str = "admitted.json";
+/// The mode of the file: the maintainers' group may look.
+const MODE: u32 = 0o640;
+/// Some thousand entries; a longer list is a window that is too small.
+const MAX_BYTES: u64 = 1 << 20;
+/// How long another `admit` command may hold the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AmnestyFileError {
+    /// It cannot be read or written.
+    #[error("the list of admitted commits `{}` cannot be {deed}: {source}", path.display())]
+    Io {
+        /// As a participle.
+        deed: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no such list.
+    #[error("the list of admitted commits `{}` cannot be understood: {}", path.display(), excerpt(&source.to_string()))]
+    Text {
+        /// Which file.
+        path: PathBuf,
+        /// Where, and what is wrong there.
+        source: serde_json::Error,
+    },
+    /// It is longer than any such list.
+    #[error("the list of admitted commits `{}` has more than {MAX_BYTES} bytes", .0.display())]
+    TooLong(PathBuf),
+}
+
+impl AmnestyFileError {
+    /// What a maintainer can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Text { .. } => {
+                "mend it, or put it aside with `mv` and admit again what is needed: `cis490-receiver admit --help`"
+            }
+            Self::TooLong(_) => "revoke what is not needed, or raise version_gate.window in receiver.toml",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => {
+                    "its directory is made by the first start: `systemctl start cis490-receiver`"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "the service's user must be able to read it, and `admit` needs sudo: `ls -l` it"
+                }
+                io::ErrorKind::WouldBlock => "another `cis490-receiver admit` is at work, try again",
+                _ => "`df -h` its file system, `dmesg | tail`",
+            },
+        }
+    }
+}
+
+fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AmnestyFileError {
+    let path = path.to_owned();
+    move |source| AmnestyFileError::Io { deed, path, source }
+}
+
+/// Where the list is kept.
+pub fn path_in(state_dir: &Path) -> PathBuf {
+    state_dir.join(NAME)
+}
+
+/// The list, and the state in which it was read last.
+#[derive(Debug)]
+pub struct AmnestyFile {
+    path: PathBuf,
+    /// None before the first look; within, none while there is no file.
+    seen: Option<Option<Stamp>>,
+}
+
+impl AmnestyFile {
+    /// The file at this path, not read yet.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, seen: None }
+    }
+
+    /// The list, where the file is another than it was when it was read last. No file is an empty list.
+    pub fn read_if_changed(&mut self) -> Result<Option<Amnesties>, AmnestyFileError> {
+        let found = found(fs::metadata(&self.path)).map_err(failed("looked at", &self.path))?;
+        if self.seen == Some(found.as_ref().map(Stamp::of)) {
+            return Ok(None);
+        }
+        let (amnesties, stamp) = read(&self.path)?;
+        self.seen = Some(stamp);
+        Ok(Some(amnesties))
+    }
+}
+
+/// The list as it is now; no file is an empty one.
+pub fn list(path: &Path) -> Result<Amnesties, AmnestyFileError> {
+    Ok(read(path)?.0)
+}
+
+/// Changes the list under a lock, durably. What is over is dropped with any change; one that cannot be understood is not
+/// made worse.
+pub fn edit<T>(
+    path: &Path,
+    now: SystemTime,
+    change: impl FnOnce(&mut Amnesties) -> T,
+) -> Result<T, AmnestyFileError> {
+    let lock = path.with_added_extension("lock");
+    let _lock = FileLock::take(&lock, LOCK_PATIENCE).map_err(failed("locked", path))?;
+    let before = list(path)?;
+    let mut after = before.clone();
+    let outcome = change(&mut after);
+    if after != before {
+        after.tidy(now);
+        store(path, &after)?;
+    }
+    Ok(outcome)
+}
+
+fn store(path: &Path, amnesties: &Amnesties) -> Result<(), AmnestyFileError> {
+    let text = serde_json::to_string_pretty(amnesties)
+        .map_err(|source| AmnestyFileError::Text { path: path.to_owned(), source })?;
+    if text.len() as u64 >= MAX_BYTES {
+        return Err(AmnestyFileError::TooLong(path.to_owned()));
+    }
+    durable::replace_file_of_its_owner(path, format!("{text}\n").as_bytes(), MODE)
+        .map_err(failed("written", path))
+}
+
+fn read(path: &Path) -> Result<(Amnesties, Option<Stamp>), AmnestyFileError> {
+    let opened = found(File::open(path)).map_err(failed("opened", path))?;
+    let Some(file) = opened else { return Ok((Amnesties::default(), None)) };
+    let stamp = Stamp::of(&file.metadata().map_err(failed("read", path))?);
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed("read", path))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(AmnestyFileError::TooLong(path.to_owned()));
+    }
+    let amnesties = serde_json::from_str(&text)
+        .map_err(|source| AmnestyFileError::Text { path: path.to_owned(), source })?;
+    Ok((amnesties, Some(stamp)))
+}
+
+/// None for what is not there.
+fn found<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use cis490_shared::ids::CommitHash;
+    use cis490_shared::moment::Moment;
+
+    use super::*;
+    use crate::gate::amnesty::{Amnesty, Reason};
+
+    fn time(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn amnesty(byte: u8, until: Option<u64>) -> Amnesty {
+        Amnesty {
+            commit: CommitHash::parse(&format!("{byte:02x}").repeat(20)).unwrap(),
+            host: None,
+            until: until.map(|seconds| Moment::of(time(seconds))),
+            reason: Reason::parse("an old but honest backlog").unwrap(),
+            by: Reason::parse("alice").unwrap(),
+            at: Moment::of(time(0)),
+        }
+    }
+
+    #[test]
+    fn what_was_admitted_is_read_back_and_only_when_it_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_in(dir.path());
+        let mut file = AmnestyFile::at(path.clone());
+        assert_eq!(file.read_if_changed().unwrap(), Some(Amnesties::default()));
+        assert_eq!(file.read_if_changed().unwrap(), None, "there is still no file");
+        edit(&path, time(1), |list| list.admit(amnesty(1, Some(9)))).unwrap();
+        assert_eq!(file.read_if_changed().unwrap().unwrap().all(), [amnesty(1, Some(9))]);
+        assert_eq!(file.read_if_changed().unwrap(), None);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains("\"until\": \"1970-01-01T00:00:09Z\"") && text.ends_with("}\n"), "{text}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(file.read_if_changed().unwrap(), Some(Amnesties::default()), "nothing is left of it");
+    }
+
+    #[test]
+    fn what_is_over_goes_with_the_next_change_and_no_change_writes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_in(dir.path());
+        edit(&path, time(1), |list| list.admit(amnesty(1, Some(9)))).unwrap();
+        let written = fs::metadata(&path).unwrap().ino();
+        edit(&path, time(10), |list| list.revoke(&amnesty(7, None).commit, None)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().ino(), written);
+        edit(&path, time(10), |list| list.admit(amnesty(2, None))).unwrap();
+        assert_eq!(list(&path).unwrap().all(), [amnesty(2, None)]);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_understood_is_neither_believed_nor_rewritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_in(dir.path());
+        let hex = "ab".repeat(20);
+        let entry = |more: &str| {
+            format!(
+                "{{\"admitted\": [{{\"commit\": \"{hex}\", \"reason\": \"r\", \"by\": \"a\", \"at\": \"2026-01-01\"{more}}}]}}"
+            )
+        };
+        fs::write(&path, entry("")).unwrap();
+        assert_eq!(list(&path).unwrap().all().len(), 1, "as a person may write it");
+        for text in [
+            "",
+            "{",
+            "[]",
+            &entry(", \"untill\": \"2026-01-01\""),
+            &entry("").replace("ab", "xy"),
+            &entry("")[1..],
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = AmnestyFile::at(path.clone()).read_if_changed().unwrap_err();
+            assert!(matches!(error, AmnestyFileError::Text { .. }), "{error}");
+            edit(&path, time(1), |list| list.admit(amnesty(1, None))).unwrap_err();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_not_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_in(dir.path());
+        fs::write(&path, " ".repeat(usize::try_from(MAX_BYTES).unwrap() + 1)).unwrap();
+        assert!(matches!(list(&path), Err(AmnestyFileError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_list_made_by_root_belongs_to_the_owner_of_its_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        const SERVICE: u32 = 65534;
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(SERVICE), Some(SERVICE)).unwrap();
+        let path = path_in(dir.path());
+        edit(&path, time(1), |list| list.admit(amnesty(1, None))).unwrap();
+        for name in [path.clone(), path.with_added_extension("lock")] {
+            let owner = fs::metadata(&name).unwrap();
+            assert_eq!((owner.uid(), owner.gid()), (SERVICE, SERVICE), "{}", name.display());
+        }
+    }
+}

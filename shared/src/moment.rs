@@ -1,0 +1,120 @@
+//! A moment that a person or a file names: a date, or a time with its offset from UTC.
+//!
+//! Times in rows and reports are [`crate::clock::WallTime`], which are carried as they are and may be any text.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::WallTime;
+
+/// A text that is neither a date nor a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is neither a date such as `2025-10-09`, which begins in UTC, nor a moment such as `2025-10-09T08:53:20Z`"
+)]
+pub struct NotAMoment;
+
+/// A moment, valid by construction; as text `2025-10-09T08:53:20Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Moment(Timestamp);
+
+impl Moment {
+    /// The moment, to the second, which is as exact as a person means it; times that no calendar holds become its end.
+    pub fn of(time: SystemTime) -> Self {
+        let exact = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
+        Self(Timestamp::from_second(exact.as_second()).unwrap_or(exact))
+    }
+
+    /// The same moment for whoever reckons with it.
+    pub const fn timestamp(self) -> Timestamp {
+        self.0
+    }
+
+    /// Whether it has come.
+    pub fn is_past(self, now: SystemTime) -> bool {
+        // A clock that no calendar holds is as far as any moment can be.
+        self.0 <= Timestamp::try_from(now).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl FromStr for Moment {
+    type Err = NotAMoment;
+    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+        if let Ok(moment) = text.parse() {
+            return Ok(Self(moment));
+        }
+        // A date-time without an offset also parses as a date; taking half of what was meant would be worse than no.
+        if text.contains(['T', 't', ' ', ':']) {
+            return Err(NotAMoment);
+        }
+        let date: Date = text.parse().map_err(|_| NotAMoment)?;
+        Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)).map(Self).map_err(|_| NotAMoment)
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = NotAMoment;
+    fn try_from(text: String) -> Result<Self, NotAMoment> {
+        text.parse()
+    }
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> Self {
+        moment.to_string()
+    }
+}
+
+impl From<Moment> for WallTime {
+    fn from(moment: Moment) -> Self {
+        Self::from(moment.0)
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Through `pad`, so that a table can line them up.
+        f.pad(&self.0.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_begin_in_utc_and_moments_need_their_offset() {
+        for (text, expected) in [
+            ("2025-10-09", "2025-10-09T00:00:00Z"),
+            ("2025-10-09T08:53:20Z", "2025-10-09T08:53:20Z"),
+            ("2025-10-09T10:53:20+02:00", "2025-10-09T08:53:20Z"),
+            ("2025-10-09T08:53:20.000000+00:00", "2025-10-09T08:53:20Z"),
+        ] {
+            let moment: Moment = text.parse().unwrap();
+            assert_eq!(moment.to_string(), expected, "{text}");
+            assert_eq!(moment.to_string().parse(), Ok(moment));
+        }
+        for text in ["", "yesterday", "2025-10-09T08:53:20", "2025-10-09 08:53", "09.10.2025", "7d"] {
+            assert_eq!(text.parse::<Moment>(), Err(NotAMoment), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_past_once_it_has_come() {
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let moment = Moment::of(time(100) + Duration::from_millis(900));
+        assert_eq!(moment, Moment::of(time(100)));
+        for (now, expected) in [(99, false), (100, true), (101, true)] {
+            assert_eq!(moment.is_past(time(now)), expected, "{now}");
+        }
+    }
+}
