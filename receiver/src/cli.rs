@@ -145,7 +145,7 @@ fn print(lines: &[String]) -> ExitCode {
 }
 
 fn manage_amnesties(admit: &admit::Admit, config: &ReceiverConfig) -> ExitCode {
-    match admit::run(admit, config, Asking { user: user(), now: system_time() }) {
+    match admit::run(admit, config, &Asking { user: user(), now: system_time() }) {
         Ok(lines) => print(&lines),
         Err(error) => {
             error!("{error}");

@@ -109,7 +109,8 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     let at = dir.path();
     let short = refused(at, &["admit", "ababab", "--reason", "r"], 1);
     assert!(short.contains("`ababab` is no full commit hash: it has 6 characters"), "{short}");
-    assert!(short.contains("git -C /srv/cis490 rev-parse"), "{short}");
+    assert!(short.contains("git -C /srv/cis490 rev-parse ababab`"), "{short}");
+    assert!(refused(at, &["admit", "$(reboot)", "--reason", "r"], 1).contains("rev-parse SHORT"));
     assert!(refused(at, &["admit", "revoke", "main"], 1).contains("rev-parse"));
     for (arguments, word) in [
         (&["--reason", " "][..], "empty"),
@@ -124,7 +125,15 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     assert!(refused(at, &["admit", COMMIT], 2).contains("--reason"));
     assert!(refused(at, &["admit", "--reason", "r"], 2).contains("COMMIT"));
     refused(at, &["admit", COMMIT, "--reason", "r", "--host", "../x"], 2);
-    refused(at, &["admit", COMMIT, "--reason", "r", "list"], 2);
+    for mixed in
+        [&["admit", COMMIT, "--reason", "r", "list"][..], &["admit", "--host", "lab-1", "revoke", COMMIT]]
+    {
+        assert!(refused(at, mixed, 1).contains("everything else behind that"), "{mixed:?}");
+    }
+    let config = at.join("receiver.toml");
+    let between = ["admit", "--config", config.to_str().unwrap(), "list"];
+    let listed = Command::new(env!("CARGO_BIN_EXE_cis490-receiver")).args(between).output().unwrap();
+    assert!(listed.status.success(), "{listed:?}");
 
     std::fs::write(at.join("admitted.json"), "{").unwrap();
     for arguments in

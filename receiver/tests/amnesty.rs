@@ -4,18 +4,23 @@
 
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use actix::Actor;
+use cis490_receiver::actors::amnesty::{AmnestyActor, Look};
+use cis490_receiver::actors::gate::GateActor;
 use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
 use cis490_receiver::gate::amnesty::{Amnesty, Reason};
-use cis490_receiver::gate::amnesty_file;
+use cis490_receiver::gate::amnesty_file::{self, AmnestyFile};
+use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
 use cis490_shared::clock::system_time;
 use cis490_shared::ids::{CommitHash, HostId};
+use cis490_shared::latest::Latest;
 use cis490_shared::moment::Moment;
 use serde_json::Value;
-use support::{Answer, Request, STRANGE_COMMIT, TestReceiver, commit, git};
+use support::{Answer, Request, STRANGE_COMMIT, TestReceiver, capture_log, commit, git, times_logged};
 
 /// What `admit` promises: a change counts within this time.
 const PROMISED: Duration = Duration::from_secs(5);
@@ -29,6 +34,10 @@ fn list_of(receiver: &TestReceiver) -> PathBuf {
 }
 
 fn admit(receiver: &TestReceiver, commit: &str, host: Option<&str>, until: Option<SystemTime>) {
+    admit_in(&list_of(receiver), commit, host, until);
+}
+
+fn admit_in(list: &Path, commit: &str, host: Option<&str>, until: Option<SystemTime>) {
     let amnesty = Amnesty {
         commit: commit_of(commit),
         host: host.map(|name| HostId::parse(name).unwrap()),
@@ -37,7 +46,7 @@ fn admit(receiver: &TestReceiver, commit: &str, host: Option<&str>, until: Optio
         by: Reason::parse("alice").unwrap(),
         at: Moment::of(system_time()),
     };
-    amnesty_file::edit(&list_of(receiver), SystemTime::UNIX_EPOCH, |list| list.admit(amnesty)).unwrap();
+    amnesty_file::edit(list, SystemTime::UNIX_EPOCH, |list| list.admit(amnesty)).unwrap();
 }
 
 /// The gate's answer about a commit, asked for in the name of a host.
@@ -184,27 +193,52 @@ fn what_is_admitted_by_name_gets_in_while_no_window_was_ever_read() {
 }
 
 #[test]
-fn a_list_that_cannot_be_understood_leaves_the_last_good_one_in_force_and_holds_up_no_start() {
+fn a_start_reads_the_list_before_anybody_asks_and_does_without_one_that_is_broken() {
     let receiver = TestReceiver::start();
     admit(&receiver, STRANGE_COMMIT, None, None);
+    let receiver = receiver.restart();
+    assert_eq!(verdict(&receiver, STRANGE_COMMIT, None)["admitted"], true);
+    std::fs::write(list_of(&receiver), "{\"admitted\": [").unwrap();
+    let receiver = receiver.restart();
+    assert_eq!(verdict(&receiver, STRANGE_COMMIT, None)["admitted"], false, "nothing of it is in force");
+    assert_eq!(receiver.request(&receiver.put("lab-1", "E1", b"body")).status, 201);
+    std::fs::remove_file(list_of(&receiver)).unwrap();
+    admit(&receiver, STRANGE_COMMIT, None, None);
     wait_for(&receiver, STRANGE_COMMIT, None, true);
-    let restarted = receiver.restart();
-    assert_eq!(verdict(&restarted, STRANGE_COMMIT, None)["admitted"], true, "it is read before anybody asks");
-    std::fs::write(list_of(&restarted), "{\"admitted\": [").unwrap();
-    // A commit that the clone gets now is seen later than the list: the two are looked at at about the same pace.
-    for message in ["one", "two", "three"] {
-        let fresh = commit(&restarted.clone, message);
-        let began = Instant::now();
-        while verdict(&restarted, &fresh, None)["admitted"] != true {
-            assert!(began.elapsed() < Duration::from_secs(10));
-        }
+}
+
+#[actix::test]
+async fn a_broken_list_leaves_the_last_good_one_in_force_and_is_told_of_once() {
+    const BROKEN: &str = "the last good one stays in force";
+    const MENDED: &str = "can be used again";
+    capture_log();
+    let dir = tempfile::tempdir().unwrap();
+    let path = amnesty_file::path_in(dir.path());
+    let gate = Latest::new(Gate::new(true, 100));
+    let replace = GateActor::new(gate.clone()).start().recipient();
+    let actor = AmnestyActor::new(AmnestyFile::at(path.clone()), replace).start();
+    let is_admitted = || {
+        let claimed = ClaimedCommit::Named(commit_of(STRANGE_COMMIT));
+        matches!(gate.now().check(claimed, None, system_time()), Verdict::UnderAmnesty { .. })
+    };
+    assert!(actor.send(Look).await.unwrap(), "no file is no fault");
+    assert_eq!(times_logged("list of admitted commits"), 0, "and nothing to tell");
+
+    admit_in(&path, STRANGE_COMMIT, None, None);
+    assert!(actor.send(Look).await.unwrap() && is_admitted());
+    let good = std::fs::read(&path).unwrap();
+    std::fs::write(&path, "{").unwrap();
+    for _ in 0..3 {
+        assert!(!actor.send(Look).await.unwrap());
+        assert!(is_admitted());
     }
-    assert_eq!(verdict(&restarted, STRANGE_COMMIT, None)["admitted"], true);
-    let restarted = restarted.restart();
-    assert_eq!(verdict(&restarted, STRANGE_COMMIT, None)["admitted"], false, "nothing of it is in force");
-    std::fs::remove_file(list_of(&restarted)).unwrap();
-    admit(&restarted, STRANGE_COMMIT, None, None);
-    wait_for(&restarted, STRANGE_COMMIT, None, true);
+    assert_eq!((times_logged(BROKEN), times_logged("put it aside")), (1, 1));
+    std::fs::write(&path, good).unwrap();
+    assert!(actor.send(Look).await.unwrap() && is_admitted());
+    assert_eq!((times_logged(BROKEN), times_logged(MENDED)), (1, 1));
+    std::fs::remove_file(&path).unwrap();
+    assert!(actor.send(Look).await.unwrap() && !is_admitted());
+    assert_eq!(times_logged("has changed and is in force"), 2, "to one entry, and to none");
 }
 
 #[test]

@@ -6,15 +6,16 @@
 //! - runs on: the system's arbiter; the file is touched in the blocking pool
 //! - ends: with its System
 //!
-//! A list that cannot be used changes nothing: the last good one stays in force, and the log says so once. There is none
-//! while the gate is off: then nothing has to be admitted by name.
+//! A list that cannot be used changes nothing: the last good one stays in force, and the log says so once. It also says
+//! when an entry ends by itself. There is none while the gate is off: then nothing has to be admitted by name.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient,
     ResponseActFuture, WrapFuture, fut,
 };
+use cis490_shared::clock::system_time;
 use tokio::task::spawn_blocking;
 use tracing::{error, info};
 
@@ -42,8 +43,10 @@ pub struct AmnestyActor {
     /// None while it is being looked at.
     file: Option<AmnestyFile>,
     gate: Recipient<ReplaceAmnesties>,
-    /// How many entries the list that counts has.
-    entries: usize,
+    /// The list that counts.
+    list: Amnesties,
+    /// Up to here it was said which entries have ended.
+    told: SystemTime,
     /// What was last said to be wrong with the file, while it is.
     problem: Option<String>,
 }
@@ -51,7 +54,7 @@ pub struct AmnestyActor {
 impl AmnestyActor {
     /// An actor that looks at this file; the first look is asked for by whoever starts it.
     pub fn new(file: AmnestyFile, gate: Recipient<ReplaceAmnesties>) -> Self {
-        Self { file: Some(file), gate, entries: 0, problem: None }
+        Self { file: Some(file), gate, list: Amnesties::default(), told: system_time(), problem: None }
     }
 
     /// Takes in what a look has found: what GateActor is to know, if anything.
@@ -62,23 +65,32 @@ impl AmnestyActor {
                     info!("the list of admitted commits can be used again");
                 }
                 let list = changed?;
-                let entries = list.all().len();
                 // No file, as nearly always, is nothing to tell at every start.
-                if entries > 0 || self.entries > 0 {
+                if list != self.list {
+                    let entries = list.all().len();
                     info!(entries, "the list of admitted commits has changed and is in force");
                 }
-                self.entries = entries;
+                self.list.clone_from(&list);
                 Some(list)
             }
             Err(failure) => {
                 let problem = failure.to_string();
                 if self.problem.as_ref() != Some(&problem) {
-                    error!(error = %problem, entries = self.entries, help = failure.remedy(), "the list of admitted commits cannot be used, the last good one stays in force");
+                    error!(error = %problem, entries = self.list.all().len(), help = failure.remedy(), "the list of admitted commits cannot be used, the last good one stays in force");
                 }
                 self.problem = Some(problem);
                 None
             }
         }
+    }
+
+    /// Says which entries have ended since the last look: from now on their episodes are refused.
+    fn tell_of_ends(&mut self, now: SystemTime) {
+        for ended in self.list.in_force(self.told).filter(|amnesty| amnesty.is_over(now)) {
+            let host_id = ended.host.as_ref().map(tracing::field::display);
+            info!(commit = %ended.commit, host_id, reason = %ended.reason, "an amnesty has ended");
+        }
+        self.told = now;
     }
 }
 
@@ -116,17 +128,16 @@ impl Handler<Look> for AmnestyActor {
             (file, looked)
         });
         Box::pin(looked.into_actor(self).then(|looked, act, ctx| {
-            let (is_good, changed) = match looked {
-                Ok((file, looked)) => {
-                    act.file = Some(file);
-                    (looked.is_ok(), act.conclude(looked))
-                }
+            let (mut is_good, mut changed) = (false, None);
+            if let Ok((file, looked)) = looked {
+                act.file = Some(file);
+                act.tell_of_ends(system_time());
+                is_good = looked.is_ok();
+                changed = act.conclude(looked);
+            } else {
                 // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
-                Err(_) => {
-                    ctx.stop();
-                    (false, None)
-                }
-            };
+                ctx.stop();
+            }
             let gate = act.gate.clone();
             fut::wrap_future(async move {
                 match changed {

@@ -17,7 +17,10 @@ use crate::gate::amnesty_file::{self, AmnestyFileError};
 
 /// What is to be admitted, or done instead.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    subcommand_negates_reqs = true,
+    override_usage = "cis490-receiver admit [OPTIONS] --reason <TEXT> <COMMIT>\n       cis490-receiver admit <COMMAND>"
+)]
 pub(super) struct Admit {
     /// The commit that recorded the episodes: its full hash, 40 or 64 hex digits
     #[arg(value_name = "COMMIT", required = true)]
@@ -54,12 +57,21 @@ enum Command {
     },
 }
 
+impl Command {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::List { .. } => "list",
+            Self::Revoke { .. } => "revoke",
+        }
+    }
+}
+
 /// Why it was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdmitError {
     /// What was given is no full hash.
     #[error(
-        "`{}` is no full commit hash: {reason}; `git -C {clone} rev-parse SHORT` prints it, in the clone that has the commit",
+        "`{}` is no full commit hash: {reason}; `git -C {clone} rev-parse {short}` prints it, in the clone that has the commit",
         excerpt(text)
     )]
     Commit {
@@ -69,7 +81,14 @@ pub(super) enum AdmitError {
         reason: IdError,
         /// The clone to look into.
         clone: String,
+        /// What git is to be asked for.
+        short: String,
     },
+    /// What is for admitting stands before another command, which would not heed it.
+    #[error(
+        "what stands before `{0}` is not for it: write `cis490-receiver admit {0}` and everything else behind that"
+    )]
+    Mixed(&'static str),
     /// The reason is none.
     #[error("`--reason`: {0}")]
     Reason(#[from] BadReason),
@@ -98,12 +117,21 @@ pub(super) struct Asking {
 }
 
 /// Does it; what is to be printed, a line each.
-pub(super) fn run(admit: &Admit, config: &ReceiverConfig, asking: Asking) -> Result<Vec<String>, AdmitError> {
+pub(super) fn run(
+    admit: &Admit,
+    config: &ReceiverConfig,
+    asking: &Asking,
+) -> Result<Vec<String>, AdmitError> {
     let path = amnesty_file::path_in(durable::parent(&config.store.index));
     let gate = &config.version_gate;
+    // clap could say so, but would also refuse the flags that are for every command.
+    let is_given = [&admit.commit, &admit.until, &admit.reason].iter().any(|given| given.is_some());
+    if let Some(command) = admit.command.as_ref().filter(|_| is_given || admit.host.is_some()) {
+        return Err(AdmitError::Mixed(command.name()));
+    }
     match &admit.command {
         None => {
-            let amnesty = amnesty(admit, gate, &asking)?;
+            let amnesty = amnesty(admit, gate, asking)?;
             let new = amnesty.clone();
             let replaced = amnesty_file::edit(&path, asking.now, |list| list.admit(new))?;
             Ok(admitted(&amnesty, replaced.as_ref(), gate))
@@ -142,7 +170,11 @@ fn full_hash(text: &str, gate: &GateConfig) -> Result<CommitHash, AdmitError> {
     CommitHash::parse(text).map_err(|reason| {
         let clone = gate.repo_path.display().to_string();
         let clone = if clone.is_empty() { "CLONE".to_owned() } else { clone };
-        AdmitError::Commit { text: text.to_owned(), reason, clone }
+        // It is there to be pasted into a shell.
+        let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
+        let is_plain = is_plain && !text.is_empty() && !text.starts_with('-');
+        let short = if is_plain { text } else { "SHORT" }.to_owned();
+        AdmitError::Commit { text: text.to_owned(), reason, clone, short }
     })
 }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::moment::Moment;
 
+/// A thousand years: more than anybody needs, and its end is still a date.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 1000);
+
 /// Why a text names no end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadUntil {
@@ -26,8 +29,7 @@ pub(super) enum BadUntil {
 pub(super) fn parse(text: &str, now: SystemTime) -> Result<Moment, BadUntil> {
     let moment = match duration(text) {
         Some(duration) => {
-            let end = duration.and_then(|duration| now.checked_add(duration));
-            let end = end.filter(|end| *end <= latest());
+            let end = now.checked_add(duration).filter(|_| duration <= LONGEST);
             Moment::of(end.ok_or_else(|| BadUntil::TooFar(text.to_owned()))?)
         }
         None => text.parse().map_err(|_| BadUntil::Form(text.to_owned()))?,
@@ -35,8 +37,8 @@ pub(super) fn parse(text: &str, now: SystemTime) -> Result<Moment, BadUntil> {
     if moment.is_past(now) { Err(BadUntil::Past(text.to_owned(), moment)) } else { Ok(moment) }
 }
 
-/// A number and its unit; within, none where it cannot be counted in seconds.
-fn duration(text: &str) -> Option<Option<Duration>> {
+/// A number and its unit; one that cannot be counted in seconds is as long as can be.
+fn duration(text: &str) -> Option<Duration> {
     let seconds: u64 = match text.chars().next_back()? {
         's' => 1,
         'm' => 60,
@@ -49,12 +51,9 @@ fn duration(text: &str) -> Option<Option<Duration>> {
     if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some(number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).map(Duration::from_secs))
-}
-
-/// The end of the year 9000: far enough for anybody, and a date in every calendar here.
-fn latest() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(221_845_392_000)
+    // Only too large a number is none.
+    let number: u64 = number.parse().unwrap_or(u64::MAX);
+    Some(Duration::from_secs(number.saturating_mul(seconds)))
 }
 
 #[cfg(test)]

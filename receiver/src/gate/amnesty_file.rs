@@ -86,8 +86,15 @@ pub fn path_in(state_dir: &Path) -> PathBuf {
 #[derive(Debug)]
 pub struct AmnestyFile {
     path: PathBuf,
-    /// None before the first look; within, none while there is no file.
-    seen: Option<Option<Stamp>>,
+    /// None before the first look.
+    seen: Option<Seen>,
+}
+
+/// What a look finds at the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    File(Stamp),
 }
 
 impl AmnestyFile {
@@ -99,11 +106,11 @@ impl AmnestyFile {
     /// The list, where the file is another than it was when it was read last. No file is an empty list.
     pub fn read_if_changed(&mut self) -> Result<Option<Amnesties>, AmnestyFileError> {
         let found = found(fs::metadata(&self.path)).map_err(failed("looked at", &self.path))?;
-        if self.seen == Some(found.as_ref().map(Stamp::of)) {
+        if self.seen == Some(found.map_or(Seen::Nothing, |found| Seen::File(Stamp::of(&found)))) {
             return Ok(None);
         }
-        let (amnesties, stamp) = read(&self.path)?;
-        self.seen = Some(stamp);
+        let (amnesties, seen) = read(&self.path)?;
+        self.seen = Some(seen);
         Ok(Some(amnesties))
     }
 }
@@ -142,9 +149,9 @@ fn store(path: &Path, amnesties: &Amnesties) -> Result<(), AmnestyFileError> {
         .map_err(failed("written", path))
 }
 
-fn read(path: &Path) -> Result<(Amnesties, Option<Stamp>), AmnestyFileError> {
+fn read(path: &Path) -> Result<(Amnesties, Seen), AmnestyFileError> {
     let opened = found(File::open(path)).map_err(failed("opened", path))?;
-    let Some(file) = opened else { return Ok((Amnesties::default(), None)) };
+    let Some(file) = opened else { return Ok((Amnesties::default(), Seen::Nothing)) };
     let stamp = Stamp::of(&file.metadata().map_err(failed("read", path))?);
     let mut text = String::new();
     file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed("read", path))?;
@@ -153,7 +160,7 @@ fn read(path: &Path) -> Result<(Amnesties, Option<Stamp>), AmnestyFileError> {
     }
     let amnesties = serde_json::from_str(&text)
         .map_err(|source| AmnestyFileError::Text { path: path.to_owned(), source })?;
-    Ok((amnesties, Some(stamp)))
+    Ok((amnesties, Seen::File(stamp)))
 }
 
 /// None for what is not there.
