@@ -264,10 +264,10 @@ mod tests {
 
     #[test]
     fn a_list_made_by_root_belongs_to_the_owner_of_its_directory() {
+        const SERVICE: u32 = 65534;
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        const SERVICE: u32 = 65534;
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::chown(dir.path(), Some(SERVICE), Some(SERVICE)).unwrap();
         let path = path_in(dir.path());
