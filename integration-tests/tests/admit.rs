@@ -14,7 +14,7 @@ use integration_tests::upload::Upload;
 
 /// What `admit` promises, and what a loaded machine may add to it.
 const PROMISED: Duration = Duration::from_secs(5);
-const SLACK: Duration = Duration::from_secs(2);
+const SLACK: Duration = Duration::from_secs(4);
 
 /// Runs `cis490-receiver admit` with the receiver's own configuration, and gives back what it prints.
 fn admit(sandbox: &Sandbox, receiver: &Receiver<'_>, arguments: &[&str]) -> String {

