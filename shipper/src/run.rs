@@ -25,6 +25,7 @@ use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
 use crate::upload::gate::Gate;
+use crate::upload::meter::Meter;
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
 use crate::upload::target::{TargetError, TargetFiles};
@@ -93,6 +94,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
         turns: Turns::new(config.queue.parallel_uploads),
+        meter: Meter::default(),
     };
     System::new().block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.

@@ -16,6 +16,7 @@ use futures_util::stream::{Stream, try_unfold};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
+use crate::upload::meter::Sending;
 use crate::upload::outbox::{Archive, read_at};
 use crate::upload::progress::Progress;
 use crate::upload::published::Published;
@@ -25,15 +26,16 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// What is sent of the end after that, in bytes.
 const SIGN_BYTES: usize = 512;
 
-/// The bytes of an archive, telling `progress` of every chunk.
+/// The bytes of an archive, telling `progress` and `sending` of every chunk.
 pub fn chunks(
     archive: &Archive,
     published: Published,
     progress: Rc<Progress>,
+    sending: Rc<Sending>,
 ) -> impl Stream<Item = io::Result<Bytes>> + 'static {
     let body = Body { archive: archive.clone(), sent: 0, held: archive.first.clone(), ahead: None };
     try_unfold(body, move |mut body| {
-        let (published, progress) = (published.clone(), Rc::clone(&progress));
+        let (published, progress, sending) = (published.clone(), Rc::clone(&progress), Rc::clone(&sending));
         async move {
             if body.sent == body.archive.size_bytes {
                 progress.sent();
@@ -41,6 +43,7 @@ pub fn chunks(
             }
             progress.chunk();
             let chunk = body.next(published).await?;
+            sending.sent(chunk.len() as u64);
             Ok(Some((chunk, body)))
         }
     })
@@ -91,10 +94,11 @@ mod tests {
     use std::os::unix::fs::FileExt;
     use std::pin::pin;
 
-    use cis490_shared::ids::Sha256Digest;
+    use cis490_shared::ids::{EpisodeId, Sha256Digest};
     use futures_util::{StreamExt, TryStreamExt, poll};
 
     use super::*;
+    use crate::upload::meter::Meter;
     use crate::upload::outbox::{OutboxError, READ_BYTES};
     use crate::upload::progress::Deadlines;
 
@@ -111,6 +115,10 @@ mod tests {
         Rc::new(Progress::begin(Deadlines::default()))
     }
 
+    fn sending() -> Rc<Sending> {
+        Rc::new(Meter::default().begin(&EpisodeId::parse("sent").unwrap(), 0))
+    }
+
     fn noise(length: usize) -> Vec<u8> {
         (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect()
     }
@@ -121,7 +129,7 @@ mod tests {
             let bytes = noise(length);
             let archive = archive(&bytes, length);
             let read: Vec<Bytes> =
-                chunks(&archive, Published::already(), progress()).try_collect().await.unwrap();
+                chunks(&archive, Published::already(), progress(), sending()).try_collect().await.unwrap();
             assert_eq!(read.concat(), bytes);
         }
     }
@@ -129,7 +137,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_was_cut_is_an_error_and_not_a_short_body() {
         let archive = archive(&noise(READ_BYTES + 5), READ_BYTES + 6);
-        let mut stream = pin!(chunks(&archive, Published::already(), progress()));
+        let mut stream = pin!(chunks(&archive, Published::already(), progress(), sending()));
         assert!(stream.next().await.unwrap().is_ok());
         let error = stream.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -140,7 +148,7 @@ mod tests {
         let bytes = noise(READ_BYTES * 2);
         let archive = archive(&bytes, READ_BYTES + 4);
         let read: Vec<Bytes> =
-            chunks(&archive, Published::already(), progress()).try_collect().await.unwrap();
+            chunks(&archive, Published::already(), progress(), sending()).try_collect().await.unwrap();
         assert_eq!(read.concat(), bytes[..READ_BYTES + 4]);
     }
 
@@ -150,7 +158,7 @@ mod tests {
         let archive = archive(&bytes, bytes.len());
         let (publish, job) = tokio::sync::oneshot::channel::<()>();
         let published = Published::when(async { job.await.map_err(|_| OutboxError::Stopped) });
-        let mut stream = pin!(chunks(&archive, published, progress()));
+        let mut stream = pin!(chunks(&archive, published, progress(), sending()));
         let mut read = stream.next().await.unwrap().unwrap().to_vec();
         for _ in 0..2 {
             let sign = stream.next().await.unwrap().unwrap();
@@ -169,7 +177,7 @@ mod tests {
     async fn an_archive_that_cannot_be_published_is_not_sent_to_its_end() {
         let archive = archive(b"whole", 5);
         let published = Published::when(async { Err(OutboxError::Stopped) });
-        let mut stream = pin!(chunks(&archive, published, progress()));
+        let mut stream = pin!(chunks(&archive, published, progress(), sending()));
         assert_eq!(stream.next().await.unwrap().unwrap_err().to_string(), "stopped");
     }
 }

@@ -17,6 +17,7 @@ use crate::queue::outcome::Answer;
 use crate::upload::body::chunks;
 use crate::upload::client::{Client, Silence, read_answer, silence};
 use crate::upload::connect::ConnectFailure;
+use crate::upload::meter::Meter;
 use crate::upload::outbox::Archive;
 use crate::upload::progress::{Deadlines, Late, Progress};
 use crate::upload::published::Published;
@@ -60,9 +61,16 @@ pub enum Put {
 }
 
 /// Sends one episode; with `expect`, its body only once the receiver asks for it.
-pub async fn put(client: &Client, upload: &Upload<'_>, expect: bool, deadlines: Deadlines) -> Put {
+pub async fn put(
+    client: &Client,
+    upload: &Upload<'_>,
+    expect: bool,
+    deadlines: Deadlines,
+    meter: &Meter,
+) -> Put {
+    let sending = Rc::new(meter.begin(upload.episode_id, upload.archive.size_bytes));
     let progress = Rc::new(Progress::begin(deadlines));
-    let body = chunks(upload.archive, upload.published.clone(), Rc::clone(&progress));
+    let body = chunks(upload.archive, upload.published.clone(), Rc::clone(&progress), Rc::clone(&sending));
     let request = head(client, upload, expect).send_body(SizedStream::new(upload.archive.size_bytes, body));
     let sent = tokio::select! {
         biased;

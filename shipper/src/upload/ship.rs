@@ -28,6 +28,7 @@ use crate::queue::outcome::{
 use crate::upload::ask::{self, Stored};
 use crate::upload::client::{Client, Silence, out_of_reach};
 use crate::upload::gate::Gate;
+use crate::upload::meter::Meter;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::preflight::Verdict;
 use crate::upload::prepare::{Prepared, Source};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
     pub turns: Turns,
+    /// Is told what is sent.
+    pub meter: Meter,
 }
 
 /// Ships episodes, one at a time.
@@ -214,7 +217,7 @@ impl Shipper {
         let mut expect = self.no_expect_until.get().is_none_or(|until| Instant::now() >= until);
         let (mut expect_ignored, mut fresh_start) = (false, true);
         loop {
-            match put(&self.client, upload, expect, self.settings.deadlines).await {
+            match put(&self.client, upload, expect, self.settings.deadlines, &self.settings.meter).await {
                 // Somebody on the way understands the header and does not like it.
                 Put::Answered(Answer { status: 417, .. }) if expect => {
                     (expect, expect_ignored) = (false, true);
