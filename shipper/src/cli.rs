@@ -22,7 +22,9 @@ use cis490_shared::telemetry::{self, Destination};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::actors::queue::Observation;
+use crate::config::rate::RateLimit;
 use crate::config::{self, Config};
+use crate::local_time::Zone;
 use crate::ping::{self, PingError};
 use crate::run::{self, Mode, RunError};
 use crate::unit_settings;
@@ -122,6 +124,7 @@ fn check_config(config: &Config, path: &Path) -> ExitCode {
     print(&format!("host_id: {host_id}"));
     print(&format!("data_root: {}", paths.data_root.display()));
     print(&format!("receiver: {}", receiver.url));
+    print(&format!("rate limit: {}", rate_limit(&queue.rate_limit)));
     print(&format!(
         "queue: every {} s, {} at a time, level {}, quarantine kept {}",
         queue.scan_interval_s,
@@ -140,6 +143,23 @@ fn manage_quarantine(command: &quarantine::Command, config: &Config) -> ExitCode
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(FAILURE, &error, error.remedy()),
     }
+}
+
+/// What is configured, and what holds now.
+fn rate_limit(limit: &RateLimit) -> String {
+    if limit.is_none() {
+        return "none".to_owned();
+    }
+    if !limit.has_hours() {
+        return limit.to_string();
+    }
+    let (zone, note) = match Zone::of_this_host() {
+        Ok(zone) => (zone, String::new()),
+        Err(error) => (Zone::utc(), format!("; {error}")),
+    };
+    let local = zone.now();
+    let now = limit.at(local).map_or_else(|| "none".to_owned(), |rate| format!("{rate} bytes/s"));
+    format!("{limit}; now, {} {zone}: {now}{note}", local.strftime("%a %H:%M"))
 }
 
 fn ping(config: &Config, path: &Path) -> ExitCode {

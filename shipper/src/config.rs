@@ -12,6 +12,7 @@ use cis490_shared::ids::HostId;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::queue::quarantine::Keep;
+use self::rate::RateLimit;
 
 /// Where the configuration is looked for when no flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
@@ -68,6 +69,8 @@ pub struct Queue {
     pub scan_interval_s: u64,
     /// Episodes that are sent at the same time; 1 to 16. Up to two more are packed meanwhile.
     pub parallel_uploads: usize,
+    /// How fast all uploads together may go, by the hours of the week.
+    pub rate_limit: RateLimit,
     /// zstd level of new archives; 1 to 19.
     pub compression_level: i32,
     /// Days that a refused episode is kept; 0 keeps it for ever.
@@ -87,6 +90,7 @@ impl Default for Queue {
         Self {
             scan_interval_s: default_scan_interval_s(),
             parallel_uploads: default_parallel_uploads(),
+            rate_limit: RateLimit::default(),
             compression_level: default_compression_level(),
             quarantine_keep_days: default_quarantine_keep_days(),
             quarantine_keep_commit_days: 0,
@@ -178,7 +182,11 @@ impl Validate for Queue {
     fn validate(&self) -> Result<(), InvalidValue> {
         within("queue.scan_interval_s", self.scan_interval_s, 1, MAX_SCAN_INTERVAL_S)?;
         within("queue.parallel_uploads", self.parallel_uploads, 1, 16)?;
-        within("queue.compression_level", self.compression_level, 1, 19)
+        within("queue.compression_level", self.compression_level, 1, 19)?;
+        match self.rate_limit.too_low_for(self.parallel_uploads) {
+            Some(reason) => Err(InvalidValue::new("queue.rate_limit", reason)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -294,6 +302,8 @@ impl<'de> Deserialize<'de> for ReceiverUrl {
 pub fn load(path: &Path) -> Result<Config, cis490_shared::config_file::ConfigError> {
     cis490_shared::config_file::load(path)
 }
+
+pub mod rate;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@
 //! - [`upload`]: one episode from its directory to an outcome: packing, TLS, HTTP
 //! - [`run`]: starts, watches and drains the actors; [`watchdog`] asks whether they are still there
 //! - [`cli`]: flags and exit codes; [`ping`] is one of them; [`config`] is `lab-host.toml`,
-//!   and [`unit_settings`] is what it means for the unit
+//!   [`unit_settings`] is what it means for the unit, and [`local_time`] what its hours are
 //!
 //! # Invariants
 //! - `upload` never names `actors`; `queue` names neither, and no HTTP type.
@@ -25,6 +25,7 @@
 pub mod actors;
 pub mod cli;
 pub mod config;
+pub mod local_time;
 pub mod ping;
 pub mod queue;
 pub mod run;

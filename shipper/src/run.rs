@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
+use crate::upload::pace::Pace;
 use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
 use crate::upload::target::{TargetError, TargetFiles};
@@ -95,6 +96,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
         deadlines: Deadlines::default(),
         turns: Turns::new(config.queue.parallel_uploads),
         meter: Meter::default(),
+        pace: Pace::of_this_host(&config.queue.rate_limit),
     };
     System::new().block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.

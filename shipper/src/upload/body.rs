@@ -14,68 +14,99 @@ use bytes::Bytes;
 use cis490_shared::step::Step;
 use futures_util::stream::{Stream, try_unfold};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::upload::meter::Sending;
 use crate::upload::outbox::{Archive, read_at};
+use crate::upload::pace::{LEAST_PART, Pace, Permit};
 use crate::upload::progress::Progress;
 use crate::upload::published::Published;
 
 /// How long nothing at all is sent while the end is held back; well below what either side takes for a stall.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-/// What is sent of the end after that, in bytes.
-const SIGN_BYTES: usize = 512;
+/// What is sent of the end after that, in bytes: awc keeps less back until more comes.
+const SIGN_BYTES: usize = LEAST_PART;
 
-/// The bytes of an archive, telling `progress` and `sending` of every chunk.
+/// The bytes of an archive, at this pace, telling `progress` and `sending` of every chunk.
 pub fn chunks(
     archive: &Archive,
     published: Published,
+    pace: Pace,
     progress: Rc<Progress>,
-    sending: Rc<Sending>,
+    sending: Sending,
 ) -> impl Stream<Item = io::Result<Bytes>> + 'static {
-    let body = Body { archive: archive.clone(), sent: 0, held: archive.first.clone(), ahead: None };
-    try_unfold(body, move |mut body| {
-        let (published, progress, sending) = (published.clone(), Rc::clone(&progress), Rc::clone(&sending));
-        async move {
-            if body.sent == body.archive.size_bytes {
-                progress.sent();
-                return Ok(None);
-            }
-            progress.chunk();
-            let chunk = body.next(published).await?;
-            sending.sent(chunk.len() as u64);
-            Ok(Some((chunk, body)))
-        }
+    let body = Body {
+        archive: archive.clone(),
+        taken: 0,
+        held: archive.first.clone(),
+        ahead: None,
+        next: Bytes::new(),
+        published,
+        pace,
+        progress,
+        sending,
+    };
+    try_unfold(body, |mut body| async move {
+        let chunk = body.chunk().await?;
+        Ok(chunk.map(|chunk| (chunk, body)))
     })
 }
 
 struct Body {
     archive: Archive,
-    sent: u64,
-    /// What is read and not sent.
+    /// How much of it may go as soon as the pace allows, or has gone.
+    taken: u64,
+    /// What is read and not taken.
     held: Bytes,
     ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    /// What is taken and not sent.
+    next: Bytes,
+    published: Published,
+    pace: Pace,
+    progress: Rc<Progress>,
+    sending: Sending,
 }
 
 impl Body {
-    async fn next(&mut self, published: Published) -> io::Result<Bytes> {
+    /// What is sent next; none at the end.
+    async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
+        if self.next.is_empty() {
+            if self.taken == self.archive.size_bytes {
+                self.progress.sent();
+                return Ok(None);
+            }
+            self.progress.chunk();
+            self.next = self.take().await?;
+        }
+        let Permit { bytes, at } = self.pace.permit(self.next.len(), Instant::now());
+        if at > Instant::now() {
+            self.progress.held_back();
+            sleep_until(at).await;
+        }
+        self.progress.chunk();
+        self.sending.sent(bytes as u64);
+        Ok(Some(self.next.split_to(bytes)))
+    }
+
+    async fn take(&mut self) -> io::Result<Bytes> {
         if let Some(ahead) = self.ahead.take() {
             self.held = ahead.await.map_err(io::Error::other)??;
         }
-        let read = self.sent + self.held.len() as u64;
+        let read = self.taken + self.held.len() as u64;
         let chunk = if read < self.archive.size_bytes {
             let (file, size_bytes) = (Arc::clone(&self.archive.file), self.archive.size_bytes);
             self.ahead = Some(spawn_blocking(move || read_at(&file, read, size_bytes)));
             std::mem::take(&mut self.held)
         } else {
-            self.end(published).await?
+            self.end().await?
         };
-        self.sent += chunk.len() as u64;
+        self.taken += chunk.len() as u64;
         Ok(chunk)
     }
 
     /// All that is left, once the archive is published; a little of it where that takes long.
-    async fn end(&mut self, published: Published) -> io::Result<Bytes> {
+    async fn end(&mut self) -> io::Result<Bytes> {
+        let published = self.published.clone();
         let done = match self.held.len() > SIGN_BYTES {
             _ if !Step::HoldEnd.is_taken() => Ok(Ok(())),
             true => timeout(SIGN_OF_LIFE, published).await,
@@ -115,8 +146,8 @@ mod tests {
         Rc::new(Progress::begin(Deadlines::default()))
     }
 
-    fn sending() -> Rc<Sending> {
-        Rc::new(Meter::default().begin(&EpisodeId::parse("sent").unwrap(), 0))
+    fn sending() -> Sending {
+        Meter::default().begin(&EpisodeId::parse("sent").unwrap(), 0)
     }
 
     fn noise(length: usize) -> Vec<u8> {
@@ -129,7 +160,10 @@ mod tests {
             let bytes = noise(length);
             let archive = archive(&bytes, length);
             let read: Vec<Bytes> =
-                chunks(&archive, Published::already(), progress(), sending()).try_collect().await.unwrap();
+                chunks(&archive, Published::already(), Pace::default(), progress(), sending())
+                    .try_collect()
+                    .await
+                    .unwrap();
             assert_eq!(read.concat(), bytes);
         }
     }
@@ -137,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_was_cut_is_an_error_and_not_a_short_body() {
         let archive = archive(&noise(READ_BYTES + 5), READ_BYTES + 6);
-        let mut stream = pin!(chunks(&archive, Published::already(), progress(), sending()));
+        let mut stream = pin!(chunks(&archive, Published::already(), Pace::default(), progress(), sending()));
         assert!(stream.next().await.unwrap().is_ok());
         let error = stream.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
@@ -147,18 +181,20 @@ mod tests {
     async fn a_file_that_grew_is_sent_as_it_was_hashed() {
         let bytes = noise(READ_BYTES * 2);
         let archive = archive(&bytes, READ_BYTES + 4);
-        let read: Vec<Bytes> =
-            chunks(&archive, Published::already(), progress(), sending()).try_collect().await.unwrap();
+        let read: Vec<Bytes> = chunks(&archive, Published::already(), Pace::default(), progress(), sending())
+            .try_collect()
+            .await
+            .unwrap();
         assert_eq!(read.concat(), bytes[..READ_BYTES + 4]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_an_archive_waits_until_it_is_published_and_the_connection_is_kept_alive() {
-        let bytes = noise(READ_BYTES + 1200);
+        let bytes = noise(READ_BYTES + 2 * SIGN_BYTES + 1200);
         let archive = archive(&bytes, bytes.len());
         let (publish, job) = tokio::sync::oneshot::channel::<()>();
         let published = Published::when(async { job.await.map_err(|_| OutboxError::Stopped) });
-        let mut stream = pin!(chunks(&archive, published, progress(), sending()));
+        let mut stream = pin!(chunks(&archive, published, Pace::default(), progress(), sending()));
         let mut read = stream.next().await.unwrap().unwrap().to_vec();
         for _ in 0..2 {
             let sign = stream.next().await.unwrap().unwrap();
@@ -177,7 +213,7 @@ mod tests {
     async fn an_archive_that_cannot_be_published_is_not_sent_to_its_end() {
         let archive = archive(b"whole", 5);
         let published = Published::when(async { Err(OutboxError::Stopped) });
-        let mut stream = pin!(chunks(&archive, published, progress(), sending()));
+        let mut stream = pin!(chunks(&archive, published, Pace::default(), progress(), sending()));
         assert_eq!(stream.next().await.unwrap().unwrap_err().to_string(), "stopped");
     }
 }

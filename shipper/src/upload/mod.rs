@@ -8,6 +8,7 @@
 //! - [`put`]: the upload itself, with `Expect: 100-continue` and deadlines of its own
 //! - [`progress`]: which of these deadlines counts at the moment
 //! - [`body`]: the archive as a stream of chunks
+//! - [`pace`]: the rate limit that all uploads share
 //! - [`meter`]: which uploads are under way, and how far
 //! - [`ask`]: small requests: HEAD, the gate, ping
 //! - [`client`], [`connect`], [`interim`]: HTTP/1.1, the connection beneath it, and heads that are no answers yet
@@ -26,6 +27,7 @@ pub mod gate;
 pub mod interim;
 pub mod meter;
 pub mod outbox;
+pub mod pace;
 pub mod preflight;
 mod prepare;
 pub mod progress;

@@ -53,6 +53,8 @@ enum Phase {
     Waiting(Instant),
     /// The body is on its way; the moment of its latest chunk.
     Sending(Instant),
+    /// The next chunk waits until the rate limit lets it go, which is nobody's fault.
+    HeldBack,
     /// All of it is out.
     Sent(Instant),
 }
@@ -74,10 +76,16 @@ impl Progress {
 
     /// The body is asked for, or asked for more.
     pub fn chunk(&self) {
-        if !self.body_began() {
+        if !matches!(self.phase.get(), Phase::Sending(_)) {
             self.another_phase.notify_one();
         }
         self.phase.set(Phase::Sending(Instant::now()));
+    }
+
+    /// The body is asked for more, and this host holds it back until the next [`Self::chunk`].
+    pub fn held_back(&self) {
+        self.another_phase.notify_one();
+        self.phase.set(Phase::HeldBack);
     }
 
     /// The whole body was handed over.
@@ -94,7 +102,10 @@ impl Progress {
     /// Waits until the upload is late. `last_connected` is asked for each deadline.
     pub async fn late(&self, last_connected: impl Fn() -> Option<Instant>) -> Late {
         loop {
-            let (deadline, late) = self.deadline(last_connected());
+            let Some((deadline, late)) = self.deadline(last_connected()) else {
+                self.another_phase.notified().await;
+                continue;
+            };
             if Instant::now() >= deadline {
                 return late;
             }
@@ -103,16 +114,17 @@ impl Progress {
         }
     }
 
-    /// The moment at which the upload is late, and with what, if nothing moves until then.
-    fn deadline(&self, last_connected: Option<Instant>) -> (Instant, Late) {
+    /// The moment at which the upload is late, and with what, if nothing moves until then; none while it is held back.
+    fn deadline(&self, last_connected: Option<Instant>) -> Option<(Instant, Late)> {
         let Deadlines { continue_wait, stall, answer, .. } = self.deadlines;
         match self.phase.get() {
             Phase::Waiting(begin) => {
                 let since = last_connected.map_or(begin, |connected| connected.max(begin));
-                (since + continue_wait, Late::Continue(continue_wait))
+                Some((since + continue_wait, Late::Continue(continue_wait)))
             }
-            Phase::Sending(since) => (since + stall, Late::Stalled(stall)),
-            Phase::Sent(since) => (since + answer, Late::Answer(answer)),
+            Phase::Sending(since) => Some((since + stall, Late::Stalled(stall))),
+            Phase::HeldBack => None,
+            Phase::Sent(since) => Some((since + answer, Late::Answer(answer))),
         }
     }
 }
@@ -140,26 +152,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_the_rate_limit_holds_back_is_not_late_and_counts_anew_once_it_goes() {
+        let deadlines = Deadlines::default();
+        let progress = Rc::new(Progress::begin(deadlines));
+        let begin = Instant::now();
+        let upload = async {
+            progress.chunk();
+            progress.held_back();
+            tokio::time::sleep(deadlines.stall * 3).await;
+            progress.chunk();
+        };
+        let (late, ()) = tokio::join!(progress.late(|| None), upload);
+        assert_eq!((late, begin.elapsed()), (Late::Stalled(deadlines.stall), deadlines.stall * 4));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_own_deadline_and_progress_moves_it() {
         let deadlines = Deadlines::default();
         let progress = Progress::begin(deadlines);
         let begin = Instant::now();
         let after = |seconds| begin + Duration::from_secs(seconds);
-        assert_eq!(progress.deadline(None), (after(10), Late::Continue(deadlines.continue_wait)));
+        assert_eq!(progress.deadline(None), Some((after(10), Late::Continue(deadlines.continue_wait))));
         assert_eq!(
-            progress.deadline(Some(after(4))).0,
-            after(14),
+            progress.deadline(Some(after(4))).map(|(at, _)| at),
+            Some(after(14)),
             "a slow connection does not shorten the wait"
         );
         assert!(!progress.body_began());
         tokio::time::advance(Duration::from_secs(5)).await;
         progress.chunk();
-        assert_eq!(progress.deadline(None), (after(65), Late::Stalled(deadlines.stall)));
+        assert_eq!(progress.deadline(None), Some((after(65), Late::Stalled(deadlines.stall))));
         tokio::time::advance(Duration::from_secs(30)).await;
         progress.chunk();
-        assert_eq!(progress.deadline(None).0, after(95));
+        assert_eq!(progress.deadline(None).map(|(at, _)| at), Some(after(95)));
         progress.sent();
-        assert_eq!(progress.deadline(None), (after(155), Late::Answer(deadlines.answer)));
+        assert_eq!(progress.deadline(None), Some((after(155), Late::Answer(deadlines.answer))));
         assert!(progress.body_began());
     }
 }

@@ -19,6 +19,7 @@ use crate::upload::client::{Client, Silence, read_answer, silence};
 use crate::upload::connect::ConnectFailure;
 use crate::upload::meter::Meter;
 use crate::upload::outbox::Archive;
+use crate::upload::pace::Pace;
 use crate::upload::progress::{Deadlines, Late, Progress};
 use crate::upload::published::Published;
 
@@ -67,10 +68,11 @@ pub async fn put(
     expect: bool,
     deadlines: Deadlines,
     meter: &Meter,
+    pace: &Pace,
 ) -> Put {
-    let sending = Rc::new(meter.begin(upload.episode_id, upload.archive.size_bytes));
+    let sending = meter.begin(upload.episode_id, upload.archive.size_bytes);
     let progress = Rc::new(Progress::begin(deadlines));
-    let body = chunks(upload.archive, upload.published.clone(), Rc::clone(&progress), Rc::clone(&sending));
+    let body = chunks(upload.archive, upload.published.clone(), pace.clone(), Rc::clone(&progress), sending);
     let request = head(client, upload, expect).send_body(SizedStream::new(upload.archive.size_bytes, body));
     let sent = tokio::select! {
         biased;

@@ -32,6 +32,7 @@ use crate::upload::meter::Meter;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::preflight::Verdict;
 use crate::upload::prepare::{Prepared, Source};
+use crate::upload::pace::Pace;
 use crate::upload::progress::Deadlines;
 use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub turns: Turns,
     /// Is told what is sent.
     pub meter: Meter,
+    /// How fast all of them together may send.
+    pub pace: Pace,
 }
 
 /// Ships episodes, one at a time.
@@ -217,7 +220,8 @@ impl Shipper {
         let mut expect = self.no_expect_until.get().is_none_or(|until| Instant::now() >= until);
         let (mut expect_ignored, mut fresh_start) = (false, true);
         loop {
-            match put(&self.client, upload, expect, self.settings.deadlines, &self.settings.meter).await {
+            let (meter, pace) = (&self.settings.meter, &self.settings.pace);
+            match put(&self.client, upload, expect, self.settings.deadlines, meter, pace).await {
                 // Somebody on the way understands the header and does not like it.
                 Put::Answered(Answer { status: 417, .. }) if expect => {
                     (expect, expect_ignored) = (false, true);

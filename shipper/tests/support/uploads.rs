@@ -13,6 +13,7 @@ use cis490_shipper::queue::outcome::Outcome;
 
 use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::meter::Meter;
+use cis490_shipper::upload::pace::Pace;
 use cis490_shipper::upload::progress::Deadlines;
 use cis490_shipper::upload::ship::Settings;
 use cis490_shipper::upload::target::Target;
@@ -44,6 +45,7 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
         turns: Turns::new(1),
         gate: Gate::default(),
         meter: Meter::default(),
+        pace: Pace::default(),
     };
     (settings, lock)
 }

@@ -1,0 +1,59 @@
+//! The time of the day on this host's own clock, which the hours of a rate limit are about.
+//!
+//! The zone is read once, at the start: its changes to summer time and back are part of it, another zone counts from
+//! the next start on.
+
+use cis490_shared::clock::system_time;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// The time zone of this host.
+#[derive(Debug, Clone)]
+pub struct Zone(TimeZone);
+
+/// The zone of this host cannot be told: it has no tzdata, or names a zone that is not in there.
+#[derive(Debug, thiserror::Error)]
+#[error("the time zone of this host is unknown ({0}); install tzdata, then: timedatectl set-timezone ZONE")]
+pub struct UnknownZone(jiff::Error);
+
+impl Zone {
+    /// As `TZ` or `/etc/localtime` says, with what `/usr/share/zoneinfo` knows about it. Blocks.
+    pub fn of_this_host() -> Result<Self, UnknownZone> {
+        TimeZone::try_system().map(Self).map_err(UnknownZone)
+    }
+
+    /// What is gone by where the zone is unknown.
+    pub const fn utc() -> Self {
+        Self(TimeZone::UTC)
+    }
+
+    /// The local time now.
+    pub fn now(&self) -> DateTime {
+        let now = Timestamp::try_from(system_time()).unwrap_or(Timestamp::MAX);
+        self.0.to_datetime(now)
+    }
+}
+
+/// The name, where it has one.
+impl std::fmt::Display for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.iana_name().unwrap_or("local time"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_time_is_the_one_of_the_zone() {
+        let east = Zone(TimeZone::fixed(jiff::tz::offset(2)));
+        let ahead = east.now().duration_since(Zone::utc().now());
+        let two_hours = Duration::from_hours(2);
+        assert!(ahead.unsigned_abs().abs_diff(two_hours) < Duration::from_mins(1), "{ahead}");
+        assert_eq!(Zone::utc().to_string(), "UTC");
+    }
+}

@@ -1,0 +1,259 @@
+//! The rate limit of this host: when the next part of a body may go, and how long it may be.
+//!
+//! All uploaders share one. It waits for nothing itself: it says from when on something may go, and whoever sends waits.
+//! Bodies count, not what HTTP, TLS and TCP add to them; the small requests beside them do not.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::civil::DateTime;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::config::rate::RateLimit;
+use crate::local_time::Zone;
+
+/// What is left unused is kept for so long, so that a sender that came late catches up.
+const BURST: Duration = Duration::from_millis(125);
+/// So many parts a second in all: small enough that senders take turns and another hour counts at once.
+const PARTS_PER_S: u64 = 16;
+/// The smallest part, in bytes. awc keeps less than this back until more comes, which would look like a stall.
+pub const LEAST_PART: usize = 8 * 1024;
+/// How old what was read off the clock and the timetable may be.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How fast this host may send. Clones share it; the default is as fast as it goes.
+#[derive(Clone, Default)]
+pub struct Pace(Option<Arc<Shared>>);
+
+struct Shared {
+    limit: RateLimit,
+    local_time: Box<dyn Fn() -> DateTime + Send + Sync>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    bucket: Bucket,
+    /// The limit, and when it was looked up.
+    looked_up: Option<(Instant, Option<u64>)>,
+}
+
+/// Leave to send a part of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit {
+    /// How many bytes.
+    pub bytes: usize,
+    /// From when on.
+    pub at: Instant,
+}
+
+impl Pace {
+    /// A pace that keeps to this limit, by what `local_time` says.
+    pub fn new(limit: RateLimit, local_time: impl Fn() -> DateTime + Send + Sync + 'static) -> Self {
+        if limit.is_none() {
+            return Self::default();
+        }
+        let shared = Shared { limit, local_time: Box::new(local_time), state: Mutex::default() };
+        Self(Some(Arc::new(shared)))
+    }
+
+    /// A pace that keeps to this limit, by the clock of this host. Blocks.
+    pub fn of_this_host(limit: &RateLimit) -> Self {
+        let zone = match Zone::of_this_host() {
+            Ok(zone) => zone,
+            Err(error) => {
+                if limit.has_hours() {
+                    warn!(%error, "the hours of the rate limit are taken as utc");
+                }
+                Zone::utc()
+            }
+        };
+        Self::new(limit.clone(), move || zone.now())
+    }
+
+    /// Gives leave for some of the next `bytes` bytes of a body. It is used up by being given: whoever takes it asks
+    /// again only after it has sent so much, which is how all get their turn.
+    pub fn permit(&self, bytes: usize, now: Instant) -> Permit {
+        let Some(shared) = &self.0 else { return Permit { bytes, at: now } };
+        // Nothing that could panic is done under the lock.
+        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rate) = shared.rate(&mut state, now) else { return Permit { bytes, at: now } };
+        let bytes = bytes.min(part(rate));
+        Permit { bytes, at: state.bucket.take(bytes, rate, now) }
+    }
+}
+
+impl Shared {
+    /// What holds now, in bytes a second.
+    fn rate(&self, state: &mut State, now: Instant) -> Option<u64> {
+        match state.looked_up {
+            Some((at, rate)) if now.saturating_duration_since(at) < LOOK_AGAIN => rate,
+            _ => {
+                let rate = self.limit.at((self.local_time)());
+                state.looked_up = Some((now, rate));
+                rate
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pace").field(&self.0.as_ref().map(|shared| &shared.limit)).finish()
+    }
+}
+
+/// The most that one permit is for, in bytes.
+fn part(rate: u64) -> usize {
+    usize::try_from(rate / PARTS_PER_S).unwrap_or(usize::MAX).max(LEAST_PART)
+}
+
+/// A token bucket, as the time at which the next byte is due: it knows nothing of how fast it was in the past.
+///
+/// In any time `t` no more goes than `rate * (t + BURST)` and one part.
+#[derive(Debug, Default)]
+struct Bucket {
+    due: Option<Instant>,
+}
+
+impl Bucket {
+    /// Takes `bytes` at `rate` bytes a second. When they may go: first come, first served.
+    fn take(&mut self, bytes: usize, rate: u64, now: Instant) -> Instant {
+        let begin = self.due.map_or(now, |due| now.checked_sub(BURST).map_or(due, |early| due.max(early)));
+        self.due = Some(begin + time_of(bytes, rate));
+        begin.max(now)
+    }
+}
+
+/// How long so many bytes take, rounded up.
+fn time_of(bytes: usize, rate: u64) -> Duration {
+    let nanos = (bytes as u128 * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicI8, Ordering};
+
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn paced(entries: &[&str], hour: &Arc<AtomicI8>) -> Pace {
+        let hour = Arc::clone(hour);
+        let local_time = move || date(2026, 11, 2).at(hour.load(Ordering::SeqCst), 0, 0, 0);
+        Pace::new(RateLimit::parse(entries).unwrap(), local_time)
+    }
+
+    fn hour(hour: i8) -> Arc<AtomicI8> {
+        Arc::new(AtomicI8::new(hour))
+    }
+
+    /// Senders that always have more to send, each from its own moment on: who sent how much, and when.
+    fn send(pace: &Pace, begin: Instant, starts: &[u64], parts: usize) -> Vec<(usize, Permit)> {
+        let mut next: BTreeMap<(Instant, usize), usize> = starts
+            .iter()
+            .enumerate()
+            .map(|(sender, start)| ((begin + Duration::from_millis(*start), sender), sender))
+            .collect();
+        let mut sent = Vec::new();
+        while sent.len() < parts {
+            let ((now, _), sender) = next.pop_first().unwrap();
+            let permit = pace.permit(256 * 1024, now);
+            next.insert((permit.at, sender), sender);
+            sent.push((sender, permit));
+        }
+        sent
+    }
+
+    proptest! {
+        #[test]
+        fn in_any_time_no_more_goes_than_the_rate_and_a_small_burst(
+            rate in 16 * 1024..100_000_000_u64,
+            starts in prop::collection::vec(0..3_000_u64, 1..17),
+        ) {
+            let pace = paced(&[&format!("{rate}B/s")], &hour(0));
+            let mut permits: Vec<_> = send(&pace, Instant::now(), &starts, 200).into_iter().map(|(_, permit)| permit).collect();
+            permits.sort_by_key(|permit| permit.at);
+            let burst = rate as f64 * BURST.as_secs_f64() + part(rate) as f64;
+            for (first, from) in permits.iter().enumerate() {
+                let mut bytes = 0;
+                for to in &permits[first..] {
+                    bytes += to.bytes;
+                    let time = (to.at - from.at).as_secs_f64();
+                    prop_assert!(bytes as f64 <= rate as f64 * time + burst + 1.0, "{bytes} bytes in {time} s");
+                }
+            }
+        }
+
+        #[test]
+        fn nobody_is_kept_waiting_longer_than_a_turn_of_all_and_each_gets_its_share(
+            rate in 32 * 1024..100_000_000_u64,
+            senders in 1..17_usize,
+        ) {
+            let pace = paced(&[&format!("{rate}B/s")], &hour(0));
+            let sent = send(&pace, Instant::now(), &vec![0; senders], senders * 50);
+            let mut shares = vec![0; senders];
+            let mut last: Vec<Option<Instant>> = vec![None; senders];
+            // Time for a part of each; the receiver waits for 30 s.
+            let turn = time_of(part(rate), rate) * u32::try_from(senders + 1).unwrap();
+            for (sender, permit) in sent {
+                shares[sender] += permit.bytes;
+                if let Some(before) = last[sender].replace(permit.at) {
+                    prop_assert!(permit.at - before <= turn && turn < Duration::from_secs(5));
+                }
+            }
+            let (most, least) = (shares.iter().max().unwrap(), shares.iter().min().unwrap());
+            prop_assert!(most - least <= 4 * part(rate), "{shares:?}");
+        }
+
+        #[test]
+        fn who_sends_all_the_time_gets_the_whole_rate(rate in 16 * 1024..100_000_000_u64) {
+            let pace = paced(&[&format!("{rate}B/s")], &hour(0));
+            let begin = Instant::now();
+            let sent = send(&pace, begin, &[0], 200);
+            let bytes: usize = sent.iter().map(|(_, permit)| permit.bytes).sum();
+            let time = sent[199].1.at - begin;
+            prop_assert!(time <= time_of(bytes, rate) + Duration::from_micros(1));
+        }
+    }
+
+    #[test]
+    fn what_was_left_unused_is_not_kept_for_later() {
+        let pace = paced(&["1MiB/s"], &hour(0));
+        let begin = Instant::now();
+        pace.permit(1, begin);
+        let later = begin + Duration::from_mins(10);
+        let sent = send(&pace, later, &[0], 100);
+        let at_once: usize =
+            sent.iter().filter(|(_, permit)| permit.at == later).map(|(_, permit)| permit.bytes).sum();
+        assert!(at_once <= 1024 * 1024 / 4, "{at_once}");
+    }
+
+    #[test]
+    fn without_a_limit_everything_goes_at_once() {
+        let now = Instant::now();
+        assert_eq!(Pace::default().permit(1 << 30, now), Permit { bytes: 1 << 30, at: now });
+        let by_day = paced(&["08:00-18:00 16KiB/s"], &hour(20));
+        assert_eq!(by_day.permit(1 << 30, now), Permit { bytes: 1 << 30, at: now });
+    }
+
+    #[test]
+    fn another_hour_counts_within_a_second() {
+        let hour = hour(12);
+        let pace = paced(&["08:00-18:00 16KiB/s"], &hour);
+        let begin = Instant::now();
+        assert_eq!(pace.permit(1 << 20, begin).bytes, LEAST_PART);
+        assert!(pace.permit(1 << 20, begin).at > begin);
+        hour.store(18, Ordering::SeqCst);
+        let next = begin + LOOK_AGAIN;
+        assert_eq!(pace.permit(1 << 20, next), Permit { bytes: 1 << 20, at: next });
+        hour.store(8, Ordering::SeqCst);
+        let next = next + LOOK_AGAIN;
+        assert_eq!(pace.permit(1 << 20, next).bytes, LEAST_PART);
+    }
+}
