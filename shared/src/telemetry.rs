@@ -4,8 +4,8 @@ use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{Compact, Format, FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Our own events from INFO on; of the server library only what somebody should look at.
@@ -24,10 +24,18 @@ pub enum Destination {
 ///
 /// `filter` has the form of `RUST_LOG`; the default where there is none or it does not parse.
 pub fn init(destination: Destination, filter: Option<&str>) {
+    init_to(std::io::stderr, destination, filter);
+}
+
+/// The same by way of `writer`, for a program that has more than lines on the terminal. Each line comes as one write.
+pub fn init_to<W>(writer: W, destination: Destination, filter: Option<&str>)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = filter
         .and_then(|text| EnvFilter::try_new(text).ok())
         .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     // An error here means that logging was started before, which is what was asked for.
     let _ = match destination {
         Destination::Terminal => {

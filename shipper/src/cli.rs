@@ -28,6 +28,8 @@ use crate::local_time::Zone;
 use crate::ping::{self, PingError};
 use crate::run::{self, Mode, RunError};
 use crate::unit_settings;
+use crate::upload::bars::Screen;
+use crate::upload::meter::Meter;
 use crate::upload::target::TargetFiles;
 
 /// Ships finished episodes of this lab host to the collector.
@@ -158,8 +160,8 @@ fn rate_limit(limit: &RateLimit) -> String {
         Err(error) => (Zone::utc(), format!("; {error}")),
     };
     let local = zone.now();
-    let now = limit.at(local).map_or_else(|| "none".to_owned(), |rate| format!("{rate} bytes/s"));
-    format!("{limit}; now, {} {zone}: {now}{note}", local.strftime("%a %H:%M"))
+    let now = limit.text_at(local).unwrap_or("none");
+    format!("{limit}; on {} {zone}: {now}{note}", local.strftime("%a %H:%M"))
 }
 
 fn ping(config: &Config, path: &Path) -> ExitCode {
@@ -174,8 +176,14 @@ fn ping(config: &Config, path: &Path) -> ExitCode {
 }
 
 fn ship(config: &Config, path: &Path, mode: Mode) -> ExitCode {
-    start_logging();
-    match (run::run(config, mode), mode) {
+    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once);
+    start_logging(screen.as_ref());
+    let meter = Meter::default();
+    let bars = screen.map(|screen| screen.show(meter.clone()));
+    let ended = run::run(config, mode, &meter);
+    // What is printed from here on must not run into them.
+    drop(bars);
+    match (ended, mode) {
         (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
         (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
         (Err(RunError::Target(error)), _) => bad_config(&error, path),
@@ -196,11 +204,14 @@ fn verdict(seen: &Observation) -> u8 {
     clippy::disallowed_methods,
     reason = "this is the front end: the environment is read here and handed down"
 )]
-fn start_logging() {
+fn start_logging(screen: Option<&Screen>) {
     let filter = env::var("RUST_LOG").ok();
     let in_journal = env::var_os("JOURNAL_STREAM").is_some();
     let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
-    telemetry::init(destination, filter.as_deref());
+    match screen.cloned() {
+        Some(screen) => telemetry::init_to(move || screen.log_lines(), destination, filter.as_deref()),
+        None => telemetry::init(destination, filter.as_deref()),
+    }
 }
 
 fn bad_config(error: &dyn std::error::Error, path: &Path) -> ExitCode {

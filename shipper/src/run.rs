@@ -82,8 +82,8 @@ impl RunError {
     }
 }
 
-/// Runs the shipper. What the queue has seen when it ended.
-pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
+/// Runs the shipper, which tells `meter` what it sends. What the queue has seen when it ended.
+pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, RunError> {
     let (target, files) = TargetFiles::read(&config.receiver).map_err(RunError::Target)?;
     let target = Latest::new(target);
     let (dirs, _lock) = Dirs::open(&config.paths.data_root).map_err(RunError::Dirs)?;
@@ -95,7 +95,7 @@ pub fn run(config: &Config, mode: Mode) -> Result<Observation, RunError> {
         compression_level: config.queue.compression_level,
         deadlines: Deadlines::default(),
         turns: Turns::new(config.queue.parallel_uploads),
-        meter: Meter::default(),
+        meter: meter.clone(),
         pace: Pace::of_this_host(&config.queue.rate_limit),
     };
     System::new().block_on(async {

@@ -135,8 +135,33 @@ fn a_configuration_that_can_be_used_is_shown() {
     host_id: lab-1
     data_root: [ROOT]/data
     receiver: https://collector.wg
+    rate limit: none
     queue: every 1 s, 2 at a time, level 3, quarantine kept 30 days
     ");
+}
+
+#[test]
+fn the_rate_limit_is_shown_with_what_holds_now_and_goes_by_utc_where_the_zone_is_unknown() {
+    let host = Host::new();
+    let config = configure(&host, "url = \"https://collector.wg\"");
+    let limit = r#"rate_limit = ["16KiB/s", "mon-sun 00:00-24:00 2MiB/s"]"#;
+    fs::write(&config, format!("{}{limit}\n", fs::read_to_string(&config).unwrap())).unwrap();
+    let line_in = |zone: &str| {
+        let shown = finish(command(&config, &["--check-config"]).env("TZ", zone));
+        assert_eq!(shown.code, Some(0));
+        shown.stdout.lines().find(|line| line.starts_with("rate limit: ")).unwrap().to_owned()
+    };
+    let known = line_in("UTC");
+    assert!(known.starts_with("rate limit: 16KiB/s, mon-sun 00:00-24:00 2MiB/s; on "), "{known}");
+    assert!(known.ends_with(" UTC: mon-sun 00:00-24:00 2MiB/s"), "{known}");
+    let unknown = line_in("Nowhere/City");
+    let note = " UTC: mon-sun 00:00-24:00 2MiB/s; the time zone of this host is unknown (";
+    assert!(unknown.contains(note) && unknown.contains("install tzdata"), "{unknown}");
+    let warns = |zone: &str| {
+        let log = finish(command(&config, &["--once"]).env("TZ", zone)).stderr;
+        log.matches("the hours of the rate limit are taken as utc").count()
+    };
+    assert_eq!((warns("Nowhere/City"), warns("UTC")), (1, 0));
 }
 
 #[test]

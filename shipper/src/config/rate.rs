@@ -85,9 +85,18 @@ impl RateLimit {
 
     /// The limit at this local time, in bytes a second; none: as fast as it goes.
     pub fn at(&self, local: DateTime) -> Option<u64> {
+        self.entry_at(local).map(|entry| entry.bytes_per_s)
+    }
+
+    /// The entry that holds at this local time, as it is configured.
+    pub fn text_at(&self, local: DateTime) -> Option<&str> {
+        self.entry_at(local).map(|entry| entry.text.as_str())
+    }
+
+    fn entry_at(&self, local: DateTime) -> Option<&Entry> {
         let minute = minute_of_week(local);
         let timed = self.0.iter().find(|entry| entry.times.is_some_and(|times| times.hold(minute)));
-        timed.or_else(|| self.0.iter().find(|entry| entry.times.is_none())).map(|entry| entry.bytes_per_s)
+        timed.or_else(|| self.0.iter().find(|entry| entry.times.is_none()))
     }
 
     /// Whether there is any limit.

@@ -33,7 +33,7 @@ fn the_example_is_read_but_for_the_host_id_that_it_leaves_open() {
     assert_eq!(config.queue, Queue::default(), "the example shows the defaults");
     // Every key stands in the example, those without a default as a comment.
     let keys = "host_id data_root url ca_file client_cert_file client_key_file scan_interval_s parallel_uploads \
-                compression_level quarantine_keep_days";
+                rate_limit compression_level quarantine_keep_days";
     for key in keys.split_whitespace() {
         assert!(example.contains(&format!("{key} = ")), "{key}");
     }
@@ -63,6 +63,23 @@ fn what_makes_no_sense_names_its_key() {
         (queue("parallel_uploads = 17"), "`queue.parallel_uploads` is 17, it must be 1 to 16"),
         (queue("compression_level = 0"), "`queue.compression_level` is 0, it must be 1 to 19"),
         (queue("compression_level = 20"), "`queue.compression_level` is 20, it must be 1 to 19"),
+        (
+            queue("rate_limit = \"fast\""),
+            "line 5: `queue.rate_limit` is `fast`: give a whole number with a unit",
+        ),
+        (
+            queue("rate_limit = \"0B/s\""),
+            "line 5: `queue.rate_limit` is `0B/s`, which sends nothing; to pause:",
+        ),
+        (queue("rate_limit = 5"), "expected a rate as `2MiB/s`, or a list of them"),
+        (
+            queue("rate_limit = [\"1MiB/s\", \"2MiB/s\"]"),
+            "`queue.rate_limit` holds `1MiB/s` and `2MiB/s`, which overlap",
+        ),
+        (
+            queue("parallel_uploads = 16\nrate_limit = \"16KiB/s\""),
+            "`queue.rate_limit` is `16KiB/s`: at least 32KiB/s is needed for 16 uploads at a time",
+        ),
         (
             queue("paralel_uploads = 2"),
             "line 5: unknown key `paralel_uploads`, did you mean `parallel_uploads`?",

@@ -9,7 +9,7 @@
 //! - [`progress`]: which of these deadlines counts at the moment
 //! - [`body`]: the archive as a stream of chunks
 //! - [`pace`]: the rate limit that all uploads share
-//! - [`meter`]: which uploads are under way, and how far
+//! - [`meter`]: which uploads are under way, and how far; [`bars`] shows it on a terminal
 //! - [`ask`]: small requests: HEAD, the gate, ping
 //! - [`client`], [`connect`], [`interim`]: HTTP/1.1, the connection beneath it, and heads that are no answers yet
 //! - [`turns`]: who may send at the same time
@@ -20,6 +20,7 @@
 //! since awc's client is.
 
 pub mod ask;
+pub mod bars;
 pub mod body;
 pub mod client;
 pub mod connect;

@@ -63,6 +63,7 @@ fn without_an_entry_there_is_no_limit_and_the_entry_without_hours_holds_when_no_
     }
     let only_by_day = parse(&["08:00-18:00 512KiB/s"]);
     assert_eq!((only_by_day.at(at(0, 12, 0)), only_by_day.at(at(0, 18, 0))), (Some(MIB / 2), None));
+    assert_eq!(slow_by_day.text_at(at(0, 8, 0)), Some("08:00-18:00 512KiB/s"));
     assert_eq!(slow_by_day.to_string(), "2MiB/s, 08:00-18:00 512KiB/s");
     assert!(slow_by_day.has_hours() && !parse(&["2MiB/s"]).has_hours());
 }

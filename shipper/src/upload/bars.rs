@@ -1,0 +1,164 @@
+//! A progress bar for each upload that is under way, for whoever watches `--once` on a terminal.
+//!
+//! A thread of its own reads the meter a few times a second; no uploader waits for a terminal. Log lines go by way of
+//! [`LogLines`], which takes the bars off the screen for that moment. Where standard error is no terminal there is
+//! nothing of this.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cis490_shared::ids::EpisodeId;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+
+use crate::upload::meter::{Meter, UnderWay};
+
+/// How often the meter is read.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// A ULID fits; a longer name is cut.
+const TEMPLATE: &str = "{prefix:26!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
+/// The terminal, with bars at its lower end. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Screen(MultiProgress);
+
+/// The bars, as long as this lives. Dropping it takes them off the screen.
+#[derive(Debug)]
+pub struct Bars {
+    /// Hung up to end the thread.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Writes above the bars, to standard error.
+#[derive(Debug)]
+pub struct LogLines(MultiProgress);
+
+impl Screen {
+    /// Standard error, where a person sees it.
+    pub fn of_standard_error() -> Option<Self> {
+        // A bar knows about terminals that cannot move their cursor.
+        let multi = MultiProgress::new();
+        (io::stderr().is_terminal() && !multi.is_hidden()).then_some(Self(multi))
+    }
+
+    /// Where the log goes meanwhile.
+    pub fn log_lines(&self) -> LogLines {
+        LogLines(self.0.clone())
+    }
+
+    /// Shows what the meter says. Without a thread to do it there are no bars.
+    pub fn show(&self, meter: Meter) -> Bars {
+        let (stop, stopped) = channel();
+        let screen = self.0.clone();
+        let thread = std::thread::Builder::new().name("bars".to_owned());
+        let thread = thread.spawn(move || follow(&screen, &meter, &stopped));
+        Bars { stop: Some(stop), thread: thread.ok() }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // Its panic would be in the log, and the uploads are none the worse for it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Write for LogLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Whole lines come at once; one that is torn by a short write would have a bar in it.
+        self.0.suspend(|| io::stderr().lock().write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+fn follow(screen: &MultiProgress, meter: &Meter, stopped: &Receiver<()>) {
+    let mut shown = Shown::default();
+    while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        shown.update(screen, meter.under_way());
+    }
+    shown.update(screen, Vec::new());
+}
+
+/// The bars on the screen, by what they stand for; an upload that begins again is another one.
+#[derive(Debug, Default)]
+struct Shown(BTreeMap<(Instant, EpisodeId), ProgressBar>);
+
+impl Shown {
+    fn update(&mut self, screen: &MultiProgress, uploads: Vec<UnderWay>) {
+        let mut before = std::mem::take(&mut self.0);
+        for upload in uploads {
+            let key = (upload.since, upload.episode_id);
+            let bar = before
+                .remove(&key)
+                .unwrap_or_else(|| begin(screen, &key.1, upload.sent_bytes, upload.total_bytes));
+            bar.set_position(upload.sent_bytes);
+            // The time that is left changes while nothing moves.
+            bar.tick();
+            self.0.insert(key, bar);
+        }
+        for ended in before.into_values() {
+            ended.finish_and_clear();
+            screen.remove(&ended);
+        }
+    }
+}
+
+fn begin(screen: &MultiProgress, id: &EpisodeId, sent_bytes: u64, total_bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar =
+        ProgressBar::new(total_bytes).with_style(style.progress_chars("=> ")).with_prefix(id.to_string());
+    let bar = screen.add(bar.with_position(sent_bytes));
+    // What was sent before it was there says nothing of the rate.
+    bar.reset_eta();
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+
+    #[test]
+    fn a_bar_is_there_as_long_as_its_upload() {
+        ProgressStyle::with_template(TEMPLATE).unwrap();
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let (meter, mut shown) = (Meter::default(), Shown::default());
+        let id = |text| EpisodeId::parse(text).unwrap();
+        let first = meter.begin(&id("first"), 100);
+        first.sent(40);
+        shown.update(&screen, meter.under_way());
+        let second = meter.begin(&id("second"), 10);
+        first.sent(10);
+        shown.update(&screen, meter.under_way());
+        let seen: Vec<_> = shown.0.values().map(|bar| (bar.prefix(), bar.position(), bar.length())).collect();
+        assert_eq!(seen, [("first".to_owned(), 50, Some(100)), ("second".to_owned(), 0, Some(10))]);
+        let bar = shown.0.values().next().unwrap().clone();
+        drop(first);
+        shown.update(&screen, meter.under_way());
+        assert!(bar.is_finished() && shown.0.len() == 1);
+        drop(second);
+        shown.update(&screen, meter.under_way());
+        assert!(shown.0.is_empty());
+    }
+
+    #[test]
+    fn the_thread_ends_with_the_bars() {
+        let screen = Screen(MultiProgress::with_draw_target(ProgressDrawTarget::hidden()));
+        let bars = screen.show(Meter::default());
+        assert!(!bars.thread.as_ref().unwrap().is_finished());
+        // It would wait for ever.
+        drop(bars);
+    }
+}
