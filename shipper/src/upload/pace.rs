@@ -61,15 +61,13 @@ impl Pace {
 
     /// A pace that keeps to this limit, by the clock of this host. Blocks.
     pub fn of_this_host(limit: &RateLimit) -> Self {
-        let zone = match Zone::of_this_host() {
-            Ok(zone) => zone,
-            Err(error) => {
-                if limit.has_hours() {
-                    warn!(%error, "the hours of the rate limit are taken as utc");
-                }
-                Zone::utc()
-            }
-        };
+        if !limit.has_hours() {
+            return Self::new(limit.clone(), || Zone::utc().now());
+        }
+        let zone = Zone::of_this_host().unwrap_or_else(|error| {
+            warn!(%error, "the hours of the rate limit are taken as utc");
+            Zone::utc()
+        });
         Self::new(limit.clone(), move || zone.now())
     }
 
