@@ -11,8 +11,8 @@ use cis490_shared::config_file::{InvalidValue, Validate};
 use cis490_shared::ids::HostId;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::queue::quarantine::Keep;
 use self::rate::RateLimit;
+use crate::queue::quarantine::Keep;
 
 /// Where the configuration is looked for when no flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
