@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  PUT ── head ──> http <─ verdict ── GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
-//!                   │ └── admission: one upload per pair, permits, bytes promised   ^── AmnestyActor (admitted.json)
+//!                   │ │                            └─ ReplaceAmnesties ── AmnestyActor (admitted.json)
+//!                   │ └── admission: one upload per pair, permits, bytes promised
 //!                   │ parts, bounded ──> writer that an IngestActor started: hash, write, sync, publish
 //!                   └── answer <── IngestActor <──┘ └─ Deposit ──> IndexWriterActor (batch, lock, write, sync)
 //! ```
@@ -11,7 +12,7 @@
 //! - [`actors`]: who owns what; one thin file per actor, the logic in the modules below
 //! - [`auth`]: who asks, and what he may do
 //! - [`tls`]: as whom the receiver introduces itself, and whose certificates it believes
-//! - [`gate`]: the commit window, and how it is read
+//! - [`gate`]: the commit window, and how it is read; what is admitted by name beside it
 //! - [`ingest`]: one upload from promise to receipt
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
