@@ -177,13 +177,13 @@ mod tests {
             let pace = paced(&[&format!("{rate}B/s")], &hour(0));
             let mut permits: Vec<_> = send(&pace, Instant::now(), &starts, 200).into_iter().map(|(_, permit)| permit).collect();
             permits.sort_by_key(|permit| permit.at);
-            let burst = rate as f64 * BURST.as_secs_f64() + part(rate) as f64;
             for (first, from) in permits.iter().enumerate() {
                 let mut bytes = 0;
                 for to in &permits[first..] {
                     bytes += to.bytes;
-                    let time = (to.at - from.at).as_secs_f64();
-                    prop_assert!(bytes as f64 <= rate as f64 * time + burst + 1.0, "{bytes} bytes in {time} s");
+                    let nanos = u128::from(rate) * (to.at - from.at + BURST).as_nanos();
+                    let most = nanos.div_ceil(1_000_000_000) + part(rate) as u128;
+                    prop_assert!(bytes as u128 <= most, "{bytes} bytes, not {most}");
                 }
             }
         }
