@@ -183,6 +183,16 @@ fn replace_file_with(
     mode: u32,
     prepare: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
+    let mut temp = replacement(path, mode)?;
+    prepare(&temp.file)?;
+    temp.write_all(bytes)?;
+    Step::SyncReplacement.take(|| temp.sync())?;
+    temp.publish_replace(path)?;
+    Step::SyncReplacedName.take(|| sync_dir(parent(path)))
+}
+
+/// An empty file beside `path` that is to take its place.
+fn replacement(path: &Path, mode: u32) -> io::Result<Temp> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temp_path = path.with_file_name(name);
@@ -191,12 +201,15 @@ fn replace_file_with(
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut temp = Temp::create(temp_path, mode)?;
-    prepare(&temp.file)?;
+    Temp::create(temp_path, mode)
+}
+
+/// Writes a small file so that a reader sees either the old or the new content. Nothing is synced: for what is worth
+/// nothing after a crash, and is written often.
+pub fn replace_fleeting_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut temp = replacement(path, mode)?;
     temp.write_all(bytes)?;
-    Step::SyncReplacement.take(|| temp.sync())?;
-    temp.publish_replace(path)?;
-    Step::SyncReplacedName.take(|| sync_dir(parent(path)))
+    temp.publish_replace(path)
 }
 
 /// Makes the names in a directory durable.
@@ -314,6 +327,20 @@ impl FileLock {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Whether somebody holds the lock. Creates nothing; but whoever takes the lock in the very moment of this look is
+    /// told that it is held, so those who may be looked at take it with a little patience.
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(error)) => Err(error),
         }
     }
 }

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cis490_shared::config_file::ConfigError;
 use cis490_shared::telemetry::{self, Destination};
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -31,6 +32,9 @@ use crate::unit_settings;
 use crate::upload::bars::Screen;
 use crate::upload::meter::Meter;
 use crate::upload::target::TargetFiles;
+
+mod quarantine;
+mod status;
 
 /// Ships finished episodes of this lab host to the collector.
 #[derive(Debug, Parser)]
@@ -63,9 +67,11 @@ enum Command {
     /// Refused episodes: what they are, and to send them again
     #[command(subcommand)]
     Quarantine(quarantine::Command),
+    /// How the shipper does: backlog, rate, what waits and why; exits with 0 whatever it finds, 1 where it cannot look
+    Status(status::Flags),
 }
 
-mod quarantine;
+const AS_THE_SERVICE: &str = "ask as the user of the shipper: sudo -u cis490 cis490-shipper ...";
 
 const FAILURE: u8 = 1;
 const REFUSED: u8 = 65;
@@ -94,6 +100,9 @@ fn start(flags: &Flags) -> ExitCode {
     let path = &flags.config;
     let mut config = match config::load(path) {
         Ok(config) => config,
+        Err(error) if flags.command.is_some() && may_not_read(&error) => {
+            return failed(FAILURE, &error, Some(AS_THE_SERVICE));
+        }
         Err(error) => return bad_config(&error, path),
     };
     take_credentials(&mut config);
@@ -103,6 +112,7 @@ fn start(flags: &Flags) -> ExitCode {
             print(unit_settings::text(&config).trim_end());
             ExitCode::SUCCESS
         }
+        Flags { command: Some(Command::Status(flags)), .. } => show_status(flags, &config),
         Flags { check_config: true, .. } => check_config(&config, path),
         Flags { ping: true, .. } => ping(&config, path),
         Flags { once: true, .. } => ship(&config, path, Mode::Once),
@@ -164,6 +174,16 @@ fn rate_limit(limit: &RateLimit) -> String {
     format!("{limit}; on {} {zone}: {now}{note}", local.strftime("%a %H:%M"))
 }
 
+fn show_status(flags: &status::Flags, config: &Config) -> ExitCode {
+    match status::run(flags, config) {
+        Ok(text) => {
+            print(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(FAILURE, &error, Some(error.remedy())),
+    }
+}
+
 fn ping(config: &Config, path: &Path) -> ExitCode {
     match ping::ping(config) {
         Ok(pong) => {
@@ -214,6 +234,11 @@ fn start_logging(screen: Option<&Screen>) {
     }
 }
 
+/// Whoever asks for something may be somebody who cannot read the configuration; it is none the worse for that.
+fn may_not_read(error: &ConfigError) -> bool {
+    matches!(error, ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+}
+
 fn bad_config(error: &dyn std::error::Error, path: &Path) -> ExitCode {
     let check = format!("edit it, then: cis490-shipper --check-config --config {}", path.display());
     failed(BAD_CONFIG, error, Some(&check))
@@ -237,6 +262,13 @@ fn print(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_that_one_may_not_read_is_told_from_one_that_cannot_be_used() {
+        let read = |kind: io::ErrorKind| ConfigError::Read { path: "/etc/x".into(), source: kind.into() };
+        assert!(may_not_read(&read(io::ErrorKind::PermissionDenied)));
+        assert!(!may_not_read(&read(io::ErrorKind::NotFound)));
+    }
 
     #[test]
     fn what_must_be_tried_again_wins_over_what_was_refused() {

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! # Layout
-//! - [`actors`]: QueueActor and UploadActor, thin shells around what follows
+//! - [`actors`]: QueueActor, UploadActor and two smaller ones, thin shells around what follows
 //! - [`queue`]: policy and directories: order, back-off, what an answer means, what is moved where
 //! - [`upload`]: one episode from its directory to an outcome: packing, TLS, HTTP
+//! - [`status`]: what the daemon says about itself, and how people are told
 //! - [`run`]: starts, watches and drains the actors; [`watchdog`] asks whether they are still there
 //! - [`cli`]: flags and exit codes; [`ping`] is one of them; [`config`] is `lab-host.toml`,
 //!   [`unit_settings`] is what it means for the unit, and [`local_time`] what its hours are
@@ -29,6 +30,7 @@ pub mod local_time;
 pub mod ping;
 pub mod queue;
 pub mod run;
+pub mod status;
 pub mod unit_settings;
 pub mod upload;
 pub mod watchdog;

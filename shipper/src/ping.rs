@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::queue::outcome::{Outcome, about_the_receiver};
 use crate::upload::ask;
 use crate::upload::client::{Client, Silence};
+use crate::upload::clock_skew::ClockSkew;
 use crate::upload::progress::Deadlines;
 use crate::upload::target::{TargetError, TargetFiles};
 
@@ -85,7 +86,7 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
     let url = config.receiver.url.to_string();
     let (target, _) = TargetFiles::read(&config.receiver).map_err(PingError::Target)?;
     System::new().block_on(async move {
-        let client = Client::new(Latest::new(target));
+        let client = Client::new(Latest::new(target), ClockSkew::default());
         let (begin, asked_at) = (Instant::now(), system_time());
         let answer = match ask::ping(&client, &config.host_id, Deadlines::default().small).await {
             Ok(answer) => answer,

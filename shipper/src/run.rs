@@ -20,10 +20,12 @@ use tracing::{info, warn};
 
 use crate::actors::credentials::{CredentialsActor, Reload};
 use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan};
+use crate::actors::status::{StatusActor, StatusSettings};
 use crate::actors::upload::UploadActor;
 use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
+use crate::upload::clock_skew::ClockSkew;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
@@ -37,6 +39,8 @@ use crate::watchdog::{self, Watched};
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long dropping them, and the moves of episodes that were shipped, may take after that.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
+/// How long writing the last status may take after that.
+const LAST_WORD_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,7 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
         turns: Turns::new(config.queue.parallel_uploads),
         meter: meter.clone(),
         pace: Pace::of_this_host(&config.queue.rate_limit),
+        clock_skew: ClockSkew::default(),
     };
     System::new().block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.
@@ -109,7 +114,7 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
         let seen = fleet.shut_down().await;
         match end {
             End::Signal(_) => seen.ok_or_else(|| RunError::ActorDied(QUEUE.to_owned())),
-            End::Settled(seen) => Ok(seen),
+            End::Settled(seen) => Ok(*seen),
             End::Died(name) => Err(RunError::ActorDied(name)),
         }
     })
@@ -152,6 +157,8 @@ struct Fleet {
     uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
     queue: Addr<QueueActor>,
     credentials: Addr<CredentialsActor>,
+    /// Of the daemon only: a single pass is over before anybody asks.
+    status: Option<Addr<StatusActor>>,
 }
 
 impl Fleet {
@@ -174,9 +181,19 @@ impl Fleet {
         };
         let ships = uploaders.iter().map(|(addr, _)| addr.clone().recipient()).collect();
         let queue = QueueActor::new(queue_settings, ships).start();
+        let status = (mode == Mode::Daemon).then(|| {
+            let settings = StatusSettings {
+                host_id: settings.host_id.clone(),
+                file: settings.dirs.status_file(),
+                meter: settings.meter.clone(),
+                target: settings.target.clone(),
+                clock_skew: settings.clock_skew.clone(),
+            };
+            StatusActor::new(settings, queue.clone().recipient()).start()
+        });
         let latest = settings.target.clone();
         let credentials = CredentialsActor::new(files, latest, queue.clone().recipient()).start();
-        Self { queue, uploaders, credentials }
+        Self { uploaders, queue, credentials, status }
     }
 
     /// Until a signal, the end of a single pass, or the death of an actor.
@@ -195,7 +212,7 @@ impl Fleet {
             biased;
             name = signals.ending(&self.credentials) => End::Signal(name),
             seen = single_pass => match seen {
-                Ok(Ok(seen)) => End::Settled(seen),
+                Ok(Ok(seen)) => End::Settled(Box::new(seen)),
                 Ok(Err(_)) | Err(_) => End::Died(QUEUE.to_owned()),
             },
             dead = watchdog::watch(&watched, interval) => End::Died(dead),
@@ -210,7 +227,8 @@ impl Fleet {
         let watched = |name: &str, ping: Recipient<Ping>| Watched { name: name.to_owned(), ping };
         let queue = watched(QUEUE, self.queue.clone().recipient());
         let credentials = watched("credentials", self.credentials.clone().recipient());
-        [queue, credentials].into_iter().chain(uploaders).collect()
+        let status = self.status.iter().map(|addr| watched("status", addr.clone().recipient()));
+        [queue, credentials].into_iter().chain(status).chain(uploaders).collect()
     }
 
     /// Lets what is under way come to its end, within limits. What the queue has seen by then.
@@ -229,6 +247,11 @@ impl Fleet {
         if !drained && timeout(DROP_LIMIT, queue).await.is_err() {
             warn!("an episode could not be moved in time");
         }
+        if let Some(status) = self.status
+            && timeout(LAST_WORD_LIMIT, status.send(Drain)).await.is_err()
+        {
+            warn!("the last status could not be written in time");
+        }
         let seen = self.queue.send(Observe).await.ok();
         for (_, arbiter) in self.uploaders {
             arbiter.stop();
@@ -246,6 +269,6 @@ const QUEUE: &str = "queue";
 /// Why waiting came to an end.
 enum End {
     Signal(&'static str),
-    Settled(Observation),
+    Settled(Box<Observation>),
     Died(String),
 }

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cis490_shipper::actors::queue::{Observation, Observe, Scan};
+use cis490_shipper::actors::queue::{Details, Observation, Observe, Scan};
 use cis490_shipper::actors::{Drain, Ping};
 use cis490_shipper::queue::outcome::Outcome;
 use cis490_shipper::upload::turns::{LARGE_BYTES, Turns};
@@ -44,9 +44,12 @@ fn ready_episodes_are_shipped_oldest_first_and_moved() {
             passes: 1,
             shipped: 3,
             commit_position: Some("7/100".to_owned()),
+            details: seen.details.clone(),
             ..Observation::default()
         };
         assert_eq!(seen, expected);
+        let Details { in_episodes, oldest, last_success, .. } = seen.details;
+        assert_eq!((in_episodes, oldest, last_success.unwrap().episode_id.as_str()), (1, None, "e3"));
         let entry = &log.with("INFO episode shipped episode_id=e1")[0];
         for field in
             ["episode_id=e1", &format!("commit=\"{COMMIT}\""), "size_bytes=42", "elapsed_ms=5", "status=201"]

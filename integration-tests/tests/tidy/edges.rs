@@ -85,7 +85,16 @@ const LAYERS: &[(&str, &[(&str, u8)])] = &[
     ),
     (
         "shipper/src/",
-        &[("main", 5), ("cli", 5), ("run", 4), ("watchdog", 4), ("actors", 2), ("queue", 1), ("upload", 1)],
+        &[
+            ("main", 5),
+            ("cli", 5),
+            ("run", 4),
+            ("watchdog", 4),
+            ("actors", 2),
+            ("queue", 1),
+            ("upload", 1),
+            ("status", 1),
+        ],
     ),
 ];
 

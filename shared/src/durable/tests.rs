@@ -75,6 +75,32 @@ fn a_lock_is_exclusive_and_ends_with_its_holder() {
 }
 
 #[test]
+fn a_look_at_a_lock_says_whether_it_is_held_and_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shipper.lock");
+    assert!(!FileLock::is_held(&path).unwrap());
+    assert!(!path.is_file(), "a look creates nothing");
+    let held = FileLock::take(&path, Duration::ZERO).unwrap();
+    assert!(FileLock::is_held(&path).unwrap());
+    drop(held);
+    assert!(!FileLock::is_held(&path).unwrap());
+    FileLock::take(&path, Duration::ZERO).unwrap();
+}
+
+#[test]
+fn a_fleeting_file_is_replaced_whole_whatever_an_earlier_attempt_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.json");
+    fs::write(dir.path().join("status.json.new"), "half").unwrap();
+    for text in ["first", "second"] {
+        replace_fleeting_file(&path, text.as_bytes(), 0o640).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn a_directory_moves_whole_and_never_onto_another() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("episodes/e1"), dir.path().join("quarantine/e1"));

@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|
 //! | [`queue::QueueActor`] | the directories and the order of episodes | `Scan`, `Observe`, `Ping`, `Drain` | UploadActor: `Ship` | the main arbiter |
 //! | [`credentials::CredentialsActor`] | the files of certificates and token | `Reload`, `Ping`, `Drain` | nobody; uploaders read what it publishes | the main arbiter |
+//! | [`status::StatusActor`] | `status.json` | `Ping`, `Drain` | QueueActor: `Observe` | the main arbiter |
 //! | [`upload::UploadActor`] | an HTTP client | `Ship`, `Ping`, `Drain` | nobody | an arbiter of its own |
 //!
 //! They know each other as `Recipient`; only [`crate::run`] knows who is who. A panic ends an actor for
@@ -13,6 +14,7 @@ use actix::Message;
 
 pub mod credentials;
 pub mod queue;
+pub mod status;
 pub mod upload;
 
 /// Asks whether an actor still handles messages. From the watchdog.

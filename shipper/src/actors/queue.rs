@@ -41,7 +41,7 @@ mod pass;
 mod release;
 mod shown;
 
-pub use observation::Observation;
+pub use observation::{Details, Observation};
 pub use shown::ShownAnew;
 
 /// The second mismatch of an archive has it packed anew, whatever its hash.
@@ -219,7 +219,7 @@ impl QueueActor {
         let says_nothing = matches!(outcome, Outcome::Gone | Outcome::Stopped | Outcome::Postponed);
         let (deed, news) = self.backlog.settle(&id, outcome, Instant::now());
         if let Some(news) = news {
-            self.report.news(news, self.backlog.counts().0);
+            self.tell(news);
         }
         match deed {
             Deed::Retire(shipped) => self.put_away(id, Because::Shipped { shipped, already_present }, ctx),
@@ -269,19 +269,6 @@ impl QueueActor {
             for settled in self.settled.drain(..) {
                 let _ = settled.send(seen.clone());
             }
-        }
-    }
-
-    fn observe(&self) -> Observation {
-        let (ready, waiting) = self.backlog.counts();
-        let in_flight = self.backlog.in_flight().len();
-        Observation {
-            ready,
-            waiting,
-            in_flight,
-            on_hold: self.backlog.hold_cause().is_some(),
-            quarantine: self.quarantine.awaited.tally().cloned(),
-            ..self.seen.clone()
         }
     }
 }

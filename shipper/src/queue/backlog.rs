@@ -292,6 +292,18 @@ impl Backlog {
         self.schedule.counts()
     }
 
+    /// When something is tried again, where nothing can be tried at `now`.
+    pub fn next_try(&self, now: Instant) -> Option<Instant> {
+        let (ready, waiting) = self.schedule.counts();
+        match self.hold.permit(now) {
+            Permit::NotBefore(until) if ready + waiting > 0 => Some(until),
+            Permit::Free | Permit::Probe if ready == 0 => {
+                self.schedule.next_due(true).filter(|due| *due > now)
+            }
+            _ => None,
+        }
+    }
+
     /// Why the whole queue waits, if it does.
     pub fn hold_cause(&self) -> Option<Cause> {
         self.hold.cause()

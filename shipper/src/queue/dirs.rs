@@ -21,14 +21,18 @@ use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 use crate::queue::episode::{self, NotAnEpisode};
 use crate::queue::shared_sync::SharedSync;
 
+mod look;
 mod moves;
 
+pub use look::Oldest;
 pub use moves::{Leaving, Returning};
 
 /// What the name of an archive ends in while it is written.
 pub const PARTIAL_SUFFIX: &str = ".partial";
 
 const LOCK_NAME: &str = ".shipper.lock";
+/// Whoever looks whether the lock is held may be in the way for a moment, and another shipper for longer than this.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const DIRECTORY_MODE: u32 = 0o750;
 
 /// What cannot be done below the data directory.
@@ -106,6 +110,12 @@ pub struct Scan {
     pub more: bool,
     /// Entries that will never be shipped, for people; only the first few.
     pub ignored: Vec<(String, NotAnEpisode)>,
+    /// All directories of episodes, those among them that are known or not finished.
+    pub in_episodes: usize,
+    /// The oldest finished one that is not shipped.
+    pub oldest: Option<Oldest>,
+    /// The oldest of those that are known already.
+    oldest_known: Option<EpisodeId>,
 }
 
 impl Scan {
@@ -117,7 +127,11 @@ impl Scan {
     ) -> Result<(), NotAnEpisode> {
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let id = episode::identify(&entry.file_name(), is_directory)?;
+        self.in_episodes += 1;
         if known.contains(&id) {
+            if self.oldest_known.as_ref().is_none_or(|oldest| id < *oldest) {
+                self.oldest_known = Some(id);
+            }
             return Ok(());
         }
         if self.ready.len() >= limit && self.ready.last().is_some_and(|last| *last < id) {
@@ -159,7 +173,7 @@ impl Dirs {
             }
         }
         let lock = root.join(LOCK_NAME);
-        match FileLock::take(&lock, Duration::ZERO) {
+        match FileLock::take(&lock, LOCK_PATIENCE) {
             Ok(held) => Ok((dirs, held)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(DirsError::Locked(lock)),
             Err(error) => Err(failed("lock", &lock)(error)),
@@ -217,6 +231,7 @@ impl Dirs {
                 scan.ignored.push((name, reason));
             }
         }
+        scan.oldest = self.oldest_of(&scan);
         Ok(scan)
     }
 

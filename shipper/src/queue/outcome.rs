@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use cis490_shared::ids::{CommitHash, Sha256Digest};
+use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
 use cis490_shared::wire::problem::{AnyProblem, ErrorCode};
@@ -117,6 +118,11 @@ impl Refusal {
     pub fn awaited_commit(&self) -> Option<CommitHash> {
         let commit = self.commit.as_deref().filter(|_| self.is_about_the_commit())?;
         CommitHash::parse(commit).ok()
+    }
+
+    /// What to paste on this host: the receiver's text, or what stands for it where it sent none.
+    pub fn remediation_text(&self) -> &str {
+        self.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION)
     }
 }
 

@@ -75,8 +75,7 @@ impl Report {
         info!(%episode_id, status, error, commit, "episode refused for its commit, kept in quarantine");
         if self.commits.is_new((error.clone(), commit.clone())) {
             // On lines of its own, and last: it is there to be pasted.
-            let remediation = refusal.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION);
-            let remediation = format_args!("\n{remediation}");
+            let remediation = format_args!("\n{}", refusal.remediation_text());
             error!(
                 commit,
                 head_commit,

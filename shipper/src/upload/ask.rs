@@ -5,13 +5,16 @@
 
 use std::time::Duration;
 
-use awc::ClientRequest;
+use awc::error::PayloadError;
 use awc::http::{Method, StatusCode};
+use awc::{ClientRequest, ClientResponse};
+use bytes::Bytes;
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::wire::answer::CommitAnswer;
 use cis490_shared::wire::headers::{CONTENT_SHA256, LAB_HOST};
 use cis490_shared::wire::path;
-use tokio::time::timeout;
+use futures_util::Stream;
+use tokio::time::{Instant, timeout};
 
 use crate::queue::outcome::Answer;
 use crate::upload::client::{Client, Silence, read_answer, silence};
@@ -34,8 +37,8 @@ pub async fn head(
     episode: &EpisodeId,
     limit: Duration,
 ) -> Result<Stored, Silence> {
-    let request = client.request(Method::HEAD, &path::episode(host, episode)).send();
-    let response = timeout(limit, request).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
+    let request = client.request(Method::HEAD, &path::episode(host, episode));
+    let response = send(client, request, limit).await?;
     match response.status() {
         StatusCode::OK => {
             let hash = response.headers().get(CONTENT_SHA256).and_then(|value| value.to_str().ok());
@@ -65,7 +68,7 @@ pub async fn gate(
     limit: Duration,
 ) -> Result<Gate, Silence> {
     let request = client.request(Method::GET, &path::gate_of(commit));
-    let answer = small(request.insert_header((LAB_HOST, host.as_str())), limit).await?;
+    let answer = small(client, request.insert_header((LAB_HOST, host.as_str())), limit).await?;
     Ok(match answer.status {
         200 => serde_json::from_slice(&answer.body).map_or(Gate::Mute, Gate::Says),
         401 | 403 | 429 | 500..=599 => Gate::Unclear(answer),
@@ -76,11 +79,23 @@ pub async fn gate(
 /// Proves the whole path to the receiver and back, for this host: one with another's token is refused. Nothing is written.
 pub async fn ping(client: &Client, host: &HostId, limit: Duration) -> Result<Answer, Silence> {
     let request = client.request(Method::POST, path::PING).insert_header((LAB_HOST, host.as_str()));
-    small(request, limit).await
+    small(client, request, limit).await
 }
 
-async fn small(request: ClientRequest, limit: Duration) -> Result<Answer, Silence> {
+async fn small(client: &Client, request: ClientRequest, limit: Duration) -> Result<Answer, Silence> {
+    let response = send(client, request, limit).await?;
+    Ok(read_answer(response, limit).await)
+}
+
+/// The head of the answer, within `limit`.
+async fn send(
+    client: &Client,
+    request: ClientRequest,
+    limit: Duration,
+) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + use<>>, Silence> {
+    let asked = Instant::now();
     let response =
         timeout(limit, request.send()).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
-    Ok(read_answer(response, limit).await)
+    client.note_clock(response.headers(), asked);
+    Ok(response)
 }

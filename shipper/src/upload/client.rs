@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::Method;
-use awc::http::header::{self, HttpDate};
+use awc::http::header::{self, HeaderMap, HttpDate};
 use awc::{ClientRequest, ClientResponse};
 use cis490_shared::clock::system_time;
 use cis490_shared::latest::Latest;
@@ -21,6 +21,7 @@ use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
 use crate::queue::outcome::{Answer, Outcome, Scope};
+use crate::upload::clock_skew::ClockSkew;
 use crate::upload::connect::{self, ConnectFailure, LastConnected};
 use crate::upload::target::Target;
 
@@ -89,14 +90,15 @@ pub struct Client {
     target: RefCell<Arc<Target>>,
     awc: RefCell<awc::Client>,
     connected: LastConnected,
+    clock_skew: ClockSkew,
 }
 
 impl Client {
-    /// A client without any connection yet.
-    pub fn new(latest: Latest<Target>) -> Self {
+    /// A client without any connection yet, which tells `clock_skew` what answers say of the receiver's clock.
+    pub fn new(latest: Latest<Target>, clock_skew: ClockSkew) -> Self {
         let (target, connected) = (latest.now(), Rc::new(Cell::new(None)));
         let awc = RefCell::new(build(&target, &connected));
-        Self { latest, target: RefCell::new(target), awc, connected }
+        Self { latest, target: RefCell::new(target), awc, connected, clock_skew }
     }
 
     /// Goes on with the certificates and the token as they are now. To be called between two episodes.
@@ -120,6 +122,11 @@ impl Client {
     /// When a connection was last made.
     pub fn last_connected(&self) -> Option<Instant> {
         self.connected.get()
+    }
+
+    /// Takes note of the receiver's clock: these headers have just come, to a request that began at `asked`.
+    pub fn note_clock(&self, headers: &HeaderMap, asked: Instant) {
+        self.clock_skew.note(headers, asked);
     }
 
     /// Begins a request.

@@ -12,6 +12,7 @@
 //! - [`meter`]: which uploads are under way, and how far; [`bars`] shows it on a terminal
 //! - [`ask`]: small requests: HEAD, the gate, ping
 //! - [`client`], [`connect`], [`interim`]: HTTP/1.1, the connection beneath it, and heads that are no answers yet
+//! - [`clock_skew`]: how far the receiver's clock is ahead of this host's
 //! - [`turns`]: who may send at the same time
 //! - [`target`], [`tls`], [`token`]: where to, who is trusted, and as whom, from files that may change
 //!
@@ -23,6 +24,7 @@ pub mod ask;
 pub mod bars;
 pub mod body;
 pub mod client;
+pub mod clock_skew;
 pub mod connect;
 pub mod gate;
 pub mod interim;

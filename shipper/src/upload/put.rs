@@ -12,6 +12,7 @@ use awc::http::header::{HeaderValue, TryIntoHeaderValue};
 use awc::http::{Method, header};
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::wire::{headers, path};
+use tokio::time::Instant;
 
 use crate::queue::outcome::Answer;
 use crate::upload::body::chunks;
@@ -73,6 +74,7 @@ pub async fn put(
     let sending = meter.begin(upload.episode_id, upload.archive.size_bytes);
     let progress = Rc::new(Progress::begin(deadlines));
     let body = chunks(upload.archive, upload.published.clone(), pace.clone(), Rc::clone(&progress), sending);
+    let asked = Instant::now();
     let request = head(client, upload, expect).send_body(SizedStream::new(upload.archive.size_bytes, body));
     let sent = tokio::select! {
         biased;
@@ -81,6 +83,7 @@ pub async fn put(
     };
     match sent {
         Ok(response) => {
+            client.note_clock(response.headers(), asked);
             let answer = read_answer(response, deadlines.small).await;
             if !progress.body_began() {
                 client.forget_connections();

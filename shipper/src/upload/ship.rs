@@ -27,6 +27,7 @@ use crate::queue::outcome::{
 };
 use crate::upload::ask::{self, Stored};
 use crate::upload::client::{Client, Silence, out_of_reach};
+use crate::upload::clock_skew::ClockSkew;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
@@ -63,6 +64,8 @@ pub struct Settings {
     pub meter: Meter,
     /// How fast all of them together may send.
     pub pace: Pace,
+    /// Is told what the receiver's clock shows.
+    pub clock_skew: ClockSkew,
 }
 
 /// Ships episodes, one at a time.
@@ -80,7 +83,7 @@ pub(super) type Early = Box<Outcome>;
 impl Shipper {
     /// A shipper without any connection yet.
     pub fn new(settings: Settings) -> Self {
-        let client = Client::new(settings.target.clone());
+        let client = Client::new(settings.target.clone(), settings.clock_skew.clone());
         let packer = Arc::new(Mutex::new(Packer::new(settings.compression_level)));
         Self { settings, client, packer, no_expect_until: Cell::default() }
     }

@@ -11,6 +11,7 @@ use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::queue::outcome::Outcome;
 
+use cis490_shipper::upload::clock_skew::ClockSkew;
 use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::meter::Meter;
 use cis490_shipper::upload::pace::Pace;
@@ -46,6 +47,7 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
         gate: Gate::default(),
         meter: Meter::default(),
         pace: Pace::default(),
+        clock_skew: ClockSkew::default(),
     };
     (settings, lock)
 }

@@ -106,12 +106,14 @@ impl QueueActor {
                 if let Some(commit) = &shipped.commit {
                     self.quarantine.awaited.stored(&commit.to_ascii_lowercase());
                 }
+                self.seen.details.shipped(id);
                 self.report.shipped(id, &shipped);
             }
             Because::Refused(refusal) => {
                 self.seen.refused += 1;
                 self.seen.conflicts += u64::from(refusal.status == Some(409));
                 self.quarantine.awaited.refused(&refusal, Instant::now());
+                self.seen.details.refused(id, &refusal);
                 self.report.refused(id, &refusal);
             }
         }

@@ -1,8 +1,17 @@
-//! What the queue knows about itself, in one struct for tests, health and whoever else asks.
+//! What the queue knows about itself, in one struct for tests, the status and whoever else asks.
 
+use cis490_shared::clock::WallTime;
+use cis490_shared::ids::EpisodeId;
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::QueueActor;
+use crate::queue::backlog::News;
+use crate::queue::dirs;
+use crate::queue::hold::Cause;
+use crate::queue::outcome::Refusal;
 use crate::queue::quarantine::entries::Tally;
+use crate::status::{Hold, LastRefusal, Oldest, Success};
 
 /// The queue's counters since its start, and its state at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -37,4 +46,113 @@ pub struct Observation {
     pub on_hold: bool,
     /// `X-Cis490-Commit-Position` of the latest answer that had one.
     pub commit_position: Option<String>,
+    /// What only the status is for.
+    pub details: Details,
+}
+
+/// What a person wants to know beyond the counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Details {
+    /// All directories of episodes in `episodes/`, as the latest look found them.
+    pub in_episodes: usize,
+    /// The oldest finished episode, as the latest look found it.
+    pub oldest: Option<Oldest>,
+    /// The episode that was shipped last.
+    pub last_success: Option<Success>,
+    /// When something is tried again, where nothing can be tried now.
+    #[serde(skip)]
+    pub next_try: Option<Instant>,
+    /// Why the whole queue waits.
+    pub hold: Option<Hold>,
+    /// The refusal that came last.
+    pub last_refusal: Option<LastRefusal>,
+    /// Nothing new is begun.
+    pub draining: bool,
+}
+
+impl Details {
+    /// A look through `episodes/` has ended.
+    pub(super) fn looked(&mut self, in_episodes: usize, oldest: Option<dirs::Oldest>) {
+        self.in_episodes = in_episodes;
+        self.oldest = oldest.map(|oldest| Oldest {
+            episode_id: oldest.id.to_string(),
+            since: oldest.finished.map(WallTime::from),
+        });
+    }
+
+    /// The hold on the queue begins, changes or ends.
+    pub(super) fn heard(&mut self, news: &News) {
+        match news {
+            News::HoldBegan { cause, reason, help } => {
+                self.hold = Some(Hold {
+                    cause: name_of(*cause).to_owned(),
+                    reason: reason.clone(),
+                    help: help.map(str::to_owned),
+                    since: Some(WallTime::now()),
+                });
+            }
+            News::HoldEnded(_) => self.hold = None,
+            News::Delayed { .. } => {}
+        }
+    }
+
+    /// An episode is in `shipped/`.
+    pub(super) fn shipped(&mut self, id: &EpisodeId) {
+        self.left(id);
+        self.last_success = Some(Success { episode_id: id.to_string(), at: Some(WallTime::now()) });
+    }
+
+    /// An episode is in `quarantine/`.
+    pub(super) fn refused(&mut self, id: &EpisodeId, refusal: &Refusal) {
+        self.left(id);
+        self.last_refusal = Some(LastRefusal {
+            episode_id: id.to_string(),
+            commit: refusal.commit.clone(),
+            error: refusal.error.clone(),
+            detail: refusal.detail.clone(),
+            remediation: refusal.is_about_the_commit().then(|| refusal.remediation_text().to_owned()),
+            at: Some(WallTime::now()),
+        });
+    }
+
+    /// So that a look of a while ago does not show what has left since.
+    fn left(&mut self, id: &EpisodeId) {
+        self.in_episodes = self.in_episodes.saturating_sub(1);
+        if self.oldest.as_ref().is_some_and(|oldest| oldest.episode_id == id.as_str()) {
+            self.oldest = None;
+        }
+    }
+}
+
+fn name_of(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Unreachable => "unreachable",
+        Cause::Distrusted => "distrusted",
+        Cause::Unavailable => "unavailable",
+        Cause::Blocked(_) => "blocked",
+        Cause::Failing => "failing",
+    }
+}
+
+impl QueueActor {
+    /// Tells the log and the status.
+    pub(super) fn tell(&mut self, news: News) {
+        self.seen.details.heard(&news);
+        self.report.news(news, self.backlog.counts().0);
+    }
+
+    pub(super) fn observe(&self) -> Observation {
+        let (ready, waiting) = self.backlog.counts();
+        let on_hold = self.backlog.hold_cause().is_some();
+        let seen = self.seen.clone();
+        let details = Details {
+            next_try: self.backlog.next_try(Instant::now()),
+            hold: seen.details.hold.filter(|_| on_hold),
+            draining: self.draining,
+            ..seen.details
+        };
+        let in_flight = self.backlog.in_flight().len();
+        let quarantine = self.quarantine.awaited.tally().cloned();
+        Observation { ready, waiting, in_flight, on_hold, quarantine, details, ..seen }
+    }
 }

@@ -71,6 +71,7 @@ impl QueueActor {
                     self.report.looked(None);
                 }
                 self.more = scan.more;
+                self.seen.details.looked(scan.in_episodes, scan.oldest);
                 self.report.ignored(scan.ignored);
                 self.backlog.offer(scan.ready);
             }

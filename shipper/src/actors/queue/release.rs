@@ -128,7 +128,7 @@ impl QueueActor {
             Err(outcome) => (None, self.backlog.unanswered(outcome, now)),
         };
         if let Some(news) = news {
-            self.report.news(news, self.backlog.counts().0);
+            self.tell(news);
         }
         match verdict {
             Some(Verdict::Admitted { .. }) => self.release(commit, ctx),

@@ -58,6 +58,35 @@ fn a_second_shipper_on_the_same_directory_is_refused() {
 }
 
 #[test]
+fn a_look_counts_everything_and_finds_the_oldest_whatever_is_known_of_it() {
+    let (_root, dirs, _lock) = open();
+    for name in ["e3", "e1", "e2"] {
+        record(&dirs, name);
+    }
+    fs::create_dir(dirs.episodes().join("e0")).unwrap();
+    let oldest = |known: &[&str], limit| {
+        let scan = dirs.scan(&known.iter().map(|name| id(name)).collect(), limit).unwrap();
+        assert_eq!(scan.in_episodes, 4, "those that are known, left out or not finished are counted");
+        let oldest = scan.oldest.unwrap();
+        assert!(oldest.finished.is_some());
+        oldest.id.to_string()
+    };
+    assert_eq!(
+        (oldest(&[], 1), oldest(&["e1"], 1), oldest(&["e2"], 2)),
+        ("e1".into(), "e1".into(), "e1".into())
+    );
+}
+
+#[test]
+fn a_look_says_whether_a_shipper_works_here() {
+    let (root, dirs, lock) = open();
+    assert!(dirs.are_in_use().unwrap());
+    drop(lock);
+    assert!(!dirs.are_in_use().unwrap());
+    assert!(!Dirs::beside(&root.path().join("nothing")).are_in_use().unwrap());
+}
+
+#[test]
 fn only_finished_directories_with_the_name_of_an_episode_are_ready() {
     let (_root, dirs, _lock) = open();
     for name in ["b", "a", "not.one"] {
