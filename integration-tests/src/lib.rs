@@ -35,6 +35,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod sandbox;
 pub mod shipper;
+pub mod small_disk;
 pub mod strace;
 pub mod until;
 pub mod upload;

@@ -43,7 +43,7 @@ impl<'a> LabHost<'a> {
         lab_host
     }
 
-    /// Writes the configuration anew; `queue` holds further lines of that section.
+    /// Writes the configuration anew; `queue` holds further lines of that section, and sections that follow it.
     pub fn configure(&self, url: &str, queue: &str) {
         self.configure_with(url, "", queue);
     }
@@ -51,6 +51,7 @@ impl<'a> LabHost<'a> {
     /// The same with further lines for the section of the receiver.
     pub fn configure_with(&self, url: &str, receiver: &str, queue: &str) {
         let (host, data) = (&self.host, self.data.display());
+        let interval = if queue.contains("scan_interval_s") { "" } else { "scan_interval_s = 1" };
         let text = format!(
             r#"host_id = "{host}"
 [paths]
@@ -59,7 +60,7 @@ data_root = "{data}"
 url = "{url}"
 {receiver}
 [queue]
-scan_interval_s = 1
+{interval}
 {queue}
 "#
         );

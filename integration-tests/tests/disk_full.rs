@@ -8,9 +8,8 @@
 #![allow(clippy::print_stdout, reason = "the counts are what the test is for")]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::archive::{sha256_of, sha256_of_file};
@@ -18,6 +17,7 @@ use integration_tests::http::{Answer, Connection};
 use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::names;
+use integration_tests::small_disk::SmallDisk;
 use integration_tests::until::{PATIENCE, wait_until};
 use integration_tests::upload::Upload;
 use rand::rngs::StdRng;
@@ -31,78 +31,6 @@ const ROOM: u64 = 24 * MIB;
 const UPLOADS: usize = 16;
 const UPLOAD_BYTES: usize = 4 << 20;
 const HOST: &str = "lab-1";
-
-/// A small file system, mounted until it is dropped.
-struct SmallDisk {
-    at: PathBuf,
-}
-
-impl SmallDisk {
-    /// Mounts a memory file system; none where that is not permitted.
-    fn in_memory(sandbox: &Sandbox, at: &Path) -> Option<Self> {
-        Self::mount(sandbox, at, &["-t", "tmpfs", "-o", &format!("size={DISK}"), "tmpfs"])
-    }
-
-    /// Makes and mounts an ext4 on a loop device; none where that is not possible.
-    fn ext4(sandbox: &Sandbox, at: &Path) -> Option<Self> {
-        let image = sandbox.path().join("disk.img");
-        // Its own tables want some of it.
-        File::create(&image).unwrap().set_len(DISK + 8 * MIB).unwrap();
-        let image = image.to_str().expect("a plain name");
-        let made = sandbox.command("mkfs.ext4").args(["-q", "-m", "0", image]).output();
-        if !made.is_ok_and(|made| made.status.success()) {
-            println!("skipped: there is no mkfs.ext4");
-            return None;
-        }
-        Self::mount(sandbox, at, &["-o", "loop", image])
-    }
-
-    fn mount(sandbox: &Sandbox, at: &Path, what: &[&str]) -> Option<Self> {
-        let mounted = sandbox.command("mount").args(what).arg(at).output().expect("mount(8) is there");
-        if mounted.status.success() {
-            return Some(Self { at: at.to_owned() });
-        }
-        println!("skipped: cannot mount {what:?}: {}", String::from_utf8_lossy(&mounted.stderr).trim());
-        None
-    }
-
-    fn free(&self) -> u64 {
-        let found = rustix::fs::statvfs(&self.at).unwrap();
-        found.f_bavail * found.f_frsize
-    }
-
-    /// Another program takes all space but `left` bytes.
-    fn fill_but(&self, left: u64) {
-        let filler = File::create(self.at.join(FILLERS[0])).unwrap();
-        let taken = self.free() - left;
-        rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, taken).unwrap();
-    }
-
-    /// Another program writes until nothing more fits, not one byte.
-    fn fill_up(&self) {
-        let mut filler = File::create(self.at.join(FILLERS[1])).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            while filler.write_all(&vec![0; size]).is_ok() {}
-        }
-    }
-
-    /// Somebody makes room.
-    fn clear(&self) {
-        for filler in FILLERS {
-            fs::remove_file(self.at.join(filler)).unwrap();
-        }
-    }
-}
-
-/// What other programs left on the disk.
-const FILLERS: [&str; 2] = ["filler", "filler-to-the-brim"];
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // A file system that is still in use goes when its last user does.
-        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.at).status();
-    }
-}
 
 fn body(number: usize) -> Vec<u8> {
     let mut bytes = vec![0; UPLOAD_BYTES];
@@ -194,18 +122,18 @@ fn check(receiver: &mut Receiver<'_>, acknowledged: &[usize], descriptors_before
 /// A receiver whose whole state lies on the small disk; none where there can be no such disk.
 fn receiver_on(
     sandbox: &Sandbox,
-    make: fn(&Sandbox, &Path) -> Option<SmallDisk>,
+    make: fn(&Sandbox, &Path, u64) -> Option<SmallDisk>,
 ) -> Option<(SmallDisk, Receiver<'_>)> {
     let mut receiver = Receiver::start(sandbox, Options::open());
     receiver.stop();
-    let disk = make(sandbox, receiver.state())?;
+    let disk = make(sandbox, receiver.state(), DISK)?;
     fs::create_dir(receiver.state().join("episodes")).unwrap();
     receiver.restart();
     Some((disk, receiver))
 }
 
 /// The whole story on one kind of disk.
-fn fills_and_recovers(kind: &str, make: fn(&Sandbox, &Path) -> Option<SmallDisk>) {
+fn fills_and_recovers(kind: &str, make: fn(&Sandbox, &Path, u64) -> Option<SmallDisk>) {
     let sandbox = Sandbox::new();
     let Some((disk, mut receiver)) = receiver_on(&sandbox, make) else { return };
     let all: Vec<usize> = (1..=UPLOADS).collect();

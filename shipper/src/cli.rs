@@ -131,7 +131,7 @@ fn check_config(config: &Config, path: &Path) -> ExitCode {
     if let Err(error) = TargetFiles::read(&config.receiver) {
         return bad_config(&error, path);
     }
-    let Config { host_id, paths, receiver, queue } = config;
+    let Config { host_id, paths, receiver, queue, retention } = config;
     print(&format!("configuration ok: {}", path.display()));
     print(&format!("host_id: {host_id}"));
     print(&format!("data_root: {}", paths.data_root.display()));
@@ -147,6 +147,7 @@ fn check_config(config: &Config, path: &Path) -> ExitCode {
             days => format!("{days} days"),
         }
     ));
+    print(&format!("retention: {retention}"));
     ExitCode::SUCCESS
 }
 

@@ -35,6 +35,9 @@ pub struct Config {
     /// How they get there.
     #[serde(default)]
     pub queue: Queue,
+    /// How long they stay here afterwards.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// `[paths]`
@@ -147,7 +150,8 @@ impl Validate for Config {
             return Err(InvalidValue::new("paths.data_root", reason));
         }
         self.receiver.validate()?;
-        self.queue.validate()
+        self.queue.validate()?;
+        self.retention.validate()
     }
 }
 
@@ -304,6 +308,9 @@ pub fn load(path: &Path) -> Result<Config, cis490_shared::config_file::ConfigErr
 }
 
 pub mod rate;
+mod retention;
+
+pub use retention::Retention;
 
 #[cfg(test)]
 mod tests;

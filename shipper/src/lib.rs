@@ -8,7 +8,7 @@
 //! ```
 //!
 //! # Layout
-//! - [`actors`]: QueueActor, UploadActor and two smaller ones, thin shells around what follows
+//! - [`actors`]: QueueActor, UploadActor and three smaller ones, thin shells around what follows
 //! - [`queue`]: policy and directories: order, back-off, what an answer means, what is moved where
 //! - [`upload`]: one episode from its directory to an outcome: packing, TLS, HTTP
 //! - [`status`]: what the daemon says about itself, and how people are told
@@ -18,6 +18,8 @@
 //!
 //! # Invariants
 //! - `upload` never names `actors`; `queue` names neither, and no HTTP type.
+//! - Nothing but `shipped/` and what is old in `quarantine/` is ever deleted, and no notice is needed for anything: the
+//!   scan finds it.
 //! - The state of an episode is the directory that it is in. All that a restart forgets is waiting times.
 //! - An episode leaves `episodes/` for `shipped/` only after 200 or 201 for its own bytes (I6), or for
 //!   `quarantine/` with its reason beside it (I7). Nothing is tried again without a pause (accidents 2, 12).

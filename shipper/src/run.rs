@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::actors::credentials::{CredentialsActor, Reload};
+use crate::actors::notice::{Listeners, NoticeActor};
 use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan};
 use crate::actors::status::{StatusActor, StatusSettings};
 use crate::actors::upload::UploadActor;
@@ -156,6 +157,8 @@ const PACKING_AHEAD: usize = 2;
 struct Fleet {
     uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
     queue: Addr<QueueActor>,
+    /// None in a single pass, which looks once.
+    notice: Option<Addr<NoticeActor>>,
     credentials: Addr<CredentialsActor>,
     /// Of the daemon only: a single pass is over before anybody asks.
     status: Option<Addr<StatusActor>>,
@@ -175,6 +178,7 @@ impl Fleet {
             dirs: settings.dirs.clone(),
             scan_interval: (mode == Mode::Daemon).then(|| config.queue.scan_interval()),
             quarantine_keep: config.queue.quarantine_keep(),
+            retention: config.retention.rules(),
             turns: settings.turns.clone(),
             ask: uploaders.first().map(|(addr, _)| addr.clone().recipient()),
             rng: StdRng::from_os_rng(),
@@ -191,9 +195,14 @@ impl Fleet {
             };
             StatusActor::new(settings, queue.clone().recipient()).start()
         });
+        let notice = (mode == Mode::Daemon).then(|| {
+            let listeners =
+                Listeners { noticed: queue.clone().recipient(), missed: queue.clone().recipient() };
+            NoticeActor::new(settings.dirs.episodes(), listeners).start()
+        });
         let latest = settings.target.clone();
         let credentials = CredentialsActor::new(files, latest, queue.clone().recipient()).start();
-        Self { uploaders, queue, credentials, status }
+        Self { uploaders, queue, notice, credentials, status }
     }
 
     /// Until a signal, the end of a single pass, or the death of an actor.
@@ -228,13 +237,17 @@ impl Fleet {
         let queue = watched(QUEUE, self.queue.clone().recipient());
         let credentials = watched("credentials", self.credentials.clone().recipient());
         let status = self.status.iter().map(|addr| watched("status", addr.clone().recipient()));
-        [queue, credentials].into_iter().chain(status).chain(uploaders).collect()
+        let notice = self.notice.iter().map(|addr| watched("notice", addr.clone().recipient()));
+        [queue, credentials].into_iter().chain(notice).chain(status).chain(uploaders).collect()
     }
 
     /// Lets what is under way come to its end, within limits. What the queue has seen by then.
     async fn shut_down(self) -> Option<Observation> {
         service::stopping();
         // An actor that has died is drained, in a way; a mailbox error is no news here.
+        if let Some(notice) = &self.notice {
+            let _ = notice.send(Drain).await;
+        }
         let mut queue = pin!(self.queue.send(Drain));
         let drained = timeout(DRAIN_LIMIT, &mut queue).await.is_ok();
         if !drained {

@@ -137,6 +137,7 @@ fn a_configuration_that_can_be_used_is_shown() {
     receiver: https://collector.wg
     rate limit: none
     queue: every 1 s, 2 at a time, level 3, quarantine kept 30 days
+    retention: shipped ones kept, the oldest deleted below 10 % free
     ");
 }
 

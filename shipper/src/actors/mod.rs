@@ -2,7 +2,8 @@
 //!
 //! | actor | owns | accepts | sends to | runs on |
 //! |---|---|---|---|---|
-//! | [`queue::QueueActor`] | the directories and the order of episodes | `Scan`, `Observe`, `Ping`, `Drain` | UploadActor: `Ship` | the main arbiter |
+//! | [`queue::QueueActor`] | the directories and the order of episodes | `Scan`, `Noticed`, `Missed`, `Observe`, `Ping`, `Drain` | UploadActor: `Ship` | the main arbiter |
+//! | [`notice::NoticeActor`] | the watches on `episodes/` | `Ping`, `Drain` | QueueActor: `Noticed`, `Missed` | the main arbiter |
 //! | [`credentials::CredentialsActor`] | the files of certificates and token | `Reload`, `Ping`, `Drain` | nobody; uploaders read what it publishes | the main arbiter |
 //! | [`status::StatusActor`] | `status.json` | `Ping`, `Drain` | QueueActor: `Observe` | the main arbiter |
 //! | [`upload::UploadActor`] | an HTTP client | `Ship`, `Ping`, `Drain` | nobody | an arbiter of its own |
@@ -13,6 +14,7 @@
 use actix::Message;
 
 pub mod credentials;
+pub mod notice;
 pub mod queue;
 pub mod status;
 pub mod upload;

@@ -1,13 +1,13 @@
 //! QueueActor: decides which episode is shipped when, and moves it to where it belongs.
 //!
 //! - owns: the data directory, the order of episodes, what the log was told already
-//! - accepts: [`Scan`], [`Observe`], `Ping`, `Drain`, and `Tick` and `Wake` of its own
+//! - accepts: [`Scan`], [`Noticed`], [`Missed`], [`Observe`], [`ShownAnew`], `Ping`, `Drain`, and timers of its own
 //! - sends to: UploadActors, by [`Ship`], one episode at a time each, and by [`Ask`]
 //! - runs on: the main arbiter; every look at the disk and every move is in the blocking pool
 //! - ends: when an uploader has died, so that the process ends and is started again
 //!
 //! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`, how episodes leave in `moves.rs`, how refused
-//! ones come back in `release.rs`.
+//! ones come back in `release.rs`, what is deleted in `upkeep.rs`.
 
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use tracing::{debug, error, warn};
 use self::moves::{Because, Moves};
 use self::pass::Pass;
 use self::release::Quarantine;
+use self::upkeep::Upkeep;
 use crate::actors::upload::{Ask, Ship};
 use crate::actors::{Drain, Ping};
 use crate::queue::backlog::{Backlog, Deed, Next};
@@ -32,15 +33,19 @@ use crate::queue::dirs::{Dirs, DirsError};
 use crate::queue::outcome::Outcome;
 use crate::queue::quarantine::Keep;
 use crate::queue::report::Report;
+use crate::queue::retention::Rules;
 use crate::queue::schedule::Pick;
 use crate::upload::turns::Turns;
 
 mod moves;
+mod noticed;
 mod observation;
 mod pass;
 mod release;
 mod shown;
+mod upkeep;
 
+pub use noticed::{Missed, Noticed};
 pub use observation::{Details, Observation};
 pub use shown::ShownAnew;
 
@@ -82,8 +87,10 @@ pub struct QueueSettings {
     pub dirs: Dirs,
     /// Time between two passes; none: only when asked to.
     pub scan_interval: Option<Duration>,
-    /// How long refused episodes are kept. Pruned by a queue with a scan interval only.
+    /// How long refused episodes are kept. Heeded by a queue with a scan interval only.
     pub quarantine_keep: Keep,
+    /// What is kept in `shipped/`. Heeded by a queue with a scan interval only.
+    pub retention: Rules,
     /// Says whether a large episode may be handed out.
     pub turns: Turns,
     /// Whom to ask about the commits of refused episodes; none: they go back by hand only.
@@ -114,8 +121,9 @@ pub struct QueueActor {
     more: bool,
     /// Somebody asked for a pass while one was under way, which may have missed what he means.
     again: bool,
-
-    last_prune: Option<Instant>,
+    /// What was noticed during a pass, to be offered behind it.
+    noticed: Vec<EpisodeId>,
+    upkeep: Upkeep,
     /// The timer for the next pass, and the one for the next episode that becomes due.
     tick: Option<SpawnHandle>,
     wake: Option<SpawnHandle>,
@@ -128,7 +136,7 @@ pub struct QueueActor {
 impl QueueActor {
     /// A queue that ships by way of `uploaders`, of which there is at least one.
     pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
-        let QueueSettings { dirs, scan_interval, quarantine_keep, turns, ask, rng } = settings;
+        let QueueSettings { dirs, scan_interval, quarantine_keep, retention, turns, ask, rng } = settings;
         let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
         Self {
             dirs,
@@ -144,7 +152,8 @@ impl QueueActor {
             moves: Moves::default(),
             more: false,
             again: false,
-            last_prune: None,
+            noticed: Vec::new(),
+            upkeep: Upkeep::new(retention),
             tick: None,
             wake: None,
             draining: false,
@@ -292,6 +301,7 @@ impl Actor for QueueActor {
         if self.scan_interval.is_some() {
             self.begin_pass(ctx);
             self.begin_replay(ctx);
+            self.keep_up(ctx);
         }
     }
 }
@@ -318,7 +328,7 @@ impl Handler<Scan> for QueueActor {
     fn handle(&mut self, _: Scan, ctx: &mut Context<Self>) -> Self::Result {
         let (settled, wait) = oneshot::channel();
         self.settled.push(settled);
-        self.look_anew(ctx);
+        self.look_again(ctx);
         self.begin_replay(ctx);
         self.answer_those_who_wait();
         // The other end is dropped with the actor only.
@@ -348,6 +358,7 @@ impl Handler<Drain> for QueueActor {
         self.quarantine.stop();
         rearm::<Tick>(&mut self.tick, ctx, None);
         rearm::<Wake>(&mut self.wake, ctx, None);
+        self.end_upkeep(ctx);
         let (drained, wait) = oneshot::channel();
         self.drained.push(drained);
         self.answer_those_who_wait();

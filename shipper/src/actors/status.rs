@@ -212,9 +212,9 @@ fn state_of(seen: &Observation) -> State {
     }
 }
 
-/// The file system of the data directory, from what the queue has measured: `Observation` does not say so yet.
-fn disk(_seen: &Observation) -> Option<Disk> {
-    None
+fn disk(seen: &Observation) -> Option<Disk> {
+    let is_nearly_full = seen.is_nearly_full;
+    seen.disk.map(|disk| Disk { free_bytes: disk.free_bytes, total_bytes: disk.total_bytes, is_nearly_full })
 }
 
 /// So that the same moment, worked out twice, is the same text.

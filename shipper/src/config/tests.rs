@@ -23,6 +23,7 @@ fn two_keys_are_enough() {
     assert_eq!(config.queue, Queue::default());
     assert_eq!((config.queue.scan_interval_s, config.queue.parallel_uploads), (5, 2));
     assert_eq!((config.queue.compression_level, config.queue.quarantine_keep_days), (3, 30));
+    assert_eq!((config.retention.shipped_keep_days, config.retention.free_percent), (0, 10));
 }
 
 #[test]
@@ -31,9 +32,10 @@ fn the_example_is_read_but_for_the_host_id_that_it_leaves_open() {
     assert!(error_of(example).contains("REPLACE_ME"));
     let config = config(&example.replace("REPLACE_ME", "lab-1"));
     assert_eq!(config.queue, Queue::default(), "the example shows the defaults");
+    assert_eq!(config.retention, Retention::default());
     // Every key stands in the example, those without a default as a comment.
     let keys = "host_id data_root url ca_file client_cert_file client_key_file scan_interval_s parallel_uploads \
-                rate_limit compression_level quarantine_keep_days";
+                rate_limit compression_level quarantine_keep_days quarantine_keep_commit_days shipped_keep_days free_percent";
     for key in keys.split_whitespace() {
         assert!(example.contains(&format!("{key} = ")), "{key}");
     }
@@ -83,6 +85,11 @@ fn what_makes_no_sense_names_its_key() {
         (
             queue("paralel_uploads = 2"),
             "line 5: unknown key `paralel_uploads`, did you mean `parallel_uploads`?",
+        ),
+        (with("[retention]\nfree_percent = 91"), "`retention.free_percent` is 91, it must be 0 to 90"),
+        (
+            with("[retention]\nshipped_days = 3"),
+            "unknown key `shipped_days`, did you mean `shipped_keep_days`?",
         ),
         (with("[paths]\ndata_root = \"data\""), "`paths.data_root` is `data`, an absolute path is needed"),
         (

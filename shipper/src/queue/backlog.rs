@@ -90,6 +90,11 @@ impl Backlog {
         self.schedule.offer(found);
     }
 
+    /// Takes an episode that was noticed between two scans.
+    pub fn notice(&mut self, id: EpisodeId) {
+        self.schedule.notice(id);
+    }
+
     /// What to do at `now`. An episode that is handed out is in flight. Those that are known to be large are passed
     /// over where there is no room for one.
     pub fn next(&mut self, now: Instant, room_for_large: bool) -> Next {

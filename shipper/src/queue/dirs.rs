@@ -180,6 +180,11 @@ impl Dirs {
         }
     }
 
+    /// The data directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where the recorder leaves episodes.
     pub fn episodes(&self) -> PathBuf {
         self.root.join("episodes")

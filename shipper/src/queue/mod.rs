@@ -9,8 +9,10 @@
 //! - [`hold`]: when the whole queue waits, because the trouble is not about one episode
 //! - [`backlog`]: these three together: what to try now, and what an outcome leads to
 //! - [`quarantine`]: the note beside a refused episode, and how long such an episode is kept
+//! - [`retention`]: which shipped episodes are deleted; [`disk`] says how full the disk is, [`doomed`] deletes
+//! - [`notice`]: finished episodes as the kernel tells of them, between two scans
 //! - [`sweep`]: what a crash left in the outbox
-//! - [`report`], [`said`]: what a person reads, and what was said already
+//! - [`report`], [`room_report`], [`said`]: what a person reads, and what was said already
 //!
 //! Policy is pure: time and randomness are handed in, nothing here knows actix or HTTP. The state of an
 //! episode is the directory that it is in, so a crash at any point loses nothing but waiting times
@@ -19,11 +21,16 @@
 pub mod backlog;
 pub mod backoff;
 pub mod dirs;
+pub mod disk;
+pub mod doomed;
 pub mod episode;
 pub mod hold;
+pub mod notice;
 pub mod outcome;
 pub mod quarantine;
 pub mod report;
+pub mod retention;
+pub mod room_report;
 pub mod said;
 pub mod schedule;
 pub mod shared_sync;

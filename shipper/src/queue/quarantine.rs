@@ -9,15 +9,15 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cis490_shared::clock::WallTime;
-use cis490_shared::durable;
 use cis490_shared::ids::EpisodeId;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::queue::doomed;
 use crate::queue::outcome::Refusal;
 use crate::queue::quarantine::entries::Entry;
 
@@ -65,9 +65,6 @@ pub struct Pruned {
     pub kept: usize,
 }
 
-/// What a directory is called while it is deleted, so that a crash in between leaves no half an episode.
-const DOOMED_PREFIX: &str = ".pruned-";
-
 /// Deletes what was refused longer ago than it is to be kept, by the time of its note. Blocks, and reads every note.
 ///
 /// What cannot be deleted is logged and stays; it is tried again the next time.
@@ -76,12 +73,9 @@ pub fn prune(root: &Path, keep: Keep, now: SystemTime) -> io::Result<Pruned> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let deleted = if name.starts_with(DOOMED_PREFIX) {
-            fs::remove_dir_all(&path).map(|()| true)
-        } else if is_expired(&path, keep, now) {
-            delete(root, &path, &name).map(|()| true)
-        } else {
-            Ok(false)
+        let deleted = match doomed::is_doomed(&name) || is_expired(&path, keep, now) {
+            true => doomed::delete(root, &name).map(|_| true),
+            false => Ok(false),
         };
         match deleted {
             Ok(true) => pruned.deleted += 1,
@@ -93,12 +87,6 @@ pub fn prune(root: &Path, keep: Keep, now: SystemTime) -> io::Result<Pruned> {
         }
     }
     Ok(pruned)
-}
-
-fn delete(root: &Path, path: &Path, name: &str) -> io::Result<()> {
-    let doomed: PathBuf = root.join(format!("{DOOMED_PREFIX}{name}"));
-    durable::rename_noreplace(path, &doomed)?;
-    fs::remove_dir_all(&doomed)
 }
 
 /// Whether the episode in `dir` may be deleted. Everything that is not known for certain speaks against it.

@@ -53,6 +53,13 @@ impl Schedule {
         self.large.retain(|id| ready.contains(id) || waiting.contains_key(id));
     }
 
+    /// Takes an episode that was found since the latest scan; one that is known already stays where it is.
+    pub fn notice(&mut self, id: EpisodeId) {
+        if !self.in_flight.contains_key(&id) && !self.waiting.contains_key(&id) {
+            self.ready.insert(id);
+        }
+    }
+
     /// Takes the oldest episode that may be tried now; it is in flight from then on. Large ones are passed over where
     /// there is no room for one.
     pub fn pick(&mut self, now: Instant, room_for_large: bool) -> Option<Pick> {
@@ -207,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_noticed_is_ready_in_its_place_unless_it_is_known() {
+        let (mut schedule, now) = (Schedule::default(), Instant::now());
+        schedule.offer(["a", "b", "d"].map(id));
+        schedule.pick(now, true);
+        schedule.pick(now, true);
+        schedule.retry_later(id("b"), None, now, &mut rng());
+        for name in ["a", "b", "c", "c"] {
+            schedule.notice(id(name));
+        }
+        assert_eq!(schedule.counts(), (2, 1));
+        assert_eq!(picked(&mut schedule, now).unwrap(), "c");
+        assert_eq!(picked(&mut schedule, now).unwrap(), "d");
+    }
+
+    #[test]
     fn failures_and_mismatches_are_counted_over_all_tries_of_an_episode() {
         let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
         schedule.offer([id("a")]);
@@ -232,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_episode_is_ever_lost_or_in_two_places(steps in prop::collection::vec((0..5_u8, 0..6_u8), 1..200)) {
+        fn no_episode_is_ever_lost_or_in_two_places(steps in prop::collection::vec((0..6_u8, 0..6_u8), 1..200)) {
             let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
             let all: Vec<EpisodeId> = (0..6).map(|n| id(&format!("e{n}"))).collect();
             let mut finished = BTreeSet::new();
@@ -244,6 +266,8 @@ mod tests {
                     1 => { schedule.pick(now, true); }
                     2 => schedule.retry_later(chosen, None, now, &mut rng),
                     3 => schedule.put_back(chosen, now),
+                    4 if !finished.contains(&chosen) => schedule.notice(chosen),
+                    4 => {}
                     _ => { schedule.finish(&chosen); if flying { finished.insert(chosen); } }
                 }
                 now += Duration::from_millis(300);

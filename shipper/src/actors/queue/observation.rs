@@ -13,6 +13,8 @@ use crate::queue::outcome::Refusal;
 use crate::queue::quarantine::entries::Tally;
 use crate::status::{Hold, LastRefusal, Oldest, Success};
 
+use crate::queue::retention::Disk;
+
 /// The queue's counters since its start, and its state at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Observation {
@@ -46,6 +48,10 @@ pub struct Observation {
     pub on_hold: bool,
     /// `X-Cis490-Commit-Position` of the latest answer that had one.
     pub commit_position: Option<String>,
+    /// The disk at the latest look; none before the first, after one that failed, and where nobody looks.
+    pub disk: Option<Disk>,
+    /// Less of it is free than should be.
+    pub is_nearly_full: bool,
     /// What only the status is for.
     pub details: Details,
 }

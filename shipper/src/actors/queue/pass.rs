@@ -1,24 +1,17 @@
-//! A pass of the QueueActor: sweep the outbox, look for episodes, and once an hour look through the quarantine.
+//! A pass of the QueueActor: sweep the outbox, then look for episodes.
 //!
 //! The sweep must know every upload in flight, so nothing is handed out while it runs; it is short. The scan
 //! after it may take as long as it likes: episodes found before go on being shipped meanwhile.
 
-use std::time::Duration;
-
 use actix::Context;
-use cis490_shared::clock::system_time;
-use tokio::time::Instant;
-use tracing::{debug, error, info};
+use tracing::info;
 
 use super::{QueueActor, Tick, rearm};
 use crate::queue::dirs::{self, DirsError};
-use crate::queue::quarantine::{self, Keep};
 use crate::queue::sweep;
 
 /// So many episodes are known at a time; the next ones are looked for when these are through.
-const SCAN_LIMIT: usize = 1024;
-/// The quarantine is walked at most this often.
-const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+pub(super) const SCAN_LIMIT: usize = 1024;
 
 /// What a pass is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +25,6 @@ pub(super) enum Pass {
 }
 
 impl QueueActor {
-    /// Looks for episodes now, and once more where a look is under way that may have missed what is meant.
-    pub(super) fn look_anew(&mut self, ctx: &mut Context<Self>) {
-        self.again = self.pass != Pass::Idle;
-        self.begin_pass(ctx);
-    }
-
     pub(super) fn begin_pass(&mut self, ctx: &mut Context<Self>) {
         if self.pass != Pass::Idle || self.draining {
             return;
@@ -45,6 +32,12 @@ impl QueueActor {
         self.pass = Pass::Sweeping;
         let in_flight = self.backlog.in_flight();
         self.in_pool(ctx, move |dirs| sweep::sweep(dirs, &in_flight), Self::swept);
+    }
+
+    /// A pass now, or one more behind the one that is under way, which may have missed what is meant.
+    pub(super) fn look_again(&mut self, ctx: &mut Context<Self>) {
+        self.again = self.pass != Pass::Idle;
+        self.begin_pass(ctx);
     }
 
     fn swept(&mut self, swept: Result<usize, DirsError>, ctx: &mut Context<Self>) {
@@ -80,8 +73,8 @@ impl QueueActor {
                 self.pass_failed(&error);
             }
         }
+        self.offer_noticed();
         if let Some(interval) = self.scan_interval {
-            self.prune_if_due(ctx);
             rearm(&mut self.tick, ctx, Some((Tick, interval)));
         }
         if std::mem::take(&mut self.again) {
@@ -93,31 +86,5 @@ impl QueueActor {
     fn pass_failed(&mut self, error: &DirsError) {
         self.seen.failed_passes += 1;
         self.report.looked(Some(error));
-    }
-
-    fn prune_if_due(&mut self, ctx: &mut Context<Self>) {
-        let keep = self.quarantine_keep;
-        if keep == Keep::default() {
-            return;
-        }
-        if self.last_prune.is_some_and(|last| last.elapsed() < PRUNE_INTERVAL) {
-            return;
-        }
-        self.last_prune = Some(Instant::now());
-        self.in_pool(
-            ctx,
-            move |dirs| quarantine::prune(&dirs.quarantine_root(), keep, system_time()),
-            |_, pruned, _| match pruned {
-                Ok(pruned) if pruned.deleted > 0 => {
-                    info!(
-                        deleted = pruned.deleted,
-                        kept = pruned.kept,
-                        "old episodes deleted from quarantine"
-                    );
-                }
-                Ok(pruned) => debug!(kept = pruned.kept, "quarantine looked through"),
-                Err(error) => error!(%error, "the quarantine cannot be looked through"),
-            },
-        );
     }
 }

@@ -159,7 +159,7 @@ impl QueueActor {
         self.seen.released += released.count as u64;
         self.report.released(commit, released);
         if released.count > 0 {
-            self.look_anew(ctx);
+            self.look_again(ctx);
         }
         self.ask_next(ctx);
     }
