@@ -11,6 +11,7 @@
 //! - [`certificates`]: an authority, and what it issues
 //! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
 //! - [`proxy`]: a network that cuts, trickles and stands still
+//! - [`awkward_proxy`]: a proxy that counts what it is asked, and gets something about HTTP wrong
 //! - [`forgetful`]: a disk that forgets everything that was not synced
 //! - [`strace`]: which system calls a program makes, and what it does when each of them fails
 //! - [`verify`]: what the real `cis490-verify` says about a store
@@ -22,6 +23,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
 pub mod archive;
+pub mod awkward_proxy;
 pub mod binaries;
 pub mod certificates;
 pub mod clone;

@@ -8,11 +8,15 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// A line, and when it was heard.
+type Notice = (Instant, String);
 
 /// Everything that one program has said, line by line, for as long as this lives.
 pub(crate) struct Notices {
     address: PathBuf,
-    heard: Arc<Mutex<Vec<String>>>,
+    heard: Arc<Mutex<Vec<Notice>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -36,17 +40,25 @@ impl Notices {
     }
 
     /// The first line so far that `wanted` takes.
-    pub(crate) fn find<T>(&self, wanted: impl FnMut(&String) -> Option<T>) -> Option<T> {
-        self.heard.lock().expect("nobody panics under this lock").iter().find_map(wanted)
+    pub(crate) fn find<T>(&self, mut wanted: impl FnMut(&String) -> Option<T>) -> Option<T> {
+        let heard = self.heard.lock().expect("nobody panics under this lock");
+        heard.iter().find_map(|(_, line)| wanted(line))
+    }
+
+    /// When a line was heard, each time.
+    pub(crate) fn times(&self, wanted: &str) -> Vec<Instant> {
+        let heard = self.heard.lock().expect("nobody panics under this lock");
+        heard.iter().filter(|(_, line)| line == wanted).map(|(when, _)| *when).collect()
     }
 }
 
 /// Reads until an empty message, which no program sends.
-fn hear(socket: &UnixDatagram, heard: &Mutex<Vec<String>>) {
+fn hear(socket: &UnixDatagram, heard: &Mutex<Vec<Notice>>) {
     let mut buffer = [0; 8192];
     while let Ok(length @ 1..) = socket.recv(&mut buffer) {
         let text = String::from_utf8_lossy(&buffer[..length]);
-        heard.lock().expect("nobody panics under this lock").extend(text.lines().map(str::to_owned));
+        let notices = text.lines().map(|line| (Instant::now(), line.to_owned()));
+        heard.lock().expect("nobody panics under this lock").extend(notices);
     }
 }
 
@@ -75,5 +87,7 @@ mod tests {
         }
         let last = |line: &String| (line == "STATUS=999").then_some(());
         wait_until("the last line is heard", PATIENCE, || notices.find(last));
+        let times = notices.times("WATCHDOG=1");
+        assert!(times.len() >= 999 && times.is_sorted(), "{}", times.len());
     }
 }

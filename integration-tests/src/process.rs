@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -102,6 +102,21 @@ impl Process {
             rustix::process::kill_process(group::pid(self.child.id()), signal)
                 .expect("a child can be signalled");
         }
+    }
+
+    /// When the program told the service manager a line, each time.
+    pub fn notice_times(&self, line: &str) -> Vec<Instant> {
+        self.notices.times(line)
+    }
+
+    /// The processor time of all its threads so far. The program must be running.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a running program");
+        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+        // `utime` and `stime` of proc(5), in hundredths of a second wherever Linux runs.
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(|text| text.parse::<u64>().expect("a number"));
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
     /// The largest resident set so far, in KiB (`VmHWM` of proc(5)). The program must be running.

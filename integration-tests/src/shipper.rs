@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -106,6 +107,15 @@ url = "{url}"
         Daemon { process }
     }
 
+    /// The same under a service manager whose watchdog waits for so long.
+    pub fn start_watched(&self, limit: Duration) -> Daemon {
+        let mut command = self.command(&[]);
+        command.env("WATCHDOG_USEC", limit.as_micros().to_string());
+        let mut process = Process::start(self.sandbox, "shipper", command);
+        process.wait_for_notice("READY", |line| (line == "READY=1").then_some(()));
+        Daemon { process }
+    }
+
     /// Waits until a directory holds `count` names.
     pub fn wait_for(&self, directory: &str, count: usize) {
         let what = format!("{count} names in {directory}/");
@@ -139,6 +149,11 @@ impl Daemon {
     /// Ends it as a power cut would.
     pub fn kill(mut self) {
         self.process.kill();
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
     }
 
     /// Its process id.

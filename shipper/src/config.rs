@@ -74,6 +74,9 @@ pub struct Queue {
     pub parallel_uploads: usize,
     /// How fast all uploads together may go, by the hours of the week.
     pub rate_limit: RateLimit,
+    /// Seconds after which an upload is given up of which nothing more is taken; 10 to 3600. The answer to the last byte
+    /// may take twice as long.
+    pub stall_timeout_s: u64,
     /// zstd level of new archives; 1 to 19.
     pub compression_level: i32,
     /// Days that a refused episode is kept; 0 keeps it for ever.
@@ -94,6 +97,7 @@ impl Default for Queue {
             scan_interval_s: default_scan_interval_s(),
             parallel_uploads: default_parallel_uploads(),
             rate_limit: RateLimit::default(),
+            stall_timeout_s: default_stall_timeout_s(),
             compression_level: default_compression_level(),
             quarantine_keep_days: default_quarantine_keep_days(),
             quarantine_keep_commit_days: 0,
@@ -113,6 +117,10 @@ const fn default_parallel_uploads() -> usize {
     2
 }
 
+const fn default_stall_timeout_s() -> u64 {
+    60
+}
+
 const fn default_compression_level() -> i32 {
     3
 }
@@ -127,6 +135,11 @@ impl Queue {
         Duration::from_secs(self.scan_interval_s)
     }
 
+    /// How long an upload may stand still.
+    pub fn stall_timeout(&self) -> Duration {
+        Duration::from_secs(self.stall_timeout_s)
+    }
+
     /// How long refused episodes are kept.
     pub fn quarantine_keep(&self) -> Keep {
         const DAY: Duration = Duration::from_hours(24);
@@ -137,6 +150,11 @@ impl Queue {
 
 /// The longest interval that makes sense, in seconds: an episode should not wait longer than a day.
 const MAX_SCAN_INTERVAL_S: u64 = 24 * 60 * 60;
+
+/// Twice the time that an upload sends nothing by itself, while its archive is not on disk yet.
+const MIN_STALL_TIMEOUT_S: u64 = 10;
+/// Whoever waits longer than that for a byte waits for nobody.
+const MAX_STALL_TIMEOUT_S: u64 = 60 * 60;
 
 impl Validate for Config {
     fn validate(&self) -> Result<(), InvalidValue> {
@@ -186,6 +204,7 @@ impl Validate for Queue {
     fn validate(&self) -> Result<(), InvalidValue> {
         within("queue.scan_interval_s", self.scan_interval_s, 1, MAX_SCAN_INTERVAL_S)?;
         within("queue.parallel_uploads", self.parallel_uploads, 1, 16)?;
+        within("queue.stall_timeout_s", self.stall_timeout_s, MIN_STALL_TIMEOUT_S, MAX_STALL_TIMEOUT_S)?;
         within("queue.compression_level", self.compression_level, 1, 19)?;
         match self.rate_limit.too_low_for(self.parallel_uploads) {
             Some(reason) => Err(InvalidValue::new("queue.rate_limit", reason)),

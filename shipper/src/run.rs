@@ -27,6 +27,7 @@ use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
 use crate::upload::clock_skew::ClockSkew;
+use crate::upload::expect::Expect;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
@@ -98,7 +99,8 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
         target,
         gate: Gate::default(),
         compression_level: config.queue.compression_level,
-        deadlines: Deadlines::default(),
+        deadlines: Deadlines::with_stall(config.queue.stall_timeout()),
+        expect: Expect::default(),
         turns: Turns::new(config.queue.parallel_uploads),
         meter: meter.clone(),
         pace: Pace::of_this_host(&config.queue.rate_limit),

@@ -83,5 +83,5 @@ async fn a_receiver_that_takes_no_more_is_given_up_at_any_pace() {
     });
     let (outcome, ..) = ship_at(&host, &receiver, pace("200MiB/s", || hour(0))).await;
     let Outcome::Transient { scope: Scope::Episode, reason, .. } = outcome else { panic!("{outcome:?}") };
-    assert_eq!(reason, "the receiver took no more of the body for 0.3 s");
+    assert!(reason.starts_with("the receiver took no more of the body for 0.3 s"), "{reason}");
 }

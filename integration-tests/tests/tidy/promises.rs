@@ -45,7 +45,7 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 /// The accidents of the previous generation whose tests exist; the list grows until it is complete.
-const INCIDENTS: &[u8] = &[1, 2, 3, 4, 6, 7, 9, 12, 13];
+const INCIDENTS: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13];
 
 /// What happened once in production has a test of its number, so that nobody unlearns it.
 pub(crate) fn every_incident_has_its_test(tree: &Tree) -> Vec<Finding> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use cis490_shared::config_file::parse;
 
 use super::*;
+use crate::upload::progress::Deadlines;
 
 const MINIMAL: &str = "host_id = \"lab-1\"\n[receiver]\nurl = \"https://collector.wg\"\n";
 
@@ -22,6 +23,7 @@ fn two_keys_are_enough() {
     assert_eq!(config.paths.data_root, Path::new("/var/lib/cis490/data"));
     assert_eq!(config.queue, Queue::default());
     assert_eq!((config.queue.scan_interval_s, config.queue.parallel_uploads), (5, 2));
+    assert_eq!(Deadlines::with_stall(config.queue.stall_timeout()), Deadlines::default());
     assert_eq!((config.queue.compression_level, config.queue.quarantine_keep_days), (3, 30));
     assert_eq!((config.retention.shipped_keep_days, config.retention.free_percent), (0, 10));
 }
@@ -35,7 +37,7 @@ fn the_example_is_read_but_for_the_host_id_that_it_leaves_open() {
     assert_eq!(config.retention, Retention::default());
     // Every key stands in the example, those without a default as a comment.
     let keys = "host_id data_root url ca_file client_cert_file client_key_file scan_interval_s parallel_uploads \
-                rate_limit compression_level quarantine_keep_days quarantine_keep_commit_days shipped_keep_days free_percent";
+                rate_limit stall_timeout_s compression_level quarantine_keep_days quarantine_keep_commit_days shipped_keep_days free_percent";
     for key in keys.split_whitespace() {
         assert!(example.contains(&format!("{key} = ")), "{key}");
     }
@@ -63,6 +65,8 @@ fn what_makes_no_sense_names_its_key() {
         (queue("scan_interval_s = 0"), "`queue.scan_interval_s` is 0, it must be 1 to 86400"),
         (queue("parallel_uploads = 0"), "`queue.parallel_uploads` is 0, it must be 1 to 16"),
         (queue("parallel_uploads = 17"), "`queue.parallel_uploads` is 17, it must be 1 to 16"),
+        (queue("stall_timeout_s = 9"), "`queue.stall_timeout_s` is 9, it must be 10 to 3600"),
+        (queue("stall_timeout_s = 3601"), "`queue.stall_timeout_s` is 3601, it must be 10 to 3600"),
         (queue("compression_level = 0"), "`queue.compression_level` is 0, it must be 1 to 19"),
         (queue("compression_level = 20"), "`queue.compression_level` is 20, it must be 1 to 19"),
         (

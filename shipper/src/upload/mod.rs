@@ -5,6 +5,7 @@
 //! - [`outbox`]: pack the archive, or take the one that is there
 //! - [`published`]: waits until a packed archive is in the outbox
 //! - [`gate`], [`preflight`]: the gate's verdict, once per commit and for all uploaders
+//! - [`expect`]: whether uploads wait for `100 Continue`
 //! - [`put`]: the upload itself, with `Expect: 100-continue` and deadlines of its own
 //! - [`progress`]: which of these deadlines counts at the moment
 //! - [`body`]: the archive as a stream of chunks
@@ -26,6 +27,7 @@ pub mod body;
 pub mod client;
 pub mod clock_skew;
 pub mod connect;
+pub mod expect;
 pub mod gate;
 pub mod interim;
 pub mod meter;

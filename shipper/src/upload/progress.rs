@@ -33,6 +33,13 @@ impl Default for Deadlines {
     }
 }
 
+impl Deadlines {
+    /// Those of a host that lets an upload stand still for `stall`.
+    pub fn with_stall(stall: Duration) -> Self {
+        Self { stall, answer: 2 * stall, ..Self::default() }
+    }
+}
+
 /// What an upload waited for in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Late {

@@ -5,9 +5,7 @@
 //! is the queue's decision. It guards invariants I4 and I6: after an upload that broke nothing is sent
 //! before a HEAD said what is stored, and a success counts only for the bytes that were sent.
 
-use std::cell::Cell;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use cis490_shared::archive::pack::{Episode, Packer};
 use cis490_shared::ids::{EpisodeId, HostId};
@@ -18,7 +16,7 @@ use cis490_shared::wire::problem::ErrorCode;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::queue::dirs::Dirs;
 use crate::queue::outcome::{
@@ -28,6 +26,7 @@ use crate::queue::outcome::{
 use crate::upload::ask::{self, Stored};
 use crate::upload::client::{Client, Silence, out_of_reach};
 use crate::upload::clock_skew::ClockSkew;
+use crate::upload::expect::Expect;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
@@ -39,9 +38,6 @@ use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
 use crate::upload::target::Target;
 use crate::upload::turns::{Lane, Turns};
-
-/// How long a receiver that ignored an `Expect` is not sent another one.
-const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
 
 /// What shipping needs to know; may cross threads.
 #[derive(Debug, Clone)]
@@ -58,6 +54,8 @@ pub struct Settings {
     pub compression_level: i32,
     /// When an upload is given up.
     pub deadlines: Deadlines,
+    /// Whether uploads wait for `100 Continue`.
+    pub expect: Expect,
     /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
     pub turns: Turns,
     /// Is told what is sent.
@@ -74,7 +72,6 @@ pub struct Shipper {
     client: Client,
     /// Used by one blocking job at a time.
     packer: Arc<Mutex<Packer>>,
-    no_expect_until: Cell<Option<Instant>>,
 }
 
 /// An outcome that is known before all steps were taken.
@@ -85,7 +82,7 @@ impl Shipper {
     pub fn new(settings: Settings) -> Self {
         let client = Client::new(settings.target.clone(), settings.clock_skew.clone());
         let packer = Arc::new(Mutex::new(Packer::new(settings.compression_level)));
-        Self { settings, client, packer, no_expect_until: Cell::default() }
+        Self { settings, client, packer }
     }
 
     /// What the gate says about a commit, whether or not there is an episode of it to be sent.
@@ -220,7 +217,7 @@ impl Shipper {
 
     /// Sends until the receiver has said something, or cannot be reached.
     async fn send(&self, upload: &Upload<'_>, begin: Instant) -> Outcome {
-        let mut expect = self.no_expect_until.get().is_none_or(|until| Instant::now() >= until);
+        let mut expect = self.settings.expect.is_sent(Instant::now());
         let (mut expect_ignored, mut fresh_start) = (false, true);
         loop {
             let (meter, pace) = (&self.settings.meter, &self.settings.pace);
@@ -230,12 +227,7 @@ impl Shipper {
                     (expect, expect_ignored) = (false, true);
                 }
                 Put::Answered(answer) => {
-                    if expect_ignored {
-                        warn!(
-                            "the receiver, or a proxy before it, does not know the Expect header: doing without for a while"
-                        );
-                        self.no_expect_until.set(Some(Instant::now() + WITHOUT_EXPECT));
-                    }
+                    self.note_expect(expect, expect_ignored);
                     return self.judge(answer, upload, begin).await;
                 }
                 Put::NoContinue => (expect, expect_ignored) = (false, true),
@@ -259,6 +251,18 @@ impl Shipper {
                     return local(reason);
                 }
             }
+        }
+    }
+
+    /// Takes note of whether the header of an upload that was answered was sent, and was ignored before.
+    fn note_expect(&self, was_sent: bool, was_ignored: bool) {
+        let known = &self.settings.expect;
+        if was_ignored && known.was_ignored(Instant::now()) {
+            warn!(
+                "the receiver, or a proxy before it, does not know the Expect header: doing without for a while"
+            );
+        } else if was_sent && known.was_answered() {
+            info!("the Expect header is answered again");
         }
     }
 

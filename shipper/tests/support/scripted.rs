@@ -4,8 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
-use cis490_shipper::actors::upload::{Ask, Ship};
+use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
+use cis490_shipper::actors::upload::{Ask, Ship, UploadActor};
 use cis490_shipper::queue::outcome::{Outcome, Refusal, Scope, Shipped};
 use cis490_shipper::upload::preflight::Verdict;
 
@@ -67,6 +67,30 @@ impl Handler<Ask> for ScriptedGate {
     fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Self::Result {
         (self.script)(ask.commit)
     }
+}
+
+/// A real uploader, for a queue on a paused clock: while it is at work the clock does not jump to the next timer, which
+/// would be a deadline of an upload that waits for a real socket.
+pub fn on_a_clock_that_stands_still_meanwhile(
+    uploader: Addr<UploadActor>,
+    mut note: impl FnMut(&Ship) + 'static,
+) -> Recipient<Ship> {
+    Scripted::start_async(move |ship| {
+        note(&ship);
+        let (is_done, wait) = std::sync::mpsc::channel::<()>();
+        // A paused clock jumps only where no work is left, and blocking work counts as such.
+        let at_work = tokio::task::spawn_blocking(move || {
+            // An error is the end that is waited for.
+            let _ = wait.recv();
+        });
+        let shipping = uploader.send(ship);
+        async move {
+            let outcome = shipping.await.expect("the uploader lives as long as the test");
+            drop(is_done);
+            at_work.await.expect("it only waits");
+            outcome
+        }
+    })
 }
 
 pub fn shipped() -> Outcome {

@@ -12,6 +12,7 @@ use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::queue::outcome::Outcome;
 
 use cis490_shipper::upload::clock_skew::ClockSkew;
+use cis490_shipper::upload::expect::Expect;
 use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::meter::Meter;
 use cis490_shipper::upload::pace::Pace;
@@ -43,6 +44,7 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
         target,
         compression_level: 3,
         deadlines,
+        expect: Expect::default(),
         turns: Turns::new(1),
         gate: Gate::default(),
         meter: Meter::default(),

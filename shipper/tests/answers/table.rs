@@ -1,0 +1,236 @@
+//! The right-hand column of protocol 2.2 once more, as what a lab host and its operator see of it.
+//!
+//! Deliberately not derived from the table in `queue/outcome.rs`: a mistake there must not be one here.
+#![allow(unreachable_pub, reason = "it is a module of a test binary")]
+
+use std::ops::RangeInclusive;
+
+use cis490_shared::wire::problem::ErrorCode;
+
+/// One answer to a PUT, and what the shipper makes of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    pub status: u16,
+    pub body: Body,
+    /// Seconds that the receiver asks for.
+    pub retry_after: Option<u64>,
+    pub does: Does,
+}
+
+/// What the body of an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// `application/problem+json` with this `error` member.
+    Problem(&'static str),
+    /// JSON as the earlier generation sends it: no `error` member.
+    Plain,
+    /// The page of a proxy.
+    Html,
+    Empty,
+    /// The receiver's own words about what it stored.
+    Stored,
+    /// The same, with another hash than that of the bytes that were sent.
+    StoredOthers,
+}
+
+/// The words of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    Retire,
+    Quarantine,
+    /// The commit is the matter: one PUT tells, no other episode of that commit is sent.
+    QuarantineTheCommit,
+    /// Sent three times, then quarantine.
+    Rebuild,
+    /// Hold the whole queue, back off, log once; a person must act.
+    HoldForAPerson,
+    /// The same, but waiting may be enough.
+    Hold,
+    /// Try the others meanwhile; where they fail as well the queue waits.
+    Retry,
+}
+
+/// What can be seen of it where three episodes of one commit are ready.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Where all of them end.
+    pub place: &'static str,
+    /// How many PUTs arrive in an hour, from one uploader.
+    pub puts_in_an_hour: RangeInclusive<usize>,
+    /// How many arrive in one `--once`.
+    pub puts_at_once: RangeInclusive<usize>,
+    /// Its exit code.
+    pub exit: i32,
+    /// Whether the queue waits as a whole after the hour.
+    pub is_held: bool,
+    /// Entries of that hour.
+    pub warnings: usize,
+    pub errors: usize,
+}
+
+/// One attempt in each step of the back-off, which is at 5 minutes after 9 of them.
+const A_STEP_EACH: RangeInclusive<usize> = 15..=32;
+
+impl Does {
+    pub fn seen(self) -> Seen {
+        let nothing = Seen {
+            place: "episodes",
+            puts_in_an_hour: A_STEP_EACH,
+            // One is on its way and one is waiting for its turn when the first answer comes.
+            puts_at_once: 1..=2,
+            exit: 75,
+            is_held: true,
+            warnings: 0,
+            errors: 0,
+        };
+        match self {
+            Self::Retire => Seen {
+                place: "shipped",
+                puts_in_an_hour: 3..=3,
+                puts_at_once: 3..=3,
+                exit: 0,
+                is_held: false,
+                ..nothing
+            },
+            Self::Quarantine => Seen { place: "quarantine", exit: 65, warnings: 3, ..Self::Retire.seen() },
+            Self::QuarantineTheCommit => Seen {
+                place: "quarantine",
+                puts_in_an_hour: 1..=1,
+                exit: 65,
+                is_held: false,
+                errors: 1,
+                ..nothing
+            },
+            Self::Rebuild => Seen {
+                place: "quarantine",
+                puts_in_an_hour: 9..=9,
+                puts_at_once: 3..=3,
+                is_held: false,
+                warnings: 3,
+                ..nothing
+            },
+            Self::HoldForAPerson => Seen { errors: 1, ..nothing },
+            Self::Hold => Seen { warnings: 1, ..nothing },
+            // Two episodes fail by themselves; the third shows that it is not about them.
+            Self::Retry => Seen { puts_at_once: 3..=4, warnings: 3, ..nothing },
+        }
+    }
+}
+
+const fn says(status: u16, error: &'static str, does: Does) -> Row {
+    Row { status, body: Body::Problem(error), retry_after: None, does }
+}
+
+const fn with(status: u16, body: Body, does: Does) -> Row {
+    Row { status, body, retry_after: None, does }
+}
+
+impl Row {
+    const fn after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The `error` member.
+    pub fn error(&self) -> Option<&'static str> {
+        match self.body {
+            Body::Problem(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether a receiver says so only when it has the whole body.
+    pub fn comes_after_the_body(&self) -> bool {
+        const AFTER: [&str; 4] = ["digest-mismatch", "length-mismatch", "storage", "stalled"];
+        self.status < 300 || self.status == 422 || self.error().is_some_and(|error| AFTER.contains(&error))
+    }
+}
+
+use Body::{Empty, Html, Plain, Stored, StoredOthers};
+use Does::{Hold, HoldForAPerson, Quarantine, QuarantineTheCommit, Rebuild, Retire, Retry};
+
+/// Every row of protocol 2.2, in its order.
+pub const PROTOCOL: &[Row] = &[
+    with(201, Stored, Retire),
+    with(200, Stored, Retire),
+    says(400, "commit-missing", QuarantineTheCommit),
+    says(400, "commit-malformed", QuarantineTheCommit),
+    says(400, "bad-host-id", Quarantine),
+    says(400, "bad-episode-id", Quarantine),
+    says(400, "bad-header", Quarantine),
+    says(400, "schema-version", Quarantine),
+    says(400, "identity-mismatch", Quarantine),
+    says(400, "digest-mismatch", Rebuild),
+    says(400, "length-mismatch", Rebuild),
+    says(401, "unauthenticated", HoldForAPerson),
+    says(403, "host-not-allowed", HoldForAPerson),
+    says(404, "not-found", HoldForAPerson),
+    says(405, "method-not-allowed", HoldForAPerson),
+    says(411, "length-required", HoldForAPerson),
+    with(426, Plain, HoldForAPerson),
+    says(408, "stalled", Retry),
+    says(409, "conflict", Quarantine),
+    says(412, "commit-not-in-window", QuarantineTheCommit),
+    says(413, "too-large", Quarantine),
+    says(503, "gate-not-ready", Hold).after(30),
+    says(503, "busy", Retry).after(20),
+    says(503, "shutting-down", Hold).after(120),
+    says(507, "disk-full", Hold).after(400),
+    says(507, "quota", Hold).after(400),
+    says(500, "storage", Retry),
+];
+
+/// What comes from something between the shipper and the receiver, or from a version that is not written yet. None of
+/// it condemns an episode, none of it retires one.
+pub const STRANGERS: &[Row] = &[
+    with(201, StoredOthers, Rebuild),
+    with(200, StoredOthers, Rebuild),
+    with(201, Html, HoldForAPerson),
+    with(200, Html, HoldForAPerson),
+    with(200, Empty, HoldForAPerson),
+    with(204, Empty, HoldForAPerson),
+    with(302, Html, HoldForAPerson),
+    with(400, Html, HoldForAPerson),
+    with(401, Html, HoldForAPerson),
+    with(403, Html, HoldForAPerson),
+    with(404, Html, HoldForAPerson),
+    with(407, Html, HoldForAPerson),
+    with(409, Html, HoldForAPerson),
+    with(412, Html, HoldForAPerson),
+    with(413, Html, HoldForAPerson),
+    says(418, "not-thought-of-yet", HoldForAPerson),
+    with(429, Html, Hold).after(60),
+    with(502, Html, Hold),
+    with(503, Html, Hold).after(60),
+    with(504, Html, Hold),
+    says(599, "not-thought-of-yet", Hold),
+];
+
+/// A receiver of the earlier generation (2.5), whose answers are decided by status alone.
+pub const EARLIER: &[Row] = &[
+    with(201, Stored, Retire),
+    with(200, Stored, Retire),
+    with(400, Plain, Quarantine),
+    with(401, Plain, HoldForAPerson),
+    with(403, Plain, HoldForAPerson),
+    with(404, Plain, HoldForAPerson),
+    with(405, Plain, HoldForAPerson),
+    with(409, Plain, Quarantine),
+    with(411, Plain, HoldForAPerson),
+    with(412, Plain, QuarantineTheCommit),
+    with(413, Plain, Quarantine),
+    with(422, Plain, Rebuild),
+    with(500, Plain, Retry),
+    with(503, Plain, Hold).after(60),
+    with(507, Plain, Hold).after(60),
+];
+
+#[test]
+fn every_member_of_the_protocol_has_its_row_with_its_status() {
+    for code in ErrorCode::ALL {
+        let row = PROTOCOL.iter().find(|row| row.error() == Some(code.as_str()));
+        assert_eq!(row.map(|row| row.status), Some(code.status()), "{code}");
+    }
+    for status in [200, 201, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 426, 500, 503, 507] {
+        assert!(PROTOCOL.iter().any(|row| row.status == status), "{status}");
+    }
+}
