@@ -233,8 +233,9 @@ fn flags_are_explained_and_checked() {
     Usage: cis490-shipper [OPTIONS] [COMMAND]
 
     Commands:
-      status  How the shipper does: backlog, rate, what waits and why; exits with 0 whatever it finds, 1 where it cannot look
-      help    Print this message or the help of the given subcommand(s)
+      quarantine  Refused episodes: what they are, and to send them again
+      status      How the shipper does: backlog, rate, what waits and why; exits with 0 whatever it finds, 1 where it cannot look
+      help        Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/lab-host.toml]
