@@ -61,7 +61,8 @@ fn makes_room(make: fn(&Sandbox, &Path, u64) -> Option<SmallDisk>) {
     let daemon = lab_host.start();
     wait_for(&daemon, "shipped episodes deleted, oldest first");
     let left = lab_host.names("shipped");
-    assert!(disk.free() >= wanted, "{} of {total} are free", disk.free());
+    // The daemon takes a block or two for its status meanwhile.
+    assert!(disk.free() + MIB / 16 >= wanted, "{} of {total} are free", disk.free());
     // An episode takes its MiB, and a block or two for its directory.
     assert!(disk.free() < wanted + 2 * MIB, "no more went than had to: {} of {total} are free", disk.free());
     let mut youngest: Vec<String> = (EPISODES - left.len()..EPISODES).map(name).collect();

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use support::host::{COMMIT, id};
 use support::log::Log;
-use support::queues::{host_with, notes, paused, queue, scan};
+use support::queues::{host_with, notes, paused, scan, start};
 use support::scripted::{refused, shipped};
 
 /// A queue that says what the test wants.
@@ -180,7 +180,7 @@ fn the_queue_says_what_was_refused_and_what_it_waits_for() {
             Outcome::Refused(refused(412, "commit-not-in-window", Some(COMMIT))),
         ];
         let (_, uploader) = notes(move |_| outcomes.pop().unwrap());
-        let queue = queue(&host, vec![uploader]);
+        let queue = start(&host, Some(Duration::from_hours(24)), vec![uploader]);
         let details = scan(&queue).await.details;
         let refusal = details.last_refusal.unwrap();
         assert_eq!((refusal.episode_id.as_str(), refusal.error.as_str()), ("e000", "commit-not-in-window"));

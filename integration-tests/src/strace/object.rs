@@ -74,7 +74,13 @@ impl Names {
             }
             "faccessat" | "faccessat2" | "fchmodat" | "linkat" | "mkdirat" | "newfstatat" | "openat"
             | "openat2" | "readlinkat" | "renameat" | "renameat2" | "statx" | "unlinkat" | "utimensat" => {
-                quoted(arguments).map(|(before, path)| below(before, path)).collect()
+                let named: Vec<_> = quoted(arguments).map(|(before, path)| below(before, path)).collect();
+                // Without a path it is about the descriptor.
+                if named.is_empty() {
+                    vec![descriptor(arguments).unwrap_or_default().to_owned()]
+                } else {
+                    named
+                }
             }
             "socket" if arguments.starts_with("AF_INET") => return Object::Network,
             "socket" => return Object::Aside,

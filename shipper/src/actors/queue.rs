@@ -328,8 +328,7 @@ impl Handler<Scan> for QueueActor {
     fn handle(&mut self, _: Scan, ctx: &mut Context<Self>) -> Self::Result {
         let (settled, wait) = oneshot::channel();
         self.settled.push(settled);
-        self.look_again(ctx);
-        self.begin_replay(ctx);
+        self.replay_and_look(ctx);
         self.answer_those_who_wait();
         // The other end is dropped with the actor only.
         Box::pin(async move { wait.await.map_err(|_| Ended) })

@@ -112,8 +112,6 @@ pub struct Scan {
     pub ignored: Vec<(String, NotAnEpisode)>,
     /// All directories of episodes, those among them that are known or not finished.
     pub in_episodes: usize,
-    /// The oldest finished one that is not shipped.
-    pub oldest: Option<Oldest>,
     /// The oldest of those that are known already.
     oldest_known: Option<EpisodeId>,
 }
@@ -172,6 +170,7 @@ impl Dirs {
                 return Err(DirsError::Apart(all[0].clone(), path.clone()));
             }
         }
+        dirs.prepare_moves()?;
         let lock = root.join(LOCK_NAME);
         match FileLock::take(&lock, LOCK_PATIENCE) {
             Ok(held) => Ok((dirs, held)),
@@ -236,7 +235,6 @@ impl Dirs {
                 scan.ignored.push((name, reason));
             }
         }
-        scan.oldest = self.oldest_of(&scan);
         Ok(scan)
     }
 

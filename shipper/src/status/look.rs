@@ -124,7 +124,7 @@ fn life(running: bool, written: Option<&Status>, now: SystemTime) -> Life {
 /// What is left of an old status, with what can be counted in its place.
 fn without_daemon(dirs: &Dirs, config: &Config, old: Status) -> Result<Status, LookError> {
     let scan = dirs.scan(&BTreeSet::new(), 1)?;
-    let oldest = scan.oldest.map(|oldest| Oldest {
+    let oldest = dirs.oldest_of(&scan).map(|oldest| Oldest {
         episode_id: oldest.id.to_string(),
         since: oldest.finished.map(WallTime::from),
     });

@@ -7,7 +7,7 @@ use actix::Context;
 use tracing::info;
 
 use super::{QueueActor, Tick, rearm};
-use crate::queue::dirs::{self, DirsError};
+use crate::queue::dirs::{Dirs, DirsError, Oldest, Scan};
 use crate::queue::sweep;
 
 /// So many episodes are known at a time; the next ones are looked for when these are through.
@@ -51,20 +51,27 @@ impl QueueActor {
             Err(error) => self.pass_failed(&error),
         }
         let known = self.backlog.known();
-        self.in_pool(ctx, move |dirs| dirs.scan(&known, SCAN_LIMIT), Self::scanned);
+        // Only a daemon has a status, and nobody else needs to look once more.
+        let has_status = self.scan_interval.is_some();
+        let look = move |dirs: &Dirs| {
+            let scan = dirs.scan(&known, SCAN_LIMIT)?;
+            let oldest = if has_status { dirs.oldest_of(&scan) } else { None };
+            Ok((scan, oldest))
+        };
+        self.in_pool(ctx, look, Self::scanned);
         self.ship_what_is_due(ctx);
     }
 
-    fn scanned(&mut self, scan: Result<dirs::Scan, DirsError>, ctx: &mut Context<Self>) {
+    fn scanned(&mut self, scan: Result<(Scan, Option<Oldest>), DirsError>, ctx: &mut Context<Self>) {
         let swept = std::mem::replace(&mut self.pass, Pass::Idle) == Pass::Scanning { swept: true };
         match scan {
-            Ok(scan) => {
+            Ok((scan, oldest)) => {
                 self.seen.passes += 1;
                 if swept {
                     self.report.looked(None);
                 }
                 self.more = scan.more;
-                self.seen.details.looked(scan.in_episodes, scan.oldest);
+                self.seen.details.looked(scan.in_episodes, oldest);
                 self.report.ignored(scan.ignored);
                 self.backlog.offer(scan.ready);
             }

@@ -39,6 +39,8 @@ pub(super) struct Quarantine {
     pub(super) awaited: Awaited,
     /// The commits that are still to be asked about in this look; none while there is no look.
     to_ask: Option<Vec<String>>,
+    /// A look at `episodes/` is to follow, which finds what went back.
+    then_look: bool,
     timer: Option<SpawnHandle>,
     stop: Arc<AtomicBool>,
     /// The last look failed, and the log said so.
@@ -80,6 +82,16 @@ impl QueueActor {
                 Err(error) => act.replay_failed(&error, ctx),
             },
         );
+    }
+
+    /// The same, and then looks for episodes.
+    pub(super) fn replay_and_look(&mut self, ctx: &mut Context<Self>) {
+        self.begin_replay(ctx);
+        if self.quarantine.is_busy() {
+            self.quarantine.then_look = true;
+        } else {
+            self.look_again(ctx);
+        }
     }
 
     fn surveyed(&mut self, tally: io::Result<Tally>, ctx: &mut Context<Self>) {
@@ -158,7 +170,7 @@ impl QueueActor {
         self.quarantine.awaited.released(commit, released.count, Instant::now());
         self.seen.released += released.count as u64;
         self.report.released(commit, released);
-        if released.count > 0 {
+        if released.count > 0 && !self.quarantine.then_look {
             self.look_again(ctx);
         }
         self.ask_next(ctx);
@@ -176,6 +188,9 @@ impl QueueActor {
         self.quarantine.to_ask = None;
         if self.scan_interval.is_some() && !self.draining {
             rearm(&mut self.quarantine.timer, ctx, Some((Replay, INTERVAL)));
+        }
+        if std::mem::take(&mut self.quarantine.then_look) {
+            self.look_again(ctx);
         }
         self.ship_what_is_due(ctx);
     }

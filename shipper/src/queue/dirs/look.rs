@@ -33,7 +33,8 @@ impl Dirs {
         self.root.join("status.json")
     }
 
-    pub(super) fn oldest_of(&self, scan: &Scan) -> Option<Oldest> {
+    /// The oldest finished episode that a scan found or knew already.
+    pub fn oldest_of(&self, scan: &Scan) -> Option<Oldest> {
         let id = scan.oldest_known.iter().chain(scan.ready.first()).min()?.clone();
         let marker = fs::symlink_metadata(self.episode(&id).join(DONE_MARKER));
         let finished = marker.and_then(|marker| marker.modified()).ok();

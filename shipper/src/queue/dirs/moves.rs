@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// of power, after which nothing is in doubt.
 const RETURNING_NAME: &str = ".returning";
 const REASON_MODE: u32 = 0o640;
+const LOCK_MODE: u32 = 0o640;
 /// How many episodes of one id are kept aside before a person has to look.
 const MAX_COPIES: u32 = 1000;
 
@@ -116,6 +117,12 @@ impl Dirs {
             Ok(()) => done,
             Err(error) => done.into_iter().map(|done| done.and_then(|()| Err(error.again()))).collect(),
         }
+    }
+
+    /// Creates what moves need, durably.
+    pub(super) fn prepare_moves(&self) -> Result<(), DirsError> {
+        let path = self.root.join(LOCK_NAME);
+        durable::create_file(&path, LOCK_MODE).map_err(failed("create", &path))
     }
 
     /// Keeps every other process from moving, and settles what is in doubt.

@@ -67,7 +67,7 @@ fn a_look_counts_everything_and_finds_the_oldest_whatever_is_known_of_it() {
     let oldest = |known: &[&str], limit| {
         let scan = dirs.scan(&known.iter().map(|name| id(name)).collect(), limit).unwrap();
         assert_eq!(scan.in_episodes, 4, "those that are known, left out or not finished are counted");
-        let oldest = scan.oldest.unwrap();
+        let oldest = dirs.oldest_of(&scan).unwrap();
         assert!(oldest.finished.is_some());
         oldest.id.to_string()
     };
