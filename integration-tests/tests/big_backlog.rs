@@ -249,5 +249,5 @@ fn incident_05_episodes_of_a_commit_that_is_pushed_late_are_kept_at_no_cost_and_
 #[cfg(feature = "system")]
 #[test]
 fn incident_02_five_thousand_refused_episodes_cost_ten_requests_in_a_minute_and_arrive_once_admitted() {
-    a_commit_that_is_pushed_late(5_000, Duration::from_secs(60));
+    a_commit_that_is_pushed_late(5_000, Duration::from_mins(1));
 }

@@ -180,7 +180,7 @@ fn a_dead_receiver_is_not_asked_more_often_because_something_waits_in_quarantine
         let ask = ScriptedGate::start(move |commit| {
             counts.set(counts.get() + 1);
             if is_dead.get() {
-                return Err(transient(Scope::Network));
+                return Err(Box::new(transient(Scope::Network)));
             }
             Ok(Verdict::Refused(refused(412, "commit-not-in-window", Some(&commit))))
         });

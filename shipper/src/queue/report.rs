@@ -7,6 +7,7 @@ use std::io;
 
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use cis490_shared::wire::headers::CommitPosition;
 use tracing::{error, info, warn};
 
 use crate::queue::backlog::News;
@@ -50,7 +51,7 @@ impl Report {
         let Shipped { status, commit, size_bytes, elapsed, position, .. } = shipped;
         let elapsed_ms = elapsed.as_millis();
         info!(%episode_id, commit, size_bytes, elapsed_ms, status, "episode shipped");
-        if position.is_some_and(|position| position.is_ageing()) && self.leaving.is_new(commit.clone()) {
+        if position.is_some_and(CommitPosition::is_ageing) && self.leaving.is_new(commit.clone()) {
             let position = position.map(|position| position.to_string());
             let remediation = shipped.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION);
             let remediation = format_args!("\n{remediation}");

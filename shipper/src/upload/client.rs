@@ -208,13 +208,11 @@ fn alert_in(error: &SendRequestError) -> Option<AlertDescription> {
 
 /// The time that a `Retry-After` asks for: a number of seconds, or the moment itself (RFC 9110, 10.2.3).
 fn wait_in(text: &str, now: SystemTime) -> Option<Duration> {
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let then: HttpDate = text.parse().ok()?;
-            Some(SystemTime::from(then).duration_since(now).unwrap_or_default())
-        }
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
     }
+    let then: HttpDate = text.parse().ok()?;
+    Some(SystemTime::from(then).duration_since(now).unwrap_or_default())
 }
 
 /// Reads an answer to its end, within `limit`. A body that cannot be read leaves the status to speak alone.

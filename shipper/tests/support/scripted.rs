@@ -48,11 +48,11 @@ impl Handler<Ship> for Scripted {
 
 /// A gate that follows a script.
 pub struct ScriptedGate {
-    script: Box<dyn FnMut(String) -> Result<Verdict, Outcome>>,
+    script: Box<dyn FnMut(String) -> Result<Verdict, Box<Outcome>>>,
 }
 
 impl ScriptedGate {
-    pub fn start(script: impl FnMut(String) -> Result<Verdict, Outcome> + 'static) -> Recipient<Ask> {
+    pub fn start(script: impl FnMut(String) -> Result<Verdict, Box<Outcome>> + 'static) -> Recipient<Ask> {
         Self { script: Box::new(script) }.start().recipient()
     }
 }
@@ -65,7 +65,7 @@ impl Handler<Ask> for ScriptedGate {
     type Result = Result<Verdict, Outcome>;
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Self::Result {
-        (self.script)(ask.commit)
+        (self.script)(ask.commit).map_err(|outcome| *outcome)
     }
 }
 

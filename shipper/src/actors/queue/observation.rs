@@ -159,6 +159,6 @@ impl QueueActor {
         };
         let in_flight = self.backlog.in_flight().len();
         let quarantine = self.quarantine.awaited.tally().cloned();
-        Observation { ready, waiting, in_flight, on_hold, quarantine, details, ..seen }
+        Observation { ready, waiting, in_flight, quarantine, on_hold, details, ..seen }
     }
 }

@@ -76,7 +76,7 @@ impl QueueActor {
             |dirs| count(&dirs.quarantine_root()),
             move |act, count, ctx| match count {
                 Ok(count) if act.quarantine.awaited.needs_survey(count, Instant::now()) => {
-                    act.in_pool(ctx, move |dirs| survey(&dirs.quarantine_root(), &stop), Self::surveyed)
+                    act.in_pool(ctx, move |dirs| survey(&dirs.quarantine_root(), &stop), Self::surveyed);
                 }
                 Ok(_) => act.ask_all(ctx),
                 Err(error) => act.replay_failed(&error, ctx),
