@@ -116,6 +116,6 @@ fn no_episode_is_lost_when_a_release_was_killed_and_the_power_fails_in_the_next_
     fs::rename(&from_to[0], &from_to[1]).expect("a move on the disk");
     pass(&sandbox, &disk);
     walk("killed release", &disk.history(), begin, (30, 25), |found| {
-        refused.check(&found.tree, &found.point)
+        refused.check(&found.tree, &found.point);
     });
 }
