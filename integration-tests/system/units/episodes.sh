@@ -132,6 +132,40 @@ the_weekly_verify_looks_at_every_episode() {
   inside cp -p /root/first.tar.zst /var/lib/cis490/episodes/lab-1/first.tar.zst
 }
 
+a_lab_host_says_how_it_does_and_sends_what_the_maintainer_admits() {
+  local stranger
+  stranger=$(printf 'ab%.0s' {1..20})
+  # The next scan is an hour away: only the kernel's notice finds what is recorded meanwhile, in the sandbox as well.
+  inside sed -i 's/^scan_interval_s = .*/scan_interval_s = 3600/' /etc/cis490/lab-host.toml
+  check 'the shipper starts with a rare scan' inside systemctl restart cis490-shipper.service
+  record noticed "$(newest_commit)"
+  check 'an episode is noticed at once' within 30 is_shipped noticed
+  record stranger "$stranger"
+  check 'one of a commit that nobody knows is kept, with the reason' within 30 \
+    inside test -f /var/lib/cis490/data/quarantine/stranger/quarantine_reason.json
+  check 'systemctl status says so in a line' within 30 status_line_has refused
+  check 'cis490-shipper status says what to paste' status_has 'git pull origin main'
+  refused 'somebody else is told as whom to ask' inside runuser -u max -- cis490-shipper status
+  check 'and how' bash -c '[[ $1 == *"sudo -u cis490"* ]]' bash "$said"
+  check 'root admits the commit for this host' \
+    inside cis490-receiver admit "$stranger" --host lab-1 --until 1d --reason 'a local fix'
+  equal 'what root wrote is the service'"'"'s' "$(inside stat -c %U /var/lib/cis490/admitted.json)" cis490
+  check 'the episode returns and arrives by itself' within 90 is_shipped stranger
+  check 'its acceptance is marked' bash -c '[[ $1 == *"accepted under an amnesty"* ]]' bash "$(journal cis490-receiver)"
+  check 'the status is calm again' within 30 status_is_calm
+  inside sed -i 's/^scan_interval_s = .*/scan_interval_s = 1/' /etc/cis490/lab-host.toml
+  inside systemctl restart cis490-shipper.service
+}
+status_line_has() {
+  [[ $(property cis490-shipper StatusText) == *"$1"* ]]
+}
+status_has() {
+  [[ $(inside runuser -u cis490 -- cis490-shipper status) == *"$1"* ]]
+}
+status_is_calm() {
+  ! status_has help:
+}
+
 # TLS in the receiver: without a proxy, both ends show certificates.
 episodes_are_shipped_over_mutual_tls() {
   inside cp -a /etc/cis490/receiver.toml /root/receiver.toml

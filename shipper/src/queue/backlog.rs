@@ -202,9 +202,13 @@ impl Backlog {
         }
     }
 
-    /// Whether the gate may be asked about the commits of refused episodes. While the queue waits that is an attempt
-    /// like any other, and made only where no episode makes it.
+    /// Whether the gate may be asked about the commits of refused episodes. While the queue waits for the receiver that
+    /// is an attempt like any other, and made only where no episode makes it.
     pub fn may_ask(&self, now: Instant) -> bool {
+        if self.hold.cause() == Some(Cause::Failing) {
+            // The receiver answers: an episode that fails for ever must not keep others in quarantine.
+            return true;
+        }
         let has_episodes = self.schedule.counts() != (0, 0) || self.schedule.in_flight().len() > 0;
         match self.hold.permit(now) {
             Permit::Free => true,
@@ -215,6 +219,10 @@ impl Backlog {
 
     /// The gate answered: the receiver is there, and lets this host ask.
     pub fn answered(&mut self) -> Option<News> {
+        if self.hold.cause() == Some(Cause::Failing) {
+            // That says nothing about why one episode after the other fails.
+            return None;
+        }
         self.hold.end().map(News::HoldEnded)
     }
 

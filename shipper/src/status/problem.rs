@@ -143,7 +143,7 @@ pub(super) fn refused_commit(status: &Status) -> Option<Problem> {
         ),
     };
     let what = format!(
-        "{what}; kept in quarantine until the maintainer's clone has the commit. New episodes are taken once this host is up to date:"
+        "{what}; kept in quarantine until the gate admits it. New episodes are taken once this host is up to date:"
     );
     let remediation = last.and_then(|last| last.remediation.as_deref()).unwrap_or(DEFAULT_REMEDIATION);
     Some(Problem { short, what, help: None, paste: Some(words::block(remediation)) })

@@ -216,6 +216,24 @@ fn the_gate_is_asked_about_refused_episodes_where_nothing_else_tells_whether_it_
 }
 
 #[test]
+fn an_episode_that_fails_for_ever_keeps_no_other_in_quarantine() {
+    let (mut backlog, mut now) = (backlog(["e1".to_owned()]), Instant::now());
+    for _ in 0..9 {
+        let id = loop {
+            match backlog.next(now, true) {
+                Next::Ship(pick) => break pick.episode_id,
+                Next::Wait(until) => now = until,
+                Next::Idle => panic!("there is one"),
+            }
+        };
+        backlog.settle(&id, transient(Scope::Episode), now);
+    }
+    assert_eq!(backlog.hold_cause(), Some(Cause::Failing));
+    assert!(backlog.may_ask(now) && backlog.answered().is_none());
+    assert_eq!(backlog.hold_cause(), Some(Cause::Failing), "the gate knows nothing of why");
+}
+
+#[test]
 fn bytes_that_arrive_as_others_three_times_are_put_aside() {
     let (mut backlog, mut now) = (backlog(["e".to_owned()]), Instant::now());
     for expected in 0..MAX_MISMATCHES {

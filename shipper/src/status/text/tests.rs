@@ -181,7 +181,7 @@ fn a_host_that_is_not_let_in_is_told_what_to_look_at() {
       certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
       clock        agrees with the receiver's
 
-    episodes of commit abababababab are refused; kept in quarantine until the maintainer's clone has the commit. New episodes are taken once this host is up to date:
+    episodes of commit abababababab are refused; kept in quarantine until the gate admits it. New episodes are taken once this host is up to date:
 
     cd /opt/cis490 && sudo -u cis490 git pull origin main
     sudo /opt/cis490/scripts/install-lab-host.sh
@@ -193,7 +193,7 @@ fn a_refused_commit_comes_with_lines_to_paste() {
     assert_snapshot!(shown(refused(), Life::Running), @r"
     shipping: 1020 ready, 1 to be tried again, 3 under way at 3.1 MB/s, 1 refused commit (31 episodes) - see cis490-shipper status
     ---
-    31 episodes of commit abababababab refused; kept in quarantine until the maintainer's clone has the commit. New episodes are taken once this host is up to date:
+    31 episodes of commit abababababab refused; kept in quarantine until the gate admits it. New episodes are taken once this host is up to date:
 
     cd /opt/cis490 && sudo -u cis490 git pull origin main
     sudo /opt/cis490/scripts/install-lab-host.sh
