@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use std::time::Duration;
 use actix::MailboxError;
 use cis490_shared::durable;
 use cis490_shipper::actors::Ping;
-use cis490_shipper::actors::queue::{Ended, Observe, Scan};
+use cis490_shipper::actors::queue::{Ended, Observe, Scan, ShownAnew};
 use cis490_shipper::queue::outcome::{self, Outcome, Scope};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use support::host::COMMIT;
 use support::log::Log;
@@ -90,6 +90,25 @@ fn a_host_that_is_not_let_in_holds_its_queue_and_condemns_nothing() {
         assert_eq!((host.names("episodes").len(), host.names("quarantine").len()), (100, 0));
         assert_eq!(log.count("ERROR the receiver takes nothing from this host"), 1);
         assert!(log.with("ERROR")[0].contains("host_id"), "the entry says what to look at");
+    });
+}
+
+#[test]
+fn a_new_certificate_or_token_is_tried_at_once_and_not_when_the_wait_is_over() {
+    paused(async {
+        let host = host_with(3);
+        let is_let_in = Rc::new(Cell::new(false));
+        let now_is = Rc::clone(&is_let_in);
+        let (tried, uploader) =
+            notes(move |_| if now_is.get() { shipped() } else { outcome::blocked(401, None) });
+        let queue = start(&host, Some(Duration::from_secs(1)), vec![uploader]);
+        // By now minutes lie between two attempts.
+        sleep(Duration::from_hours(1)).await;
+        let before = tried.borrow().len();
+        is_let_in.set(true);
+        queue.send(ShownAnew).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((tried.borrow().len() - before, host.names("shipped").len()), (3, 3));
     });
 }
 
