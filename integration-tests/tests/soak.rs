@@ -30,8 +30,8 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 const HOSTS: usize = 8;
-/// Two to three minutes on two cores.
-const ROUNDS: u64 = 400;
+/// About two minutes on two cores.
+const ROUNDS: u64 = 300;
 const SEED: u64 = 490;
 /// Passes over a good network that every backlog is shipped in; the first may still meet what the storm left.
 const LAST_PASSES: usize = 5;

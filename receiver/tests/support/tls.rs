@@ -59,21 +59,20 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, common);
         params.not_before = date_time_ymd(years.0, 1, 1);
         params.not_after = date_time_ymd(years.1, 1, 1);
-        params.serial_number = Some(SerialNumber::from(u64::from(key.public_key_raw()[1])));
+        params.serial_number = Some(serial_of(&key));
         let certificate = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap();
         Identity { certificate, key }
     }
 
     /// The list that revokes one of its certificates, as PEM.
     pub fn revoke(&self, revoked: &Identity) -> String {
-        let serial = SerialNumber::from(u64::from(revoked.key.public_key_raw()[1]));
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
             next_update: date_time_ymd(2090, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: vec![RevokedCertParams {
-                serial_number: serial,
+                serial_number: serial_of(&revoked.key),
                 revocation_time: date_time_ymd(2021, 1, 1),
                 reason_code: None,
                 invalidity_date: None,
@@ -82,6 +81,12 @@ impl Authority {
         };
         params.signed_by(&Issuer::from_params(&self.params, &self.key)).unwrap().pem().unwrap()
     }
+}
+
+/// The serial number of the certificate of a key: no two keys share one, or revoking one would revoke another.
+fn serial_of(key: &KeyPair) -> SerialNumber {
+    let bytes = key.public_key_raw()[1..9].try_into().unwrap();
+    SerialNumber::from(u64::from_be_bytes(bytes))
 }
 
 /// The files of a receiver that speaks TLS, outside of its own directory.
