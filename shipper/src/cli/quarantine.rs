@@ -10,6 +10,7 @@ use cis490_shared::clock::WallTime;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::AS_THE_SERVICE;
 use crate::config::Config;
 use crate::queue::dirs::{Dirs, DirsError};
 use crate::queue::outcome::Refusal;
@@ -73,15 +74,14 @@ pub(super) enum QuarantineError {
 impl QuarantineError {
     /// What to do next.
     pub(super) fn remedy(&self) -> Option<&'static str> {
-        const AS_SHIPPER: &str = "as the shipper's user: sudo -u cis490 cis490-shipper quarantine ...";
         match self {
             Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some(AS_SHIPPER)
+                Some(AS_THE_SERVICE)
             }
             Self::Unreadable { .. } => Some("check `paths.data_root`: cis490-shipper --check-config"),
             Self::Unknown(_) => Some("cis490-shipper quarantine list"),
             Self::Stayed { source: DirsError::Io { source, .. }, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => Some(AS_SHIPPER),
+                io::ErrorKind::PermissionDenied => Some(AS_THE_SERVICE),
                 io::ErrorKind::AlreadyExists => Some(
                     "an episode of that id is in episodes/ and goes first; look at both, then run it again",
                 ),

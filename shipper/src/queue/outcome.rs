@@ -142,7 +142,7 @@ pub struct Blocked {
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// `Retry-After`, where it is a number of seconds.
+    /// The time that `Retry-After` asks for.
     pub retry_after: Option<Duration>,
     /// `X-Cis490-Commit-Position`.
     pub position: Option<CommitPosition>,

@@ -11,9 +11,8 @@ use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use serde::Serialize;
 
 use crate::status::{Life, State, Status, words};
+use crate::upload::clock_skew;
 
-/// From so many seconds on somebody should see to a clock.
-const TOO_MUCH_SKEW_S: u64 = 120;
 /// For less than this a queue may wait without anybody being told first of all.
 const SHORT_WAIT: Duration = Duration::from_secs(10);
 
@@ -93,6 +92,9 @@ fn hold(status: &Status, now: SystemTime) -> Option<Problem> {
     }
     let (short, what) = match hold.cause.as_str() {
         "unreachable" => ("receiver unreachable", "the receiver cannot be reached"),
+        "distrusted" => {
+            ("certificates not trusted", "this host and the receiver do not take each other's certificates")
+        }
         "unavailable" => ("receiver takes no episodes", "the receiver takes no episodes at the moment"),
         "blocked" => ("receiver takes nothing from this host", "the receiver takes nothing from this host"),
         "failing" => ("one episode after the other fails", "one episode after the other fails"),
@@ -160,7 +162,8 @@ fn certificate(status: &Status, now: SystemTime) -> Option<Problem> {
 }
 
 fn clock(status: &Status) -> Option<Problem> {
-    let skew = status.clock_skew_s.filter(|skew| skew.unsigned_abs() > TOO_MUCH_SKEW_S)?;
+    let too_much = clock_skew::TOO_MUCH.as_secs().unsigned_abs();
+    let skew = status.clock_skew_s.filter(|skew| skew.unsigned_abs() > too_much)?;
     let what = format!("{}; certificates and tokens are refused by a wrong clock", skew_in_words(skew));
     let help = "see which of the two is wrong, and set it: timedatectl";
     Some(Problem::new("clocks differ", what, help.to_owned()))

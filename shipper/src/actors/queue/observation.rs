@@ -162,3 +162,24 @@ impl QueueActor {
         Observation { ready, waiting, in_flight, quarantine, on_hold, details, ..seen }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::status::{Life, Status, problem};
+
+    #[test]
+    fn a_person_is_told_in_words_why_the_queue_waits() {
+        let all =
+            [Cause::Unreachable, Cause::Distrusted, Cause::Unavailable, Cause::Blocked(401), Cause::Failing];
+        for cause in all {
+            let mut details = Details::default();
+            details.heard(&News::HoldBegan { cause, reason: "a reason".to_owned(), help: Some("help") });
+            let status = Status { hold: details.hold, ..Status::default() };
+            let told = problem::first(&status, Life::Running, SystemTime::UNIX_EPOCH).unwrap();
+            assert_ne!(told.short, "the queue waits", "{cause:?}: that much is known");
+        }
+    }
+}

@@ -167,7 +167,7 @@ impl QueueActor {
     }
 
     fn released(&mut self, commit: &str, released: &Released, ctx: &mut Context<Self>) {
-        self.quarantine.awaited.released(commit, released.count, Instant::now());
+        self.quarantine.awaited.released(commit, released.count);
         self.seen.released += released.count as u64;
         self.report.released(commit, released);
         if released.count > 0 && !self.quarantine.then_look {

@@ -4,7 +4,7 @@
 //! for ever (accident 2). So a commit whose episodes come back is waited for longer each time, and then one single
 //! episode shows whether that is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use cis490_shared::ids::CommitHash;
@@ -41,7 +41,7 @@ pub struct Awaited {
     tally: Option<Tally>,
     surveyed: Option<Instant>,
     /// Commits of which episodes went back and were neither stored nor refused since.
-    released: HashMap<String, Instant>,
+    released: HashSet<String>,
     came_back: HashMap<String, CameBack>,
 }
 
@@ -74,12 +74,12 @@ impl Awaited {
     }
 
     /// So many went back.
-    pub fn released(&mut self, commit: &str, count: usize, now: Instant) {
+    pub fn released(&mut self, commit: &str, count: usize) {
         if let Some(tally) = &mut self.tally {
             tally.take(commit, count);
         }
         if count > 0 {
-            self.released.insert(commit.to_owned(), now);
+            self.released.insert(commit.to_owned());
         }
     }
 
@@ -90,7 +90,7 @@ impl Awaited {
             tally.add(awaited.as_ref(), Some(refusal));
         }
         let Some(commit) = awaited.as_ref().map(CommitHash::to_string) else { return };
-        if self.released.remove(&commit).is_some() {
+        if self.released.remove(&commit) {
             let back = self.came_back.entry(commit).or_insert(CameBack { times: 0, not_before: now });
             let wait = FIRST_WAIT * 2_u32.pow(back.times.min(6));
             back.times += 1;
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!((awaited.to_ask(now), awaited.release(&ab)), (vec![ab.clone()], Release::All));
         let mut waits = Vec::new();
         for _ in 0..9 {
-            awaited.released(&ab, 50, now);
+            awaited.released(&ab, 50);
             for _ in 0..50 {
                 awaited.refused(&refusal(&ab), now);
             }
@@ -144,7 +144,7 @@ mod tests {
             now = asked.unwrap();
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        awaited.released(&ab, 1, now);
+        awaited.released(&ab, 1);
         awaited.stored(&ab);
         assert_eq!(awaited.release(&ab), Release::All);
     }
