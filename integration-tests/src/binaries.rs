@@ -2,16 +2,17 @@
 //!
 //! A test must never meet a program of yesterday. `cargo test -p integration-tests` builds the libraries but
 //! not the programs of the other members, so each test process asks cargo once; where they are fresh already,
-//! that takes a fraction of a second.
+//! that takes a fraction of a second. Whoever has just built them, and starts a process for each test, names their
+//! directory in `CIS490_PROGRAMS`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of the program `name`, built from the sources as they are now.
+/// The path of the program `name`: from `CIS490_PROGRAMS`, or built from the sources as they are now.
 pub fn path(name: &str) -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let path = BUILT.get_or_init(build).join(name);
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    let path = PROGRAMS.get_or_init(|| chosen().unwrap_or_else(build)).join(name);
     assert!(
         path.is_file(),
         "`{}` is not there: no member of the workspace builds a program `{name}`",
@@ -20,7 +21,15 @@ pub fn path(name: &str) -> PathBuf {
     path
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+fn chosen() -> Option<PathBuf> {
+    std::env::var_os("CIS490_PROGRAMS").map(PathBuf::from)
+}
+
 /// Builds all programs and returns the directory that holds them.
+///
+/// A test is named beside them so that cargo counts the features of development in, as `cargo test --workspace` does:
+/// without it, it would compile everything below the programs once more and replace them.
 fn build() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
     let Place { target, profile } = Place::of_test(&exe);
@@ -28,11 +37,8 @@ fn build() -> PathBuf {
     // The `dev` profile is the only one whose directory has another name.
     let profile = if profile == "debug" { "dev" } else { &profile };
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--workspace", "--bins", "--locked", "--quiet", "--profile", profile]);
-    if cfg!(feature = "omissions") {
-        cargo.args(["--features", "cis490-shared/omissions"]);
-    }
-    cargo.arg("--target-dir").arg(&target);
+    cargo.args(["build", "--workspace", "--bins", "--test", "tidy", "--locked", "--quiet"]);
+    cargo.args(["--profile", profile]).arg("--target-dir").arg(&target);
     cargo.current_dir(workspace());
     for name in test_only_variables() {
         cargo.env_remove(name);

@@ -15,6 +15,7 @@
 //! - [`forgetful`]: a disk that forgets everything that was not synced
 //! - [`strace`]: which system calls a program makes, and what it does when each of them fails
 //! - [`verify`]: what the real `cis490-verify` says about a store
+//! - [`depth`]: how many rounds a test makes
 //! - [`until`]: waiting for a condition in another process
 //!
 //! Nothing here decides whether a program is right: the tests do. Everything panics with a sentence when the
@@ -27,6 +28,7 @@ pub mod awkward_proxy;
 pub mod binaries;
 pub mod certificates;
 pub mod clone;
+pub mod depth;
 pub mod episodes;
 pub mod forgetful;
 pub mod good_host;

@@ -1,14 +1,12 @@
 //! A real file system that is soon full: a memory file system, or ext4 on a loop device.
 //!
-//! Mounting needs root: where it is not permitted there is none, and whoever asked for it says so and does nothing.
-
-#![allow(clippy::print_stdout, reason = "why a test was skipped stands in its output")]
+//! Mounting needs root: where it is not permitted, whoever asked for it panics, since nothing would be shown.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, run};
 
 const MIB: u64 = 1 << 20;
 
@@ -19,33 +17,25 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts a memory file system; none where that is not permitted.
-    pub fn in_memory(sandbox: &Sandbox, at: &Path, bytes: u64) -> Option<Self> {
+    /// Mounts a memory file system.
+    pub fn in_memory(sandbox: &Sandbox, at: &Path, bytes: u64) -> Self {
         Self::mount(sandbox, at, &["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
     }
 
-    /// Makes and mounts an ext4 on a loop device; none where that is not possible.
-    pub fn ext4(sandbox: &Sandbox, at: &Path, bytes: u64) -> Option<Self> {
+    /// Makes and mounts an ext4 on a loop device.
+    pub fn ext4(sandbox: &Sandbox, at: &Path, bytes: u64) -> Self {
         let image = sandbox.path().join("disk.img");
         // Its own tables want some of it.
         let made = File::create(&image).and_then(|image| image.set_len(bytes + 8 * MIB));
         made.expect("an image in the sandbox");
         let image = image.to_str().expect("a plain name");
-        let made = sandbox.command("mkfs.ext4").args(["-q", "-m", "0", image]).output();
-        if !made.is_ok_and(|made| made.status.success()) {
-            println!("skipped: there is no mkfs.ext4");
-            return None;
-        }
+        run(sandbox.command("mkfs.ext4").args(["-q", "-m", "0", image]));
         Self::mount(sandbox, at, &["-o", "loop", image])
     }
 
-    fn mount(sandbox: &Sandbox, at: &Path, what: &[&str]) -> Option<Self> {
-        let mounted = sandbox.command("mount").args(what).arg(at).output().expect("mount(8) is there");
-        if mounted.status.success() {
-            return Some(Self { at: at.to_owned() });
-        }
-        println!("skipped: cannot mount {what:?}: {}", String::from_utf8_lossy(&mounted.stderr).trim());
-        None
+    fn mount(sandbox: &Sandbox, at: &Path, what: &[&str]) -> Self {
+        run(sandbox.command("mount").args(what).arg(at));
+        Self { at: at.to_owned() }
     }
 
     /// Bytes that are free.

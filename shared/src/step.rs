@@ -1,10 +1,11 @@
 //! The steps that the guarantees rest on, by name, so that a test run can leave one out and must fail.
 //!
 //! Every sync and every check of the commit protocol, of the index, of a start and of the shipper's moves asks here
-//! whether it is taken. It always is, and the compiler removes the question; only in a build with the feature
-//! `omissions` is the one left out that the variable `CIS490_OMIT` names. `docs/durability.md` has a row for each
-//! step with the test that fails without it, and `integration-tests/system/omissions.sh` runs that table.
-//! Nothing that is installed is built with the feature.
+//! whether it is taken. In a release build it always is, and the compiler removes the question. In a build with debug
+//! assertions the variable `CIS490_OMIT` names one step to leave out, so that the tests need no build of their own.
+//! `docs/durability.md` has a row for each step with the test that fails without it, and
+//! `integration-tests/system/omissions.sh` runs that table. `scripts/build-packages.sh` refuses to pack a program that
+//! knows the variable.
 
 /// Defines the steps with their names, in the order of the protocol.
 macro_rules! steps {
@@ -148,14 +149,14 @@ impl Step {
         if self.is_taken() { work() } else { Ok(()) }
     }
 
-    /// Whether the step is taken: always.
-    #[cfg(not(feature = "omissions"))]
+    /// Whether the step is taken: always, in a program that is built without debug assertions.
+    #[cfg(not(debug_assertions))]
     pub const fn is_taken(self) -> bool {
         true
     }
 
     /// Whether the step is taken: unless it is the one to be left out.
-    #[cfg(feature = "omissions")]
+    #[cfg(debug_assertions)]
     pub fn is_taken(self) -> bool {
         omitted() != Some(self)
     }
@@ -165,7 +166,7 @@ impl Step {
 pub const VARIABLE: &str = "CIS490_OMIT";
 
 /// The step that this run leaves out. Panics where there is none of that name: a run that omits nothing proves nothing.
-#[cfg(feature = "omissions")]
+#[cfg(debug_assertions)]
 #[expect(clippy::disallowed_methods, reason = "no program that is installed has this")]
 #[expect(clippy::panic, reason = "as above")]
 pub fn omitted() -> Option<Step> {
@@ -174,6 +175,14 @@ pub fn omitted() -> Option<Step> {
     *OMITTED.get_or_init(|| {
         let name = std::env::var(VARIABLE).ok().filter(|name| !name.is_empty())?;
         let step = Step::ALL.iter().copied().find(|step| step.name() == name);
-        Some(step.unwrap_or_else(|| panic!("{VARIABLE} names `{name}`, and there is no such step")))
+        let step = step.unwrap_or_else(|| panic!("{VARIABLE} names `{name}`, and there is no such step"));
+        tracing::warn!(step = step.name(), "a step of the protocol is left out, this is a test");
+        Some(step)
     })
+}
+
+/// The step that this run leaves out: none, in a program that is built without debug assertions.
+#[cfg(not(debug_assertions))]
+pub const fn omitted() -> Option<Step> {
+    None
 }

@@ -36,6 +36,11 @@ impl Aim {
         step.call == self.call && on_path && in_thread
     }
 
+    /// Whether the trace of a shot has every call on the object of the point.
+    fn sees(&self, point: &Point) -> bool {
+        self.thread.is_none() && (self.paths.is_empty() || self.paths.iter().any(|path| point.is_on(path)))
+    }
+
     /// The steps of the recording that it would hit, in their order.
     fn hits<'a>(&self, recording: &'a Recording) -> Vec<&'a Step> {
         let counted = recording.steps.iter().filter(|step| self.counts(step, &recording.threads));
@@ -151,10 +156,10 @@ impl Shot {
         options
     }
 
-    /// The points at which the fault came about, as the trace tells.
+    /// Where the fault came about, as the trace tells.
     ///
-    /// What precedes them is counted in the trace alone, in which one thread or some paths may be all there is.
-    pub fn fired(&self, trace: &Trace, names: &Names) -> Vec<Point> {
+    /// What precedes it is counted in the trace alone, in which one thread or some paths may be all there is.
+    pub fn fired(&self, trace: &Trace, names: &Names) -> Fired {
         let steps = steps(trace, names);
         let counted =
             nth_of_each_thread(steps.iter().filter(|step| step.call == self.aim.call), self.aim.nth);
@@ -162,7 +167,25 @@ impl Shot {
             Fault::Kill => step.never_returned,
             Fault::Eio | Fault::Enospc => step.was_failed,
         };
-        counted.into_iter().filter(is_hit).filter_map(|step| step.point.clone()).collect()
+        let points = counted.into_iter().filter(is_hit).filter_map(|step| step.point.clone()).collect();
+        let is_there = || steps.iter().any(|step| step.point.as_ref() == Some(&self.point));
+        Fired { points, lacked: self.aim.sees(&self.point) && !trace.has_fired() && !is_there() }
+    }
+}
+
+/// What a shot came to.
+#[derive(Debug)]
+pub struct Fired {
+    /// The points at which the fault came about.
+    pub(super) points: Vec<Point>,
+    /// The run was left alone from its begin to its end, and did not make the call that was aimed at.
+    pub(super) lacked: bool,
+}
+
+impl Fired {
+    /// Whether a sync was hit.
+    pub fn at_a_sync(&self) -> bool {
+        self.points.iter().any(Point::is_sync)
     }
 }
 
@@ -217,17 +240,18 @@ mod tests {
         let aim = Aim { call: "fsync".to_owned(), paths: Vec::new(), thread: None, nth: 2 };
         let fired = |fault, text: &str| {
             let shot = Shot { point: point.clone(), fault, aim: aim.clone() };
-            let points = shot.fired(&trace(text, &[]), &names);
-            points.iter().map(Point::to_string).collect::<Vec<_>>()
+            let fired = shot.fired(&trace(text, &[]), &names);
+            (fired.points.iter().map(Point::to_string).collect::<Vec<_>>(), fired.lacked)
         };
         let failed =
             "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error) (INJECTED)\n";
-        assert_eq!(fired(Fault::Eio, failed), ["fsync #1 of b"]);
+        assert_eq!(fired(Fault::Eio, failed), (vec!["fsync #1 of b".to_owned()], false));
         let by_itself = "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error)\n";
-        assert_eq!(fired(Fault::Eio, by_itself), [""; 0]);
+        assert_eq!(fired(Fault::Eio, by_itself), (Vec::new(), false));
+        assert_eq!(fired(Fault::Eio, "1 fsync(3</tmp/s/b>) = 0\n"), (Vec::new(), true), "not in this run");
         // The other thread was only under way when the process died.
         let killed =
             "1 fsync(3</tmp/s/a>) = 0\n2 fsync(3</tmp/s/c> <unfinished ...>\n1 fsync(3</tmp/s/b>) = ?\n";
-        assert_eq!(fired(Fault::Kill, killed), ["fsync #1 of b"]);
+        assert_eq!(fired(Fault::Kill, killed), (vec!["fsync #1 of b".to_owned()], false));
     }
 }

@@ -18,7 +18,7 @@ mod walk;
 
 use std::fmt;
 
-pub use aim::Shot;
+pub use aim::{Fired, Shot};
 pub use object::Names;
 pub use point::Point;
 pub use run::{Strace, Traced};

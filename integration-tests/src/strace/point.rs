@@ -107,6 +107,11 @@ impl Point {
         self.call == "close"
     }
 
+    /// Whether the call is made on this file, among others.
+    pub(super) fn is_on(&self, file: &str) -> bool {
+        self.object.split(" -> ").any(|own| own == file)
+    }
+
     /// Whether such a call can meet with the fault: anything can be killed, the rest is the disk's.
     pub(super) fn can_meet(&self, fault: Fault) -> bool {
         let (call, is_on_disk) = (self.call.as_str(), self.object != NETWORK);

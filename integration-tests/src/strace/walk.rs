@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::thread;
 
-use super::aim::{Recording, Shot, aims, is_in_reach};
+use super::aim::{Fired, Recording, Shot, aims, is_in_reach};
 use super::object::Names;
 use super::point::{Point, steps};
 use super::{Fault, Trace};
@@ -70,8 +70,9 @@ impl Walk {
     /// Goes to every point with every fault that it can meet. `survives` runs the operation with the shot, asserts
     /// what must hold, and gives back where the fault came about.
     ///
-    /// Returns the account, whose last line has the counts. Panics where a point was never hit, and names it.
-    pub fn walk(&self, least: Least, survives: impl Fn(&Shot) -> Vec<Point> + Sync) -> String {
+    /// Returns the account, whose last line has the counts. Panics where a point was never hit, and names it; one that
+    /// a run lacked which was left alone is named only, as is one that a recording lacked.
+    pub fn walk(&self, least: Least, survives: impl Fn(&Shot) -> Fired + Sync) -> String {
         let mut account = String::new();
         for point in &self.comes_and_goes {
             let _ = writeln!(account, "{}: comes and goes, not demanded: {point}", self.operation);
@@ -89,30 +90,34 @@ impl Walk {
             let wanted: BTreeSet<Point> =
                 self.points.iter().filter(|point| point.can_meet(fault)).cloned().collect();
             assert!(wanted.len() >= least, "only {} points for {fault}:\n{}", wanted.len(), listed(&wanted));
-            let (fired, runs) = self.shoot(&wanted, fault, &survives);
+            let Shots { fired, lacked, runs } = self.shoot(&wanted, fault, &survives);
             let _ = write!(line, "{lead} {fault} fired at {} of {}", fired.len(), wanted.len());
             let _ = writeln!(account, "{}: {fault}: {runs} runs for {} points", self.operation, wanted.len());
-            missed.extend(wanted.difference(&fired).map(|point| format!("{fault} at {point}\n")));
+            for point in lacked.difference(&fired) {
+                let _ =
+                    writeln!(account, "{}: {fault}: comes and goes, not demanded: {point}", self.operation);
+            }
+            missed
+                .extend((&(&wanted - &fired) - &lacked).iter().map(|point| format!("{fault} at {point}\n")));
         }
         account.push_str(&line);
         assert!(missed.is_empty(), "{account}\npoints that never fired:\n{}", missed.concat());
         account
     }
 
-    /// The wanted points that were hit, and how many runs it took.
     fn shoot(
         &self,
         wanted: &BTreeSet<Point>,
         fault: Fault,
-        survives: &(impl Fn(&Shot) -> Vec<Point> + Sync),
-    ) -> (BTreeSet<Point>, usize) {
+        survives: &(impl Fn(&Shot) -> Fired + Sync),
+    ) -> Shots {
         let queue = Mutex::new(wanted.iter().map(|point| (point, 0)).collect::<VecDeque<_>>());
-        let account = Mutex::new((BTreeSet::new(), 0));
+        let account = Mutex::new(Shots::default());
         // In a function of its own, so that the lock is free again before the point is gone to.
         let next = || queue.lock().expect("no panic under it").pop_front();
         let work = || {
             while let Some((point, attempt)) = next() {
-                if account.lock().expect("no panic under it").0.contains(point) {
+                if account.lock().expect("no panic under it").fired.contains(point) {
                     continue;
                 }
                 let aims = aims(point, &self.recordings, &self.names);
@@ -120,9 +125,10 @@ impl Walk {
                 let aim = aims[if attempt % 2 == 0 { 0 } else { attempt / 2 % aims.len() }].clone();
                 let fired = survives(&Shot { point: point.clone(), fault, aim });
                 let mut account = account.lock().expect("no panic under it");
-                account.1 += 1;
-                account.0.extend(fired.into_iter().filter(|point| wanted.contains(point)));
-                if !account.0.contains(point) && attempt + 1 < ATTEMPTS {
+                account.runs += 1;
+                account.lacked.extend(fired.lacked.then(|| point.clone()));
+                account.fired.extend(fired.points.into_iter().filter(|point| wanted.contains(point)));
+                if !account.fired.contains(point) && attempt + 1 < ATTEMPTS {
                     queue.lock().expect("no panic under it").push_back((point, attempt + 1));
                 }
             }
@@ -139,6 +145,16 @@ impl Walk {
         });
         account.into_inner().expect("no panic under it")
     }
+}
+
+/// What the shots at the points of a walk came to.
+#[derive(Default)]
+struct Shots {
+    /// The wanted points that were hit.
+    fired: BTreeSet<Point>,
+    /// Those that were aimed at in a run which did not come to them.
+    lacked: BTreeSet<Point>,
+    runs: usize,
 }
 
 /// A line for each point.

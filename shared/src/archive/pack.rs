@@ -80,6 +80,9 @@ pub enum PackError {
         /// The reason.
         source: io::Error,
     },
+    /// Whoever asked for it wants it no more; the episode is not at fault.
+    #[error("the packing was stopped")]
+    Stopped,
     /// The archive itself cannot be written; the episode is not at fault.
     #[error("the archive cannot be written: {0}")]
     Write(#[source] io::Error),
@@ -94,7 +97,7 @@ pub fn pack_episode(
     out: impl Write + Send,
     level: i32,
 ) -> Result<Packed, PackError> {
-    Packer::new(level).pack(&Episode::look_at(dir, episode_id)?, out)
+    Packer::new(level).pack(&Episode::look_at(dir, episode_id)?, out, &|| false)
 }
 
 /// Makes the checks that cost no more than a listing, without packing. Blocks.

@@ -6,7 +6,7 @@
 //! [`Unpublished`]. It deletes no episode and knows no receiver.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,9 +146,10 @@ fn pack(
     // What an earlier life of this episode left, half written.
     remove(&partial)?;
     let mut temp = Temp::create(partial.clone(), ARCHIVE_MODE).map_err(failed("create", &partial))?;
-    let written = packer
-        .pack(episode, Stoppable { out: &mut temp, stop })
-        .map_err(|error| stopped_or(stop, OutboxError::Pack(error)))?;
+    let written = packer.pack(episode, &mut temp, &|| *stop.borrow()).map_err(|error| match error {
+        PackError::Stopped => OutboxError::Stopped,
+        error => OutboxError::Pack(error),
+    })?;
     let file = File::open(&partial).map_err(failed("read", &partial))?;
     let archive = Archive::new(file, written.sha256, written.size_bytes).map_err(failed("read", &partial))?;
     Ok((archive, Unpublished { temp, dirs: dirs.clone(), path }))
@@ -198,23 +199,6 @@ pub fn hash(file: &File, stop: &Stop) -> io::Result<Sha256Digest> {
 
 fn check(stop: &Stop) -> io::Result<()> {
     if *stop.borrow() { Err(io::Error::other("the shipper is stopping")) } else { Ok(()) }
-}
-
-/// A writer that fails once the shipper stops, so that packing a large episode does not delay its end.
-struct Stoppable<'a> {
-    out: &'a mut Temp,
-    stop: &'a Stop,
-}
-
-impl Write for Stoppable<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        check(self.stop)?;
-        self.out.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ fn unpackable(error: &PackError, dir: &Path) -> Outcome {
         PackError::Read { path, source } if path == dir && source.kind() == io::ErrorKind::NotFound => {
             return Outcome::Gone;
         }
-        PackError::Read { .. } | PackError::Write(_) | PackError::Changed { .. } => {
+        PackError::Read { .. } | PackError::Write(_) | PackError::Changed { .. } | PackError::Stopped => {
             return local(error.to_string());
         }
         PackError::NoMeta(_) => "local-no-meta",

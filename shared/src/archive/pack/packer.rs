@@ -52,15 +52,21 @@ impl Packer {
 
     /// Packs an episode into `out`. Blocks, and needs the same memory for every size of episode.
     ///
+    /// Asks `is_stopped` before every read, not when something is written: a hole of terabytes packs to next to nothing.
     /// After an error `out` holds a part of an archive, which the caller throws away.
-    pub fn pack(&mut self, episode: &Episode, mut out: impl Write + Send) -> Result<Packed, PackError> {
+    pub fn pack(
+        &mut self,
+        episode: &Episode,
+        mut out: impl Write + Send,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Packed, PackError> {
         let is_large = episode.bytes >= LARGE_BYTES;
         // The threads of a large one hold more memory than a shipper should that waits for the next.
         let mut fresh = (is_large || self.level > MAX_LEVEL_KEPT).then(CCtx::create);
         let context = fresh.as_mut().unwrap_or(&mut self.kept);
         prepare(context, self.level, is_large).map_err(PackError::Write)?;
-        let buffer = &mut self.buffer;
-        output::through(&mut out, |out| pack_members(episode, compressor(out, context), buffer))
+        let mut source = Source { buffer: &mut self.buffer, is_stopped };
+        output::through(&mut out, |out| pack_members(episode, compressor(out, context), &mut source))
     }
 }
 
@@ -84,7 +90,7 @@ pub(super) fn compressor<'a, W: Write>(out: W, context: &'a mut CCtx<'static>) -
 fn pack_members(
     episode: &Episode,
     compressor: zstd::Encoder<'_, Output<'_, '_>>,
-    buffer: &mut [u8],
+    source: &mut Source<'_>,
 ) -> Result<Packed, PackError> {
     let (mut archive, top) = (tar::Builder::new(compressor), Path::new(episode.id.as_str()));
     let meta = episode.meta_text.as_slice();
@@ -95,7 +101,7 @@ fn pack_members(
     // up to 128 KiB, which is half of what a backfill of small archives would spend.
     archive.get_mut().flush().map_err(PackError::Write)?;
     for member in &episode.members {
-        append_file(&mut archive, &top.join(member), &episode.dir.join(member), buffer)?;
+        append_file(&mut archive, &top.join(member), &episode.dir.join(member), source)?;
     }
     archive.into_inner().and_then(zstd::Encoder::finish).and_then(Output::finish).map_err(PackError::Write)
 }
@@ -108,21 +114,20 @@ fn append_file(
     archive: &mut tar::Builder<impl Write>,
     name: &Path,
     path: &Path,
-    buffer: &mut [u8],
+    source: &mut Source<'_>,
 ) -> Result<(), PackError> {
     let (mut file, size) = open_regular(path)?;
     archive.append_data(&mut header(size), name, io::empty()).map_err(PackError::Write)?;
     let (out, mut left) = (archive.get_mut(), size);
     while left > 0 {
-        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let read = read_some(&mut file, path, &mut buffer[..wanted])?;
-        if read == 0 {
+        let read = source.read(&mut file, path, left)?;
+        if read.is_empty() {
             return Err(changed(path, &file, size));
         }
-        out.write_all(&buffer[..read]).map_err(PackError::Write)?;
-        left -= read as u64;
+        out.write_all(read).map_err(PackError::Write)?;
+        left -= read.len() as u64;
     }
-    if read_some(&mut file, path, &mut buffer[..1])? > 0 {
+    if !source.read(&mut file, path, 1)?.is_empty() {
         return Err(changed(path, &file, size));
     }
     let begun = usize::try_from(size % TAR_BLOCK.len() as u64).unwrap_or_default();
@@ -132,11 +137,25 @@ fn append_file(
     }
 }
 
-fn read_some(file: &mut File, path: &Path, into: &mut [u8]) -> Result<usize, PackError> {
-    loop {
-        match file.read(into) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other.map_err(|source| read_error(path, source)),
+/// Reads files piece by piece, for as long as nobody stops it.
+struct Source<'a> {
+    buffer: &'a mut [u8],
+    is_stopped: &'a dyn Fn() -> bool,
+}
+
+impl Source<'_> {
+    /// The next bytes of a file, `limit` at most; none at its end.
+    fn read(&mut self, file: &mut File, path: &Path, limit: u64) -> Result<&[u8], PackError> {
+        if (self.is_stopped)() {
+            return Err(PackError::Stopped);
+        }
+        let wanted = self.buffer.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        loop {
+            match file.read(&mut self.buffer[..wanted]) {
+                Ok(read) => return Ok(&self.buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(read_error(path, source)),
+            }
         }
     }
 }

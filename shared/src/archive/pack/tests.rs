@@ -280,7 +280,7 @@ fn an_output_that_fails_is_not_blamed_on_the_episode_and_holds_no_whole_archive(
 
 fn packed_by(packer: &mut Packer, dir: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
-    packer.pack(&Episode::look_at(dir, &e1()).unwrap(), &mut bytes).unwrap();
+    packer.pack(&Episode::look_at(dir, &e1()).unwrap(), &mut bytes, &|| false).unwrap();
     bytes
 }
 
@@ -298,7 +298,7 @@ fn the_bytes_do_not_depend_on_what_was_packed_before() {
         assert!(packed_by(&mut packer, &first) == alone, "level {level}, after a large one");
         // One that fails leaves a frame open.
         let full = Full { bytes: Vec::new(), room: 9 };
-        packer.pack(&Episode::look_at(&second, &e1()).unwrap(), full).unwrap_err();
+        packer.pack(&Episode::look_at(&second, &e1()).unwrap(), full, &|| false).unwrap_err();
         assert!(packed_by(&mut packer, &first) == alone, "level {level}, after one that failed");
     }
 }

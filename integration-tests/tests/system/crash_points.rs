@@ -1,0 +1,146 @@
+//! Every system call of one upload, with the process killed there, with an I/O error there, with a full disk there.
+//!
+//! Whatever happens, afterwards: what was acknowledged is there with its row (I1), no final name shows anything but
+//! whole bytes (I2), archives and rows match (I3), sending again succeeds (I4), nothing partial is left (I5), and
+//! `cis490-verify` has nothing to say.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use cis490_shared::ids::CommitHash;
+use integration_tests::archive::sha256_of;
+use integration_tests::http::{self, Connection};
+use integration_tests::receiver::{Options, Receiver};
+use integration_tests::sandbox::Sandbox;
+use integration_tests::shipper::names;
+use integration_tests::strace::{Fired, Least, Names, Shot, Strace, Walk};
+use integration_tests::until::wait_at_most;
+use integration_tests::upload::Upload;
+use integration_tests::verify;
+
+/// A receiver that was failed in its own machinery may never answer; its client gives up after this.
+const UNANSWERED: Duration = Duration::from_secs(3);
+
+/// A receiver that cannot create or write its temporary file never has the first half there.
+const HALF: Duration = Duration::from_millis(300);
+
+const HOST: &str = "lab-1";
+const EPISODE: &str = "E1";
+
+/// So many bytes are gathered before anything is written.
+const SMALL: u32 = 20_000;
+/// So many are written as they come.
+const LARGE: u32 = 200_000;
+
+fn upload(bytes: u32) -> Upload {
+    let body: Vec<u8> = (0..bytes).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let commit = CommitHash::parse(&"ab".repeat(20)).expect("a commit");
+    Upload::new(HOST, EPISODE, &commit, &body)
+}
+
+/// A receiver whose HTTP workers, as many as this machine has cores, have a blocking thread each: only a thread that is
+/// there when strace comes can be told from others.
+fn start(sandbox: &Sandbox) -> Receiver<'_> {
+    let receiver = Receiver::start(sandbox, Options::open());
+    for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        assert_eq!(receiver.get("/v1/host-health").status, 200);
+    }
+    receiver
+}
+
+/// How many bytes there are of unfinished uploads.
+fn partial_bytes(receiver: &Receiver<'_>) -> u64 {
+    let incoming = receiver.state().join("episodes/.incoming");
+    let size = |name: &String| fs::metadata(incoming.join(name)).map_or(0, |partial| partial.len());
+    names(&incoming).iter().map(size).sum()
+}
+
+/// Uploads in two halves, so that there is a write in the middle; the status where there is an answer.
+///
+/// The connection is given back, so that its end is not part of what is traced.
+fn attempt(receiver: &Receiver<'_>, upload: &Upload) -> (Option<u16>, Connection) {
+    let length = upload.body.len().to_string();
+    let mut headers = upload.headers();
+    headers.push(("content-length", &length));
+    let (first, second) = upload.body.split_at(upload.body.len() / 2);
+    let mut connection = Connection::open(receiver.url()).with_patience(UNANSWERED);
+    let head = http::head("PUT", &upload.path, &headers);
+    // A receiver that is gone takes no bytes, which the answer shows.
+    let _ = connection.send(&[&head, first].concat());
+    if upload.body.len() > SMALL as usize {
+        wait_at_most(HALF, || partial_bytes(receiver) >= first.len() as u64);
+    }
+    let _ = connection.send(second);
+    (connection.answer("PUT").ok().map(|answer| answer.status), connection)
+}
+
+/// One upload with one fault, the crash after it, and everything that must hold then.
+fn survives(upload: &Upload, point: &Shot) -> Fired {
+    let sandbox = Sandbox::new();
+    let names = Names::of(sandbox.path());
+    let mut receiver = start(&sandbox);
+    let strace = Strace::shoot(&sandbox, receiver.process().pid(), point, &names);
+    let (answer, connection) = attempt(&receiver, upload);
+    let fired = point.fired(&strace.detach(), &names);
+    drop(connection);
+    receiver.kill();
+
+    let archive = receiver.archive(HOST, EPISODE);
+    let is_stored = fs::read(&archive)
+        .ok()
+        .inspect(|bytes| assert_eq!(sha256_of(bytes), sha256_of(&upload.body), "{point}"));
+    let acknowledged = matches!(answer, Some(200 | 201));
+    assert!(!acknowledged || is_stored.is_some(), "{point}: acknowledged and not stored");
+    // Without a loss of power the bytes are there all the same: only the answer shows that the error was believed.
+    assert!(!acknowledged || !fired.at_a_sync(), "{point}: a failed sync was acknowledged");
+    if answer.is_some_and(|status| status >= 500) {
+        assert_eq!(receiver.rows().len(), 0, "{point}: a row of an upload that failed was not cut off again");
+    }
+    if acknowledged {
+        assert_eq!(receiver.rows().len(), 1, "{point}: acknowledged and not indexed");
+    }
+
+    receiver.restart();
+    assert_eq!(receiver.rows().len(), usize::from(is_stored.is_some()), "{point}: rows and archives differ");
+    assert_in_order(&sandbox, &receiver, point);
+    let again = upload.put(receiver.url()).status;
+    assert_eq!(again, if is_stored.is_some() { 200 } else { 201 }, "{point}: sent again");
+    assert_eq!(receiver.rows().len(), 1, "{point}: rows after sending again");
+    assert_eq!(sha256_of(&fs::read(&archive).expect("stored")), sha256_of(&upload.body), "{point}");
+    assert_in_order(&sandbox, &receiver, point);
+    receiver.stop();
+    fired
+}
+
+fn assert_in_order(sandbox: &Sandbox, receiver: &Receiver<'_>, point: &Shot) {
+    let episodes: &Path = &receiver.state().join("episodes");
+    assert_eq!(names(&episodes.join(".incoming")), [""; 0], "{point}: partial uploads are left");
+    verify::assert_clean(sandbox, episodes, point);
+}
+
+/// Records an upload, and goes through all of its points.
+fn walk(name: &'static str, upload: &Upload, least: Least) {
+    let walk = Walk::record(name, || {
+        let sandbox = Sandbox::new();
+        let mut receiver = start(&sandbox);
+        let strace = Strace::record(&sandbox, receiver.process().pid());
+        let (answer, connection) = attempt(&receiver, upload);
+        assert_eq!(answer, Some(201));
+        let trace = strace.detach();
+        drop(connection);
+        receiver.stop();
+        (trace, Names::of(sandbox.path()))
+    });
+    println!("{}", walk.walk(least, |point| survives(upload, point)));
+}
+
+#[test]
+fn an_upload_survives_every_fault_at_every_one_of_its_system_calls() {
+    walk("upload", &upload(LARGE), Least { points: 31, eio: 20, enospc: 12 });
+}
+
+#[test]
+fn a_small_upload_survives_every_fault_at_every_one_of_its_system_calls() {
+    walk("small upload", &upload(SMALL), Least { points: 25, eio: 18, enospc: 10 });
+}

@@ -1,0 +1,20 @@
+//! Faults, lost power, full disks, proxies and other clients: tests that need root, strace, FUSE, curl or gigabytes.
+//!
+//! Each fails where it cannot run. They mostly wait and run beside each other; docs/testing.md has the command.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+#![allow(clippy::print_stdout, reason = "counts, figures and seeds are what a reader wants")]
+
+mod crash_points;
+mod crash_points_backfill;
+mod crash_points_shipper;
+mod disk_full;
+mod failed_sync;
+mod index_trouble;
+mod memory;
+mod panicked_actor;
+mod power_loss;
+mod proxies;
+mod shipped_room;
+mod soak;
+mod wire_compat;

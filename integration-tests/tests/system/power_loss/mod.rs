@@ -1,0 +1,119 @@
+//! The power fails after any operation on the disk, and the disk forgets what was not synced, names included.
+//!
+//! Each test lets the real programs work on a forgetful disk. Then, for every operation that they made on it and for
+//! every way of losing what was not synced, the programs are started on what a machine would find when the power is
+//! back. What was acknowledged is there with its row (I1), no final name shows anything but whole bytes (I2), archives
+//! and rows match (I3), sending again succeeds (I4), the receiver starts and leaves nothing partial (I5), and the lab
+//! host has lost nothing and knows why it refused what it refused (I6, I7).
+
+mod backfill;
+mod killed;
+mod receiver;
+mod recovery;
+mod release;
+mod shipper;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cis490_shared::row::IndexRow;
+use integration_tests::depth::Depth;
+use integration_tests::forgetful::{History, Loss, Tree};
+
+/// The ways of losing that follow a rule.
+const BY_RULE: [Loss; 5] = [Loss::Everything, Loss::Data, Loss::Zeros, Loss::Torn, Loss::Nothing];
+
+/// How often chance decides at each position. In the gate often enough that more would find hardly any new state.
+fn by_chance() -> usize {
+    Depth::chosen().pick(10, 40, 400)
+}
+
+/// How many states are looked at at a time: programs wait for each other, so that three keep two cores busy.
+const AT_A_TIME: usize = 3;
+
+/// What a machine may find when the power is back.
+struct Found {
+    tree: Tree,
+    /// How many operations there had been.
+    position: usize,
+    /// The last operation and the loss, for people.
+    point: String,
+}
+
+/// Checks everything that may be found if the power fails after the first `from` operations or later.
+///
+/// What is found several times is checked once, for the latest time: then most has been promised. Fails where there
+/// are fewer operations or fewer different states than `at_least`, since nothing would be proved then.
+fn walk(name: &str, history: &History, from: usize, at_least: (usize, usize), check: impl Fn(&Found) + Sync) {
+    let (mut distinct, by_chance) = (HashMap::new(), by_chance());
+    for position in from..=history.len() {
+        let seeds = (position * by_chance) as u64..((position + 1) * by_chance) as u64;
+        for loss in BY_RULE.into_iter().chain(seeds.map(Loss::Some)) {
+            distinct.insert(history.after(position, loss).fingerprint(), (position, loss));
+        }
+    }
+    let mut states: Vec<(usize, Loss)> = distinct.into_values().collect();
+    states.sort_by_key(|(position, loss)| (*position, format!("{loss:?}")));
+    let operations: Vec<&str> = history.operations().collect();
+    at_the_same_time(states.len(), |state| {
+        let (position, loss) = states[state];
+        let done = position.checked_sub(1).map_or("nothing", |at| operations[at]);
+        let point = format!("power lost after operation {position}, {done}, losing {loss:?}");
+        check(&Found { tree: history.after(position, loss), position, point });
+    });
+    let (operations, states) = (history.len() - from, states.len());
+    let losses = BY_RULE.len() + by_chance;
+    println!("{name}: {operations} operations, {losses} losses each, {states} different states survived");
+    assert!(operations >= at_least.0 && states >= at_least.1, "{name}: fewer than {at_least:?}");
+}
+
+/// Does `work` for every number below `count`, some at a time.
+fn at_the_same_time(count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME.min(count) {
+            scope.spawn(|| {
+                let _end = EndAllOnPanic(&next);
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    work(number);
+                }
+            });
+        }
+    });
+}
+
+/// Where one state is not survived, the others are not looked at any more.
+struct EndAllOnPanic<'a>(&'a AtomicUsize);
+
+impl Drop for EndAllOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(usize::MAX / 2, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Fails unless an operation that begins and ends like this was made, in this order.
+fn assert_in_order(history: &History, wanted: &[(&str, &str)]) {
+    let mut operations = history.operations();
+    for (begin, end) in wanted {
+        let is_it = |operation: &str| operation.starts_with(begin) && operation.ends_with(end);
+        if !operations.any(is_it) {
+            let all: Vec<&str> = history.operations().collect();
+            panic!("`{begin}...{end}` was not done when it should have been:\n{}", all.join("\n"));
+        }
+    }
+}
+
+/// The rows of an index and how many lines are none; a last line without an end does not count.
+fn rows_in(index: &[u8]) -> (Vec<IndexRow>, usize) {
+    let whole = index.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let lines: Vec<_> = whole.map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty()).collect();
+    let rows: Vec<IndexRow> = lines.iter().filter_map(|line| IndexRow::parse(line).ok()).collect();
+    let others = lines.len() - rows.len();
+    (rows, others)
+}

@@ -1,0 +1,140 @@
+//! Who may do what: every kind of credential against every endpoint, over real sockets.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::endpoints::{self, AGAIN, HOST, NOBODY, OTHER, READER};
+use crate::support::{Answer, Request, TestReceiver, sha256};
+use cis490_receiver::auth::file;
+use cis490_receiver::auth::tokens::Token;
+use cis490_shared::ids::HostId;
+
+/// A token file outside of the receiver's own directory.
+struct TokenFile {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl TokenFile {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        Self { _dir: dir, path }
+    }
+
+    fn add(&self, name: &str, byte: u8) -> String {
+        let token = Token::of([byte; 32]);
+        file::add(&self.path, &HostId::parse(name).unwrap(), &token).unwrap();
+        format!("Bearer {}", token.expose())
+    }
+
+    fn receiver(&self, more: &str) -> TestReceiver {
+        let auth = format!("[auth]\ntokens_file = \"{}\"\n{more}", self.path.display());
+        TestReceiver::start_with("", &auth)
+    }
+}
+
+/// What every endpoint answers to a request with these headers.
+fn statuses(receiver: &TestReceiver, headers: &[(&str, &str)]) -> Vec<u16> {
+    endpoints::statuses(receiver, |request| {
+        let with = headers.iter().fold(request.clone(), |request, (name, value)| request.header(name, value));
+        receiver.request(&with).status
+    })
+}
+
+#[test]
+fn a_token_lets_its_host_act_for_itself_alone() {
+    let file = TokenFile::new();
+    let (lab_1, lab_2, alice) = (file.add("lab-1", 1), file.add("lab-2", 2), file.add("alice", 3));
+    let receiver = file.receiver("readers = [\"alice\"]\n");
+    let bearer = |token: &str| statuses(&receiver, &[("authorization", token)]);
+    assert_eq!(statuses(&receiver, &[]), NOBODY);
+    assert_eq!(bearer(&lab_1), HOST);
+    assert_eq!(bearer(&alice), READER);
+    assert_eq!(bearer(&lab_1.replacen("Bearer", "bearer", 1)), AGAIN);
+    assert_eq!(bearer(&lab_2), OTHER);
+    for wrong in ["", "Bearer", "Bearer ", "Basic bGFiLTE6eA==", &lab_1[7..], &format!("{lab_1}0")] {
+        assert_eq!(bearer(wrong), NOBODY, "{wrong}");
+    }
+    assert_eq!(statuses(&receiver, &[("authorization", &lab_1), ("authorization", &lab_2)]), NOBODY);
+    // Nothing but what was allowed has been stored.
+    let rows: Vec<_> = receiver.rows().iter().map(|row| row["host_id"].clone()).collect();
+    assert_eq!(rows, ["lab-1", "lab-2"]);
+}
+
+#[test]
+fn a_proxy_is_believed_from_where_it_is_and_from_nowhere_else() {
+    let file = TokenFile::new();
+    let lab_1 = file.add("lab-1", 1);
+    let proxy = |from: &str| {
+        format!("readers = [\"alice\"]\n[auth.proxy]\nheader = \"X-Client-Host\"\nfrom = [\"{from}\"]\n")
+    };
+    let receiver = file.receiver(&proxy("127.0.0.1"));
+    let named = |name: &str| statuses(&receiver, &[("x-client-host", name)]);
+    assert_eq!(named("lab-1"), HOST);
+    assert_eq!(named("CN=lab-1,O=lab"), AGAIN);
+    assert_eq!(named("CN=alice"), READER);
+    for nobody in ["CN=lab-1,CN=lab-2", "lab 1", "../lab-1", ""] {
+        assert_eq!(named(nobody), NOBODY, "{nobody}");
+    }
+    let twice = [("x-client-host", "lab-1"), ("x-client-host", "lab-2")];
+    assert_eq!(statuses(&receiver, &twice), NOBODY);
+    // What the proxy says counts, whatever the client brings along.
+    let both = [("authorization", lab_1.as_str()), ("x-client-host", "lab-2")];
+    assert_eq!(statuses(&receiver, &both), OTHER);
+    // Where the proxy names nobody, the token counts.
+    assert_eq!(statuses(&receiver, &[("authorization", &lab_1)]), AGAIN);
+
+    let elsewhere = file.receiver(&proxy("127.0.0.9"));
+    assert_eq!(statuses(&elsewhere, &[("x-client-host", "lab-1")]), NOBODY);
+    assert_eq!(statuses(&elsewhere, &[("x-client-host", "lab-2"), ("authorization", &lab_1)]), HOST);
+}
+
+#[test]
+fn a_stranger_is_refused_before_he_sends_a_byte_of_a_body() {
+    let file = TokenFile::new();
+    let (lab_1, lab_2) = (file.add("lab-1", 1), file.add("lab-2", 2));
+    let receiver = file.receiver("");
+    let expecting = |token: Option<&str>| {
+        let request = receiver.put("lab-1", "E1", b"body").header("expect", "100-continue");
+        let request = token.iter().fold(request, |request, token| request.header("authorization", token));
+        let mut connection = receiver.connect();
+        connection.send(&request.head(None));
+        connection.answer(false)
+    };
+    let refused: Answer = expecting(None);
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (401, Some("unauthenticated")));
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    let refused = expecting(Some(&lab_2));
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (403, Some("host-not-allowed")));
+    assert_eq!(receiver.partials(), 0);
+    assert_eq!(expecting(Some(&lab_1)).status, 100);
+}
+
+#[test]
+fn tokens_come_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
+    let file = TokenFile::new();
+    let (lab_1, lab_2) = (file.add("lab-1", 1), Token::of([2; 32]));
+    let receiver = file.receiver("");
+    let status = |token: &str| {
+        receiver.request(&Request::new("POST", "/v1/ping").header("authorization", token).body(b"")).status
+    };
+    let comes_to = |token: &str, expected: u16| {
+        let end = Instant::now() + Duration::from_secs(20);
+        while status(token) != expected {
+            assert!(Instant::now() < end, "it is not {expected}");
+        }
+    };
+    let lab_2 = format!("Bearer {}", lab_2.expose());
+    assert_eq!((status(&lab_1), status(&lab_2)), (200, 401));
+    file.add("lab-2", 2);
+    comes_to(&lab_2, 200);
+    file::remove(&file.path, &HostId::parse("lab-1").unwrap()).unwrap();
+    comes_to(&lab_1, 401);
+    let good = std::fs::read_to_string(&file.path).unwrap();
+    std::fs::write(&file.path, "lab-2 = nothing\n").unwrap();
+    let third = format!("Bearer {}", Token::of([3; 32]).expose());
+    std::fs::write(&file.path, format!("{good}lab-3 = {}\n", sha256(&third.as_bytes()[7..]))).unwrap();
+    comes_to(&third, 200);
+    assert_eq!(status(&lab_2), 200);
+}

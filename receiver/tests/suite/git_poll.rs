@@ -1,0 +1,388 @@
+//! GitPollActor beside a real GateActor, on real clones.
+
+use crate::support;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::support::{clone_in, commit, git};
+use actix::{Actor, Addr};
+use cis490_receiver::actors::Ping;
+use cis490_receiver::actors::gate::GateActor;
+use cis490_receiver::actors::git_poll::{GitPollActor, Observe, Poll};
+use cis490_receiver::gate::refs::RefState;
+use cis490_receiver::gate::rev_list::RevList;
+use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
+use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
+use cis490_shared::durable::rename_noreplace;
+use cis490_shared::ids::CommitHash;
+use cis490_shared::latest::Latest;
+
+/// An interval that no test waits for: polls are asked for by message.
+const NEVER: Duration = Duration::from_hours(1);
+
+struct World {
+    dir: tempfile::TempDir,
+    clone: PathBuf,
+    head: String,
+    gate: Latest<Gate>,
+    polls: Addr<GitPollActor>,
+}
+
+fn rev_list(repo: &Path, git: &Path) -> RevList {
+    RevList {
+        git: git.to_owned(),
+        repo: repo.to_owned(),
+        reference: "HEAD".to_owned(),
+        window: 3,
+        timeout: Duration::from_secs(10),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (clone, head) = clone_in(dir.path());
+        let rev_list = rev_list(&clone, Path::new("git"));
+        Self::with(dir, clone, head, rev_list, NEVER)
+    }
+
+    fn with(
+        dir: tempfile::TempDir,
+        clone: PathBuf,
+        head: String,
+        rev_list: RevList,
+        interval: Duration,
+    ) -> Self {
+        let gate = Latest::new(Gate::new(true, rev_list.window));
+        let replace = GateActor::new(gate.clone()).start().recipient();
+        let source = Source {
+            repo_path: rev_list.repo.clone(),
+            reference: rev_list.reference.clone(),
+            window: rev_list.window,
+        };
+        let snapshot = SnapshotFile { path: dir.path().join("gate.json"), source };
+        let polls = GitPollActor::new(rev_list, interval, snapshot, None, replace).start();
+        Self { dir, clone, head, gate, polls }
+    }
+
+    async fn poll(&self) -> bool {
+        self.polls.send(Poll).await.unwrap()
+    }
+
+    async fn problem(&self) -> Option<&'static str> {
+        self.polls.send(Observe).await.unwrap().problem
+    }
+
+    fn admits(&self, commit: &str) -> bool {
+        let claimed = ClaimedCommit::Named(CommitHash::parse(commit).unwrap());
+        matches!(self.gate.now().check(claimed, None, SystemTime::UNIX_EPOCH), Verdict::Admitted { .. })
+    }
+}
+
+#[actix::test]
+async fn a_commit_that_lands_between_two_polls_is_admitted_by_the_second() {
+    let world = World::new();
+    assert!(world.poll().await);
+    let fresh = commit(&world.clone, "second");
+    assert!(!world.admits(&fresh));
+    assert!(world.poll().await);
+    assert!(world.admits(&fresh) && world.admits(&world.head));
+}
+
+#[actix::test]
+async fn the_oldest_commit_leaves_the_window_when_newer_ones_fill_it() {
+    let world = World::new();
+    let newer: Vec<String> = (0..3).map(|n| commit(&world.clone, &n.to_string())).collect();
+    assert!(world.poll().await);
+    assert!(!world.admits(&world.head));
+    for commit in &newer {
+        assert!(world.admits(commit));
+    }
+}
+
+#[actix::test]
+async fn a_vanished_clone_keeps_the_window_and_a_returned_one_moves_it() {
+    let world = World::new();
+    assert!(world.poll().await);
+    let aside = world.dir.path().join("aside");
+    rename_noreplace(&world.clone, &aside).unwrap();
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("no-repository"));
+    assert!(world.admits(&world.head));
+    rename_noreplace(&aside, &world.clone).unwrap();
+    let fresh = commit(&world.clone, "second");
+    assert!(world.poll().await);
+    assert_eq!(world.problem().await, None);
+    assert!(world.admits(&fresh));
+}
+
+#[actix::test]
+async fn the_window_is_kept_on_disk_for_the_next_start() {
+    let world = World::new();
+    assert!(world.poll().await);
+    let source = Source { repo_path: world.clone.clone(), reference: "HEAD".to_owned(), window: 3 };
+    let kept = SnapshotFile { path: world.dir.path().join("gate.json"), source }.load().unwrap().unwrap();
+    assert_eq!(kept.window.head().as_str(), world.head);
+}
+
+#[actix::test]
+async fn a_window_that_could_not_be_kept_is_kept_by_a_later_poll() {
+    let world = World::new();
+    let in_the_way = world.dir.path().join("gate.json.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    assert!(world.poll().await && world.admits(&world.head));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert!(world.poll().await);
+    assert!(world.dir.path().join("gate.json").is_file());
+}
+
+#[actix::test]
+async fn a_clone_that_blocks_whoever_looks_at_it_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("blocked");
+    std::fs::create_dir(&repo).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        repo.join(".git"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    let rev_list = rev_list(&repo, Path::new("git"));
+    let world = World::with(dir, repo, String::new(), rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("no-repository"));
+}
+
+#[actix::test]
+async fn a_clone_without_a_commit_never_makes_an_empty_window() {
+    let dir = tempfile::tempdir().unwrap();
+    git(dir.path(), &["init", "--quiet", "unborn"]);
+    let repo = dir.path().join("unborn");
+    let rev_list = rev_list(&repo, Path::new("git"));
+    let world = World::with(dir, repo, String::new(), rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("git-failed"));
+    assert!(!world.gate.now().state().is_ready());
+}
+
+/// A program that stands in for git.
+fn program(dir: &Path, script: &str) -> PathBuf {
+    let path = dir.join("fake-git");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[actix::test]
+async fn a_git_that_hangs_is_killed_and_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let pid_file = dir.path().join("pid");
+    let script = format!("echo $$ > {}\nexec sleep 1000", pid_file.display());
+    let rev_list =
+        RevList { timeout: Duration::from_millis(300), ..rev_list(&clone, &program(dir.path(), &script)) };
+    let world = World::with(dir, clone, head, rev_list, NEVER);
+    let (read, ()) = futures_util::future::join(world.poll(), async {
+        world.polls.send(Ping).await.unwrap();
+    })
+    .await;
+    assert!(!read);
+    assert_eq!(world.problem().await, Some("git-hung"));
+    let pid = std::fs::read_to_string(pid_file).unwrap();
+    let state = PathBuf::from(format!("/proc/{}", pid.trim()));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while state.try_exists().unwrap() {
+        assert!(Instant::now() < deadline, "the child is still there");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[actix::test]
+async fn a_git_that_prints_without_end_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let rev_list = rev_list(&clone, &program(dir.path(), "exec yes 0123456789"));
+    let world = World::with(dir, clone, head, rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert!(world.problem().await.is_some());
+}
+
+/// A git that tells what it was asked for, and what the last polls asked it.
+fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
+    let log = dir.join("asked");
+    let script = format!("echo \"$3\" >> {}\nexec git \"$@\"", log.display());
+    let asked = move || {
+        let lines = std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+        std::fs::write(&log, "").unwrap();
+        lines
+    };
+    (program(dir, &script), asked)
+}
+
+#[actix::test]
+async fn an_unchanged_clone_is_not_walked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, _) = clone_in(dir.path());
+    let head = commit(&clone, "second");
+    let (git, asked) = telling_git(dir.path());
+    let world = World::with(dir, clone.clone(), head, rev_list(&clone, &git), NEVER);
+    assert!(world.poll().await && world.poll().await);
+    assert_eq!(asked(), ["rev-list", "rev-list"], "a window that is not full can grow at its old end");
+    let full = commit(&clone, "third");
+    assert!(world.poll().await && world.poll().await);
+    let calls = asked();
+    // How old the commit is when it is looked at decides whether git need be asked for the newest one at all.
+    assert!(calls[0] == "rev-list" && calls[1..].iter().all(|call| call == "rev-parse"), "{calls:?}");
+    assert!(world.admits(&full) && world.admits(&world.head));
+    let fresh = commit(&clone, "fourth");
+    assert!(world.poll().await);
+    assert_eq!(asked(), ["rev-parse", "rev-list"]);
+    assert!(world.admits(&fresh) && world.admits(&full));
+    assert_eq!(world.problem().await, None);
+}
+
+#[actix::test]
+async fn a_clone_that_stands_still_costs_no_git_and_one_that_moves_is_read_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, _) = clone_in(dir.path());
+    commit(&clone, "second");
+    let head = commit(&clone, "third");
+    let (git, asked) = telling_git(dir.path());
+    let world = World::with(dir, clone.clone(), head, rev_list(&clone, &git), NEVER);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(world.poll().await);
+        if asked().is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "git is asked again and again");
+    }
+    assert!(world.poll().await && world.admits(&world.head));
+    assert!(asked().is_empty());
+    let fresh = commit(&clone, "fourth");
+    assert!(world.poll().await && world.admits(&fresh));
+    assert_eq!(asked(), ["rev-parse", "rev-list"]);
+}
+
+#[test]
+fn every_way_of_moving_a_ref_shows_in_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, first) = clone_in(dir.path());
+    let here = dir.path();
+    git(here, &["clone", "--quiet", "--bare", "clone", "bare.git"]);
+    git(&clone, &["worktree", "add", "--quiet", "-b", "aside", "../linked"]);
+    // Only a git from 2.45 on can make one of this kind.
+    let init = ["init", "--quiet", "--ref-format=reftable", "table"];
+    let has_tables = Command::new("git").current_dir(here).args(init).output().unwrap().status.success();
+    if has_tables {
+        commit(&here.join("table"), "first");
+    }
+    let work: &[(&str, &str, &str, &[&str])] = &[
+        ("clone", "clone/.git", "HEAD", &["commit", "--quiet", "--allow-empty", "-m", "x"]),
+        ("clone", "clone/.git", "HEAD", &["commit", "--quiet", "--allow-empty", "--amend", "-m", "y"]),
+        ("clone", "clone/.git", "HEAD", &["reset", "--quiet", "--hard", &first]),
+        ("clone", "clone/.git", "HEAD", &["checkout", "--quiet", "-b", "other"]),
+        ("clone", "clone/.git", "HEAD", &["checkout", "--quiet", "--detach"]),
+        ("clone", "clone/.git", "HEAD", &["symbolic-ref", "HEAD", "refs/heads/main"]),
+        ("clone", "clone/.git", "refs/heads/main", &["pack-refs", "--all"]),
+        ("clone", "clone/.git", "refs/heads/main", &["commit", "--quiet", "--allow-empty", "-m", "z"]),
+        ("clone", "bare.git", "refs/heads/main", &["push", "--quiet", "../bare.git", "main"]),
+        ("linked", "clone/.git/worktrees/linked", "HEAD", &["commit", "--quiet", "--allow-empty", "-m", "l"]),
+        (
+            "linked",
+            "clone/.git/worktrees/linked",
+            "refs/heads/main",
+            &["update-ref", "refs/heads/main", "aside"],
+        ),
+        ("linked", "clone/.git/worktrees/linked", "HEAD", &["checkout", "--quiet", "--detach"]),
+        ("table", "table/.git", "HEAD", &["commit", "--quiet", "--allow-empty", "-m", "t"]),
+        ("table", "table/.git", "refs/heads/main", &["update-ref", "refs/heads/main", "HEAD~1"]),
+    ];
+    for (place, git_dir, reference, arguments) in work.iter().filter(|row| has_tables || row.0 != "table") {
+        let look = || RefState::look(&here.join(git_dir), reference).unwrap();
+        let before = look();
+        assert_eq!(before, look());
+        git(&here.join(place), arguments);
+        assert_ne!(before, look(), "{git_dir} {reference} {arguments:?}");
+    }
+}
+
+#[actix::test]
+async fn a_git_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let rev_list = rev_list(&clone, &dir.path().join("no-such-git"));
+    let world = World::with(dir, clone, head, rev_list, NEVER);
+    assert!(!world.poll().await);
+    assert_eq!(world.problem().await, Some("no-git"));
+}
+
+#[actix::test]
+async fn every_shape_of_clone_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, first) = clone_in(dir.path());
+    let head = commit(&clone, "second");
+    let here = dir.path();
+    git(here, &["clone", "--quiet", "--bare", "clone", "bare.git"]);
+    git(&clone, &["worktree", "add", "--quiet", "--detach", "../linked"]);
+    git(here, &["clone", "--quiet", "--depth=1", &format!("file://{}", clone.display()), "shallow"]);
+    git(&clone, &["gc", "--quiet"]);
+    for (name, commits) in [("clone", 2), ("bare.git", 2), ("linked", 2), ("shallow", 1)] {
+        let window = rev_list(&here.join(name), Path::new("git")).read(None).await.unwrap().window;
+        assert_eq!(window.head().as_str(), head, "{name}");
+        assert_eq!(window.commits().len(), commits, "{name}");
+    }
+    assert_ne!(first, head);
+}
+
+#[actix::test]
+async fn polling_goes_on_while_the_clone_is_repacked() {
+    let world = World::new();
+    for round in 0..5 {
+        let fresh = commit(&world.clone, &round.to_string());
+        let clone = world.clone.clone();
+        let gc = std::thread::spawn(move || git(&clone, &["gc", "--quiet", "--prune=now"]));
+        while !gc.is_finished() {
+            assert!(world.poll().await);
+        }
+        gc.join().unwrap();
+        assert!(world.poll().await && world.admits(&fresh));
+    }
+}
+
+#[actix::test]
+async fn the_timer_polls_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let rev_list = rev_list(&clone, Path::new("git"));
+    let world = World::with(dir, clone, head, rev_list, Duration::from_millis(20));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.polls.send(Observe).await.unwrap().succeeded < 3 {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    assert!(world.admits(&world.head));
+}
+
+#[actix::test]
+async fn a_failing_clone_is_logged_once_per_change_and_not_once_per_poll() {
+    support::capture_log();
+    let world = World::new();
+    assert!(world.poll().await);
+    let aside = world.dir.path().join("aside");
+    rename_noreplace(&world.clone, &aside).unwrap();
+    for _ in 0..3 {
+        assert!(!world.poll().await);
+    }
+    rename_noreplace(&aside, &world.clone).unwrap();
+    for _ in 0..3 {
+        assert!(world.poll().await);
+    }
+    assert_eq!(support::times_logged("cannot be read"), 1);
+    assert_eq!(support::times_logged("can be read again"), 1);
+    assert_eq!(support::times_logged("the commit window moved"), 1);
+}

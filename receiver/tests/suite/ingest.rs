@@ -1,0 +1,197 @@
+//! IngestActor, by its stream of parts.
+
+use crate::support;
+use std::sync::Arc;
+
+use actix::Actor;
+use bytes::Bytes;
+use cis490_receiver::actors::index_writer::IndexWriterActor;
+use cis490_receiver::actors::ingest::{Ingest, Upload};
+use cis490_receiver::index::known::KnownView;
+use cis490_receiver::ingest::admission::{Admission, Limits, Room};
+use cis490_receiver::ingest::{Claim, IngestError, Part};
+use cis490_receiver::store::layout::Store;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::wire::answer::StoreStatus;
+
+const BODY: &[u8] = b"some bytes";
+
+/// Bodies that go different ways to the disk: gathered first, written as they come, hashed by a thread of their own.
+fn bodies() -> [Bytes; 3] {
+    let noise = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0];
+    [10, 300_000, 5 << 20].map(|length| (0..length).map(noise).collect())
+}
+
+fn claim_of(episode: &str, body: &[u8]) -> Claim {
+    Claim {
+        host_id: HostId::parse("lab-1").unwrap(),
+        episode_id: EpisodeId::parse(episode).unwrap(),
+        sha256: Sha256Digest::parse(&support::sha256(body)).unwrap(),
+        length: body.len() as u64,
+        commit: None,
+        amnesty: None,
+    }
+}
+
+fn claim(episode: &str) -> Claim {
+    claim_of(episode, BODY)
+}
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Arc<Store>,
+    admission: Admission,
+    known: KnownView,
+    pool: Ingest,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("episodes")).unwrap());
+        let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
+        let known = index.known();
+        let pool = Ingest::new(Arc::clone(&store), index.start().recipient());
+        let limits = Limits { uploads: 8, uploads_per_host: 8, min_free_bytes: 0, host_quota_bytes: None };
+        let admission = Admission::new(limits);
+        Self { _dir: dir, store, admission, known, pool }
+    }
+
+    fn begin(&self, claim: &Claim) -> Upload {
+        let room = Room { free_bytes: u64::MAX, host_bytes: 0 };
+        let permit = self
+            .admission
+            .admit(&claim.host_id, &claim.episode_id, claim.length, || Ok(room))
+            .unwrap()
+            .unwrap();
+        self.pool.begin(claim.clone(), permit)
+    }
+
+    fn is_indexed(&self, claim: &Claim) -> bool {
+        self.known.get(&claim.host_id, &claim.episode_id).is_some()
+    }
+
+    fn is_stored(&self, claim: &Claim) -> bool {
+        self.store.archive(&claim.host_id, &claim.episode_id).is_file()
+    }
+
+    fn partials(&self) -> usize {
+        std::fs::read_dir(self.store.incoming()).unwrap().count()
+    }
+}
+
+fn data(bytes: &'static [u8]) -> Part {
+    Part::Data(Bytes::from_static(bytes))
+}
+
+#[actix::test]
+async fn parts_in_order_and_a_finish_make_an_episode() {
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [Part::Data(body.slice(..4)), Part::Data(body.slice(4..)), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        assert_eq!(outcome.await.unwrap().unwrap().status, StoreStatus::Stored);
+        assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
+}
+
+#[actix::test]
+async fn bytes_that_are_not_what_was_promised_leave_nothing() {
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let mut other = body.to_vec();
+        other[7] ^= 1;
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [Part::Data(other.into()), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        assert!(matches!(outcome.await.unwrap(), Err(IngestError::DigestMismatch { .. })));
+        assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
+}
+
+#[actix::test]
+async fn a_stream_that_ends_without_finish_leaves_nothing() {
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&claim);
+        parts.send(Part::Data(body.clone())).await.unwrap();
+        drop(parts);
+        let aborted = outcome.await.unwrap();
+        assert!(matches!(aborted, Err(IngestError::Aborted { received }) if received == claim.length));
+        assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
+}
+
+#[actix::test]
+async fn a_client_that_hangs_up_after_the_last_byte_cannot_cut_the_commit_in_half() {
+    for body in bodies() {
+        let world = World::new();
+        let claim = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [Part::Data(body), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        drop((parts, outcome));
+        world.admission.idle().await;
+        assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+    }
+}
+
+#[actix::test]
+async fn more_bytes_than_promised_end_the_upload_at_once() {
+    for body in bodies() {
+        let world = World::new();
+        let Upload { parts, outcome } = world.begin(&claim_of("E1", &body));
+        parts.send(Part::Data(body)).await.unwrap();
+        parts.send(data(b"!")).await.unwrap();
+        assert!(matches!(outcome.await.unwrap(), Err(IngestError::LengthMismatch { .. })));
+        assert!(parts.send(Part::Finish).await.is_err(), "the channel is closed");
+        assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
+    }
+}
+
+#[actix::test]
+async fn a_name_that_is_taken_is_compared_and_never_replaced() {
+    let world = World::new();
+    for (episode, stored) in [("same", BODY), ("other", b"other bytes")] {
+        let claim = claim(episode);
+        world.store.ensure_host_dir(&claim.host_id).unwrap();
+        let path = world.store.archive(&claim.host_id, &claim.episode_id);
+        std::fs::write(&path, stored).unwrap();
+        let Upload { parts, outcome } = world.begin(&claim);
+        for part in [data(BODY), Part::Finish] {
+            parts.send(part).await.unwrap();
+        }
+        match outcome.await.unwrap() {
+            Ok(done) => assert_eq!((episode, done.status), ("same", StoreStatus::AlreadyPresent)),
+            Err(IngestError::Conflict { .. }) => assert_eq!(episode, "other"),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(std::fs::read(path).unwrap(), stored);
+        assert_eq!((world.is_indexed(&claim), world.partials()), (episode == "same", 0));
+    }
+}
+
+#[actix::test]
+async fn a_disk_that_cannot_take_the_temp_file_is_told_and_frees_the_pair() {
+    let world = World::new();
+    std::fs::remove_dir(world.store.incoming()).unwrap();
+    for body in bodies() {
+        let Upload { parts, outcome } = world.begin(&claim_of("E1", &body));
+        for part in [Part::Data(body), Part::Finish] {
+            // A channel that is closed by then has said what there is to say.
+            let _ = parts.send(part).await;
+        }
+        assert!(matches!(outcome.await.unwrap(), Err(IngestError::Storage(_))));
+        assert_eq!(world.admission.in_flight(), 0);
+    }
+}

@@ -1,0 +1,23 @@
+//! The tests of the receiver from outside its modules, one program: each file is about one actor or one endpoint.
+//!
+//! One program links once; `cargo test -p cis490-receiver --test suite http_put` runs one file of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
+#![allow(unreachable_pub, reason = "its files share a module of support")]
+
+mod admit_command;
+mod amnesty;
+mod auth;
+mod config;
+mod git_poll;
+mod http_hostile;
+mod http_limits;
+mod http_put;
+mod http_read;
+mod index_writer;
+mod ingest;
+mod startup;
+mod support;
+mod tls;
+mod token_command;
+mod watchdog;

@@ -1,0 +1,195 @@
+//! StatusActor beside a scripted queue, and what the real queue says for the status.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use actix::{Actor, Addr, Context, Handler, MessageResult};
+use cis490_shared::ids::HostId;
+use cis490_shared::latest::Latest;
+use cis490_shipper::actors::Drain;
+use cis490_shipper::actors::queue::{Details, Observation, Observe};
+use cis490_shipper::actors::status::{StatusActor, StatusSettings};
+use cis490_shipper::config::ReceiverUrl;
+use cis490_shipper::queue::outcome::{Blocked, Outcome};
+use cis490_shipper::status::{Hold, State, Status};
+use cis490_shipper::upload::clock_skew::ClockSkew;
+use cis490_shipper::upload::meter::Meter;
+use cis490_shipper::upload::target::Target;
+use tokio::time::{Instant, sleep};
+
+use crate::support::host::{COMMIT, id};
+use crate::support::log::Log;
+use crate::support::queues::{host_with, notes, paused, scan, start};
+use crate::support::scripted::{refused, shipped};
+
+/// A queue that says what the test wants.
+struct Queue(Rc<RefCell<Observation>>);
+
+impl Actor for Queue {
+    type Context = Context<Self>;
+}
+
+impl Handler<Observe> for Queue {
+    type Result = MessageResult<Observe>;
+
+    fn handle(&mut self, _: Observe, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.0.borrow().clone())
+    }
+}
+
+struct Scene {
+    _root: tempfile::TempDir,
+    file: PathBuf,
+    seen: Rc<RefCell<Observation>>,
+    meter: Meter,
+    status: Addr<StatusActor>,
+}
+
+/// The actor at work on `name` below a directory of its own.
+fn scene(name: &str) -> Scene {
+    let root = tempfile::tempdir().unwrap();
+    let (file, seen, meter) = (root.path().join(name), Rc::default(), Meter::default());
+    let url = ReceiverUrl::parse("https://collector.wg").unwrap();
+    let settings = StatusSettings {
+        host_id: HostId::parse("lab-1").unwrap(),
+        file: file.clone(),
+        meter: meter.clone(),
+        target: Latest::new(Target { url, tls: None, authorization: None }),
+        clock_skew: ClockSkew::default(),
+    };
+    let queue = Queue(Rc::clone(&seen)).start();
+    let status = StatusActor::new(settings, queue.recipient()).start();
+    Scene { _root: root, file, seen, meter, status }
+}
+
+fn read(file: &Path) -> Status {
+    serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+}
+
+/// The clock is paused: it goes on only when nobody has anything to do.
+async fn seconds(seconds: u64) {
+    sleep(Duration::from_secs(seconds)).await;
+}
+
+#[test]
+fn it_is_written_when_something_has_changed_and_every_half_minute_anyway() {
+    paused(async {
+        let scene = scene("status.json");
+        seconds(1).await;
+        let first = read(&scene.file);
+        assert_eq!(
+            (first.state, first.host_id.as_str(), first.pid),
+            (State::Idle, "lab-1", std::process::id())
+        );
+        seconds(20).await;
+        assert_eq!(read(&scene.file), first, "nothing has changed, and half a minute is not over");
+        seconds(12).await;
+        let second = read(&scene.file);
+        assert_ne!(second.updated_at, first.updated_at);
+        scene.seen.borrow_mut().ready = 3;
+        seconds(3).await;
+        let third = read(&scene.file);
+        assert_eq!((third.state, third.backlog.ready), (State::Shipping, 3));
+        assert_eq!(
+            fs::read_dir(scene.file.parent().unwrap()).unwrap().count(),
+            1,
+            "and nothing else is left"
+        );
+    });
+}
+
+#[test]
+fn what_is_on_its_way_and_what_holds_it_up_is_in_it() {
+    paused(async {
+        let scene = scene("status.json");
+        let sending = scene.meter.begin(&id("e1"), 1000);
+        sending.sent(400);
+        let hold = Hold { cause: "unreachable".to_owned(), reason: "a reason".to_owned(), ..Hold::default() };
+        *scene.seen.borrow_mut() = Observation {
+            in_flight: 1,
+            waiting: 4,
+            shipped: 7,
+            on_hold: true,
+            details: Details {
+                in_episodes: 5,
+                next_try: Some(Instant::now() + Duration::from_secs(100)),
+                hold: Some(hold.clone()),
+                ..Details::default()
+            },
+            ..Observation::default()
+        };
+        seconds(5).await;
+        let status = read(&scene.file);
+        assert_eq!((status.state, status.hold), (State::Waiting, Some(hold)));
+        let upload = &status.under_way[0];
+        assert_eq!((upload.episode_id.as_str(), upload.sent_bytes, upload.total_bytes), ("e1", 400, 1000));
+        assert_eq!((status.backlog.in_episodes, status.backlog.waiting, status.shipped), (5, 4, 7));
+        assert_eq!(status.rate.last_minute.bytes_per_s, 100, "400 bytes in the 4 s up to the latest look");
+        let next_try: jiff::Timestamp = status.next_try.unwrap().as_str().parse().unwrap();
+        let wait = SystemTime::try_from(next_try)
+            .unwrap()
+            .duration_since(cis490_shared::clock::system_time())
+            .unwrap();
+        assert!(wait > Duration::from_secs(80) && wait < Duration::from_secs(101), "{wait:?}");
+    });
+}
+
+#[test]
+fn the_last_word_is_that_it_has_stopped() {
+    paused(async {
+        let scene = scene("status.json");
+        seconds(1).await;
+        scene.seen.borrow_mut().details.draining = true;
+        seconds(2).await;
+        assert_eq!(read(&scene.file).state, State::Stopping);
+        scene.status.send(Drain).await.unwrap();
+        let last = read(&scene.file);
+        assert_eq!(last.state, State::Stopped);
+        scene.seen.borrow_mut().ready = 9;
+        seconds(100).await;
+        assert_eq!(read(&scene.file), last, "nothing is written after that");
+    });
+}
+
+#[test]
+fn a_status_that_cannot_be_written_is_one_warning_and_heals_by_itself() {
+    paused(async {
+        let log = Log::catch();
+        let scene = scene("missing/status.json");
+        seconds(100).await;
+        assert_eq!(log.count("WARN the status cannot be written"), 1);
+        fs::create_dir(scene.file.parent().unwrap()).unwrap();
+        seconds(3).await;
+        assert_eq!((read(&scene.file).state, log.count("the status can be written again")), (State::Idle, 1));
+    });
+}
+
+#[test]
+fn the_queue_says_what_was_refused_and_what_it_waits_for() {
+    paused(async {
+        let host = host_with(3);
+        let mut outcomes = vec![
+            shipped(),
+            Outcome::HostBlocked(Blocked { status: 401, detail: None, help: "look at the token" }),
+            Outcome::Refused(refused(412, "commit-not-in-window", Some(COMMIT))),
+        ];
+        let (_, uploader) = notes(move |_| outcomes.pop().unwrap());
+        let queue = start(&host, Some(Duration::from_hours(24)), vec![uploader]);
+        let details = scan(&queue).await.details;
+        let refusal = details.last_refusal.unwrap();
+        assert_eq!((refusal.episode_id.as_str(), refusal.error.as_str()), ("e000", "commit-not-in-window"));
+        assert_eq!(refusal.remediation.as_deref(), Some("cd /opt/cis490 && git pull\n"));
+        let hold = details.hold.unwrap();
+        assert_eq!((hold.cause.as_str(), hold.help.as_deref()), ("blocked", Some("look at the token")));
+        let wait = details.next_try.unwrap() - Instant::now();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(5), "{wait:?}");
+        assert_eq!((details.in_episodes, details.oldest), (2, None), "the oldest has left since the look");
+
+        host.record("e900", Some(COMMIT));
+        let details = scan(&queue).await.details;
+        assert_eq!((details.in_episodes, details.oldest.unwrap().episode_id.as_str()), (3, "e001"));
+    });
+}
