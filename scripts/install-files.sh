@@ -19,7 +19,7 @@ check_programs() {
   ((EUID == 0)) || die 'only root can install' "sudo $0"
   for program in "$@"; do
     [[ -x $programs/$program ]] ||
-      die "there is no \`$programs/$program\`" "cd $checkout && cargo build --release --workspace, as yourself"
+      die "there is no \`$programs/$program\`" "cd $checkout && cargo build --release, as yourself"
     "$programs/$program" --version >/dev/null || die "\`$programs/$program\` does not run on this machine"
     if dpkg-query --search "/usr/bin/$program" >/dev/null 2>&1; then
       die "\`/usr/bin/$program\` belongs to a Debian package" \

@@ -96,7 +96,7 @@ journal() {
 }
 
 if ! compgen -G "$packages/cis490-receiver_*.deb" >/dev/null; then
-  "$checkout/scripts/build-packages.sh" guard
+  "$checkout/scripts/build-packages.sh" dev
 fi
 receiver_deb=$(ls -t "$packages"/cis490-receiver_*_amd64.deb | head -n 1)
 shipper_deb=$(ls -t "$packages"/cis490-shipper_*_amd64.deb | head -n 1)

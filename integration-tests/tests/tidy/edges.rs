@@ -26,6 +26,7 @@ const MEMBERS: &[Member] = &[
     Member { folder: "receiver", ours: &[SHARED], never: &["awc"] },
     Member { folder: "shipper", ours: &[SHARED], never: &["actix-web", "actix-server"] },
     Member { folder: "tools", ours: &[SHARED, RECEIVER, SHIPPER], never: &["actix-web", "actix-http"] },
+    Member { folder: "tools/bench", ours: &[SHARED, RECEIVER], never: &["actix-web", "awc"] },
     Member { folder: "integration-tests", ours: &[SHARED, RECEIVER, SHIPPER, TOOLS], never: &[] },
 ];
 
@@ -180,11 +181,7 @@ const CONFINED: &[Confined] = &[
         to: &["cli.rs", "ping.rs", "run.rs", "watchdog.rs", "actors/"],
     },
     Confined { folder: "shipper/src/", name: "awc::", to: &["config.rs", "actors/upload.rs", "upload/"] },
-    Confined {
-        folder: "tools/src/",
-        name: "actix::",
-        to: &["backfill/apply", "bin/demo/", "bin/bench/gate.rs"],
-    },
+    Confined { folder: "tools/src/", name: "actix::", to: &["backfill/apply", "bin/demo/"] },
     Confined { folder: "receiver/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },
     Confined { folder: "shipper/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },
     Confined { folder: "tools/src/", name: "anyhow::", to: &["bin/", "backfill/cli.rs"] },

@@ -87,7 +87,7 @@ impl Workshop {
     pub(crate) fn program(&self, name: &str) -> anyhow::Result<Command> {
         let path = self.programs.join(name);
         if !path.is_file() {
-            bail!("`{}` is missing, build it: cargo build --release --workspace --bins", path.display());
+            bail!("`{}` is missing, build it: cargo build --release --workspace", path.display());
         }
         let mut command = Command::new(path);
         // What the machine's journal or a variable of the user's shell asks for is no part of a measurement.
