@@ -6,6 +6,7 @@
 //! - [`clone_paths`]: where the files of the clone are
 //! - [`refs`]: whether a ref can have moved, told without git
 //! - [`rev_list`]: reading the window from the maintainer's clone with git
+//! - [`shallow`]: whether a shallow clone cuts the window
 //! - [`snapshot`]: gate.json, the last good window on disk
 
 pub mod amnesty;
@@ -13,5 +14,6 @@ pub mod amnesty_file;
 pub mod clone_paths;
 pub mod refs;
 pub mod rev_list;
+pub mod shallow;
 pub mod snapshot;
 pub mod window;

@@ -2,7 +2,9 @@
 //!
 //! The clone belongs to somebody else, so git is run in a way that neither minds the owner nor runs any program
 //! that the clone's configuration names: `rev-list` and `rev-parse` (not `log`), an explicit `--git-dir`, an environment of its
-//! own (incident 4). A git that hangs is killed; one that prints without end is cut off.
+//! own (incident 4). Only commits count: what git derives from them to be faster (commit-graph, multi-pack-index), and
+//! what replaces them for a reader (replace refs, grafts), is not asked. A git that hangs is killed; one that prints
+//! without end is cut off.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,12 +19,17 @@ use tokio::process::Command;
 
 use super::clone_paths::find_git_dir;
 use super::refs::RefState;
+use super::shallow;
 use super::window::Window;
 
 /// The most bytes that are taken of git's error text.
 const MAX_ERROR_BYTES: u64 = 4096;
 /// The longest line of `rev-list`: 64 hex digits and a newline.
 const MAX_LINE_BYTES: u64 = 65;
+
+/// What git reads beside the commits, where its configuration says so: a flipped bit there admits commits that do not
+/// exist.
+const DERIVED: [&str; 3] = ["core.commitGraph", "core.multiPackIndex", "core.useReplaceRefs"];
 
 /// git is asked again after this time, whatever the files of the ref say.
 const ASK_AT_LEAST: Duration = Duration::from_mins(1);
@@ -97,6 +104,14 @@ pub enum PollError {
     /// git ended with an error.
     #[error("git failed: {0}")]
     Failed(String),
+    /// The clone is shallow, and cut off within the window.
+    #[error("`{}` is a shallow clone that ends within the window: it lists {commits} commits", repo.display())]
+    Shallow {
+        /// The configured path.
+        repo: PathBuf,
+        /// How many commits it still lists.
+        commits: usize,
+    },
     /// git printed something else than commits.
     #[error("git printed `{0}` where a commit was expected")]
     Unreadable(String),
@@ -111,6 +126,7 @@ impl PollError {
             Self::NoGit { .. } => "no-git",
             Self::Hung(_) => "git-hung",
             Self::Failed(_) => "git-failed",
+            Self::Shallow { .. } => "shallow",
             Self::Unreadable(_) => "git-unreadable",
         }
     }
@@ -126,7 +142,12 @@ impl PollError {
             }
             Self::NoGit { .. } => "install git",
             Self::Hung(_) => "look at the disk of the clone and at running git processes there",
-            Self::Failed(_) => "run `git log -1` in the clone; check version_gate.ref in receiver.toml",
+            Self::Failed(_) => {
+                "as the service's user, run `git --git-dir=CLONE/.git rev-list --max-count=1 HEAD`; check version_gate.ref in receiver.toml"
+            }
+            Self::Shallow { .. } => {
+                "as the maintainer, run `git fetch --unshallow` in the clone, and look for a job that fetches with --depth"
+            }
             Self::Unreadable(_) => "run `git rev-list --max-count=3 HEAD` in the clone",
         }
     }
@@ -156,12 +177,13 @@ impl RevList {
             // Before git reads it, so that what moves meanwhile shows at the next look.
             let now = system_time();
             let refs = RefState::look(&git_dir, &reference).ok().filter(|refs| refs.is_settled(now));
-            Ok((git_dir, refs))
+            let boundaries = shallow::boundaries(&git_dir)?;
+            Ok((git_dir, refs, boundaries))
         });
         let found =
             tokio::time::timeout(self.timeout, found).await.map_err(|_| PollError::Hung(self.timeout))?;
         let git_dir = found.map_err(|error| PollError::Failed(error.to_string()))?;
-        let (git_dir, refs) = git_dir.map_err(|source: io::Error| match source.kind() {
+        let (git_dir, refs, boundaries) = git_dir.map_err(|source: io::Error| match source.kind() {
             io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
             _ => PollError::NoRepository { repo: self.repo.clone(), source },
         })?;
@@ -172,7 +194,20 @@ impl RevList {
         let window = self.ask(&git_dir, last.map(|last| &last.window));
         let window = tokio::time::timeout(self.timeout, window).await;
         let window = window.map_err(|_| PollError::Hung(self.timeout))??;
+        // Once more, since a fetch may have cut the clone while git read it.
+        let later = self.boundaries(git_dir).await?;
+        if [boundaries, later].iter().any(|boundaries| shallow::cuts(boundaries, &window, self.window)) {
+            return Err(PollError::Shallow { repo: self.repo.clone(), commits: window.commits().len() });
+        }
         Ok(Reading { window, refs, asked: Some(Instant::now()) })
+    }
+
+    async fn boundaries(&self, git_dir: PathBuf) -> Result<Vec<CommitHash>, PollError> {
+        let found = tokio::task::spawn_blocking(move || shallow::boundaries(&git_dir));
+        let found = tokio::time::timeout(self.timeout, found).await;
+        let found = found.map_err(|_| PollError::Hung(self.timeout))?;
+        let found = found.map_err(|error| PollError::Failed(error.to_string()))?;
+        found.map_err(|source| PollError::NoRepository { repo: self.repo.clone(), source })
     }
 
     fn is_full(&self, window: &Window) -> bool {
@@ -201,7 +236,7 @@ impl RevList {
         };
         let most = (self.window as u64 + 1) * MAX_LINE_BYTES;
         let (text, complaint) =
-            tokio::join!(read_at_most(stdout, most), read_at_most(stderr, MAX_ERROR_BYTES));
+            tokio::join!(read_at_most(stdout, most), read_and_drain(stderr, MAX_ERROR_BYTES));
         let (text, complaint) = (text.map_err(not_run)?, complaint.map_err(not_run)?);
         let status = child.wait().await.map_err(not_run)?;
         if status.success() {
@@ -224,6 +259,14 @@ impl RevList {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
+            // A configuration may name files below `~`, which git wants to know then; there is nothing.
+            .env("HOME", "/nonexistent")
+            .env("GIT_GRAFT_FILE", "/dev/null")
+            .env("GIT_CONFIG_COUNT", DERIVED.len().to_string())
+            .envs(DERIVED.iter().enumerate().flat_map(|(number, key)| {
+                let key = (format!("GIT_CONFIG_KEY_{number}"), *key);
+                [key, (format!("GIT_CONFIG_VALUE_{number}"), "false")]
+            }))
             .args(["--no-replace-objects".into(), option])
             .current_dir("/")
             .stdin(Stdio::null())
@@ -238,6 +281,14 @@ impl RevList {
 async fn read_at_most(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     pipe.take(most).read_to_end(&mut text).await?;
+    Ok(text)
+}
+
+/// Reads up to `most` bytes and throws the rest away: a git that has much to warn of must not die of it.
+async fn read_and_drain(mut pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    (&mut pipe).take(most).read_to_end(&mut text).await?;
+    tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;
     Ok(text)
 }
 

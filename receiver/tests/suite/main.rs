@@ -10,6 +10,7 @@ mod amnesty;
 mod auth;
 mod config;
 mod git_poll;
+mod git_surroundings;
 mod http_hostile;
 mod http_limits;
 mod http_put;

@@ -1,0 +1,66 @@
+//! Where a shallow clone is cut off, and whether that cuts the window.
+//!
+//! `git fetch --depth 1`, from a cron job say, makes a clone forget all but its newest commit. What git lists then is no
+//! window: it would refuse what the whole fleet records.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use cis490_shared::ids::CommitHash;
+use rustix::fs::OFlags;
+
+use super::clone_paths::common_dir;
+use super::window::Window;
+
+/// The most bytes of the list that are read: some sixteen thousand commits.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The commits whose parents the clone does not have (gitformat-shallow(5)); none in a whole clone. Blocks.
+pub fn boundaries(git_dir: &Path) -> io::Result<Vec<CommitHash>> {
+    let path = common_dir(git_dir)?.join("shallow");
+    // Somebody else's directory: no pipe is waited for.
+    let file =
+        match OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+    let mut text = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut text)?;
+    Ok(text.lines().filter_map(|line| CommitHash::parse(line).ok()).collect())
+}
+
+/// Whether commits are missing from what git listed where `wanted` were asked for: behind a boundary there may be newer
+/// ones than those that follow it, and behind the last of a full list there is nothing that was asked for.
+pub fn cuts(boundaries: &[CommitHash], window: &Window, wanted: usize) -> bool {
+    let listed = window.commits();
+    let decisive = if listed.len() == wanted { &listed[..wanted.saturating_sub(1)] } else { listed };
+    boundaries.iter().any(|boundary| decisive.contains(boundary))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(digit: char) -> CommitHash {
+        CommitHash::parse(&digit.to_string().repeat(40)).unwrap()
+    }
+
+    #[test]
+    fn a_boundary_cuts_a_window_unless_it_is_the_last_of_a_full_one() {
+        let window = Window::new(vec![commit('a'), commit('b'), commit('c')]).unwrap();
+        let cuts = |boundary, wanted| cuts(&[commit(boundary)], &window, wanted);
+        assert!(cuts('a', 3) && cuts('b', 3) && !cuts('c', 3));
+        assert!(cuts('c', 100), "the clone ends where the window goes on");
+        assert!(!cuts('d', 3) && !cuts('d', 100), "far behind it");
+    }
+
+    #[test]
+    fn a_whole_clone_has_no_boundaries() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(boundaries(dir.path()).unwrap(), []);
+        std::fs::write(dir.path().join("shallow"), format!("{}\njunk\n", commit('a'))).unwrap();
+        assert_eq!(boundaries(dir.path()).unwrap(), [commit('a')]);
+    }
+}
