@@ -13,9 +13,9 @@ use integration_tests::until::{PATIENCE, wait_until};
 /// Sixteen such processes fit into the smallest collector, a Raspberry Pi with one GiB.
 const LIMIT_KIB: u64 = 64 * 1024;
 
-/// The size of the episode, and of its archive too: eight times the limit in the gate.
+/// The size of the episode, and of its archive too: four times the limit, and many times that for a night.
 fn episode_bytes() -> u64 {
-    Depth::chosen().pick(256 << 20, 512 << 20, 4 << 30)
+    Depth::chosen().pick(256 << 20, 256 << 20, 4 << 30)
 }
 
 #[test]

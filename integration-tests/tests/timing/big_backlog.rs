@@ -182,7 +182,7 @@ fn a_receiver_that_is_away(count: usize, away: Duration) {
 
 #[test]
 fn thousands_of_episodes_wait_for_a_receiver_that_is_away_and_all_arrive() {
-    let (count, away) = Depth::chosen().pick((1_000, 12), (2_000, 15), (10_000, 40));
+    let (count, away) = Depth::chosen().pick((500, 10), (1_500, 12), (10_000, 40));
     a_receiver_that_is_away(count, Duration::from_secs(away));
 }
 
@@ -236,6 +236,6 @@ fn a_commit_that_is_pushed_late(count: usize, looked_at: Duration) {
 
 #[test]
 fn incident_05_thousands_of_refused_episodes_cost_no_requests_and_arrive_once_admitted() {
-    let (count, looked_at) = Depth::chosen().pick((500, 15), (1_000, 20), (5_000, 60));
+    let (count, looked_at) = Depth::chosen().pick((300, 10), (600, 15), (5_000, 60));
     a_commit_that_is_pushed_late(count, Duration::from_secs(looked_at));
 }

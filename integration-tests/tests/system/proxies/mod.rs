@@ -266,7 +266,8 @@ fn a_refused_commit_costs_the_shipper_nothing_and_a_refused_put_is_412(kind: Kin
     let cost = relay.carried() - before;
     match kind {
         Kind::Caddy => assert!(cost < HEADS_ONLY, "{cost} bytes for a refused PUT"),
-        Kind::Nginx => assert!(cost > 19 * MIB, "nginx has learned to wait: {cost} bytes for a refused PUT"),
+        // How much of it depends on who is faster.
+        Kind::Nginx => assert!(cost > MIB, "nginx has learned to wait: {cost} bytes for a refused PUT"),
     }
     daemon.stop();
     ground.stop();
