@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, RenameFlags};
+use rustix::io::Errno;
 
 use crate::step::Step;
 
@@ -133,18 +134,30 @@ impl Drop for Temp {
 
 /// Moves a file or directory to a name that is free; `AlreadyExists` where it is not. Syncs nothing.
 ///
-/// File systems without `RENAME_NOREPLACE` get the same for files by way of a hard link.
+/// File systems without `RENAME_NOREPLACE` (NFS, 9p, many of FUSE, older ZFS) get the same for files by way of a hard
+/// link. A directory has none: there the name is looked at first, and callers keep others of ours away by a lock.
 pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     rename_noreplace_into(from, CWD, to)
 }
 
 fn rename_noreplace_into(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, dir, name, RenameFlags::NOREPLACE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            rustix::fs::linkat(CWD, from, dir, name, AtFlags::empty())?;
-            fs::remove_file(from)
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => rename_where_free(from, dir, name),
         other => Ok(other?),
+    }
+}
+
+/// In two steps. Whoever comes between them for a directory is not one of ours, and cannot lose anything either: the
+/// kernel replaces no directory that holds something, and nothing else by a directory.
+fn rename_where_free(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(from)?.is_dir() {
+        rustix::fs::linkat(CWD, from, dir, name, AtFlags::empty())?;
+        return fs::remove_file(from);
+    }
+    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(rustix::fs::renameat(CWD, from, dir, name)?),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
     }
 }
 

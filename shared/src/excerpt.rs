@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 /// How many characters are shown.
 const SHOWN: usize = 200;
+/// How many lines are shown.
+const SHOWN_LINES: usize = 40;
 
 /// The beginning of a text, on one line and without anything that a terminal would obey.
 pub fn excerpt(text: &str) -> String {
@@ -21,6 +23,29 @@ pub fn excerpt(text: &str) -> String {
     if left_out > 0 {
         // Writing to a String cannot fail.
         let _ = write!(shown, "... ({left_out} more characters)");
+    }
+    shown
+}
+
+/// The first lines of a text that is meant to be read, or pasted, as lines. None of them begins as the prefix by which a
+/// service manager takes a line for another's, or for another priority (`<N>`, sd-daemon(3)).
+pub fn excerpt_of_lines(text: &str) -> String {
+    let mut lines = text.split_inclusive('\n');
+    let mut shown: String = lines
+        .by_ref()
+        .take(SHOWN_LINES)
+        .map(|line| {
+            let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+            match line.strip_prefix('<') {
+                Some(rest) => format!("\\u{{3c}}{}{end}", excerpt(rest)),
+                None => format!("{}{end}", excerpt(line)),
+            }
+        })
+        .collect();
+    let left_out = lines.count();
+    if left_out > 0 {
+        // Writing to a String cannot fail.
+        let _ = writeln!(shown, "... ({left_out} more lines)");
     }
     shown
 }

@@ -1,6 +1,9 @@
 //! `meta.json`: what the recorder says about an episode (protocol section 3.3).
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::excerpt::excerpt;
 use crate::ids::{CommitHash, EpisodeId, IdError};
@@ -9,28 +12,17 @@ use crate::json;
 /// The largest meta.json that is read, in bytes. The recorder's are below 4 KiB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
 
-/// The fields of meta.json that decide where an episode goes; all others belong to the trainers.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// What meta.json says that decides where an episode goes; all else belongs to the trainers and is not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpisodeMeta {
     /// The episode, equal to the name of its directory.
     pub episode_id: EpisodeId,
-    /// 1; absent in the oldest episodes, which are of that form.
-    #[serde(default = "schema_version")]
-    pub schema_version: u32,
-    #[serde(default)]
-    code_version: Option<CodeVersion>,
-}
-
-const fn schema_version() -> u32 {
-    crate::row::SCHEMA_VERSION
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct CodeVersion {
-    #[serde(default)]
     commit: Option<String>,
-    #[serde(default)]
-    dirty: bool,
+}
+
+#[derive(Deserialize)]
+struct Identified {
+    episode_id: EpisodeId,
 }
 
 /// Why a meta.json cannot be used.
@@ -56,23 +48,66 @@ impl EpisodeMeta {
         if text.len() as u64 > MAX_META_BYTES {
             return Err(MetaError::TooLarge);
         }
-        json::object(text).map_err(MetaError::Malformed)
+        let Identified { episode_id } = read(text).map_err(MetaError::Malformed)?;
+        let commit = recorded_commit(text).map_err(MetaError::Malformed)?;
+        Ok(Self { episode_id, commit })
     }
 
     /// The commit as recorded, before any check of its form: a receiver whose gate is off takes any text.
     pub fn commit_text(&self) -> Option<&str> {
-        self.code_version.as_ref()?.commit.as_deref()
+        self.commit.as_deref()
     }
 
     /// The commit that recorded the episode; none before the gate existed, an error where the text is no commit.
     pub fn commit(&self) -> Option<Result<CommitHash, IdError>> {
         self.commit_text().map(CommitHash::parse)
     }
+}
 
-    /// Whether the recording code had uncommitted changes.
-    pub fn is_dirty(&self) -> bool {
-        self.code_version.as_ref().is_some_and(|version| version.dirty)
+/// The commit that a meta.json names, without white space around it; none in one from before the gate. Whoever looks
+/// for no more, as a backfill does, need not care whether it names its episode.
+pub fn recorded_commit(text: &[u8]) -> Result<Option<String>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Recorded {
+        code_version: Option<CodeVersion>,
     }
+    #[derive(Deserialize)]
+    struct CodeVersion {
+        commit: Option<String>,
+    }
+    let recorded: Recorded = read(text)?;
+    Ok(recorded.code_version.and_then(|version| version.commit).map(|commit| commit.trim().to_owned()))
+}
+
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    json::object(&without_what_only_python_writes(text))
+}
+
+/// The text as JSON: without a byte order mark, and with `null` for `NaN`, `Infinity` and `-Infinity`, which Python's
+/// `json` writes for numbers that JSON has no words for. Within strings nothing changes.
+fn without_what_only_python_writes(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if !rest.contains(&b'N') && !rest.contains(&b'I') {
+        return Cow::Borrowed(rest);
+    }
+    let (mut json, mut in_string) = (Vec::with_capacity(rest.len()), false);
+    while let Some(&byte) = rest.first() {
+        let number =
+            [&b"NaN"[..], b"Infinity", b"-Infinity"].into_iter().find(|number| rest.starts_with(number));
+        let taken = match (byte, number) {
+            (b'\\', _) if in_string => 2.min(rest.len()),
+            (_, Some(number)) if !in_string => {
+                json.extend_from_slice(b"null");
+                rest = &rest[number.len()..];
+                continue;
+            }
+            _ => 1,
+        };
+        in_string ^= byte == b'"';
+        json.extend_from_slice(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    Cow::Owned(json)
 }
 
 #[cfg(test)]
@@ -85,13 +120,12 @@ mod tests {
             "code_version": {"commit": "ABABABABABABABABABABABABABABABABABABABAB", "dirty": true, "x": 1}}"#;
         let meta = EpisodeMeta::parse(text).unwrap();
         assert_eq!(meta.commit().unwrap().unwrap().as_str(), "ab".repeat(20));
-        assert!(meta.is_dirty());
     }
 
     #[test]
     fn an_episode_from_before_the_gate_has_no_commit() {
         let meta = EpisodeMeta::parse(br#"{"episode_id": "e1"}"#).unwrap();
-        assert_eq!((meta.commit(), meta.schema_version, meta.is_dirty()), (None, 1, false));
+        assert_eq!(meta.commit(), None);
     }
 
     #[test]
@@ -100,6 +134,51 @@ mod tests {
             EpisodeMeta::parse(br#"{"episode_id": "e1", "code_version": {"commit": "unknown"}}"#).unwrap();
         assert_eq!(meta.commit_text(), Some("unknown"));
         assert!(meta.commit().unwrap().is_err());
+    }
+
+    #[test]
+    fn what_nobody_needs_may_be_anything_that_python_writes() {
+        let commit = "ab".repeat(20);
+        for (begin, dirty) in [
+            ("\u{feff}{", "false"),
+            (r#"{"loss": NaN, "best": -Infinity, "worst": [Infinity, {"x":NaN}], "#, "false"),
+            (r#"{"note": "NaN \" Infinity \\", "x": NaN, "#, "false"),
+            (r#"{"schema_version": null, "#, "null"),
+            (r#"{"schema_version": 1.0, "#, "NaN"),
+            (r#"{"schema_version": "1", "#, r#""yes""#),
+            (r#"{"schema_version": 2, "surrogate": "\ud800", "#, "1"),
+            (r#"{"huge": 123456789012345678901234567890, "#, "[]"),
+        ] {
+            for space in ["", "\\n", "\\r\\n", "\\t"] {
+                let text = format!(
+                    r#"{begin}"episode_id": "e1", "code_version": {{"commit": "{commit}{space}", "dirty": {dirty}}}}}"#
+                );
+                let meta = EpisodeMeta::parse(text.as_bytes());
+                let meta = meta.unwrap_or_else(|error| panic!("{text}: {error}"));
+                assert_eq!(
+                    (meta.episode_id.as_str(), meta.commit_text()),
+                    ("e1", Some(commit.as_str())),
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_decides_must_be_what_it_says() {
+        for text in [
+            r#"{"episode_id": null}"#,
+            r#"{"episode_id": NaN}"#,
+            r#"{"episode_id": "e1", "code_version": {"commit": NaN, "commit": "x"}}"#,
+            r#"{"episode_id": "e1", "code_version": "x"}"#,
+            r#"{"episode_id": "e1", "code_version": {"commit": 7}}"#,
+            r#"{"episode_id": "e1", "x": NaNo}"#,
+            r#"{"episode_id": "e1", NaN: 1}"#,
+            r#"{"episode_id": "e1", "x": "NaN}"#,
+            r#"{"episode_id": "e1"} {}"#,
+        ] {
+            assert!(matches!(EpisodeMeta::parse(text.as_bytes()), Err(MetaError::Malformed(_))), "{text}");
+        }
     }
 
     #[test]

@@ -62,6 +62,10 @@ pub struct Receiver {
     pub client_key_file: Option<PathBuf>,
     /// File with this host's bearer token, for a receiver that asks for one.
     pub token_file: Option<PathBuf>,
+    /// Whether a success counts that neither says that the episode is stored nor contradicts it, where HEAD cannot tell.
+    /// For as long as a receiver of the earlier generation is in service.
+    #[serde(default)]
+    pub accept_unproven_success: bool,
 }
 
 /// `[queue]`
@@ -253,6 +257,9 @@ pub enum UrlError {
     /// A user name or password.
     #[error("it must not hold a user name or password")]
     UserInfo,
+    /// An address with a zone id (RFC 6874).
+    #[error("it must not hold a zone id (`%eth0`), which names an interface: use an address that needs none")]
+    Zone,
     /// Something after the host and port.
     #[error("it must end after the host and port: the shipper adds the path")]
     Path,
@@ -272,6 +279,9 @@ impl ReceiverUrl {
         }
         if authority.contains('@') {
             return Err(UrlError::UserInfo);
+        }
+        if authority.contains('%') {
+            return Err(UrlError::Zone);
         }
         let uri: Uri = format!("http://{authority}").parse().map_err(|_| UrlError::Host)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlError::Host)?;

@@ -1,20 +1,23 @@
-//! `--ping`: proves the whole path to the receiver, and says in one line what it found.
+//! `--ping`: proves that a receiver answers and takes this host, and says what its gate does, in one line.
 //!
-//! It needs no actor and writes nothing, on either side. A receiver of the earlier generation answers
-//! without its clock; then the skew stays unknown.
+//! It needs no actor and writes nothing, on either side. Health stubs and captive portals say 200 too, so an answer
+//! counts only if it is that of a receiver: its version and its clock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use actix::System;
-use cis490_shared::clock::{WallTime, system_time};
+use cis490_shared::clock::system_time;
+use cis490_shared::excerpt::excerpt;
 use cis490_shared::latest::Latest;
+use cis490_shared::wire::answer::{GateAnswer, PingAnswer};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::queue::outcome::{Outcome, about_the_receiver};
+use crate::queue::answer::Answer;
+use crate::queue::judge::about_the_receiver;
+use crate::queue::outcome::Outcome;
 use crate::upload::ask;
 use crate::upload::client::{Client, Silence};
 use crate::upload::clock_skew::ClockSkew;
@@ -25,17 +28,39 @@ use crate::upload::target::{TargetError, TargetFiles};
 #[derive(Debug)]
 pub struct Pong {
     url: String,
-    status: u16,
     round_trip: Duration,
+    /// None for one of the earlier generation.
+    version: Option<String>,
     skew: Option<SignedDuration>,
+    gate: Option<GateAnswer>,
 }
 
 impl fmt::Display for Pong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} in {:.1} ms", self.url, self.status, self.round_trip.as_secs_f64() * 1000.0)?;
-        match self.skew {
-            Some(skew) => write!(f, ", clock skew {:+.3} s", skew.as_secs_f64()),
-            None => f.write_str(", clock skew unknown"),
+        let Self { url, round_trip, version, skew, gate } = self;
+        let millis = round_trip.as_secs_f64() * 1000.0;
+        write!(f, "{url}: 200 in {millis:.1} ms, ")?;
+        match version {
+            Some(version) => write!(f, "receiver {}", excerpt(version))?,
+            None => f.write_str("taken for a receiver of the earlier generation")?,
+        }
+        match skew {
+            Some(skew) => write!(f, ", clock skew {:+.3} s", skew.as_secs_f64())?,
+            None => f.write_str(", clock skew unknown")?,
+        }
+        match gate {
+            None => f.write_str("; its gate says nothing"),
+            Some(GateAnswer { enabled: false, .. }) => f.write_str("; gate off, every commit is taken"),
+            Some(GateAnswer { ready: false, .. }) => {
+                f.write_str("; gate not ready: it has read no window yet, uploads are told to come again")
+            }
+            Some(GateAnswer { commits, head_commit, polled_s_ago, .. }) => {
+                write!(f, "; gate open for {commits} commits")?;
+                if let Some(head) = head_commit {
+                    write!(f, " up to {:.12}", head.as_str())?;
+                }
+                polled_s_ago.map_or(Ok(()), |age| write!(f, ", read {age:.0} s ago"))
+            }
         }
     }
 }
@@ -53,6 +78,14 @@ pub enum PingError {
         url: String,
         /// Why.
         silence: Silence,
+    },
+    /// An answer of 200, but not a receiver's.
+    #[error("`{url}`: answered 200, and no receiver says so: {what}")]
+    Stranger {
+        /// What was asked.
+        url: String,
+        /// What the answer looks like.
+        what: String,
     },
     /// An answer, but not the right one.
     #[error("`{url}`: answered {status}{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
@@ -73,6 +106,10 @@ impl PingError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Refused { help, .. } => help,
+            Self::Stranger { .. } => {
+                "check `receiver.url` and the proxies on the way; one of the earlier generation cannot be told from others: \
+                 set `receiver.accept_unproven_success` as long as it is in service"
+            }
             Self::Target(_) => "mend the file that it names, then: cis490-shipper --check-config",
             Self::Silent { silence, .. } => silence.help().unwrap_or(
                 "check `receiver.url` and the network; on the collector: systemctl status cis490-receiver",
@@ -93,44 +130,112 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
             Err(silence) => return Err(PingError::Silent { url, silence }),
         };
         let round_trip = begin.elapsed();
-        match (answer.status, about_the_receiver(&answer)) {
-            (200, _) => {
-                Ok(Pong { url, status: 200, round_trip, skew: skew(&answer.body, asked_at + round_trip / 2) })
+        let pong = match pong(&url, &answer) {
+            Ok(pong) => Some(pong),
+            // It says no more than that it is there.
+            Err(PingError::Stranger { .. })
+                if config.receiver.accept_unproven_success && answer.object().is_some() =>
+            {
+                None
             }
-            (status, Outcome::HostBlocked(blocked)) => {
-                Err(PingError::Refused { url, status, detail: blocked.detail, help: blocked.help })
-            }
-            (status, _) => Err(PingError::Refused {
-                url,
-                status,
-                detail: None,
-                help: "the receiver is in trouble: look at its log",
-            }),
-        }
+            Err(error) => return Err(error),
+        };
+        let gate = ask::gate_state(&client, Deadlines::default().small).await.ok().flatten();
+        let skew = pong.as_ref().and_then(|pong| skew(pong, asked_at + round_trip / 2));
+        Ok(Pong { url, round_trip, version: pong.map(|pong| pong.version), skew, gate })
     })
 }
 
-/// How far the receiver's clock is ahead of ours, if its answer says what it shows.
-fn skew(body: &[u8], ours: SystemTime) -> Option<SignedDuration> {
-    #[derive(Deserialize)]
-    struct AnyPong {
-        server_time: WallTime,
+/// What a receiver said; an error where another did, or it takes nothing from this host.
+fn pong(url: &str, answer: &Answer) -> Result<PingAnswer, PingError> {
+    let url = url.to_owned();
+    match (answer.status, about_the_receiver(answer)) {
+        (200, _) => ask::read::<PingAnswer>(answer)
+            .filter(|pong| pong.status == "ok")
+            .ok_or_else(|| PingError::Stranger { url, what: answer.looks_like() }),
+        (status, Outcome::HostBlocked(blocked)) => {
+            Err(PingError::Refused { url, status, detail: blocked.detail, help: blocked.help })
+        }
+        (status, _) => Err(PingError::Refused {
+            url,
+            status,
+            detail: Some(answer.words()),
+            help: "the receiver, or a proxy before it, is in trouble: look at its log",
+        }),
     }
-    let theirs: AnyPong = serde_json::from_slice(body).ok()?;
-    let theirs: Timestamp = theirs.server_time.as_str().parse().ok()?;
+}
+
+/// How far the receiver's clock is ahead of ours.
+fn skew(pong: &PingAnswer, ours: SystemTime) -> Option<SignedDuration> {
+    let theirs: Timestamp = pong.server_time.as_str().parse().ok()?;
     Some(theirs.duration_since(Timestamp::try_from(ours).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::answer::Body;
+
+    fn said(status: u16, body: &str) -> Result<PingAnswer, String> {
+        let answer = Answer { status, body: Body::Whole(body.into()), ..Answer::default() };
+        pong("http://x", &answer).map_err(|error| error.to_string())
+    }
+
+    const OURS: &str =
+        r#"{"status": "ok", "version": "0.1.0", "server_time": "2025-10-09T08:53:21.500000+00:00"}"#;
 
     #[test]
-    fn the_skew_is_known_only_where_the_receiver_says_what_its_clock_shows() {
+    fn only_a_receivers_answer_is_one() {
+        assert!(said(200, OURS).is_ok());
+        let strangers = [
+            ("", "an empty body"),
+            ("{}", "an empty JSON object"),
+            (r#"{"status": "ok"}"#, "a JSON object with `status`"),
+            ("<html><title>Welcome</title></html>", "a web page titled `Welcome`"),
+            (r#"["ok", "0.1.0", "2025-10-09T08:53:21.500000+00:00"]"#, "JSON that is no object"),
+        ];
+        for (body, looks_like) in strangers {
+            let told = said(200, body).unwrap_err();
+            assert!(told.ends_with(looks_like), "{body}: {told}");
+        }
+        assert!(
+            said(401, r#"{"error": "unauthenticated", "detail": "no token"}"#)
+                .unwrap_err()
+                .contains("no token")
+        );
+        assert!(said(502, "<title>502 Bad Gateway</title><html>").unwrap_err().contains("502 Bad Gateway"));
+    }
+
+    #[test]
+    fn the_skew_is_between_the_two_clocks() {
         let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
-        let body = br#"{"status": "ok", "server_time": "2025-10-09T08:53:21.500000+00:00"}"#;
-        assert_eq!(skew(body, ours), Some(SignedDuration::from_millis(1500)));
-        assert_eq!(skew(br#"{"ok": true}"#, ours), None);
-        assert_eq!(skew(br#"{"server_time": "yesterday"}"#, ours), None);
+        assert_eq!(skew(&said(200, OURS).unwrap(), ours), Some(SignedDuration::from_millis(1500)));
+    }
+
+    #[test]
+    fn the_gate_is_told_in_words() {
+        let gate = |enabled, ready| GateAnswer {
+            enabled,
+            ready,
+            window: 100,
+            commits: 7,
+            head_commit: cis490_shared::ids::CommitHash::parse(&"ab".repeat(20)).ok(),
+            polled_s_ago: Some(2.4),
+            amnesties: None,
+        };
+        let told = |gate| {
+            let pong = Pong {
+                url: "http://x".to_owned(),
+                round_trip: Duration::from_millis(3),
+                version: Some("0.1.0".to_owned()),
+                skew: None,
+                gate,
+            };
+            pong.to_string().split_once("; ").unwrap().1.to_owned()
+        };
+        assert_eq!(told(Some(gate(true, true))), "gate open for 7 commits up to abababababab, read 2 s ago");
+        assert_eq!(told(Some(gate(false, true))), "gate off, every commit is taken");
+        assert!(told(Some(gate(true, false))).starts_with("gate not ready"));
+        assert_eq!(told(None), "its gate says nothing");
     }
 }

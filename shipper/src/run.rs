@@ -99,6 +99,7 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
         target,
         gate: Gate::default(),
         compression_level: config.queue.compression_level,
+        accept_unproven_success: config.receiver.accept_unproven_success,
         deadlines: Deadlines::with_stall(config.queue.stall_timeout()),
         expect: Expect::default(),
         turns: Turns::new(config.queue.parallel_uploads),

@@ -109,6 +109,8 @@ pub(super) struct Disk {
     /// What was there, and lasted, before the first operation.
     pub(super) initial: Nodes,
     pub(super) log: Vec<Operation>,
+    /// Whether a rename can be asked not to replace anything.
+    pub(super) knows_noreplace: bool,
 }
 
 impl Disk {
@@ -121,7 +123,8 @@ impl Disk {
             changed: 0,
             place: (TOP, OsString::new()),
         };
-        let mut disk = Self { nodes: Nodes::from([(TOP, top)]), initial: Nodes::new(), log: Vec::new() };
+        let nodes = Nodes::from([(TOP, top)]);
+        let mut disk = Self { nodes, initial: Nodes::new(), log: Vec::new(), knows_noreplace: true };
         for (path, leaf) in tree.leaves() {
             let parent = path.parent().into_iter().flatten();
             let parent = parent.fold(TOP, |at, name| disk.lookup(at, name).expect("parents come first"));
@@ -263,7 +266,7 @@ impl Disk {
                 nodes.entry(number).and_modify(|node| node.place = (directory, name));
             }
         }
-        Self { nodes, initial: self.initial.clone(), log: self.log[..position].to_vec() }
+        Self { nodes, log: self.log[..position].to_vec(), ..self.clone() }
     }
 
     fn edit(&mut self, label: String, edits: Vec<Edit>) {

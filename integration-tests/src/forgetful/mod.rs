@@ -40,6 +40,14 @@ impl ForgetfulDisk {
         Self::mount_disk(sandbox, Disk::new(initial, owner))
     }
 
+    /// The same, and it knows no `RENAME_NOREPLACE`, as NFS, 9p and many file systems in user space.
+    pub fn mount_without_noreplace(sandbox: &Sandbox, initial: &Tree) -> Self {
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let mut disk = Disk::new(initial, owner);
+        disk.knows_noreplace = false;
+        Self::mount_disk(sandbox, disk)
+    }
+
     /// Mounts a disk as it was after the first `position` operations of an earlier one: all programs died then, and
     /// the power stayed, so that nothing is lost yet. Its own operations follow these.
     pub fn mount_after(sandbox: &Sandbox, history: &History, position: usize) -> Self {

@@ -243,6 +243,9 @@ impl Filesystem for Front {
             return reply.error(Errno::EINVAL);
         }
         let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
+        if !replace && !self.disk().knows_noreplace {
+            return reply.error(Errno::EINVAL);
+        }
         answer(self.disk().rename((parent.0, name), (new_parent.0, new_name), replace), reply);
     }
 

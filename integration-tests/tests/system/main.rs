@@ -12,6 +12,7 @@ mod disk_full;
 mod failed_sync;
 mod index_trouble;
 mod memory;
+mod moves;
 mod panicked_actor;
 mod power_loss;
 mod proxies;

@@ -13,9 +13,8 @@ use cis490_shared::archive::read::{ReadError, ReadLimits, read_meta};
 use cis490_shared::clock::{WallTime, thread_time};
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::{CommitHash, IdError, Sha256Digest};
-use cis490_shared::json;
+use cis490_shared::meta::recorded_commit;
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Runtime;
@@ -121,19 +120,8 @@ impl Examiner {
 
 /// The commit that meta.json records; none in one from before the gate.
 fn commit_of(meta: &[u8]) -> Result<Option<CommitHash>, Doubt> {
-    #[derive(Deserialize)]
-    struct Recorded {
-        code_version: Option<CodeVersion>,
-    }
-    #[derive(Deserialize)]
-    struct CodeVersion {
-        commit: Option<String>,
-    }
-    let recorded: Recorded =
-        json::object(meta).map_err(|error| Doubt::Malformed { reason: excerpt(&error.to_string()) })?;
-    let Some(text) = recorded.code_version.and_then(|version| version.commit) else {
-        return Ok(None);
-    };
+    let malformed = |error: serde_json::Error| Doubt::Malformed { reason: excerpt(&error.to_string()) };
+    let Some(text) = recorded_commit(meta).map_err(malformed)? else { return Ok(None) };
     CommitHash::parse(&text).map(Some).map_err(|reason| Doubt::NotACommit { excerpt: excerpt(&text), reason })
 }
 

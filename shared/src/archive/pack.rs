@@ -243,5 +243,6 @@ fn name_of(kind: FileType) -> &'static str {
 
 mod output;
 mod packer;
+mod prove;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::excerpt::{excerpt, excerpt_of_lines};
 use crate::ids::Sha256Digest;
 
 /// What the `type` member of our problems begins with; the `error` member follows.
@@ -155,11 +156,13 @@ impl Problem {
 
 /// The members that an error body of either generation may hold, for whoever decides by status and uses the rest.
 ///
-/// An earlier receiver sends plain JSON without `error`; a later one may send members that are not known here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+/// An earlier receiver sends plain JSON without `error`; a later one may send members that are not known here. Every text
+/// is escaped and bounded: it goes to a log, a terminal and a note.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnyProblem {
-    /// What a program decides by, where it was sent as text.
+    /// A URI that names the kind of problem.
+    pub kind: Option<String>,
+    /// What a program decides by.
     pub error: Option<String>,
     /// What happened.
     pub detail: Option<String>,
@@ -173,12 +176,32 @@ pub struct AnyProblem {
     pub window: Option<u64>,
     /// The hash of what is stored.
     pub stored_sha256: Option<String>,
+    /// The hash of what was sent.
+    pub your_sha256: Option<String>,
 }
 
 impl AnyProblem {
-    /// Reads what it can: a body that is no JSON object of this shape is an empty problem, never an error.
-    pub fn parse_lossy(body: &[u8]) -> Self {
-        serde_json::from_slice(body).unwrap_or_default()
+    /// Reads a body that is a JSON object as a whole; none where it is not. A member of another type counts as absent.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let Ok(serde_json::Value::Object(members)) = serde_json::from_slice(body) else { return None };
+        let raw = |name: &str| members.get(name).and_then(serde_json::Value::as_str);
+        let text = |name| raw(name).map(excerpt);
+        Some(Self {
+            kind: text("type"),
+            error: text("error"),
+            detail: text("detail"),
+            remediation: raw("remediation").map(excerpt_of_lines),
+            your_commit: text("your_commit"),
+            head_commit: text("head_commit"),
+            window: members.get("window").and_then(serde_json::Value::as_u64),
+            stored_sha256: text("stored_sha256"),
+            your_sha256: text("your_sha256"),
+        })
+    }
+
+    /// Whether its `type` is one that only this project uses.
+    pub fn has_our_type(&self) -> bool {
+        self.kind.as_deref().is_some_and(|kind| kind.starts_with(TYPE_PREFIX))
     }
 }
 
@@ -209,8 +232,26 @@ mod tests {
 
     #[test]
     fn an_error_body_of_the_earlier_generation_is_understood() {
-        let old = AnyProblem::parse_lossy(br#"{"detail": "stale", "remediation": "git pull", "extra": 1}"#);
-        assert_eq!((old.remediation.as_deref(), old.error), (Some("git pull"), None));
-        assert_eq!(AnyProblem::parse_lossy(b"<html>502</html>"), AnyProblem::default());
+        let old = br#"{"detail": "stale", "remediation": "git pull\n", "window": "100", "extra": 1}"#;
+        let old = AnyProblem::parse(old).unwrap();
+        assert_eq!((old.remediation.as_deref(), old.error, old.window), (Some("git pull\n"), None, None));
+        for body in ["<html>502</html>", "", "[]", "{\"error\": \"busy\"", "{} {}"] {
+            assert_eq!(AnyProblem::parse(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_problem_can_move_a_cursor_or_forge_a_line_of_the_journal() {
+        let hostile = serde_json::json!({
+            "error": "\u{1b}[2J", "detail": "a\nb", "head_commit": "x".repeat(1000),
+            "remediation": format!("<0>panic\n\u{202e}\r\n{}", "y\n".repeat(10_000)),
+        });
+        let problem = AnyProblem::parse(hostile.to_string().as_bytes()).unwrap();
+        assert_eq!(problem.error.as_deref(), Some("\\u{1b}[2J"));
+        assert_eq!(problem.detail.as_deref(), Some("a\\nb"));
+        assert!(problem.head_commit.unwrap().len() < 300);
+        let remediation = problem.remediation.unwrap();
+        assert!(remediation.starts_with("\\u{3c}0>panic\n\\u{202e}\\r\ny\n"), "{remediation}");
+        assert!(remediation.len() < 10_000 && remediation.lines().all(|line| !line.starts_with('<')));
     }
 }

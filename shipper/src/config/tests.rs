@@ -144,6 +144,8 @@ fn an_address_that_cannot_be_one_says_why() {
         ("https://x:port", UrlError::Host),
         ("https://x:99999", UrlError::Host),
         ("https://x:", UrlError::Host),
+        ("https://[fe80::1%25eth0]:8444", UrlError::Zone),
+        ("https://[fe80::1%eth0]", UrlError::Zone),
         ("https://x/v1", UrlError::Path),
         ("https://x?y", UrlError::Path),
         ("https://me:secret@x", UrlError::UserInfo),

@@ -10,7 +10,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::EpisodeId;
@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::queue::doomed;
+use crate::queue::lived::Lived;
 use crate::queue::outcome::Refusal;
-use crate::queue::quarantine::entries::Entry;
+use crate::queue::quarantine::entries::{Entry, Note};
 
 pub mod awaited;
 pub mod entries;
@@ -65,18 +66,24 @@ pub struct Pruned {
     pub kept: usize,
 }
 
-/// Deletes what was refused longer ago than it is to be kept, by the time of its note. Blocks, and reads every note.
+/// Deletes what was refused longer ago than it is to be kept, by what was lived through since its note was written.
+/// Blocks, and reads every note.
 ///
-/// What cannot be deleted is logged and stays; it is tried again the next time.
-pub fn prune(root: &Path, keep: Keep, now: SystemTime) -> io::Result<Pruned> {
+/// What is deleted is named in the log. What cannot be deleted is logged and stays; it is tried again the next time.
+pub fn prune(root: &Path, keep: Keep, lived: &Lived) -> io::Result<Pruned> {
     let mut pruned = Pruned::default();
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let deleted = match doomed::is_doomed(&name) || is_expired(&path, keep, now) {
+        let expired = expired(&path, keep, lived);
+        let deleted = match doomed::is_doomed(&name) || expired.is_some() {
             true => doomed::delete(root, &name).map(|_| true),
             false => Ok(false),
         };
+        if let (Ok(true), Some(Note { refusal, refused_at_wall })) = (&deleted, expired) {
+            let Refusal { status, error, commit, .. } = refusal;
+            warn!(name, status, error, commit, refused_at_wall, "refused episode deleted for its age");
+        }
         match deleted {
             Ok(true) => pruned.deleted += 1,
             Ok(false) => pruned.kept += 1,
@@ -89,22 +96,25 @@ pub fn prune(root: &Path, keep: Keep, now: SystemTime) -> io::Result<Pruned> {
     Ok(pruned)
 }
 
-/// Whether the episode in `dir` may be deleted. Everything that is not known for certain speaks against it.
-fn is_expired(dir: &Path, keep: Keep, now: SystemTime) -> bool {
+/// The note of the episode in `dir`, where that may be deleted. Everything that is not known for certain speaks against
+/// it, and so does a refusal that no receiver had a part in: nobody but this host has judged it.
+fn expired(dir: &Path, keep: Keep, lived: &Lived) -> Option<Note> {
     let entry = Entry { name: String::new(), path: dir.to_owned() };
-    let age = entry.refused_at().and_then(|refused_at| now.duration_since(refused_at).ok());
-    let Some((age, note)) = age.zip(entry.note()) else { return false };
+    let (age, note) = (lived.age(entry.refused_at()?), entry.note()?);
+    note.refusal.status?;
     let keep = if note.refusal.is_about_the_commit() { keep.for_commit } else { keep.others };
-    keep.is_some_and(|keep| age > keep)
+    (age > keep?).then_some(note)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::time::SystemTime;
 
     use cis490_shared::archive::REASON_NAME;
 
     use super::*;
+    use tokio::time::Instant;
 
     const DAY: Duration = Duration::from_hours(24);
 
@@ -134,8 +144,13 @@ mod tests {
         Keep { for_commit: None, others: Some(DAY * days) }
     }
 
-    fn in_days(days: u32) -> SystemTime {
-        cis490_shared::clock::system_time() + DAY * days
+    /// So many days and an hour after a walk that found what is there now.
+    fn in_days(days: u32) -> Lived {
+        let (mut lived, now) = (Lived::of(Path::new("/nowhere")), Instant::now());
+        let wall = cis490_shared::clock::system_time();
+        lived.go_on(now, wall + Duration::from_hours(1));
+        lived.go_on(now + DAY * days + Duration::from_hours(1), wall + DAY * days + Duration::from_hours(1));
+        lived
     }
 
     #[test]
@@ -155,9 +170,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         refused(dir.path(), "conflict", refusal(Some(409), "conflict"));
         refused(dir.path(), "broken", refusal(None, "local-meta"));
-        assert_eq!(prune(dir.path(), days(30), in_days(29)).unwrap(), Pruned { deleted: 0, kept: 2 });
-        assert_eq!(prune(dir.path(), days(30), in_days(31)).unwrap(), Pruned { deleted: 2, kept: 0 });
-        assert!(names(dir.path()).is_empty());
+        assert_eq!(prune(dir.path(), days(30), &in_days(29)).unwrap(), Pruned { deleted: 0, kept: 2 });
+        assert_eq!(prune(dir.path(), days(30), &in_days(31)).unwrap(), Pruned { deleted: 1, kept: 1 });
+        assert_eq!(names(dir.path()), ["broken"], "nobody but this host has judged it");
     }
 
     #[test]
@@ -167,11 +182,11 @@ mod tests {
         refused(dir.path(), "malformed", refusal(Some(400), "commit-malformed"));
         fs::create_dir(dir.path().join("earlier")).unwrap();
         fs::write(dir.path().join("earlier").join(REASON_NAME), r#"{"status": 412, "head": "cd"}"#).unwrap();
-        assert_eq!(prune(dir.path(), days(1), in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 3 });
+        assert_eq!(prune(dir.path(), days(1), &in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 3 });
         let told_to = Keep { for_commit: Some(DAY * 90), ..days(1) };
-        assert_eq!(prune(dir.path(), told_to, in_days(89)).unwrap().deleted, 0);
+        assert_eq!(prune(dir.path(), told_to, &in_days(89)).unwrap().deleted, 0);
         assert_eq!(
-            prune(dir.path(), told_to, in_days(91)).unwrap().deleted,
+            prune(dir.path(), told_to, &in_days(91)).unwrap().deleted,
             3,
             "unless the operator says so"
         );
@@ -187,7 +202,7 @@ mod tests {
         fs::create_dir(dir.path().join("no-note")).unwrap();
         File::create(dir.path().join("a-file")).unwrap();
         assert_eq!(
-            prune(dir.path(), Keep { for_commit: Some(DAY), ..days(1) }, in_days(1000)).unwrap(),
+            prune(dir.path(), Keep { for_commit: Some(DAY), ..days(1) }, &in_days(1000)).unwrap(),
             Pruned { deleted: 0, kept: 6 }
         );
     }
@@ -197,7 +212,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join(".pruned-e1")).unwrap();
         fs::write(dir.path().join(".pruned-e1/network.pcap"), "x").unwrap();
-        prune(dir.path(), days(1), in_days(0)).unwrap();
+        prune(dir.path(), days(1), &in_days(0)).unwrap();
         assert!(names(dir.path()).is_empty());
     }
 }

@@ -16,6 +16,7 @@ use cis490_shared::ids::EpisodeId;
 
 pub use crate::queue::disk::Disk;
 use crate::queue::doomed::{self, Freed};
+use crate::queue::lived::Lived;
 
 /// So many episodes are deleted in a round at most.
 const ROUND: usize = 256;
@@ -30,12 +31,10 @@ pub struct Rules {
 }
 
 /// What a round is to do.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Look {
-    /// Delete what is too old; where this is false it is done only if there is no room.
-    pub by_age: bool,
-    /// The wall clock.
-    pub now: SystemTime,
+    /// Delete what is too old by this; without it, only what there is no room for.
+    pub by_age: Option<Lived>,
 }
 
 /// What a round has done.
@@ -74,14 +73,13 @@ fn round_of(most: usize, root: &Path, rules: Rules, look: Look, stop: &AtomicBoo
         room_is_made: false,
         failure: None,
     };
-    let keep = rules.keep.filter(|_| look.by_age);
-    if keep.is_some() || disk.is_below(rules.free_percent) {
+    let by_age = rules.keep.zip(look.by_age);
+    if by_age.is_some() || disk.is_below(rules.free_percent) {
         let shipped = root.join("shipped");
         let (oldest, more) = round.oldest(most, &shipped, stop)?;
         round.more = more;
         for one in oldest {
-            let is_expired =
-                keep.is_some_and(|keep| look.now.duration_since(one.since).is_ok_and(|age| age > keep));
+            let is_expired = by_age.as_ref().is_some_and(|(keep, lived)| lived.age(one.since) > *keep);
             let is_short = round.is_short(&disk, rules);
             if stop.load(Ordering::Relaxed) || !(is_expired || is_short) {
                 round.more = false;

@@ -9,14 +9,16 @@ use awc::error::PayloadError;
 use awc::http::{Method, StatusCode};
 use awc::{ClientRequest, ClientResponse};
 use bytes::Bytes;
+use cis490_shared::excerpt::excerpt_of_lines;
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
-use cis490_shared::wire::answer::CommitAnswer;
+use cis490_shared::wire::answer::{CommitAnswer, GateAnswer};
 use cis490_shared::wire::headers::{CONTENT_SHA256, LAB_HOST};
 use cis490_shared::wire::path;
 use futures_util::Stream;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
-use crate::queue::outcome::Answer;
+use crate::queue::answer::Answer;
 use crate::upload::client::{Client, Silence, read_answer, silence};
 
 /// What a HEAD says.
@@ -70,10 +72,28 @@ pub async fn gate(
     let request = client.request(Method::GET, &path::gate_of(commit));
     let answer = small(client, request.insert_header((LAB_HOST, host.as_str())), limit).await?;
     Ok(match answer.status {
-        200 => serde_json::from_slice(&answer.body).map_or(Gate::Mute, Gate::Says),
+        200 => match read::<CommitAnswer>(&answer).filter(|said| said.commit == *commit) {
+            Some(said) => Gate::Says(CommitAnswer {
+                remediation: said.remediation.as_deref().map(excerpt_of_lines),
+                ..said
+            }),
+            None => Gate::Mute,
+        },
         401 | 403 | 429 | 500..=599 => Gate::Unclear(answer),
         _ => Gate::Mute,
     })
+}
+
+/// The state of the gate; none where the answer is no receiver's.
+pub async fn gate_state(client: &Client, limit: Duration) -> Result<Option<GateAnswer>, Silence> {
+    let answer = small(client, client.request(Method::GET, path::GATE), limit).await?;
+    Ok(read(&answer).filter(|_| answer.status == 200))
+}
+
+/// The body of an answer, where it is whole and of this form.
+pub fn read<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
+    // A struct would be read from an array as well.
+    answer.object().and_then(|members| serde_json::from_value(members.into()).ok())
 }
 
 /// Proves the whole path to the receiver and back, for this host: one with another's token is refused. Nothing is written.

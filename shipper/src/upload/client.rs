@@ -20,15 +20,13 @@ use cis490_shared::wire::headers::COMMIT_POSITION;
 use rustls::AlertDescription;
 use tokio::time::{Instant, timeout};
 
-use crate::queue::outcome::{Answer, Outcome, Scope};
+use crate::queue::answer::{Answer, Body, MAX_BODY_BYTES};
+use crate::queue::outcome::{Outcome, Scope};
 use crate::upload::clock_skew::ClockSkew;
 use crate::upload::connect::{self, ConnectFailure, LastConnected};
 use crate::upload::target::Target;
 
 const USER_AGENT: &str = concat!("cis490-shipper/", env!("CARGO_PKG_VERSION"));
-
-/// The largest body of an answer that is read, in bytes. The receiver's are below 4 KiB.
-const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// Longer than any connection may take: [`connect`] gives up first, and says why.
 const NEVER: Duration = Duration::from_hours(1);
@@ -215,7 +213,7 @@ fn wait_in(text: &str, now: SystemTime) -> Option<Duration> {
     Some(SystemTime::from(then).duration_since(now).unwrap_or_default())
 }
 
-/// Reads an answer to its end, within `limit`. A body that cannot be read leaves the status to speak alone.
+/// Reads an answer to its end, within `limit`.
 pub async fn read_answer<S>(mut response: ClientResponse<S>, limit: Duration) -> Answer
 where
     S: futures_util::Stream<Item = Result<bytes::Bytes, PayloadError>> + Unpin,
@@ -223,12 +221,14 @@ where
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = text("retry-after").and_then(|text| wait_in(text, system_time()));
     let position = text(COMMIT_POSITION).and_then(|text| text.parse().ok());
+    let (location, server) = (text("location").map(str::to_owned), text("server").map(str::to_owned));
     let status = response.status().as_u16();
-    let body = match timeout(limit, response.body().limit(MAX_ANSWER_BYTES)).await {
-        Ok(Ok(body)) => body.to_vec(),
-        Ok(Err(_)) | Err(_) => Vec::new(),
+    let body = match timeout(limit, response.body().limit(MAX_BODY_BYTES)).await {
+        Ok(Ok(body)) => Body::Whole(body.to_vec()),
+        Ok(Err(PayloadError::Overflow)) => Body::TooLong,
+        Ok(Err(_)) | Err(_) => Body::Cut,
     };
-    Answer { status, retry_after, position, body }
+    Answer { status, retry_after, position, location, server, body }
 }
 
 #[cfg(test)]

@@ -22,10 +22,11 @@ use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host};
 use awc::http::Uri;
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
 
 use crate::config::ReceiverUrl;
+use crate::upload::dial;
 use crate::upload::interim::Answers;
 
 /// How long a connection may take, and how long the handshake after it.
@@ -77,8 +78,9 @@ pub fn connector(
 }
 
 async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, ConnectFailure> {
-    let address = (&*peer.host, peer.port);
-    let stream = match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+    let connecting =
+        async { dial::first(lookup_host((&*peer.host, peer.port)).await?, TcpStream::connect).await };
+    let stream = match timeout(CONNECT_LIMIT, connecting).await {
         Err(_) => return Err(ConnectFailure::TimedOut),
         Ok(connected) => connected.map_err(ConnectFailure::Tcp)?,
     };

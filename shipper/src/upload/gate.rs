@@ -13,7 +13,8 @@ use cis490_shared::ids::{CommitHash, HostId};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::queue::outcome::{Outcome, about_the_receiver};
+use crate::queue::judge::about_the_receiver;
+use crate::queue::outcome::Outcome;
 use crate::upload::ask;
 use crate::upload::client::{Client, out_of_reach};
 use crate::upload::preflight::{self, Verdict, Verdicts};

@@ -12,7 +12,8 @@
 //! - [`pace`]: the rate limit that all uploads share
 //! - [`meter`]: which uploads are under way, and how far; [`bars`] shows it on a terminal
 //! - [`ask`]: small requests: HEAD, the gate, ping
-//! - [`client`], [`connect`], [`interim`]: HTTP/1.1, the connection beneath it, and heads that are no answers yet
+//! - [`client`], [`connect`], `dial`, [`interim`]: HTTP/1.1, the connection beneath it, the first address that answers,
+//!   and heads that are no answers yet
 //! - [`clock_skew`]: how far the receiver's clock is ahead of this host's
 //! - [`turns`]: who may send at the same time
 //! - [`target`], [`tls`], [`token`]: where to, who is trusted, and as whom, from files that may change
@@ -27,6 +28,7 @@ pub mod body;
 pub mod client;
 pub mod clock_skew;
 pub mod connect;
+mod dial;
 pub mod expect;
 pub mod gate;
 pub mod interim;

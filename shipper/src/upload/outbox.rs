@@ -1,24 +1,25 @@
 //! The archive of an episode: packed, or taken as it lies in the outbox. Everything here blocks.
 //!
-//! State is in the file system alone. An archive gets its final name only after its bytes are on disk, so
-//! one that is there is whole, also after a power cut (invariant I2); whether it is still what it was is
-//! not trusted but hashed. One that was packed can be sent before that, and must not be sent to its end: see
+//! State is in the file system alone. An archive gets its final name only after its bytes are on disk (invariant I2).
+//! One that is found there is proved before it is used, by decoding it beside the episode, or made anew (I10). One that was packed can be sent before that, and must not be sent to its end: see
 //! [`Unpublished`]. It deletes no episode and knows no receiver.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use cis490_shared::archive::REASON_NAME;
-use cis490_shared::archive::pack::{Episode, PackError, Packer};
+use cis490_shared::archive::pack::{Episode, PackError, Packed, Packer};
 use cis490_shared::durable::Temp;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
 use cis490_shared::step::Step;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tracing::warn;
 
 use crate::queue::dirs::Dirs;
 
@@ -120,19 +121,28 @@ pub fn take_or_pack(
     let id = episode.id();
     if rebuild {
         remove(&dirs.archive(id))?;
-    } else if let Some(archive) = take(dirs, id, stop)? {
+    } else if let Some(archive) = take(dirs, episode, stop)? {
         return Ok((archive, None));
     }
     pack(dirs, episode, packer, stop).map(|(archive, unpublished)| (archive, Some(unpublished)))
 }
 
-/// Takes the archive of an episode from the outbox, where there is one. Blocks.
-pub fn take(dirs: &Dirs, id: &EpisodeId, stop: &Stop) -> Result<Option<Archive>, OutboxError> {
-    let path = dirs.archive(id);
-    let Some(file) = open(&path)? else { return Ok(None) };
-    let size_bytes = file.metadata().map_err(failed("read", &path))?.len();
-    let sha256 = hash(&file, stop).map_err(|error| stopped_or(stop, failed("read", &path)(error)))?;
-    Archive::new(file, sha256, size_bytes).map(Some).map_err(failed("read", &path))
+/// Takes the archive of an episode from the outbox, where there is one and it is proved; another file of its name is
+/// removed. Blocks.
+pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archive>, OutboxError> {
+    let path = dirs.archive(episode.id());
+    let file = match open_regular(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Whatever it is, it cannot be sent.
+        Err(_) => return remove(&path).map(|()| None),
+        Ok(file) => file,
+    };
+    let packed = episode.packed_in(&file, &|| *stop.borrow()).map_err(not_packed)?;
+    if let Some(Packed { sha256, size_bytes }) = packed {
+        return Archive::new(file, sha256, size_bytes).map(Some).map_err(failed("read", &path));
+    }
+    warn!(episode_id = %episode.id(), "an archive in the outbox is not that of its episode, it is packed anew");
+    remove(&path).map(|()| None)
 }
 
 fn pack(
@@ -146,25 +156,25 @@ fn pack(
     // What an earlier life of this episode left, half written.
     remove(&partial)?;
     let mut temp = Temp::create(partial.clone(), ARCHIVE_MODE).map_err(failed("create", &partial))?;
-    let written = packer.pack(episode, &mut temp, &|| *stop.borrow()).map_err(|error| match error {
-        PackError::Stopped => OutboxError::Stopped,
-        error => OutboxError::Pack(error),
-    })?;
+    let written = packer.pack(episode, &mut temp, &|| *stop.borrow()).map_err(not_packed)?;
     let file = File::open(&partial).map_err(failed("read", &partial))?;
     let archive = Archive::new(file, written.sha256, written.size_bytes).map_err(failed("read", &partial))?;
     Ok((archive, Unpublished { temp, dirs: dirs.clone(), path }))
 }
 
-fn stopped_or(stop: &Stop, error: OutboxError) -> OutboxError {
-    if *stop.borrow() { OutboxError::Stopped } else { error }
+fn not_packed(error: PackError) -> OutboxError {
+    match error {
+        PackError::Stopped => OutboxError::Stopped,
+        error => OutboxError::Pack(error),
+    }
 }
 
-fn open(path: &Path) -> Result<Option<File>, OutboxError> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("read", path)(error)),
-    }
+/// Opens a file that somebody may have put there: no pipe is waited for, no link followed.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 fn remove(path: &Path) -> Result<(), OutboxError> {
@@ -255,16 +265,38 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_is_there_is_taken_and_hashed_as_it_is() {
+    fn an_archive_that_was_packed_in_another_way_is_taken_as_it_is() {
         let (_root, dirs) = recorded();
-        fs::write(dirs.archive(&id()), b"packed before").unwrap();
+        let episode = look(&dirs, &id()).unwrap();
+        let mut other = Vec::new();
+        Packer::new(9).pack(&episode, &mut other, &|| false).unwrap();
+        fs::write(dirs.archive(&id()), &other).unwrap();
         let taken = take_or_pack(&dirs, false, &running()).unwrap();
-        assert_eq!(
-            (taken.size_bytes, taken.sha256),
-            (13, Sha256Digest::from_bytes(Sha256::digest(b"packed before").into()))
-        );
+        let sha256 = Sha256Digest::from_bytes(Sha256::digest(&other).into());
+        assert_eq!((taken.size_bytes, taken.sha256), (other.len() as u64, sha256));
         let rebuilt = take_or_pack(&dirs, true, &running()).unwrap();
         assert_ne!(rebuilt.sha256, taken.sha256);
+    }
+
+    #[test]
+    fn what_lies_in_the_outbox_and_is_not_the_episode_is_replaced_by_it() {
+        let (_root, dirs) = recorded();
+        let whole = take_or_pack(&dirs, false, &running()).unwrap();
+        let bytes = fs::read(dirs.archive(&id())).unwrap();
+        let path = dirs.archive(&id());
+        for junk in [&b""[..], b"packed before", &bytes[..bytes.len() - 1]] {
+            fs::write(&path, junk).unwrap();
+            let taken = take_or_pack(&dirs, false, &running()).unwrap();
+            assert_eq!((taken.sha256, fs::read(&path).unwrap()), (whole.sha256, bytes.clone()));
+        }
+        for odd in [true, false] {
+            fs::remove_file(&path).unwrap();
+            match odd {
+                true => std::os::unix::fs::symlink("/etc/hostname", &path).unwrap(),
+                false => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+            }
+            assert_eq!(take_or_pack(&dirs, false, &running()).unwrap().sha256, whole.sha256);
+        }
     }
 
     #[test]

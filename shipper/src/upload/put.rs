@@ -11,10 +11,11 @@ use awc::error::SendRequestError;
 use awc::http::header::{HeaderValue, TryIntoHeaderValue};
 use awc::http::{Method, header};
 use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::row::SCHEMA_VERSION;
 use cis490_shared::wire::{headers, path};
 use tokio::time::Instant;
 
-use crate::queue::outcome::Answer;
+use crate::queue::answer::Answer;
 use crate::upload::body::chunks;
 use crate::upload::client::{Client, Silence, read_answer, silence};
 use crate::upload::connect::ConnectFailure;
@@ -32,8 +33,6 @@ pub struct Upload<'a> {
     pub episode_id: &'a EpisodeId,
     /// The commit as meta.json has it; the receiver judges its form.
     pub commit: Option<&'a str>,
-    /// The schema version as meta.json has it.
-    pub schema_version: u32,
     /// What is sent.
     pub archive: &'a Archive,
     /// When its last bytes may be sent.
@@ -107,7 +106,7 @@ fn head(client: &Client, upload: &Upload<'_>, expect: bool) -> awc::ClientReques
         .request(Method::PUT, &path::episode(upload.host_id, upload.episode_id))
         .insert_header((header::CONTENT_TYPE, headers::EPISODE_MEDIA_TYPE))
         .insert_header((headers::CONTENT_SHA256, upload.archive.sha256.to_string()))
-        .insert_header((headers::SCHEMA_VERSION, upload.schema_version))
+        .insert_header((headers::SCHEMA_VERSION, SCHEMA_VERSION))
         .insert_header((headers::LAB_HOST, upload.host_id.as_str()))
         .insert_header((headers::EPISODE_ID, upload.episode_id.as_str()));
     if let Some(commit) = upload.commit.and_then(legal_value) {
@@ -119,9 +118,13 @@ fn head(client: &Client, upload: &Upload<'_>, expect: bool) -> awc::ClientReques
     }
 }
 
+/// The longest text that is sent as a commit, in bytes. A longer one would end as a head that is too long for somebody
+/// on the way (431), time and again.
+const MAX_COMMIT_BYTES: usize = 1024;
+
 /// A text that no header can carry is left out: the receiver then says that the commit is missing.
 fn legal_value(text: &str) -> Option<HeaderValue> {
-    text.try_into_value().ok()
+    text.try_into_value().ok().filter(|value: &HeaderValue| value.len() <= MAX_COMMIT_BYTES)
 }
 
 fn gave_up(late: Late, expect: bool, body_began: bool) -> Put {

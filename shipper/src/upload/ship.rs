@@ -18,11 +18,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::queue::answer::Answer;
 use crate::queue::dirs::Dirs;
-use crate::queue::outcome::{
-    Answer, BODY_HANGS, Class, Outcome, Proof, Refusal, Scope, Sent, Shipped, about_the_receiver, classify,
-    judge, proof,
-};
+use crate::queue::judge::{BODY_HANGS, Proof, Sent, about_the_receiver, judge, proof, success};
+use crate::queue::outcome::{Outcome, Refusal, Scope, Shipped};
 use crate::upload::ask::{self, Stored};
 use crate::upload::client::{Client, Silence, out_of_reach};
 use crate::upload::clock_skew::ClockSkew;
@@ -52,6 +51,8 @@ pub struct Settings {
     pub gate: Gate,
     /// zstd level of new archives.
     pub compression_level: i32,
+    /// Whether a success that proves nothing, and contradicts nothing, counts: for a receiver of the earlier generation.
+    pub accept_unproven_success: bool,
     /// When an upload is given up.
     pub deadlines: Deadlines,
     /// Whether uploads wait for `100 Continue`.
@@ -120,7 +121,7 @@ impl Shipper {
             }
             match self.verdict(meta.commit_text()).await {
                 Ok(Verdict::Refused(refusal)) => {
-                    return Ok(self.unless_stored(id, meta, refusal, begin, stop).await);
+                    return Ok(self.unless_stored(&episode, refusal, begin, stop).await);
                 }
                 Ok(Verdict::Admitted { .. } | Verdict::Unknown) => {}
                 Err(outcome) => return Ok(outcome),
@@ -160,7 +161,6 @@ impl Shipper {
             host_id: &self.settings.host_id,
             episode_id: id,
             commit: meta.commit_text(),
-            schema_version: meta.schema_version,
             archive,
             published,
         }
@@ -170,16 +170,15 @@ impl Shipper {
     /// arrived, its answer got lost, and the window moved on meanwhile. What is in the data set is not refused.
     async fn unless_stored(
         &self,
-        id: &EpisodeId,
-        meta: &EpisodeMeta,
+        episode: &Arc<Episode>,
         refusal: Refusal,
         begin: Instant,
         stop: Stop,
     ) -> Outcome {
-        let (dirs, of) = (self.settings.dirs.clone(), id.clone());
+        let (dirs, of) = (self.settings.dirs.clone(), Arc::clone(episode));
         let sent_before = blocking(move || outbox::take(&dirs, &of, &stop)).await;
         if let Ok(Some(archive)) = sent_before {
-            let upload = self.upload(id, meta, &archive, Published::already());
+            let upload = self.upload(episode.id(), episode.meta(), &archive, Published::already());
             if self.is_stored(&upload).await {
                 return Outcome::AlreadyPresent(shipped(200, &upload, begin));
             }
@@ -268,16 +267,23 @@ impl Shipper {
 
     async fn judge(&self, answer: Answer, upload: &Upload<'_>, begin: Instant) -> Outcome {
         let sent = Sent {
+            host_id: upload.host_id.clone(),
+            episode_id: upload.episode_id.clone(),
             commit: upload.commit.map(str::to_owned),
             sha256: upload.archive.sha256,
             size_bytes: upload.archive.size_bytes,
             elapsed: begin.elapsed(),
         };
-        let claims_success = matches!(classify(answer.status, None), Class::Stored | Class::AlreadyPresent);
-        if claims_success && proof(&answer.body, sent.sha256) == Proof::None && self.is_stored(upload).await {
-            return Outcome::Stored(shipped(answer.status, upload, begin));
-        }
-        judge(&answer, &sent)
+        let proof = answer.claims_success().then(|| proof(&answer, &sent));
+        let is_accepted = match proof {
+            None | Some(Proof::Ours) => false,
+            // Whatever answered: a receiver that has these very bytes can prove it.
+            Some(proof) => {
+                self.is_stored(upload).await
+                    || (proof == Proof::Nothing && self.settings.accept_unproven_success)
+            }
+        };
+        if is_accepted { success(&answer, &sent) } else { judge(&answer, &sent) }
     }
 
     /// Whether a HEAD names the very hash that was sent.

@@ -11,18 +11,18 @@ use crate::support::program::{Run, Service, command, configure, finish, run};
 use crate::support::receiver::{Receiver, gate, stores_everything};
 use crate::support::tls::{Authority, server};
 
-fn url(receiver: &Receiver) -> String {
+pub fn url(receiver: &Receiver) -> String {
     format!("url = \"{}\"", receiver.url())
 }
 
 /// A URL where nobody listens.
-fn nobody() -> String {
+pub fn nobody() -> String {
     let unused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     format!("url = \"http://{}\"", unused.local_addr().unwrap())
 }
 
 /// Replaces what differs from run to run.
-fn redact(host: &Host, text: &str) -> String {
+pub fn redact(host: &Host, text: &str) -> String {
     let text = text.replace(&host.root().display().to_string(), "[ROOT]");
     let mut redacted = String::new();
     let mut rest = text.as_str();
@@ -34,7 +34,7 @@ fn redact(host: &Host, text: &str) -> String {
     redacted + rest
 }
 
-fn both(host: &Host, run: &Run) -> String {
+pub fn both(host: &Host, run: &Run) -> String {
     redact(host, &format!("exit {}\n{}{}", run.code.unwrap(), run.stdout, run.stderr))
 }
 
@@ -162,49 +162,6 @@ fn the_rate_limit_is_shown_with_what_holds_now_and_goes_by_utc_where_the_zone_is
         log.matches("the hours of the rate limit are taken as utc").count()
     };
     assert_eq!((warns("Nowhere/City"), warns("UTC")), (1, 0));
-}
-
-#[test]
-fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
-    let host = Host::new();
-    let receiver = Receiver::start(stores_everything);
-    let pong = run(&configure(&host, &url(&receiver)), &["--ping"]);
-    assert_eq!(pong.code, Some(0));
-    let line = redact(&host, &pong.stdout);
-    assert!(
-        line.starts_with("http://127.0.0.1:[PORT]: 200 in ") && line.contains(" ms, clock skew -"),
-        "{line}"
-    );
-    assert_eq!((line.lines().count(), receiver.kinds()), (1, vec!["POST /v1/ping".to_owned()]));
-
-    let earlier = Receiver::start(|_, conn| conn.answer(200, "", r#"{"ok": true}"#));
-    let pong = run(&configure(&host, &url(&earlier)), &["--ping"]);
-    assert!(pong.stdout.ends_with(" ms, clock skew unknown\n"), "{}", pong.stdout);
-
-    assert_snapshot!(both(&host, &run(&configure(&host, &nobody()), &["--ping"])), @r"
-    exit 69
-    error: `http://127.0.0.1:[PORT]`: cannot connect: Connection refused (os error 111)
-    help: check `receiver.url` and the network; on the collector: systemctl status cis490-receiver
-    ");
-    let stranger =
-        Receiver::start(|_, conn| conn.answer(403, "", r#"{"detail": "lab-1 is not known here"}"#));
-    assert_snapshot!(both(&host, &run(&configure(&host, &url(&stranger)), &["--ping"])), @r"
-    exit 69
-    error: `http://127.0.0.1:[PORT]`: answered 403: lab-1 is not known here
-    help: the receiver does not accept this host: check `host_id` and the certificate in [receiver]
-    ");
-    let website = Receiver::start(|_, conn| conn.answer(404, "", "<html>"));
-    assert_snapshot!(both(&host, &run(&configure(&host, &url(&website)), &["--ping"])), @r"
-    exit 69
-    error: `http://127.0.0.1:[PORT]`: answered 404
-    help: check `receiver.url`: the answer is not that of a receiver of episodes
-    ");
-    let sick = Receiver::start(|_, conn| conn.answer(500, "", "{}"));
-    assert_snapshot!(both(&host, &run(&configure(&host, &url(&sick)), &["--ping"])), @r"
-    exit 69
-    error: `http://127.0.0.1:[PORT]`: answered 500
-    help: the receiver is in trouble: look at its log
-    ");
 }
 
 #[test]

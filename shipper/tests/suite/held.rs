@@ -51,6 +51,7 @@ async fn an_hour_at(url: &str, ca: Option<&Path>) -> Hour {
             client_cert_file: None,
             client_key_file: None,
             token_file: None,
+            accept_unproven_success: false,
         };
         settings.target = Latest::new(TargetFiles::read(&receiver).unwrap().0);
     }

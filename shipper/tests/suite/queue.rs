@@ -248,13 +248,17 @@ fn incident_08_the_quarantine_is_bounded_by_age_and_walked_once_an_hour() {
         refuse_long_ago("first", 409);
         refuse_long_ago("window", 412);
         let begin = Instant::now();
-        let _queue = start(&host, Some(Duration::from_secs(5)), vec![Scripted::start(|_| shipped())]);
-        sleep_until(begin + Duration::from_mins(1)).await;
+        let at = |hours: u64, minutes: u64| begin + Duration::from_secs(3600 * hours + 60 * minutes);
+        let _queue = start(&host, Some(Duration::from_hours(24)), vec![Scripted::start(|_| shipped())]);
+        // By its clock it has lain there since 1970; that is no evidence.
+        sleep_until(at(23, 30)).await;
+        assert_eq!(host.names("quarantine"), ["first", "window"]);
+        sleep_until(at(25, 30)).await;
         assert_eq!(host.names("quarantine"), ["window"], "what the gate may still admit is kept");
         refuse_long_ago("second", 413);
-        sleep_until(begin + Duration::from_mins(59)).await;
+        sleep_until(at(25, 50)).await;
         assert_eq!(host.names("quarantine"), ["second", "window"]);
-        sleep_until(begin + Duration::from_mins(61)).await;
+        sleep_until(at(26, 50)).await;
         assert_eq!(host.names("quarantine"), ["window"]);
     });
 }

@@ -1,7 +1,7 @@
 //! QueueActor, by messages: what is noticed between two passes, what leaves `shipped/`, and a disk that is full.
 //! The clock is paused as in `queue.rs`; no disk has 100 percent free, so that is how one is short of room here.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,14 +39,28 @@ async fn settled(queue: &Addr<QueueActor>) {
 fn an_episode_that_is_noticed_is_shipped_without_a_pass_and_once() {
     paused(async {
         let host = Host::new();
-        let (tried, uploader) = notes(|_| shipped());
+        let (release, wait) = oneshot::channel::<()>();
+        let (tried, mut wait) = (Rc::new(Cell::new(0)), Some(wait));
+        let in_script = Rc::clone(&tried);
+        // The upload lasts until both notices are in: one that comes later is of an episode that is gone.
+        let uploader = Scripted::start_async(move |_| {
+            in_script.set(in_script.get() + 1);
+            let wait = wait.take();
+            async move {
+                if let Some(wait) = wait {
+                    wait.await.unwrap();
+                }
+                shipped()
+            }
+        });
         let queue = queue(&host, vec![uploader]);
         scan(&queue).await;
         host.record("e1", Some(COMMIT));
         notice(&queue, "e1").await;
         notice(&queue, "e1").await;
+        release.send(()).unwrap();
         settled(&queue).await;
-        assert_eq!((host.names("shipped"), tried.borrow().len()), (vec!["e1".to_owned()], 1));
+        assert_eq!((host.names("shipped"), tried.get()), (vec!["e1".to_owned()], 1));
         assert_eq!(queue.send(Observe).await.unwrap().passes, 1, "no pass has found it");
     });
 }
@@ -169,12 +183,14 @@ fn what_is_too_old_goes_once_an_hour_and_nothing_else_does() {
         let rules = Rules { keep: Some(Duration::from_nanos(1)), free_percent: 0 };
         let begin = Instant::now();
         let _queue = start_with(&host, Some(24 * HOUR), rules, vec![Scripted::start(|_| shipped())]);
-        sleep_until(begin + Duration::from_secs(10)).await;
+        sleep_until(begin + Duration::from_mins(59)).await;
+        assert_eq!(host.names("shipped"), ["first"], "at the first walk nothing is old");
+        sleep_until(begin + Duration::from_mins(61)).await;
         assert_eq!(host.names("shipped"), [""; 0]);
         keep(&host, "second");
-        sleep_until(begin + Duration::from_mins(59)).await;
-        assert_eq!(host.names("shipped"), ["second"]);
-        sleep_until(begin + Duration::from_mins(61)).await;
+        sleep_until(begin + Duration::from_mins(121)).await;
+        assert_eq!(host.names("shipped"), ["second"], "it may have been put there just before that walk");
+        sleep_until(begin + Duration::from_mins(182)).await;
         assert_eq!(host.names("shipped"), [""; 0]);
         assert_eq!(log.count("for_age=1"), 2);
     });

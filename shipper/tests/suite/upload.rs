@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use actix::Actor;
+use cis490_shared::archive::pack::{Episode, Packer};
 use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::queue::outcome::{Blocked, Outcome, Scope};
 use cis490_shipper::upload::progress::Deadlines;
@@ -25,7 +26,7 @@ async fn a_proxy_that_says_continue_twice_is_not_taken_for_an_answer() {
     let receiver = on_put(|request, conn| {
         let body = conn.take_body(request);
         conn.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n");
-        conn.answer(201, "", &stored(&body));
+        conn.answer(201, "", &stored(request, &body));
     });
     let outcome = ship(&host, &receiver, "e1").await;
     assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
@@ -40,7 +41,7 @@ async fn an_upload_carries_the_headers_of_the_protocol_and_its_body_waits_for_10
         let ahead = conn.bytes_ahead();
         let body = conn.take_body(request);
         *in_script.lock().unwrap() = (ahead, body.clone());
-        conn.answer(201, "x-cis490-commit-position: 7/100\r\n", &stored(&body));
+        conn.answer(201, "x-cis490-commit-position: 7/100\r\n", &stored(request, &body));
     });
     let outcome = ship(&host, &receiver, "e1").await;
     let Outcome::Stored(shipped) = outcome else { panic!("{outcome:?}") };
@@ -253,14 +254,14 @@ async fn the_receiver_judges_a_commit_that_is_none() {
 }
 
 #[actix::test]
-async fn an_archive_in_the_outbox_is_sent_as_it_is_and_packed_anew_only_on_request() {
+async fn an_archive_of_the_episode_in_the_outbox_is_sent_as_it_is_and_packed_anew_only_on_request() {
     let host = one_episode();
-    fs::write(host.data().join("outbox/e1.tar.zst"), "packed before").unwrap();
+    let before = packed_in_another_way(&host, "e1");
     let (bodies, in_script) = cell::<Vec<Vec<u8>>>();
     let receiver = on_put(move |request, conn| {
         let body = conn.take_body(request);
         in_script.lock().unwrap().push(body.clone());
-        conn.answer(201, "", &stored(&body));
+        conn.answer(201, "", &stored(request, &body));
     });
     let (uploader, _lock) = uploader_at(&host, &receiver.url(), Deadlines::default());
     for rebuild in [false, true] {
@@ -268,16 +269,44 @@ async fn an_archive_in_the_outbox_is_sent_as_it_is_and_packed_anew_only_on_reque
         assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
     }
     let bodies = bodies.lock().unwrap();
-    assert_eq!(bodies[0], b"packed before");
-    assert_ne!(bodies[1], b"packed before");
+    assert_eq!(bodies[0], before);
+    assert_ne!(bodies[1], before);
+}
+
+#[actix::test]
+async fn what_lies_in_the_outbox_and_is_not_the_episode_is_never_sent() {
+    for junk in ["", "packed before"] {
+        let host = one_episode();
+        fs::write(host.data().join("outbox/e1.tar.zst"), junk).unwrap();
+        let (bodies, in_script) = cell::<Vec<Vec<u8>>>();
+        let receiver = on_put(move |request, conn| {
+            let body = conn.take_body(request);
+            conn.answer(201, "", &stored(request, &body));
+            in_script.lock().unwrap().push(body);
+        });
+        assert!(matches!(ship(&host, &receiver, "e1").await, Outcome::Stored(_)), "{junk}");
+        let fresh = Episode::look_at(&host.data().join("episodes/e1"), &id("e1")).unwrap();
+        let (archive, bodies) = (tempfile::NamedTempFile::new().unwrap(), bodies.lock().unwrap());
+        fs::write(archive.path(), &bodies[0]).unwrap();
+        let file = fs::File::open(archive.path()).unwrap();
+        assert!(fresh.packed_in(&file, &|| false).unwrap().is_some(), "{junk}");
+    }
+}
+
+/// Puts an archive of the episode into the outbox that is not the one which this version makes; its bytes.
+fn packed_in_another_way(host: &Host, name: &str) -> Vec<u8> {
+    let episode = Episode::look_at(&host.data().join("episodes").join(name), &id(name)).unwrap();
+    let mut archive = Vec::new();
+    Packer::new(9).pack(&episode, &mut archive, &|| false).unwrap();
+    fs::write(host.data().join(format!("outbox/{name}.tar.zst")), &archive).unwrap();
+    archive
 }
 
 #[actix::test]
 async fn an_episode_that_is_stored_already_is_not_refused_for_a_window_that_moved_on() {
     let host = two_episodes();
-    fs::write(host.data().join("outbox/e1.tar.zst"), "sent before").unwrap();
-    fs::write(host.data().join("outbox/e2.tar.zst"), "never arrived").unwrap();
-    let hash = sha256(b"sent before");
+    let hash = sha256(&packed_in_another_way(&host, "e1"));
+    packed_in_another_way(&host, "e2");
     let receiver = Receiver::start(move |request, conn| match request.method.as_str() {
         "HEAD" if request.path.ends_with("/e1.tar.zst") => {
             conn.answer(200, &format!("X-Content-SHA256: {hash}\r\n"), "");

@@ -164,7 +164,7 @@ async fn a_success_without_a_receivers_body_needs_the_proof_of_a_head() {
     let outcome = ship(&one_episode(), &says_ok(false), "e1").await;
     assert!(matches!(outcome, Outcome::HostBlocked(Blocked { status: 200, .. })), "{outcome:?}");
     let outcome = ship(&one_episode(), &says_ok(true), "e1").await;
-    assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::AlreadyPresent(_)), "{outcome:?}");
 }
 
 #[actix::test]

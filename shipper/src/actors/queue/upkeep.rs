@@ -6,8 +6,9 @@
 //! when it is asked to keeps nothing up.
 
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix::{Context, Handler, Message, SpawnHandle};
@@ -17,6 +18,7 @@ use tracing::{debug, error, info};
 
 use super::{QueueActor, rearm};
 use crate::queue::disk::{DEFAULT_FREE_PERCENT, Fullness, Holdings};
+use crate::queue::lived::Lived;
 use crate::queue::quarantine::{self, Keep};
 use crate::queue::retention::{self, Look, Round, Rules};
 use crate::queue::room_report::RoomReport;
@@ -36,6 +38,8 @@ pub(super) struct KeepUp;
 /// What upkeep remembers.
 pub(super) struct Upkeep {
     rules: Rules,
+    /// What was lived through; read at the first walk.
+    lived: Arc<Mutex<Option<Lived>>>,
     /// When the quarantine was walked, and `shipped/` for age.
     quarantine_walk: Option<Instant>,
     shipped_walk: Option<Instant>,
@@ -51,6 +55,7 @@ impl Upkeep {
         let percent = if rules.free_percent == 0 { DEFAULT_FREE_PERCENT } else { rules.free_percent };
         Self {
             rules,
+            lived: Arc::default(),
             quarantine_walk: None,
             shipped_walk: None,
             fullness: Fullness::new(percent),
@@ -70,6 +75,17 @@ fn is_time(walk: &mut Option<Instant>) -> bool {
     is_time
 }
 
+/// What was lived through until now; kept for the next run as far as that is possible. Blocks.
+fn until(lived: &Mutex<Option<Lived>>, data_root: &Path, now: Instant) -> Lived {
+    let mut lived = lived.lock().unwrap_or_else(PoisonError::into_inner);
+    let lived = lived.get_or_insert_with(|| Lived::of(data_root));
+    lived.go_on(now, system_time());
+    if let Err(error) = lived.write() {
+        debug!(%error, "the time lived through cannot be kept for the next run");
+    }
+    lived.clone()
+}
+
 impl QueueActor {
     pub(super) fn keep_up(&mut self, ctx: &mut Context<Self>) {
         if self.draining {
@@ -80,8 +96,15 @@ impl QueueActor {
         }
         let (rules, stop) = (self.upkeep.rules, Arc::clone(&self.upkeep.stop));
         let by_age = rules.keep.is_some() && is_time(&mut self.upkeep.shipped_walk);
-        let look = Look { by_age, now: system_time() };
-        self.in_pool(ctx, move |dirs| retention::round(dirs.root(), rules, look, &stop), Self::kept_up);
+        let (lived, now) = (Arc::clone(&self.upkeep.lived), Instant::now());
+        self.in_pool(
+            ctx,
+            move |dirs| {
+                let look = Look { by_age: by_age.then(|| until(&lived, dirs.root(), now)) };
+                retention::round(dirs.root(), rules, look, &stop)
+            },
+            Self::kept_up,
+        );
     }
 
     pub(super) fn end_upkeep(&mut self, ctx: &mut Context<Self>) {
@@ -123,9 +146,10 @@ impl QueueActor {
 
     fn prune_quarantine(&self, ctx: &mut Context<Self>) {
         let keep = self.quarantine_keep;
+        let (lived, now) = (Arc::clone(&self.upkeep.lived), Instant::now());
         self.in_pool(
             ctx,
-            move |dirs| quarantine::prune(&dirs.quarantine_root(), keep, system_time()),
+            move |dirs| quarantine::prune(&dirs.quarantine_root(), keep, &until(&lived, dirs.root(), now)),
             |_, pruned, _| match pruned {
                 Ok(pruned) if pruned.deleted > 0 => {
                     info!(

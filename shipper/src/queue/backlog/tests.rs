@@ -137,7 +137,7 @@ fn while_a_hold_is_on_a_single_upload_probes() {
 #[test]
 fn a_host_that_is_not_let_in_keeps_every_episode_and_says_so_once() {
     let (mut backlog, now) = (thousand(), Instant::now());
-    let outcome = crate::queue::outcome::blocked(401, None);
+    let outcome = crate::queue::judge::blocked(401, None);
     let (count, news) = attempts(&mut backlog, now, now + Duration::from_hours(1), &outcome);
     assert!((15..=40).contains(&count), "{count} attempts in an hour");
     let [News::HoldBegan { cause: Cause::Blocked(401), help: Some(help), .. }] = &news[..] else {
@@ -154,13 +154,13 @@ fn what_is_about_the_host_never_counts_against_an_episode() {
     for status in [401, 403, 404, 405, 411, 426] {
         let mut backlog = backlog(["e1".to_owned()]);
         let id = ship(&mut backlog, now);
-        backlog.settle(&id, crate::queue::outcome::blocked(status, None), now);
+        backlog.settle(&id, crate::queue::judge::blocked(status, None), now);
         assert_eq!(backlog.counts(), (1, 0), "{status}: it is as if it had not been tried");
     }
     // Perhaps a filter on the way that dislikes this one URL: another is tried before it.
     let mut backlog = backlog(["e1".to_owned(), "e2".to_owned()]);
     let id = ship(&mut backlog, now);
-    backlog.settle(&id, crate::queue::outcome::blocked(451, None), now);
+    backlog.settle(&id, crate::queue::judge::blocked(451, None), now);
     let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
     assert_eq!(ship(&mut backlog, until).as_str(), "e2");
 }
@@ -170,7 +170,7 @@ fn a_new_certificate_ends_the_wait_for_what_an_old_one_caused_and_no_other() {
     let now = Instant::now();
     let distrusted = || Outcome::Distrusted { reason: "a reason".to_owned(), help: "help" };
     for (outcome, is_over) in [
-        (crate::queue::outcome::blocked(401, None), true),
+        (crate::queue::judge::blocked(401, None), true),
         (distrusted(), true),
         (transient(Scope::Receiver), false),
     ] {
@@ -298,7 +298,7 @@ proptest! {
                 1 => Outcome::Refused(refusal(412)),
                 2 => Outcome::Conflict(refusal(409)),
                 3 => Outcome::Mismatch(refusal(400)),
-                4 => crate::queue::outcome::blocked(403, None),
+                4 => crate::queue::judge::blocked(403, None),
                 5 => transient(Scope::Episode),
                 6 => transient(Scope::Network),
                 _ => Outcome::Stopped,

@@ -1,9 +1,12 @@
 //! The right-hand column of protocol 2.2, row by row.
 
 use super::*;
+use crate::queue::answer::Body;
 
 fn sent() -> Sent {
     Sent {
+        host_id: HostId::parse("lab-1").unwrap(),
+        episode_id: EpisodeId::parse("e1").unwrap(),
         commit: Some("ab".repeat(20)),
         sha256: Sha256Digest::from_bytes([7; 32]),
         size_bytes: 42,
@@ -12,7 +15,7 @@ fn sent() -> Sent {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }
+    Answer { status, body: Body::Whole(body.into()), ..Answer::default() }
 }
 
 fn ours() -> String {
@@ -93,33 +96,115 @@ fn a_success_counts_only_for_our_own_bytes() {
         judge(&answer(201, &ours()), &sent()),
         Outcome::Stored(Shipped { status: 201, size_bytes: 42, .. })
     ));
-    let upper = ours().to_uppercase().replace("\"SHA256\"", "\"sha256\"").replace("\"STATUS\"", "\"status\"");
-    assert!(matches!(judge(&answer(200, &upper), &sent()), Outcome::AlreadyPresent(_)));
-    // The earlier generation does not always name the hash.
+    let hash = sent().sha256.to_string();
     assert!(matches!(
-        judge(&answer(200, r#"{"status": "already-present"}"#), &sent()),
+        judge(&answer(200, &ours().replace(&hash, &hash.to_uppercase())), &sent()),
         Outcome::AlreadyPresent(_)
     ));
-    for other in ["00".repeat(32), "nonsense".to_owned()] {
-        let body = format!(r#"{{"status": "stored", "sha256": "{other}"}}"#);
-        assert!(matches!(judge(&answer(201, &body), &sent()), Outcome::Mismatch(_)), "{body}");
+    // The earlier generation need not say more.
+    assert_eq!(proof(&answer(200, r#"{"status": "already-present"}"#), &sent()), Proof::Ours);
+    for member in [
+        format!(r#""sha256": "{}""#, "00".repeat(32)),
+        r#""sha256": "nonsense""#.to_owned(),
+        r#""sha256": 7"#.to_owned(),
+        r#""host_id": "lab-2""#.to_owned(),
+        r#""host": "lab-2""#.to_owned(),
+        r#""episode_id": "e2""#.to_owned(),
+        r#""episode_id": ["e1"]"#.to_owned(),
+        r#""size_bytes": 41"#.to_owned(),
+        r#""size": "42""#.to_owned(),
+        r#""error": "later""#.to_owned(),
+    ] {
+        let body = format!(r#"{{"status": "stored", {member}}}"#);
+        assert!(matches!(proof(&answer(201, &body), &sent()), Proof::Contradicted(_)), "{body}");
+        assert!(matches!(judge(&answer(201, &body), &sent()), Outcome::HostBlocked(_)), "{body}");
+    }
+}
+
+/// Bodies of proxies, portals, stubs, other services and broken connections.
+fn bodies_of_strangers() -> Vec<Body> {
+    let texts = [
+        "",
+        " \r\n",
+        "<html>welcome</html>",
+        "OK",
+        "[]",
+        "\"stored\"",
+        "null",
+        "true",
+        "7",
+        "{}",
+        r#"{"status": "ok"}"#,
+        r#"{"status": "UP"}"#,
+        r#"{"status": 200}"#,
+        r#"{"ok": true}"#,
+        r#"["stored"]"#,
+        r#"{"status": "error", "episode_id": "someone-else"}"#,
+        r#"{"error": "Bad Request", "statusCode": 400}"#,
+        r#"{"message": "Request size limit exceeded"}"#,
+        r#"{"detail": "Conflict"}"#,
+        r#"{"error": null}"#,
+        r#"{"status": "stored""#,
+        r#"{"error": "commit-not-in-window", "remediation": "git"#,
+        r#"{"status": "stored"} {"status": "stored"}"#,
+        "\u{feff}{\"status\": \"stored\"}",
+        r#"{"status": "stored", "status": "error"}"#,
+    ];
+    let whole = texts.into_iter().map(|text| Body::Whole(text.into()));
+    whole.chain([Body::Cut, Body::TooLong, Body::Whole(vec![0xff, 0xfe])]).collect()
+}
+
+#[test]
+fn what_no_receiver_says_retires_nothing_and_condemns_nothing_whatever_its_status() {
+    for status in 200..=499 {
+        for body in bodies_of_strangers() {
+            let outcome = judge(&Answer { status, body: body.clone(), ..Answer::default() }, &sent());
+            let is_about_the_way = match &outcome {
+                Outcome::HostBlocked(Blocked { status: told, detail, .. }) => {
+                    *told == status && detail.is_some()
+                }
+                Outcome::Transient { reason, .. } => {
+                    matches!(status, 408 | 429) && reason.contains(&status.to_string())
+                }
+                _ => false,
+            };
+            assert!(is_about_the_way, "{status} {body:?}: {outcome:?}");
+        }
     }
 }
 
 #[test]
-fn something_that_says_200_without_being_a_receiver_retires_nothing() {
-    for body in ["", "<html>welcome</html>", "[]", "\"ok\"", "null", "[\"ab\"]"] {
-        let outcome = judge(&answer(200, body), &sent());
-        assert!(matches!(outcome, Outcome::HostBlocked(Blocked { status: 200, .. })), "{body}: {outcome:?}");
+fn a_verdict_on_something_else_than_was_sent_condemns_nothing() {
+    let other = "cd".repeat(20);
+    let (ours, theirs) = (sent().sha256.to_string(), "00".repeat(32));
+    let cases = [
+        (412, format!(r#"{{"error": "commit-not-in-window", "your_commit": "{other}"}}"#)),
+        (409, format!(r#"{{"error": "conflict", "your_sha256": "{theirs}", "stored_sha256": "{theirs}"}}"#)),
+        (409, format!(r#"{{"error": "conflict", "stored_sha256": "{ours}"}}"#)),
+    ];
+    for (status, body) in cases {
+        let outcome = judge(&answer(status, &body), &sent());
+        assert!(matches!(outcome, Outcome::HostBlocked(_)), "{status} {body}: {outcome:?}");
     }
 }
 
 #[test]
-fn an_error_page_of_a_proxy_condemns_nothing() {
-    for status in [400, 409, 412, 413] {
-        let outcome = judge(&answer(status, "<html>Request Entity Too Large</html>"), &sent());
-        assert!(matches!(outcome, Outcome::HostBlocked(_)), "{status}: {outcome:?}");
-    }
+fn who_answered_and_where_a_redirect_leads_stands_in_the_message() {
+    let redirect =
+        Answer { location: Some("https://portal.example/login".to_owned()), ..answer(302, "<html>") };
+    let Outcome::HostBlocked(blocked) = judge(&redirect, &sent()) else { panic!("held") };
+    assert!(blocked.detail.unwrap().contains("a redirect to `https://portal.example/login`"));
+    let gateway = Answer {
+        server: Some("nginx/1.22.1".to_owned()),
+        ..answer(502, "<title>502 Bad Gateway</title><html>")
+    };
+    let Outcome::Transient { reason, .. } = judge(&gateway, &sent()) else { panic!("tried again") };
+    assert_eq!(reason, "answered 502: a web page titled `502 Bad Gateway`, from `nginx/1.22.1`");
+    let Outcome::HostBlocked(blocked) = judge(&answer(200, r#"{"status": "UP"}"#), &sent()) else {
+        panic!("held")
+    };
+    let told = blocked.detail.unwrap();
+    assert!(told.contains("no proof") && told.contains("a JSON object with `status`"), "{told}");
 }
 
 #[test]
@@ -148,17 +233,16 @@ fn a_refusal_keeps_everything_that_the_receiver_said() {
 fn a_refusal_of_the_earlier_generation_is_given_the_member_that_it_means() {
     let cases = [
         (412, r#"{"remediation": "git pull"}"#, "commit-not-in-window"),
-        (413, "", "too-large"),
-        (400, r#"{"error": "bad name"}"#, "bad name"),
-        (400, "{}", "http-400"),
-        (412, "", "commit-not-in-window"),
+        (413, r#"{"remediation": "git pull"}"#, "too-large"),
+        (400, r#"{"remediation": "git pull", "error": "bad name"}"#, "bad name"),
+        (400, r#"{"remediation": "git pull", "error": null}"#, "commit-refused"),
     ];
     for (status, body, error) in cases {
         let Outcome::Refused(refusal) = judge(&answer(status, body), &sent()) else {
             panic!("{status} {body}")
         };
         assert_eq!((refusal.status, refusal.error.as_str()), (Some(status), error));
-        assert_eq!(refusal.is_about_the_commit(), status == 412);
+        assert_eq!(refusal.is_about_the_commit(), status == 412 || error == "commit-refused");
     }
 }
 

@@ -4,6 +4,7 @@
 use cis490_shared::clock::system_time;
 use cis490_shared::durable;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -48,9 +49,16 @@ fn names(root: &Path) -> Vec<String> {
     names
 }
 
+/// So many days, and an hour, after a walk that found what is there now.
 fn in_days(days: u32) -> Look {
-    Look { by_age: true, now: system_time() + DAY * days }
+    let (mut lived, now, wall) = (Lived::of(Path::new("/nowhere")), Instant::now(), system_time());
+    let hour = Duration::from_hours(1);
+    lived.go_on(now, wall + hour);
+    lived.go_on(now + DAY * days + hour, wall + DAY * days + hour);
+    Look { by_age: Some(lived) }
 }
+
+const FOR_ROOM_ALONE: Look = Look { by_age: None };
 
 #[test]
 fn what_was_put_there_long_ago_goes_and_the_age_counts_from_that_moment() {
@@ -58,7 +66,7 @@ fn what_was_put_there_long_ago_goes_and_the_age_counts_from_that_moment() {
     let rules = Rules { keep: Some(30 * DAY), free_percent: 0 };
     let round = |look| super::round(root.path(), rules, look, &GO_ON).unwrap();
     assert_eq!(round(in_days(29)).for_age, 0);
-    assert_eq!(round(Look { by_age: false, ..in_days(31) }).for_age, 0, "it was not asked for");
+    assert_eq!(round(FOR_ROOM_ALONE).for_age, 0, "it was not asked for");
     // The recording itself may be as old as it likes.
     let file = fs::File::open(root.path().join("shipped/e1/network.pcap")).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -70,19 +78,23 @@ fn what_was_put_there_long_ago_goes_and_the_age_counts_from_that_moment() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_deletes_nothing_by_age() {
+fn a_clock_that_jumps_deletes_nothing_by_age() {
     let root = shipped(&["e1"]);
     let rules = Rules { keep: Some(DAY), free_percent: 0 };
-    let long_ago = Look { by_age: true, now: SystemTime::UNIX_EPOCH };
-    assert_eq!(round(root.path(), rules, long_ago, &GO_ON).unwrap().for_age, 0);
+    for wall in [SystemTime::UNIX_EPOCH, system_time() + 20_000 * DAY] {
+        let (mut lived, now) = (Lived::of(Path::new("/nowhere")), Instant::now());
+        lived.go_on(now, system_time());
+        lived.go_on(now + Duration::from_hours(1), wall);
+        let look = Look { by_age: Some(lived) };
+        assert_eq!(round(root.path(), rules, look, &GO_ON).unwrap().for_age, 0);
+    }
 }
 
 #[test]
 fn for_room_the_oldest_go_first_a_bounded_number_in_a_round() {
     // By name they come in another order than by age, and the number behind a name is a copy.
     let root = shipped(&["e5", "e1", "e4.1", "e2", "e3"]);
-    let round =
-        || round_of(2, root.path(), ALWAYS_SHORT, Look { by_age: false, ..in_days(0) }, &GO_ON).unwrap();
+    let round = || round_of(2, root.path(), ALWAYS_SHORT, FOR_ROOM_ALONE, &GO_ON).unwrap();
     let first = round();
     assert_eq!((first.for_space, first.for_age, first.more, first.room_is_made), (2, 0, true, true));
     assert_eq!(names(root.path()), ["e2", "e3", "e4.1"]);

@@ -57,18 +57,39 @@ fn answer(row: Row, request: &Request, conn: &mut Conn) {
     let sent = if row.comes_after_the_body() { conn.take_body(request) } else { Vec::new() };
     let status = row.status;
     let body = match row.body {
-        Body::Problem(error) => format!(
+        Body::Problem(error) | Body::ProblemCut(error) | Body::ProblemTooLong(error) => format!(
             r#"{{"type": "urn:cis490:error:{error}", "title": "A title", "status": {status}, "detail": "a detail",
                 "error": "{error}", "remediation": "git pull\n"}}"#
         ),
         Body::Plain => r#"{"detail": "a detail", "remediation": "git pull\n"}"#.to_owned(),
         Body::Html => "<html><body>a proxy's own page</body></html>".to_owned(),
         Body::Empty => String::new(),
-        Body::Stored => stored(&sent),
-        Body::StoredOthers => stored(b"other bytes"),
+        Body::Stored | Body::StoredCut => stored(request, &sent),
+        Body::StoredOther(member) => with_other(&stored(request, &sent), member),
+        Body::Json(text) => text.to_owned(),
     };
     let retry_after = row.retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
-    conn.answer(status, &retry_after.unwrap_or_default(), &body);
+    let retry_after = retry_after.unwrap_or_default();
+    match row.body {
+        Body::StoredCut | Body::ProblemCut(_) => {
+            let (said, length) = (&body[..body.len() - 2], body.len());
+            conn.send(&format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{said}"));
+            conn.close();
+        }
+        Body::ProblemTooLong(_) => conn.answer(status, &retry_after, &(" ".repeat(300 * 1024) + &body)),
+        _ => conn.answer(status, &retry_after, &body),
+    }
+}
+
+/// The same object with something else in one member.
+fn with_other(stored: &str, member: &str) -> String {
+    let mut object: serde_json::Value = serde_json::from_str(stored).unwrap();
+    object[member] = match member {
+        "sha256" => "ab".repeat(32).into(),
+        "size_bytes" => 1.into(),
+        _ => "another".into(),
+    };
+    object.to_string()
 }
 
 /// Three episodes that a receiver may well answer so.

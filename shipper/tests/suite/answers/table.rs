@@ -29,8 +29,16 @@ pub enum Body {
     Empty,
     /// The receiver's own words about what it stored.
     Stored,
-    /// The same, with another hash than that of the bytes that were sent.
-    StoredOthers,
+    /// The same, with one member that is not that of what was sent.
+    StoredOther(&'static str),
+    /// The receiver's own words, and the connection ends in the middle of them.
+    StoredCut,
+    /// `application/problem+json` with this `error` member, and the connection ends in the middle of it.
+    ProblemCut(&'static str),
+    /// Words of a receiver behind more spaces than anybody reads.
+    ProblemTooLong(&'static str),
+    /// JSON of something that is no receiver.
+    Json(&'static str),
 }
 
 /// The words of the protocol.
@@ -145,7 +153,7 @@ impl Row {
     }
 }
 
-use Body::{Empty, Html, Plain, Stored, StoredOthers};
+use Body::{Empty, Html, Json, Plain, ProblemCut, ProblemTooLong, Stored, StoredCut, StoredOther};
 use Does::{Hold, HoldForAPerson, Quarantine, QuarantineTheCommit, Rebuild, Retire, Retry};
 
 /// Every row of protocol 2.2, in its order.
@@ -182,8 +190,44 @@ pub const PROTOCOL: &[Row] = &[
 /// What comes from something between the shipper and the receiver, or from a version that is not written yet. None of
 /// it condemns an episode, none of it retires one.
 pub const STRANGERS: &[Row] = &[
-    with(201, StoredOthers, Rebuild),
-    with(200, StoredOthers, Rebuild),
+    with(201, StoredOther("sha256"), HoldForAPerson),
+    with(200, StoredOther("sha256"), HoldForAPerson),
+    with(201, StoredOther("host_id"), HoldForAPerson),
+    with(200, StoredOther("episode_id"), HoldForAPerson),
+    with(201, StoredOther("size_bytes"), HoldForAPerson),
+    with(201, StoredOther("status"), HoldForAPerson),
+    with(201, StoredCut, HoldForAPerson),
+    with(200, StoredCut, HoldForAPerson),
+    with(201, Json("{}"), HoldForAPerson),
+    with(200, Json("{}"), HoldForAPerson),
+    with(200, Json(r#"{"status": "ok"}"#), HoldForAPerson),
+    with(200, Json(r#"{"status": "UP", "groups": []}"#), HoldForAPerson),
+    with(201, Json(r#"{"error": "no space"}"#), HoldForAPerson),
+    with(201, Json(r#"{"status": "stored", "error": "later"}"#), HoldForAPerson),
+    with(200, Json(r#"{"status": "error", "episode_id": "someone-else"}"#), HoldForAPerson),
+    with(200, Json(r#"["stored"]"#), HoldForAPerson),
+    with(200, Json("true"), HoldForAPerson),
+    with(202, Stored, Retire),
+    with(201, Empty, HoldForAPerson),
+    with(202, Empty, HoldForAPerson),
+    with(400, Empty, HoldForAPerson),
+    with(409, Empty, HoldForAPerson),
+    with(412, Empty, HoldForAPerson),
+    with(413, Empty, HoldForAPerson),
+    with(422, Empty, HoldForAPerson),
+    with(400, Json("{}"), HoldForAPerson),
+    with(409, Json(r#"{"detail": "Conflict"}"#), HoldForAPerson),
+    with(413, Json(r#"{"message": "Request size limit exceeded"}"#), HoldForAPerson),
+    with(400, Json(r#"{"error": "Bad Request", "statusCode": 400}"#), HoldForAPerson),
+    with(400, Json(r#"{"error": "conflict"}"#), HoldForAPerson),
+    with(422, Json(r#"{"detail": [{"loc": ["body"], "msg": "field required"}]}"#), HoldForAPerson),
+    with(400, ProblemCut("bad-header"), HoldForAPerson),
+    with(409, ProblemCut("conflict"), HoldForAPerson),
+    with(412, ProblemCut("commit-not-in-window"), HoldForAPerson),
+    with(413, ProblemCut("too-large"), HoldForAPerson),
+    with(400, ProblemTooLong("bad-header"), HoldForAPerson),
+    with(412, ProblemTooLong("commit-not-in-window"), HoldForAPerson),
+    with(413, ProblemTooLong("too-large"), HoldForAPerson),
     with(201, Html, HoldForAPerson),
     with(200, Html, HoldForAPerson),
     with(200, Empty, HoldForAPerson),
@@ -205,11 +249,14 @@ pub const STRANGERS: &[Row] = &[
     says(599, "not-thought-of-yet", Hold),
 ];
 
-/// A receiver of the earlier generation (2.5), whose answers are decided by status alone.
+/// A receiver of the earlier generation (2.5), whose error bodies are plain JSON with a remediation.
 pub const EARLIER: &[Row] = &[
     with(201, Stored, Retire),
     with(200, Stored, Retire),
-    with(400, Plain, Quarantine),
+    with(201, Json(r#"{"status": "stored"}"#), Retire),
+    with(200, Json(r#"{"status": "already-present", "extra": 1}"#), Retire),
+    with(200, Json(r#"{"ok": true}"#), HoldForAPerson),
+    with(400, Plain, QuarantineTheCommit),
     with(401, Plain, HoldForAPerson),
     with(403, Plain, HoldForAPerson),
     with(404, Plain, HoldForAPerson),

@@ -28,6 +28,12 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Host and episode of an upload.
+    pub fn pair(&self) -> (&str, &str) {
+        let path = self.path.trim_start_matches("/v1/episodes/").trim_end_matches(".tar.zst");
+        path.split_once('/').unwrap()
+    }
+
     pub fn length(&self) -> usize {
         self.header("content-length").map_or(0, |text| text.parse().unwrap())
     }
@@ -249,11 +255,12 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256Digest::from_bytes(Sha256::digest(bytes).into()).to_string()
 }
 
-/// What a receiver says about a stored episode.
-pub fn stored(body: &[u8]) -> String {
+/// What a receiver says about the episode of a PUT that it has stored.
+pub fn stored(request: &Request, body: &[u8]) -> String {
+    let (host, episode) = request.pair();
     let hash = sha256(body);
     format!(
-        r#"{{"status": "stored", "host_id": "lab-1", "episode_id": "e1", "sha256": "{hash}", "size_bytes": {}}}"#,
+        r#"{{"status": "stored", "host_id": "{host}", "episode_id": "{episode}", "sha256": "{hash}", "size_bytes": {}}}"#,
         body.len()
     )
 }
@@ -274,7 +281,7 @@ pub fn stores_everything(request: &Request, conn: &mut Conn) {
     match request.kind().as_str() {
         "PUT /v1/episodes" => {
             let body = conn.take_body(request);
-            conn.answer(201, "x-cis490-commit-position: 7/100\r\n", &stored(&body));
+            conn.answer(201, "x-cis490-commit-position: 7/100\r\n", &stored(request, &body));
         }
         "POST /v1/ping" => {
             conn.answer(
@@ -284,6 +291,14 @@ pub fn stores_everything(request: &Request, conn: &mut Conn) {
             );
         }
         "HEAD /v1/episodes" => conn.send("HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n"),
+        "GET /v1/gate" => conn.answer(
+            200,
+            "",
+            &format!(
+                r#"{{"enabled": true, "ready": true, "window": 100, "commits": 7, "head_commit": "{}", "polled_s_ago": 2.0}}"#,
+                "cd".repeat(20)
+            ),
+        ),
         _ => conn.answer(200, "", &gate(&request.path, true)),
     }
 }

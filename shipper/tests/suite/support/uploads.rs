@@ -39,6 +39,7 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
         Latest::new(Target { url: ReceiverUrl::parse(url).unwrap(), tls: None, authorization: None });
     let host_id = HostId::parse("lab-1").unwrap();
     let settings = Settings {
+        accept_unproven_success: false,
         host_id,
         dirs,
         target,

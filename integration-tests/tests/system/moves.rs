@@ -1,0 +1,48 @@
+//! A data directory on a file system that knows no `RENAME_NOREPLACE`, as NFS, 9p and many of FUSE: episodes are put
+//! away, set aside and released there as anywhere else, and nothing is replaced.
+
+use std::fs;
+
+use integration_tests::clone::GitClone;
+use integration_tests::episodes::Recording;
+use integration_tests::forgetful::{ForgetfulDisk, Tree};
+use integration_tests::receiver::{Options, Receiver};
+use integration_tests::sandbox::Sandbox;
+use integration_tests::shipper::LabHost;
+
+#[test]
+fn episodes_are_moved_where_a_rename_cannot_be_told_to_replace_nothing() {
+    let sandbox = Sandbox::new();
+    let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 1);
+    let elsewhere = clone.clone_to("elsewhere");
+    let late = elsewhere.commit("recorded with, and not pushed");
+    let receiver = Receiver::start(&sandbox, Options::gated(clone.path()));
+    let disk = ForgetfulDisk::mount_without_noreplace(&sandbox, &Tree::default());
+    let lab_host = LabHost::on(&sandbox, "lab-1", receiver.url(), disk.path().join("data"));
+    let [good, refused] = [(1, &commits[0]), (2, &late)].map(|(seed, commit)| {
+        let recording = Recording::new(seed, commit, 20_000);
+        recording.write_to(&lab_host.episodes());
+        recording.id().to_string()
+    });
+    let pass = lab_host.once();
+    assert_eq!(pass.code, Some(65), "{}", pass.log);
+    assert_eq!(
+        (lab_host.names("shipped"), lab_host.names("quarantine")),
+        (vec![good], vec![refused.clone()])
+    );
+    assert!(lab_host.names("episodes").is_empty() && lab_host.names("outbox").is_empty(), "{}", pass.log);
+
+    // What is in the way of a return is not replaced, and what holds nothing is in the way as well.
+    fs::create_dir(lab_host.episodes().join(&refused)).unwrap();
+    elsewhere.push();
+    let release = lab_host.run(&["quarantine", "release", &refused]);
+    assert_ne!(release.code, Some(0), "{}", release.log);
+    assert_eq!(lab_host.names("quarantine"), [refused.as_str()]);
+    fs::remove_dir(lab_host.episodes().join(&refused)).unwrap();
+    let release = lab_host.run(&["quarantine", "release", &refused]);
+    assert_eq!(release.code, Some(0), "{}", release.log);
+    assert_eq!(lab_host.names("episodes"), [refused.as_str()]);
+    drop(lab_host);
+    drop(receiver);
+    drop(disk);
+}

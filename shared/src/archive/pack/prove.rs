@@ -1,0 +1,213 @@
+//! Whether an archive that lies somewhere is that of an episode, byte for byte.
+//!
+//! An archive that is found is a guess: a dying disk, another program or another episode may have left it there. It is
+//! decoded to its end, with the checksum of its compressor, and every member is compared with the file that it was made
+//! of. One that another version has compressed to other bytes is as good as one of ours, and it is these bytes that a
+//! receiver may have already.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{Episode, PackError, Packed, open_regular};
+use crate::archive::META_NAME;
+use crate::ids::Sha256Digest;
+
+/// How much is compared at once, in bytes.
+const CHUNK_BYTES: usize = 128 * 1024;
+
+impl Episode {
+    /// Reads an archive from where `file` stands, and says what it is if it holds this episode and nothing else. Blocks,
+    /// and asks `is_stopped` as it goes.
+    ///
+    /// Everything that speaks against it is no archive of this episode, also a file of the episode that cannot be read:
+    /// then packing it anew tells the reason.
+    pub fn packed_in(&self, file: &File, is_stopped: &dyn Fn() -> bool) -> Result<Option<Packed>, PackError> {
+        let mut seen = Seen { file, hash: Sha256::new(), size_bytes: 0 };
+        let is_ours = self.is_all_of(&mut seen, is_stopped);
+        if is_stopped() {
+            return Err(PackError::Stopped);
+        }
+        Ok(is_ours.unwrap_or(false).then(|| Packed {
+            sha256: Sha256Digest::from_bytes(seen.hash.finalize().into()),
+            size_bytes: seen.size_bytes,
+        }))
+    }
+
+    fn is_all_of(&self, seen: &mut Seen<'_>, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
+        let mut archive = tar::Archive::new(zstd::Decoder::new(&mut *seen)?.single_frame());
+        let (mut members, top) = (self.members.iter(), Path::new(self.id.as_str()));
+        for (number, entry) in archive.entries()?.enumerate() {
+            let mut entry = entry?;
+            let is_same = match number {
+                0 => {
+                    is_named(&entry, &top.join(META_NAME))
+                        && same(&mut entry, &mut self.meta_text.as_slice(), is_stopped)?
+                }
+                _ => match members.next() {
+                    Some(member) if is_named(&entry, &top.join(member)) => {
+                        let (mut file, _) = open_regular(&self.dir.join(member)).map_err(io::Error::other)?;
+                        same(&mut entry, &mut file, is_stopped)?
+                    }
+                    _ => false,
+                },
+            };
+            if !is_same {
+                return Ok(false);
+            }
+        }
+        // The end of the frame has its checksum.
+        let mut decoder = archive.into_inner();
+        io::copy(&mut decoder, &mut io::sink())?;
+        let compressed = decoder.finish();
+        Ok(members.next().is_none() && compressed.buffer().is_empty() && seen.read(&mut [0])? == 0)
+    }
+}
+
+fn is_named(entry: &tar::Entry<'_, impl Read>, name: &Path) -> bool {
+    let is_a_file = entry.header().entry_type().is_file();
+    is_a_file && *entry.path_bytes() == *name.as_os_str().as_bytes()
+}
+
+/// Whether two readers give the same bytes, and as many.
+fn same(one: &mut impl Read, other: &mut impl Read, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
+    let (mut ours, mut theirs) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    loop {
+        let (read, wanted) = (fill(one, &mut ours)?, fill(other, &mut theirs)?);
+        if ours[..read] != theirs[..wanted] || is_stopped() {
+            return Ok(false);
+        }
+        if read == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+/// Reads until the buffer is full or the end has come.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The bytes of the archive, hashed as they are read.
+struct Seen<'a> {
+    file: &'a File,
+    hash: Sha256,
+    size_bytes: u64,
+}
+
+impl Read for Seen<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(into)?;
+        self.hash.update(&into[..read]);
+        self.size_bytes += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::super::pack_episode;
+    use super::*;
+    use crate::ids::EpisodeId;
+
+    fn recorded(name: &str) -> (TempDir, Episode, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, archive) = (root.path().join(name), root.path().join("archive"));
+        fs::create_dir_all(dir.join("deep")).unwrap();
+        fs::write(dir.join("meta.json"), format!(r#"{{"episode_id": "{name}"}}"#)).unwrap();
+        fs::write(dir.join("events.jsonl"), "{}\n".repeat(100_000)).unwrap();
+        fs::write(dir.join("deep/empty"), "").unwrap();
+        fs::write(dir.join("done.marker"), "").unwrap();
+        let id = EpisodeId::parse(name).unwrap();
+        pack_episode(&dir, &id, File::create(&archive).unwrap(), 3).unwrap();
+        (root, Episode::look_at(&dir, &id).unwrap(), archive)
+    }
+
+    fn proof(episode: &Episode, bytes: &[u8]) -> Option<Packed> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        episode.packed_in(&File::open(file.path()).unwrap(), &|| false).unwrap()
+    }
+
+    #[test]
+    fn an_archive_of_the_episode_is_known_by_what_it_holds_and_not_by_how_it_is_compressed() {
+        let (_root, episode, archive) = recorded("e1");
+        let bytes = fs::read(&archive).unwrap();
+        let packed = proof(&episode, &bytes).unwrap();
+        assert_eq!(packed.size_bytes, bytes.len() as u64);
+        assert_eq!(packed.sha256, Sha256Digest::from_bytes(Sha256::digest(&bytes).into()));
+        let tar = zstd::decode_all(bytes.as_slice()).unwrap();
+        assert!(proof(&episode, &zstd::encode_all(tar.as_slice(), 9).unwrap()).is_some());
+    }
+
+    #[test]
+    fn what_is_not_the_whole_episode_and_nothing_else_is_no_archive_of_it() {
+        let (_root, episode, archive) = recorded("e1");
+        let whole = fs::read(&archive).unwrap();
+        let others = fs::read(recorded("e2").2).unwrap();
+        let flipped = |at: usize| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        };
+        let tar = zstd::decode_all(whole.as_slice()).unwrap();
+        let repacked = |tar: &[u8]| zstd::encode_all(tar, 3).unwrap();
+        let cases = [
+            ("nothing", Vec::new()),
+            ("junk", b"packed before".to_vec()),
+            ("another episode", others),
+            ("cut", whole[..whole.len() - 1].to_vec()),
+            ("half", whole[..whole.len() / 2].to_vec()),
+            ("more behind it", [&whole[..], b"x"].concat()),
+            ("a second frame", [&whole[..], &whole[..]].concat()),
+            ("a flipped bit", flipped(whole.len() / 2)),
+            ("a flipped bit of its checksum", flipped(whole.len() - 1)),
+            ("no members but meta.json", repacked(&tar[..1024])),
+            (
+                "other bytes in a member",
+                repacked(&String::from_utf8_lossy(&tar).replace("{}\n{}\n", "{}\n[]\n").into_bytes()),
+            ),
+        ];
+        for (what, bytes) in cases {
+            assert_eq!(proof(&episode, &bytes), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_episode_that_has_changed_is_another_one() {
+        let (root, _, archive) = recorded("e1");
+        let dir = root.path().join("e1");
+        let bytes = fs::read(archive).unwrap();
+        let looked_at = || Episode::look_at(&dir, &EpisodeId::parse("e1").unwrap()).unwrap();
+        fs::write(dir.join("late.jsonl"), "").unwrap();
+        assert_eq!(proof(&looked_at(), &bytes), None, "a file that came later");
+        fs::remove_file(dir.join("late.jsonl")).unwrap();
+        assert!(proof(&looked_at(), &bytes).is_some());
+        fs::write(dir.join("deep/empty"), "x").unwrap();
+        assert_eq!(proof(&looked_at(), &bytes), None, "a file that grew");
+    }
+
+    #[test]
+    fn a_stop_ends_it() {
+        let (_root, episode, archive) = recorded("e1");
+        let stopped = episode.packed_in(&File::open(archive).unwrap(), &|| true);
+        assert!(matches!(stopped, Err(PackError::Stopped)));
+    }
+}
