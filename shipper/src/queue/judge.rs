@@ -203,7 +203,7 @@ fn is_about_another(problem: &AnyProblem, sent: &Sent) -> bool {
     other_commit || other_bytes || hash(&problem.stored_sha256) == Some(Ok(sent.sha256))
 }
 
-/// A success that nobody vouches for.
+/// The episode is stored; what proves it is the affair of the caller.
 pub fn success(answer: &Answer, sent: &Sent) -> Outcome {
     let shipped = Shipped {
         status: answer.status,

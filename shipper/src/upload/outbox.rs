@@ -128,7 +128,8 @@ pub fn take_or_pack(
 }
 
 /// Takes the archive of an episode from the outbox, where there is one and it is proved; another file of its name is
-/// removed. Blocks.
+/// removed. One that cannot be compared, since the episode cannot be read, stays: it may be the last that has the bytes.
+/// Blocks.
 pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archive>, OutboxError> {
     let path = dirs.archive(episode.id());
     let file = match open_regular(&path) {

@@ -8,11 +8,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{Episode, PackError, Packed, open_regular};
+use super::{Episode, PackError, Packed, open_regular, read_error};
 use crate::archive::META_NAME;
 use crate::ids::Sha256Digest;
 
@@ -23,37 +23,37 @@ impl Episode {
     /// Reads an archive from where `file` stands, and says what it is if it holds this episode and nothing else. Blocks,
     /// and asks `is_stopped` as it goes.
     ///
-    /// Everything that speaks against it is no archive of this episode, also a file of the episode that cannot be read:
-    /// then packing it anew tells the reason.
+    /// A file of the episode that cannot be read is an error and says nothing about the archive, which may be the last
+    /// that has its bytes.
     pub fn packed_in(&self, file: &File, is_stopped: &dyn Fn() -> bool) -> Result<Option<Packed>, PackError> {
         let mut seen = Seen { file, hash: Sha256::new(), size_bytes: 0 };
-        let is_ours = self.is_all_of(&mut seen, is_stopped);
+        let is_ours = self.is_all_of(&mut seen, is_stopped)?;
         if is_stopped() {
             return Err(PackError::Stopped);
         }
-        Ok(is_ours.unwrap_or(false).then(|| Packed {
+        Ok(is_ours.then(|| Packed {
             sha256: Sha256Digest::from_bytes(seen.hash.finalize().into()),
             size_bytes: seen.size_bytes,
         }))
     }
 
-    fn is_all_of(&self, seen: &mut Seen<'_>, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
-        let mut archive = tar::Archive::new(zstd::Decoder::new(&mut *seen)?.single_frame());
+    fn is_all_of(&self, seen: &mut Seen<'_>, is_stopped: &dyn Fn() -> bool) -> Result<bool, PackError> {
+        let Ok(decoder) = zstd::Decoder::new(&mut *seen) else { return Ok(false) };
+        let mut archive = tar::Archive::new(decoder.single_frame());
+        let Ok(entries) = archive.entries() else { return Ok(false) };
         let (mut members, top) = (self.members.iter(), Path::new(self.id.as_str()));
-        for (number, entry) in archive.entries()?.enumerate() {
-            let mut entry = entry?;
+        for (number, entry) in entries.enumerate() {
+            let Ok(mut entry) = entry else { return Ok(false) };
+            let member =
+                if number == 0 { Some(Path::new(META_NAME)) } else { members.next().map(PathBuf::as_path) };
+            let Some(member) = member.filter(|member| is_named(&entry, &top.join(member))) else {
+                return Ok(false);
+            };
+            let path = self.dir.join(member);
             let is_same = match number {
-                0 => {
-                    is_named(&entry, &top.join(META_NAME))
-                        && same(&mut entry, &mut self.meta_text.as_slice(), is_stopped)?
-                }
-                _ => match members.next() {
-                    Some(member) if is_named(&entry, &top.join(member)) => {
-                        let (mut file, _) = open_regular(&self.dir.join(member)).map_err(io::Error::other)?;
-                        same(&mut entry, &mut file, is_stopped)?
-                    }
-                    _ => false,
-                },
+                // The very bytes that were checked.
+                0 => same(&mut entry, &mut self.meta_text.as_slice(), &path, is_stopped)?,
+                _ => same(&mut entry, &mut open_regular(&path)?.0, &path, is_stopped)?,
             };
             if !is_same {
                 return Ok(false);
@@ -61,9 +61,11 @@ impl Episode {
         }
         // The end of the frame has its checksum.
         let mut decoder = archive.into_inner();
-        io::copy(&mut decoder, &mut io::sink())?;
-        let compressed = decoder.finish();
-        Ok(members.next().is_none() && compressed.buffer().is_empty() && seen.read(&mut [0])? == 0)
+        if members.next().is_some() || io::copy(&mut decoder, &mut io::sink()).is_err() {
+            return Ok(false);
+        }
+        let has_more = !decoder.finish().buffer().is_empty();
+        Ok(!has_more && matches!(seen.read(&mut [0]), Ok(0)))
     }
 }
 
@@ -72,11 +74,17 @@ fn is_named(entry: &tar::Entry<'_, impl Read>, name: &Path) -> bool {
     is_a_file && *entry.path_bytes() == *name.as_os_str().as_bytes()
 }
 
-/// Whether two readers give the same bytes, and as many.
-fn same(one: &mut impl Read, other: &mut impl Read, is_stopped: &dyn Fn() -> bool) -> io::Result<bool> {
+/// Whether a member has the bytes of its file, and as many.
+fn same(
+    member: &mut impl Read,
+    recorded: &mut impl Read,
+    path: &Path,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<bool, PackError> {
     let (mut ours, mut theirs) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
     loop {
-        let (read, wanted) = (fill(one, &mut ours)?, fill(other, &mut theirs)?);
+        let wanted = fill(recorded, &mut theirs).map_err(|source| read_error(path, source))?;
+        let Ok(read) = fill(member, &mut ours) else { return Ok(false) };
         if ours[..read] != theirs[..wanted] || is_stopped() {
             return Ok(false);
         }
@@ -119,7 +127,6 @@ impl Read for Seen<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use tempfile::TempDir;
 
@@ -202,6 +209,19 @@ mod tests {
         assert!(proof(&looked_at(), &bytes).is_some());
         fs::write(dir.join("deep/empty"), "x").unwrap();
         assert_eq!(proof(&looked_at(), &bytes), None, "a file that grew");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_nothing_about_the_archive() {
+        let (root, episode, archive) = recorded("e1");
+        let events = root.path().join("e1/events.jsonl");
+        fs::remove_file(&events).unwrap();
+        fs::create_dir(&events).unwrap();
+        let unreadable = episode.packed_in(&File::open(archive).unwrap(), &|| false);
+        assert!(
+            matches!(unreadable, Err(PackError::NotAFile { .. } | PackError::Read { .. })),
+            "{unreadable:?}"
+        );
     }
 
     #[test]
