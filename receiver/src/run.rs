@@ -219,13 +219,16 @@ fn rules(config: &ReceiverConfig) -> Rules {
     }
 }
 
+/// A git that the last run had started just before it ended holds its lock until it is git: from its fork to its exec.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
 fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {
     cis490_shared::durable::create_dir_all(state_dir, 0o750).map_err(RunError::disk("create", state_dir))?;
     let path = state_dir.join(RECEIVER_LOCK);
     if !Step::LockReceiver.is_taken() {
         return Ok(None);
     }
-    FileLock::take(&path, Duration::ZERO).map(Some).map_err(|source| match source.kind() {
+    FileLock::take(&path, LOCK_PATIENCE).map(Some).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => RunError::AlreadyRunning(state_dir.to_owned()),
         _ => RunError::disk("lock", &path)(source),
     })
