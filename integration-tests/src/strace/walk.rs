@@ -17,7 +17,7 @@ const RECORDINGS: usize = 3;
 const AT_A_TIME: usize = 3;
 
 /// How often one point is aimed at before it counts as one that never fires.
-const ATTEMPTS: usize = 12;
+const ATTEMPTS: usize = 24;
 
 /// Fewer points than these mean that calls are overlooked, not that the program makes fewer.
 #[derive(Debug, Clone, Copy)]
