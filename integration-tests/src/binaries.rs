@@ -2,7 +2,7 @@
 //!
 //! A test must never meet a program of yesterday. `cargo test -p integration-tests` builds the libraries but
 //! not the programs of the other members, so each test process asks cargo once; where they are fresh already,
-//! that takes a fraction of a second. Whoever has just built them, and starts a process for each test, names their
+//! that takes a fraction of a second. A runner that starts a process for each test builds them once and names their
 //! directory in `CIS490_PROGRAMS`.
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! A real file system that is soon full: a memory file system, or ext4 on a loop device.
 //!
-//! Mounting needs root: where it is not permitted, whoever asked for it panics, since nothing would be shown.
+//! Mounting needs root. Without it the test panics, because a skipped test would prove nothing.
 
 use std::fs::{self, File};
 use std::io::Write;

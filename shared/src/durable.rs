@@ -147,8 +147,8 @@ fn rename_noreplace_into(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::R
     }
 }
 
-/// In two steps. Whoever comes between them for a directory is not one of ours, and cannot lose anything either: the
-/// kernel replaces no directory that holds something, and nothing else by a directory.
+/// Renames in two steps. Another program may take the name of a directory between them, and loses nothing: the kernel
+/// never replaces a directory that holds something, nor a file by a directory.
 fn rename_where_free(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(from)?.is_dir() {
         rustix::fs::linkat(CWD, from, dir, name, AtFlags::empty())?;

@@ -183,10 +183,7 @@ impl RevList {
         let found =
             tokio::time::timeout(self.timeout, found).await.map_err(|_| PollError::Hung(self.timeout))?;
         let git_dir = found.map_err(|error| PollError::Failed(error.to_string()))?;
-        let (git_dir, refs, boundaries) = git_dir.map_err(|source: io::Error| match source.kind() {
-            io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
-            _ => PollError::NoRepository { repo: self.repo.clone(), source },
-        })?;
+        let (git_dir, refs, boundaries) = git_dir.map_err(|source| self.unreadable(source))?;
         if let Some(last) = last.filter(|last| self.is_full(&last.window) && last.still_holds(refs.as_ref()))
         {
             return Ok(last.clone());
@@ -207,7 +204,14 @@ impl RevList {
         let found = tokio::time::timeout(self.timeout, found).await;
         let found = found.map_err(|_| PollError::Hung(self.timeout))?;
         let found = found.map_err(|error| PollError::Failed(error.to_string()))?;
-        found.map_err(|source| PollError::NoRepository { repo: self.repo.clone(), source })
+        found.map_err(|source| self.unreadable(source))
+    }
+
+    fn unreadable(&self, source: io::Error) -> PollError {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => PollError::NoPermission { repo: self.repo.clone() },
+            _ => PollError::NoRepository { repo: self.repo.clone(), source },
+        }
     }
 
     fn is_full(&self, window: &Window) -> bool {

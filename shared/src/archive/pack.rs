@@ -80,7 +80,7 @@ pub enum PackError {
         /// The reason.
         source: io::Error,
     },
-    /// Whoever asked for it wants it no more; the episode is not at fault.
+    /// The caller stopped the packing; the episode is not at fault.
     #[error("the packing was stopped")]
     Stopped,
     /// The archive itself cannot be written; the episode is not at fault.

@@ -78,7 +78,6 @@ impl Answer {
     /// A receiver names an error of the protocol with the status of that error, or one with a `type` of ours; an
     /// earlier one sends a remediation or the hash of what it has stored.
     pub fn problem(&self) -> Option<AnyProblem> {
-        self.object()?;
         let problem = AnyProblem::parse(self.whole_body()?)?;
         let is_known = |error: &String| {
             ErrorCode::ALL.iter().any(|code| code.as_str() == error && code.status() == self.status)

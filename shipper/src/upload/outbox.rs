@@ -17,6 +17,7 @@ use cis490_shared::durable::Temp;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
 use cis490_shared::step::Step;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::warn;
@@ -134,8 +135,9 @@ pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archiv
     let path = dirs.archive(episode.id());
     let file = match open_regular(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // Whatever it is, it cannot be sent.
-        Err(_) => return remove(&path).map(|()| None),
+        // What is no file of ours can never be sent. Any other failure says nothing about the file.
+        Err(error) if is_about_the_file(&error) => return remove(&path).map(|()| None),
+        Err(error) => return Err(failed("read", &path)(error)),
         Ok(file) => file,
     };
     let packed = episode.packed_in(&file, &|| *stop.borrow()).map_err(not_packed)?;
@@ -168,6 +170,13 @@ fn not_packed(error: PackError) -> OutboxError {
         PackError::Stopped => OutboxError::Stopped,
         error => OutboxError::Pack(error),
     }
+}
+
+/// Whether a file cannot be opened for what it is: a link, a socket, a directory, another user's.
+fn is_about_the_file(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
+        || [Errno::LOOP, Errno::NXIO].iter().any(|errno| code == Some(errno.raw_os_error()))
 }
 
 /// Opens a file that somebody may have put there: no pipe is waited for, no link followed.
@@ -298,6 +307,15 @@ mod tests {
             }
             assert_eq!(take_or_pack(&dirs, false, &running()).unwrap().sha256, whole.sha256);
         }
+    }
+
+    #[test]
+    fn a_failure_that_is_not_about_the_file_removes_nothing() {
+        let about = |errno: Errno| is_about_the_file(&io::Error::from(errno));
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM, Errno::STALE] {
+            assert!(!about(errno), "{errno:?}");
+        }
+        assert!(about(Errno::LOOP) && about(Errno::NXIO) && about(Errno::ACCESS));
     }
 
     #[test]
