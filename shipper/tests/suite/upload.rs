@@ -281,8 +281,10 @@ async fn what_lies_in_the_outbox_and_is_not_the_episode_is_never_sent() {
         let (bodies, in_script) = cell::<Vec<Vec<u8>>>();
         let receiver = on_put(move |request, conn| {
             let body = conn.take_body(request);
-            conn.answer(201, "", &stored(request, &body));
+            let answer = stored(request, &body);
+            // Before the answer: the test looks as soon as it has that.
             in_script.lock().unwrap().push(body);
+            conn.answer(201, "", &answer);
         });
         assert!(matches!(ship(&host, &receiver, "e1").await, Outcome::Stored(_)), "{junk}");
         let fresh = Episode::look_at(&host.data().join("episodes/e1"), &id("e1")).unwrap();
