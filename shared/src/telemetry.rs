@@ -3,13 +3,20 @@
 use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Compact, Format, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Our own events from INFO on; of the server library only what somebody should look at.
-const DEFAULT_FILTER: &str = "info,actix_server=warn,actix_http=off";
+fn default_filter() -> Targets {
+    Targets::new()
+        .with_default(Level::INFO)
+        .with_target("actix_server", Level::WARN)
+        .with_target("actix_http", LevelFilter::OFF)
+}
 
 /// Where the lines go, both times by way of standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +29,8 @@ pub enum Destination {
 
 /// Starts logging for the whole process; a second call changes nothing.
 ///
-/// `filter` has the form of `RUST_LOG`; the default where there is none or it does not parse.
+/// `filter` has the form of `RUST_LOG`, levels and `target=level` with commas between; the default where there is none
+/// or it does not parse.
 pub fn init(destination: Destination, filter: Option<&str>) {
     init_to(std::io::stderr, destination, filter);
 }
@@ -32,17 +40,17 @@ pub fn init_to<W>(writer: W, destination: Destination, filter: Option<&str>)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = filter
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let filter = filter.and_then(|text| text.parse().ok()).unwrap_or_else(default_filter);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     // An error here means that logging was started before, which is what was asked for.
     let _ = match destination {
         Destination::Terminal => {
             let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.compact().with_ansi(ansi).with_target(false).try_init()
+            builder.compact().with_ansi(ansi).with_target(false).finish().with(filter).try_init()
         }
-        Destination::Journal => builder.with_ansi(false).event_format(JournalFormat::new()).try_init(),
+        Destination::Journal => {
+            builder.with_ansi(false).event_format(JournalFormat::new()).finish().with(filter).try_init()
+        }
     };
 }
 
