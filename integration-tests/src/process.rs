@@ -83,10 +83,7 @@ impl Process {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let status = self.wait();
-        let group = self.pid();
-        wait_until(&format!("nothing started by `{}` is left", self.name), PATIENCE, || {
-            group::is_gone(group).then_some(())
-        });
+        self.wait_for_its_group();
         status
     }
 
@@ -94,6 +91,15 @@ impl Process {
     pub fn kill(&mut self) {
         group::kill(self.pid());
         self.wait();
+        self.wait_for_its_group();
+    }
+
+    /// What it started ends in its own time, also by a signal: on a busy machine that is later than it does itself.
+    fn wait_for_its_group(&self) {
+        let group = self.pid();
+        wait_until(&format!("nothing started by `{}` is left", self.name), PATIENCE, || {
+            group::is_gone(group).then_some(())
+        });
     }
 
     /// Sends a signal to the program alone. One that has ended already gets none.
