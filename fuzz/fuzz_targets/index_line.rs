@@ -11,7 +11,7 @@ fuzz_target!(|line: &[u8]| {
     if let Ok(row) = IndexRow::parse(line) {
         let key = key.clone().expect("a whole row names its pair");
         assert_eq!((&key.host_id, &key.episode_id), (&row.host_id, &row.episode_id));
-        assert_eq!((key.sha256, key.size_bytes), (Some(row.sha256), row.size_bytes));
+        assert_eq!((key.sha256, key.size_bytes), (Some(row.sha256), Some(row.size_bytes)));
 
         let written = row.to_line().expect("a row can be written");
         assert_eq!(written.iter().position(|byte| *byte == b'\n'), Some(written.len() - 1));

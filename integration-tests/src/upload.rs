@@ -1,6 +1,8 @@
 //! One PUT of an episode, with every header in the test's hand.
 
-use cis490_shared::ids::CommitHash;
+use cis490_shared::clock::WallTime;
+use cis490_shared::ids::{CommitHash, EpisodeId, HostId};
+use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use cis490_shared::wire::headers;
 
 use crate::archive::sha256_of;
@@ -55,4 +57,19 @@ impl Upload {
     pub fn put(&self, url: &str) -> Answer {
         http::request(url, "PUT", &self.path, &self.headers(), &self.body)
     }
+}
+
+/// The line of the index for `host`'s `episode` with these bytes.
+pub fn row_line(host: &str, episode: &str, body: &[u8]) -> Vec<u8> {
+    let row = IndexRow {
+        backfilled: false,
+        commit: None,
+        episode_id: EpisodeId::parse(episode).expect("an id"),
+        host_id: HostId::parse(host).expect("an id"),
+        received_at_wall: WallTime::from(std::time::SystemTime::UNIX_EPOCH),
+        schema_version: SCHEMA_VERSION,
+        sha256: sha256_of(body),
+        size_bytes: body.len() as u64,
+    };
+    row.to_line().expect("a row")
 }

@@ -1,13 +1,13 @@
 //! Starts the receiver and stops it: the one place that knows all actors, threads and the order of both.
 //!
-//! Start, downstream first: lock, store, sweep, index, gate, poll, ingest, listeners. Stop, the other way round:
-//! listeners, uploads in flight, index. Nothing is acknowledged before it is durable, so stopping loses nothing.
+//! Start, downstream first: locks, store, sweep, index, gate, poll, ingest, listeners; then the rows that are missing.
+//! Stop, the other way round: listeners, uploads in flight, index. Nothing is acknowledged before it is durable, so stopping loses nothing.
 
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Recipient};
@@ -16,23 +16,21 @@ use actix_web::web;
 use cis490_shared::durable::FileLock;
 use cis490_shared::latest::Latest;
 use cis490_shared::service;
-use cis490_shared::step::Step;
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::actors::amnesty::{AmnestyActor, Look};
+use crate::actors::amnesty::AmnestyActor;
 use crate::actors::credentials::{CredentialsActor, CredentialsError, Reload, Sources};
-use crate::actors::gate::{GateActor, Replace, ReplaceAmnesties};
-use crate::actors::git_poll::{GitPollActor, Poll};
+use crate::actors::gate::GateActor;
+use crate::actors::git_poll::GitPollActor;
 use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
+use crate::actors::worker::Workers;
 use crate::actors::{Drain, Ping};
 use crate::auth::file::TokenFile;
-use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
+use crate::config::{AuthConfig, ReceiverConfig};
 use crate::descriptors;
-use crate::gate::amnesty_file::{self, AmnestyFile};
-use crate::gate::rev_list::RevList;
-use crate::gate::snapshot::{SnapshotFile, Source};
 use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
 use crate::http::connections::Connections;
@@ -40,17 +38,25 @@ use crate::http::identity::Identities;
 use crate::http::listeners::{BindError, Listeners};
 use crate::http::notices::Notices;
 use crate::http::server;
+use crate::http::storing::Storing;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
 use crate::startup::{self, BrokenHash};
+use crate::store::condition::Lookout;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::sweep::sweep;
 use crate::tls::files::TlsFiles;
 use crate::watchdog::{self, ActorGone, Watched};
 
-/// Held for as long as a receiver runs: a second one would sweep the first one's uploads away.
+mod gate;
+
+/// Held for as long as a receiver runs: a second one with the same index would keep its own window beside it.
 const RECEIVER_LOCK: &str = "receiver.lock";
+
+/// For so long a start waits for the rows that are missing. After an index was lost, all archives are to be read, which
+/// can take hours; no upload is to wait for that.
+const REPAIR_FIRST: Duration = Duration::from_secs(2);
 
 /// What commits get at least, however long the connections took to close.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
@@ -71,7 +77,7 @@ pub enum RunError {
     /// The hash of this machine is broken.
     #[error(transparent)]
     BrokenHash(#[from] BrokenHash),
-    /// A second receiver on the same state directory.
+    /// A second receiver on the same state directory or store.
     #[error("another receiver works on `{}`; stop it first", .0.display())]
     AlreadyRunning(PathBuf),
     /// The index cannot be opened.
@@ -129,23 +135,30 @@ pub async fn run(
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
     startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
-    let store = Arc::new(open_store(&config)?);
+    let (store, _store_lock) = open_store(&config)?;
+    let store = Arc::new(store);
     let archives = startup::begin_listing(&store);
     let reports_dir = state_dir.join("host-health");
     let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
     let credentials = open_credentials(&config)?;
     let index = IndexWriterActor::open(&config.store.index)?;
-    let known = index.known();
+    let (known, appending) = (index.known(), index.shown());
     info!(rows = known.len(), "the index is read");
     let identities = identities(&config.auth, credentials.as_ref());
     let tls = credentials.as_ref().and_then(CredentialsActor::tls);
     let actors = start_actors(&config, &state_dir, credentials, index, &store).await;
-    let append = actors.index.clone().recipient();
     tokio::pin!(stop);
+    let repair = tokio::select! {
+        () = &mut stop => return Ok(()),
+        repair = startup::with_more_time(startup::reconcile(archives, &known)) => repair,
+    };
+    let repairing = repair.progress();
+    let mut repair = pin!(repair.run(actors.index.clone().recipient()).fuse());
     tokio::select! {
         // What was repaired until now is durable, and the next start goes on.
         () = &mut stop => return Ok(()),
-        _ = startup::with_more_time(startup::reconcile(archives, &known, &append)) => {}
+        // What a crash left is a matter of moments. What more there is goes on beside the uploads.
+        _ = tokio::time::timeout(REPAIR_FIRST, &mut repair) => {}
     }
 
     let listeners = match passed {
@@ -154,14 +167,17 @@ pub async fn run(
     };
     let urls = listeners.urls(tls.is_some());
     let admission = Admission::new(limits(&config));
+    let (lookout, workers) = (lookout(&config), Workers::default());
     let api = web::Data::new(Api {
         gate: actors.view.clone(),
         observe_polls: actors.polls.clone().recipient(),
-        observe_index: actors.index.clone().recipient(),
-        append,
+        appending,
+        look: actors.index.clone().recipient(),
+        append: actors.index.clone().recipient(),
         ingest: actors.ingest.clone(),
         admission: admission.clone(),
         known,
+        repairing,
         store,
         reports,
         identities,
@@ -169,7 +185,9 @@ pub async fn run(
         notices: Notices::default(),
         rules: rules(&config),
         started: Instant::now(),
-        disk_fails: AtomicBool::new(false),
+        storing: Storing::default(),
+        condition: lookout.latest(),
+        workers: workers.clone(),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
     let connections = Connections::new(config.server.connections());
@@ -184,7 +202,9 @@ pub async fn run(
     let ended = tokio::select! {
         () = &mut stop => Ok(()),
         () = actors.reload_when_told(hangup) => Ok(()),
-        gone = watchdog::watch(&watched, watchdog::pace(limit), feed) => Err(gone.into()),
+        () = repair.then(|()| std::future::pending()) => Ok(()),
+        () = lookout.run() => Ok(()),
+        gone = watchdog::watch(&watched, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
         }
@@ -202,6 +222,10 @@ pub async fn run(
     ended.and(closed.map_err(RunError::Server))
 }
 
+fn lookout(config: &ReceiverConfig) -> Lookout {
+    Lookout::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
+}
+
 fn limits(config: &ReceiverConfig) -> Limits {
     Limits {
         uploads: config.server.max_concurrent_uploads,
@@ -215,33 +239,35 @@ fn rules(config: &ReceiverConfig) -> Rules {
     Rules {
         max_upload_bytes: config.server.max_upload_bytes,
         pace: config.server.pace(),
+        min_free_bytes: config.store.min_free_bytes,
+        knows_of_verify: config.store.verify_report.is_some(),
         remediation: config.version_gate.remediation.clone(),
     }
 }
 
-/// A git that the last run had started just before it ended holds its lock until it is git: from its fork to its exec.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
-
 fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {
     cis490_shared::durable::create_dir_all(state_dir, 0o750).map_err(RunError::disk("create", state_dir))?;
-    let path = state_dir.join(RECEIVER_LOCK);
-    if !Step::LockReceiver.is_taken() {
-        return Ok(None);
-    }
-    FileLock::take(&path, LOCK_PATIENCE).map(Some).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => RunError::AlreadyRunning(state_dir.to_owned()),
-        _ => RunError::disk("lock", &path)(source),
+    take_lock(&state_dir.join(RECEIVER_LOCK), state_dir)
+}
+
+/// Takes a lock that one receiver on `dir` holds.
+fn take_lock(path: &Path, dir: &Path) -> Result<Option<FileLock>, RunError> {
+    startup::lock(path).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => RunError::AlreadyRunning(dir.to_owned()),
+        _ => RunError::disk("lock", path)(source),
     })
 }
 
-fn open_store(config: &ReceiverConfig) -> Result<Store, RunError> {
+fn open_store(config: &ReceiverConfig) -> Result<(Store, Option<FileLock>), RunError> {
     let root = &config.store.episodes_root;
     let store = Store::open(root).map_err(RunError::disk("open", root))?;
+    // The index may be elsewhere, so what is swept has a lock of its own: itself.
+    let lock = take_lock(&store.incoming(), root)?;
     let swept = sweep(&store).map_err(RunError::disk("sweep", &store.incoming()))?;
     if swept.files > 0 {
         info!(files = swept.files, bytes = swept.bytes, "partial uploads of the last run were removed");
     }
-    Ok(store)
+    Ok((store, lock))
 }
 
 /// Starts the actors downstream first, and reads the clone once before anybody can ask.
@@ -254,10 +280,10 @@ async fn start_actors(
 ) -> Actors {
     let index_arbiter = Arbiter::new();
     let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
-    let (view, gate, polls) = start_gate(&config.version_gate, state_dir).await;
-    let amnesties = start_amnesties(&config.version_gate, state_dir, &gate).await;
+    let (view, gate, polls) = gate::start(&config.version_gate, state_dir).await;
+    let amnesties = gate::start_amnesties(&config.version_gate, state_dir, &gate).await;
 
-    let ingest = Ingest::new(Arc::clone(store), index.clone().recipient());
+    let ingest = Ingest::new(Arc::clone(store), &index);
     let credentials = credentials.map(Actor::start);
     Actors { view, gate, polls, amnesties, credentials, index, ingest, index_arbiter }
 }
@@ -281,63 +307,6 @@ fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Id
         tokens: credentials.and_then(CredentialsActor::tokens),
         certificates: credentials.and_then(CredentialsActor::tls).filter(|_| config.client_ca_file.is_some()),
     }
-}
-
-async fn start_gate(
-    config: &GateConfig,
-    state_dir: &Path,
-) -> (Latest<Gate>, Addr<GateActor>, Addr<GitPollActor>) {
-    let mut gate = Gate::new(config.enabled, config.window);
-    let source = Source {
-        repo_path: config.repo_path.clone(),
-        reference: config.reference.clone(),
-        window: config.window,
-    };
-    let snapshot = SnapshotFile { path: state_dir.join("gate.json"), source };
-    let kept = snapshot.load().unwrap_or_else(|error| {
-        warn!(%error, path = %snapshot.path.display(), "the kept commit window cannot be read, it is ignored");
-        None
-    });
-    if let Some(current) = kept.clone()
-        && Step::KeepWindow.is_taken()
-    {
-        gate = gate.with_window(current);
-    }
-    let view = Latest::new(gate);
-    let gate = GateActor::new(view.clone()).start();
-    let rev_list = RevList {
-        git: "git".into(),
-        repo: config.repo_path.clone(),
-        reference: config.reference.clone(),
-        window: config.window,
-        timeout: config.git_timeout(),
-    };
-    let replace: Recipient<Replace> = gate.clone().recipient();
-    let kept = kept.map(|current| current.window);
-    let names_a_clone = rev_list.names_a_clone();
-    let polls = GitPollActor::new(rev_list, config.poll_interval(), snapshot, kept, replace).start();
-    if names_a_clone {
-        // Its failure is logged by the actor and answered with 503 as long as there is no window.
-        let _ = polls.send(Poll).await;
-    }
-    (view, gate, polls)
-}
-
-/// Reads what is admitted by name before anybody can ask. A gate that is off refuses nobody, and needs no such list.
-async fn start_amnesties(
-    config: &GateConfig,
-    state_dir: &Path,
-    gate: &Addr<GateActor>,
-) -> Option<Addr<AmnestyActor>> {
-    if !config.enabled {
-        return None;
-    }
-    let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
-    let replace: Recipient<ReplaceAmnesties> = gate.clone().recipient();
-    let amnesties = AmnestyActor::new(file, replace).start();
-    // Its failure is logged by the actor: then nothing is admitted by name.
-    let _ = amnesties.send(Look).await;
-    Some(amnesties)
 }
 
 impl Actors {

@@ -1,12 +1,18 @@
-//! What a start repairs before the first request: whatever state a crash left, the receiver starts from it.
+//! What a start repairs: whatever state a crash left, the receiver starts from it.
 //!
 //! Swept are uploads that never ended; rows are made for archives that have none, in practice because the power
-//! went between publishing and indexing. A row without an archive is reported and stays (I3, I5).
+//! went between publishing and indexing. A row without an archive is reported and stays (I3, I5). What lacks its row is
+//! found before the first request, and gets it while requests are served: after an index was lost, all archives are
+//! to be read, for hours perhaps.
 
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Recipient;
+use cis490_shared::durable::FileLock;
 use cis490_shared::ids::Sha256Digest;
 use cis490_shared::service;
 use cis490_shared::step::Step;
@@ -16,17 +22,31 @@ use tracing::{error, info, warn};
 
 use crate::actors::index_writer::Append;
 use crate::index::known::KnownView;
-use crate::store::examine::{Examined, Examiner};
+use crate::index::log::Receipt;
+use crate::store::examine::{Examined, Examiner, Stop};
 use crate::store::layout::Store;
 use crate::store::reconcile::{Pair, compare};
 use crate::store::scan::{Archive, Listing, ScanError, list};
 
-/// How many archives are read at a time; their rows share syncs.
-const AT_A_TIME: usize = 4;
+/// How many archives are read at a time; their rows share syncs. Uploads want the disk as well.
+const AT_A_TIME: usize = 2;
+/// How often it is said how far the repair is.
+const SAY_EVERY: Duration = Duration::from_mins(1);
 /// The service manager is asked for this much more time, again and again, as long as the start goes on.
 const MORE_TIME: Duration = Duration::from_mins(2);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_secs(30);
+
+/// A git that the last run had started just before it ended holds its lock until it is git: from its fork to its exec.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes a lock that one receiver holds for as long as it runs. Blocks, for two seconds at most.
+pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
+    if !Step::LockReceiver.is_taken() {
+        return Ok(None);
+    }
+    FileLock::take(path, LOCK_PATIENCE).map(Some)
+}
 
 /// The hash of this machine is broken: nothing that it proves could be believed.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +76,56 @@ pub async fn with_more_time<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// What [`reconcile`] found and did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reconciled {
-    /// Archives that have their row now.
-    pub repaired: usize,
-    /// Archives that still have none; the log says why.
-    pub unrepaired: usize,
-    /// Rows whose archive is gone.
-    pub without_archive: usize,
+/// How far the repair is, for whoever asks.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Arc<[AtomicUsize; 3]>);
+
+impl Progress {
+    const FOUND: usize = 0;
+    const REPAIRED: usize = 1;
+    const FAILED: usize = 2;
+
+    fn of(found: usize) -> Self {
+        let progress = Self::default();
+        progress.0[Self::FOUND].store(found, Ordering::Relaxed);
+        progress
+    }
+
+    fn count(&self, is_repaired: bool) {
+        let which = if is_repaired { Self::REPAIRED } else { Self::FAILED };
+        self.0[which].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self, which: usize) -> usize {
+        self.0[which].load(Ordering::Relaxed)
+    }
+
+    /// Archives that the start found without a row.
+    pub fn found(&self) -> usize {
+        self.get(Self::FOUND)
+    }
+
+    /// Of these, how many have theirs now.
+    pub fn repaired(&self) -> usize {
+        self.get(Self::REPAIRED)
+    }
+
+    /// Of these, how many got none; the log says why.
+    pub fn failed(&self) -> usize {
+        self.get(Self::FAILED)
+    }
+
+    /// Of these, how many are still to be read.
+    pub fn waiting(&self) -> usize {
+        self.found().saturating_sub(self.repaired() + self.failed())
+    }
+}
+
+/// What a start found to be repaired.
+#[derive(Debug, Default)]
+pub struct Repair {
+    without_row: Vec<Archive>,
+    progress: Progress,
 }
 
 /// A list of the archives that is being made.
@@ -78,34 +139,63 @@ pub fn begin_listing(store: &Store) -> Listed {
     tokio::task::spawn_blocking(move || list(&root))
 }
 
-/// Compares store and index both ways and makes the rows that are missing.
+/// Compares store and index both ways, and says what is to be repaired.
 ///
 /// Nothing here keeps the receiver from starting: what cannot be repaired is logged and comes up again at the
 /// next start, in a backfill, or when the shipper sends it again.
-pub async fn reconcile(listed: Listed, known: &KnownView, index: &Recipient<Append>) -> Reconciled {
+pub async fn reconcile(listed: Listed, known: &KnownView) -> Repair {
     let listing = match listed.await {
         Ok(Ok(listing)) => listing,
         Ok(Err(failure)) => {
             error!(error = %failure, "the store cannot be compared with its index");
-            return Reconciled::default();
+            return Repair::default();
         }
         // It panicked, which has been printed already.
-        Err(_) => return Reconciled::default(),
+        Err(_) => return Repair::default(),
     };
     let view = known.clone();
     let Ok((without_row, gone)) = tokio::task::spawn_blocking(move || differences(&listing, &view)).await
     else {
-        return Reconciled::default();
+        return Repair::default();
     };
     report(&gone);
     let without_row = if Step::ReconcileArchives.is_taken() { without_row } else { Vec::new() };
-    let found = without_row.len();
-    let repairs = stream::iter(without_row).map(|archive| repair(archive, index)).buffer_unordered(AT_A_TIME);
-    let repaired = repairs.filter(|repaired| std::future::ready(*repaired)).count().await;
-    if repaired > 0 {
-        info!(rows = repaired, "stored archives without a row have theirs now");
+    Repair { progress: Progress::of(without_row.len()), without_row }
+}
+
+impl Repair {
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
-    Reconciled { repaired, unrepaired: found - repaired, without_archive: gone.len() }
+
+    /// Makes the rows that are missing. What was repaired when it is dropped is durable, and the next start goes on.
+    pub async fn run(self, index: Recipient<Append>) {
+        let Self { without_row, progress } = self;
+        if without_row.is_empty() {
+            return;
+        }
+        // The threads that read know nothing of a future that was dropped.
+        let reading = Reading::default();
+        info!(archives = without_row.len(), "stored archives have no row, they are read and get theirs");
+        let work = stream::iter(without_row)
+            .map(|archive| repair(archive, &index, Stop::clone(&reading.0)))
+            .buffer_unordered(AT_A_TIME)
+            .for_each(|is_repaired| std::future::ready(progress.count(is_repaired)));
+        tokio::pin!(work);
+        while tokio::time::timeout(SAY_EVERY, &mut work).await.is_err() {
+            info!(
+                archives = progress.found(),
+                waiting = progress.waiting(),
+                "stored archives get their rows"
+            );
+        }
+        info!(
+            rows = progress.repaired(),
+            failed = progress.failed(),
+            "stored archives without a row have theirs now"
+        );
+    }
 }
 
 /// The archives without a row and the pairs without an archive. Blocks.
@@ -130,11 +220,21 @@ fn report(gone: &[Pair]) {
     }
 }
 
+/// Reading that is given up with whoever began it.
+#[derive(Default)]
+struct Reading(Stop);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Makes the row of one archive; true where it is durable.
-async fn repair(archive: Archive, index: &Recipient<Append>) -> bool {
+async fn repair(archive: Archive, index: &Recipient<Append>, stop: Stop) -> bool {
     let publish_dir = Some(cis490_shared::durable::parent(&archive.path).to_owned());
     let path = archive.path.clone();
-    let examined = tokio::task::spawn_blocking(move || Examiner::new()?.examine(&archive)).await;
+    let examined = tokio::task::spawn_blocking(move || Examiner::until(stop)?.examine(&archive)).await;
     let Examined { row, doubt } = match examined.map_err(io::Error::other).and_then(|examined| examined) {
         Ok(examined) => examined,
         Err(error) => {
@@ -146,7 +246,7 @@ async fn repair(archive: Archive, index: &Recipient<Append>) -> bool {
         warn!(reason = %doubt, path = %path.display(), "a stored archive gets a row without its commit");
     }
     // What the index said is logged by its actor.
-    matches!(index.send(Append { row, publish_dir }).await, Ok(Ok(_)))
+    matches!(index.send(Append { row, publish_dir }).await, Ok(Ok(Receipt::Appended | Receipt::AlreadyKnown)))
 }
 
 #[cfg(test)]

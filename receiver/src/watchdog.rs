@@ -1,13 +1,15 @@
 //! Feeds the service manager's watchdog from the actors themselves, and ends the process when one is gone.
 //!
 //! An actor that panicked does not come back: its mailbox is closed and every request that needs it would fail
-//! for ever. An actor that is stuck answers nobody, so the watchdog is not fed and the manager acts (incident 7).
+//! for ever. An actor that is stuck answers nobody, so the watchdog is not fed and the manager acts (incident 7). So it is
+//! with the HTTP workers, each of which has an actor that answers as long as it does.
 
 use std::time::Duration;
 
 use actix::Recipient;
 
 use crate::actors::Ping;
+use crate::actors::worker::Workers;
 
 /// How often the actors are asked where no watchdog sets the pace.
 const PACE: Duration = Duration::from_secs(2);
@@ -31,9 +33,14 @@ pub fn pace(limit: Option<Duration>) -> Duration {
     limit.map_or(PACE, |limit| (limit / 3).min(PACE))
 }
 
-/// Asks every actor again and again; calls `feed` when all of them answered; ends when one is gone.
-pub async fn watch(actors: &[Watched], pace: Duration, feed: impl Fn()) -> ActorGone {
+/// Asks every actor and every worker again and again; calls `feed` when all of them answered; ends when one is gone.
+pub async fn watch(actors: &[Watched], workers: &Workers, pace: Duration, feed: impl Fn()) -> ActorGone {
     loop {
+        for worker in workers.all() {
+            if worker.send(Ping).await.is_err() {
+                return ActorGone("an HTTP worker");
+            }
+        }
         for actor in actors {
             if actor.ping.send(Ping).await.is_err() {
                 return ActorGone(actor.name);

@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, RenameFlags};
+use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FileType, RenameFlags};
 use rustix::io::Errno;
 
 use crate::step::Step;
@@ -82,14 +82,15 @@ impl Temp {
     /// Gives the file its final name without ever replacing another; `AlreadyExists` where the name is taken.
     ///
     /// The caller syncs the directory: several files can share one sync.
-    pub fn publish_noreplace(self, to: &Path) -> io::Result<()> {
+    pub fn publish_noreplace(mut self, to: &Path) -> io::Result<()> {
         self.publish_noreplace_in(CWD, to)
     }
 
-    /// The same for a name in a directory that is open, wherever its path leads by now.
-    pub fn publish_noreplace_in(mut self, dir: impl AsFd, name: &Path) -> io::Result<()> {
+    /// The same for a name in a directory that is open, wherever its path leads by now. Where it fails it can be tried
+    /// again.
+    pub fn publish_noreplace_in(&mut self, dir: impl AsFd, name: &Path) -> io::Result<()> {
         match Step::NeverReplace.is_taken() {
-            true => rename_noreplace_into(&self.path, dir.as_fd(), name)?,
+            true => rename_noreplace_between(CWD, &self.path, dir.as_fd(), name)?,
             false => rustix::fs::renameat(CWD, &self.path, dir, name)?,
         }
         self.published = true;
@@ -137,25 +138,36 @@ impl Drop for Temp {
 /// File systems without `RENAME_NOREPLACE` (NFS, 9p, many of FUSE, older ZFS) get the same for files by way of a hard
 /// link. A directory has none: there the name is looked at first, and callers keep others of ours away by a lock.
 pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
-    rename_noreplace_into(from, CWD, to)
+    rename_noreplace_between(CWD, from, CWD, to)
 }
 
-fn rename_noreplace_into(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, dir, name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => rename_where_free(from, dir, name),
+/// The same for two names in a directory that is open, wherever its path leads by now.
+pub fn rename_noreplace_in(dir: impl AsFd, from: &Path, to: &Path) -> io::Result<()> {
+    rename_noreplace_between(dir.as_fd(), from, dir.as_fd(), to)
+}
+
+fn rename_noreplace_between(
+    old: BorrowedFd<'_>,
+    from: &Path,
+    new: BorrowedFd<'_>,
+    to: &Path,
+) -> io::Result<()> {
+    match rustix::fs::renameat_with(old, from, new, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => rename_where_free(old, from, new, to),
         other => Ok(other?),
     }
 }
 
 /// Renames in two steps. Another program may take the name of a directory between them, and loses nothing: the kernel
 /// never replaces a directory that holds something, nor a file by a directory.
-fn rename_where_free(from: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(from)?.is_dir() {
-        rustix::fs::linkat(CWD, from, dir, name, AtFlags::empty())?;
-        return fs::remove_file(from);
+fn rename_where_free(old: BorrowedFd<'_>, from: &Path, new: BorrowedFd<'_>, to: &Path) -> io::Result<()> {
+    let found = rustix::fs::statat(old, from, AtFlags::SYMLINK_NOFOLLOW)?;
+    if !FileType::from_raw_mode(found.st_mode).is_dir() {
+        rustix::fs::linkat(old, from, new, to, AtFlags::empty())?;
+        return Ok(rustix::fs::unlinkat(old, from, AtFlags::empty())?);
     }
-    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => Ok(rustix::fs::renameat(CWD, from, dir, name)?),
+    match rustix::fs::statat(new, to, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(rustix::fs::renameat(old, from, new, to)?),
         Err(error) => Err(error.into()),
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -35,6 +35,12 @@ impl Moment {
     /// The same moment for whoever reckons with it.
     pub const fn timestamp(self) -> Timestamp {
         self.0
+    }
+
+    /// How long ago it was; nothing where it has not come.
+    pub fn age(self, now: SystemTime) -> Duration {
+        let now = Timestamp::try_from(now).unwrap_or(Timestamp::MAX);
+        Duration::try_from(now.duration_since(self.0)).unwrap_or_default()
     }
 
     /// Whether it has come.

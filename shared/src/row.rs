@@ -11,6 +11,7 @@ use crate::clock::WallTime;
 use crate::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use crate::json;
 
+pub mod lines;
 mod plain;
 
 /// The version of the row and of the episode format that this generation writes.
@@ -67,8 +68,8 @@ pub struct RowKey {
     pub episode_id: EpisodeId,
     /// The hash of its archive; none on a row that holds no usable one.
     pub sha256: Option<Sha256Digest>,
-    /// The size of its archive in bytes; 0 on a row that does not say.
-    pub size_bytes: u64,
+    /// The size of its archive in bytes; none on a row that does not say.
+    pub size_bytes: Option<u64>,
 }
 
 /// Reads the pair of a line, or nothing where the line is blank, torn or not a row.
@@ -76,7 +77,7 @@ pub struct RowKey {
 /// Kept lenient on purpose: a row that names its pair counts as that pair's row, whatever else is odd in it.
 pub fn read_key(line: &[u8]) -> Option<RowKey> {
     match plain::read(line) {
-        Some(row) => key(row.host_id, row.episode_id, Some(row.sha256), row.size_bytes),
+        Some(row) => key(row.host_id, row.episode_id, Some(row.sha256), Some(row.size_bytes)),
         None => read_key_as_json(line),
     }
 }
@@ -94,11 +95,10 @@ fn read_key_as_json(line: &[u8]) -> Option<RowKey> {
         size_bytes: serde_json::Value,
     }
     let raw: Raw<'_> = json::object(line).ok()?;
-    let size_bytes = raw.size_bytes.as_u64().unwrap_or(0);
-    key(&raw.host_id, &raw.episode_id, raw.sha256.as_deref(), size_bytes)
+    key(&raw.host_id, &raw.episode_id, raw.sha256.as_deref(), raw.size_bytes.as_u64())
 }
 
-fn key(host_id: &str, episode_id: &str, sha256: Option<&str>, size_bytes: u64) -> Option<RowKey> {
+fn key(host_id: &str, episode_id: &str, sha256: Option<&str>, size_bytes: Option<u64>) -> Option<RowKey> {
     Some(RowKey {
         host_id: HostId::parse(host_id).ok()?,
         episode_id: EpisodeId::parse(episode_id).ok()?,
@@ -182,7 +182,7 @@ mod tests {
     fn a_row_with_an_odd_hash_still_counts_for_its_pair() {
         let key =
             read_key(br#"{"host_id":"h","episode_id":"e","sha256":"not one","size_bytes":"x"}"#).unwrap();
-        assert_eq!((key.sha256, key.size_bytes), (None, 0));
+        assert_eq!((key.sha256, key.size_bytes), (None, None));
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             assert!(plain::read(&line).is_some(), "{row:?}");
             let key = read_key(&line).unwrap();
             assert_eq!((key.host_id, key.episode_id), (row.host_id, row.episode_id));
-            assert_eq!((key.sha256, key.size_bytes), (Some(row.sha256), size_bytes));
+            assert_eq!((key.sha256, key.size_bytes), (Some(row.sha256), Some(size_bytes)));
         }
     }
 

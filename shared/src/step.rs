@@ -53,6 +53,14 @@ steps! {
     NeverReplace = "never-replace";
     /// What is stored under a name, or promised by its row, is compared by its hash.
     CompareHashes = "compare-hashes";
+    /// A stored archive is healed only by the bytes that its row names.
+    HealByRow = "heal-by-row";
+    /// A damaged archive has its new name on disk before another file takes the old one.
+    SyncSetAside = "sync-set-aside";
+    /// A stored file of another size than its row says is not what is stored.
+    MatchStoredSize = "match-stored-size";
+    /// A file that can be no archive gets no row.
+    RefuseVoid = "refuse-void";
     /// The name of an archive is on disk before its row.
     SyncHostDir = "sync-host-dir";
     /// The answer waits for the row.
@@ -75,8 +83,8 @@ steps! {
     SyncFoundRows = "sync-found-rows";
     /// Another file at the path of the index is noticed.
     NoticeReplaced = "notice-replaced";
-    /// A shorter file at the path of the index is noticed.
-    NoticeTruncated = "notice-truncated";
+    /// An index that was written over, or cut, is noticed although it is the same file.
+    NoticeRewritten = "notice-rewritten";
     /// An index that may no longer be written is noticed, although the open descriptor would still work.
     NoticePermission = "notice-permission";
     /// A last line without its end gets one before anything is appended.

@@ -16,7 +16,7 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::names;
 use integration_tests::strace::{Fired, Least, Names, Shot, Strace, Walk};
 use integration_tests::until::wait_at_most;
-use integration_tests::upload::Upload;
+use integration_tests::upload::{Upload, row_line};
 use integration_tests::verify;
 
 /// A receiver that was failed in its own machinery may never answer; its client gives up after this.
@@ -43,10 +43,14 @@ fn upload(bytes: u32) -> Upload {
 /// there when strace comes can be told from others.
 fn start(sandbox: &Sandbox) -> Receiver<'_> {
     let receiver = Receiver::start(sandbox, Options::open());
+    wake_threads(&receiver);
+    receiver
+}
+
+fn wake_threads(receiver: &Receiver<'_>) {
     for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
         assert_eq!(receiver.get("/v1/host-health").status, 200);
     }
-    receiver
 }
 
 /// How many bytes there are of unfinished uploads.
@@ -133,6 +137,75 @@ fn walk(name: &'static str, upload: &Upload, least: Least) {
         (trace, Names::of(sandbox.path()))
     });
     println!("{}", walk.walk(least, |point| survives(upload, point)));
+}
+
+/// A receiver whose archive of the episode has lost its end, and the row names the whole.
+fn start_damaged<'a>(sandbox: &'a Sandbox, upload: &Upload) -> Receiver<'a> {
+    let state = sandbox.dir("collector");
+    let archive = state.join(format!("episodes/{HOST}/{EPISODE}.tar.zst"));
+    fs::create_dir_all(archive.parent().expect("a directory")).expect("in the sandbox");
+    fs::write(archive, damaged(upload)).expect("in the sandbox");
+    let index = row_line(HOST, EPISODE, &upload.body);
+    let receiver = Receiver::start(sandbox, Options { state: Some(state), index, ..Options::open() });
+    wake_threads(&receiver);
+    receiver
+}
+
+fn damaged(upload: &Upload) -> &[u8] {
+    &upload.body[..upload.body.len() / 3]
+}
+
+/// One upload that heals, with one fault, the crash after it, and everything that must hold then.
+fn heals(upload: &Upload, point: &Shot) -> Fired {
+    let sandbox = Sandbox::new();
+    let names_of = Names::of(sandbox.path());
+    let mut receiver = start_damaged(&sandbox, upload);
+    let strace = Strace::shoot(&sandbox, receiver.process().pid(), point, &names_of);
+    let (answer, connection) = attempt(&receiver, upload);
+    let fired = point.fired(&strace.detach(), &names_of);
+    drop(connection);
+    receiver.kill();
+
+    let archive = receiver.archive(HOST, EPISODE);
+    let is_healed = || fs::read(&archive).is_ok_and(|bytes| bytes == upload.body);
+    let is_kept = || {
+        let dir = archive.parent().expect("a directory");
+        names(dir).iter().any(|name| fs::read(dir.join(name)).is_ok_and(|bytes| bytes == damaged(upload)))
+    };
+    assert!(is_kept(), "{point}: what was damaged is gone");
+    let acknowledged = matches!(answer, Some(200 | 201));
+    assert!(!acknowledged || is_healed(), "{point}: acknowledged and not healed");
+    assert!(!acknowledged || !fired.at_a_sync(), "{point}: a failed sync was acknowledged");
+
+    receiver.restart();
+    let again = upload.put(receiver.url()).status;
+    assert!(matches!(again, 200 | 201), "{point}: sent again: {again}");
+    assert!(is_healed() && is_kept(), "{point}: after sending again");
+    assert_eq!(receiver.rows().len(), 1, "{point}: rows");
+    assert_eq!(
+        names(&receiver.state().join("episodes/.incoming")),
+        [""; 0],
+        "{point}: partial uploads are left"
+    );
+    receiver.stop();
+    fired
+}
+
+#[test]
+fn an_upload_that_heals_survives_every_fault_at_every_one_of_its_system_calls() {
+    let upload = upload(LARGE);
+    let walk = Walk::record("healing upload", || {
+        let sandbox = Sandbox::new();
+        let mut receiver = start_damaged(&sandbox, &upload);
+        let strace = Strace::record(&sandbox, receiver.process().pid());
+        let (answer, connection) = attempt(&receiver, &upload);
+        assert_eq!(answer, Some(201));
+        let trace = strace.detach();
+        drop(connection);
+        receiver.stop();
+        (trace, Names::of(sandbox.path()))
+    });
+    println!("{}", walk.walk(Least { points: 35, eio: 22, enospc: 12 }, |point| heals(&upload, point)));
 }
 
 #[test]

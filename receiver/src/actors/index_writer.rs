@@ -1,7 +1,8 @@
 //! IndexWriterActor: the only code in the project that appends to index.jsonl.
 //!
 //! - owns: the [`IndexLog`], and with it which pairs have a row
-//! - accepts: [`Append`], [`Deposit`], [`Observe`], Ping, Drain
+//! - accepts: [`Append`], [`Deposit`], [`Look`], Ping, Drain
+//! - publishes: [`IndexObservation`], so that whoever asks how it goes never waits for a batch
 //! - sends to: nobody
 //! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
 //!   batch, so that they share one sync (group commit)
@@ -15,16 +16,18 @@ use std::path::{Path, PathBuf};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use cis490_shared::durable;
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::latest::Latest;
 use cis490_shared::row::IndexRow;
 use cis490_shared::step::Step;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::{Drain, Ping};
-use crate::index::known::KnownView;
+use crate::index::known::{KnownRow, KnownView};
 use crate::index::log::{IndexLog, Receipt};
 use crate::index::{IndexError, IndexStep};
-use crate::store::host_dir::HostDir;
+use crate::store::host_dir::{FileId, HostDir};
 
 /// Sent by an upload's commit and by the tools. `Ok` means that the pair has a durable row.
 ///
@@ -51,16 +54,19 @@ pub struct Deposit {
     pub receipt: oneshot::Sender<Result<Receipt, IndexError>>,
 }
 
-/// Asks for the counters.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "IndexObservation")]
-pub struct Observe;
+/// Asks for the row of a pair in the file as it is now, and not as it was when it was last looked at.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<Option<KnownRow>, IndexError>")]
+pub struct Look {
+    /// The host of the pair.
+    pub host_id: HostId,
+    /// The episode of the pair.
+    pub episode_id: EpisodeId,
+}
 
 /// The counters of IndexWriterActor since it was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexObservation {
-    /// Pairs that have a row now.
-    pub rows: usize,
     /// Batches that reached the disk.
     pub batches: u64,
     /// Rows written.
@@ -82,6 +88,7 @@ pub struct IndexWriterActor {
     log: IndexLog,
     waiting: Vec<Waiting>,
     seen: IndexObservation,
+    shown: Latest<IndexObservation>,
     /// The directories whose last sync failed, which the log has said.
     unsyncable: BTreeSet<PathBuf>,
 }
@@ -104,10 +111,11 @@ enum Published {
 }
 
 impl Published {
-    fn path(&self) -> &Path {
+    /// What it is, since two directories may have had one path: a person moved the first away.
+    fn key(&self) -> (&Path, Option<FileId>) {
         match self {
-            Self::Open(dir) => dir.path(),
-            Self::At(path) => path,
+            Self::Open(dir) => (dir.path(), Some(dir.id())),
+            Self::At(path) => (path, None),
         }
     }
 
@@ -129,6 +137,7 @@ impl IndexWriterActor {
             log: IndexLog::open(path)?,
             waiting: Vec::new(),
             seen: IndexObservation::default(),
+            shown: Latest::default(),
             unsyncable: BTreeSet::new(),
         })
     }
@@ -136,6 +145,11 @@ impl IndexWriterActor {
     /// The pairs that have a row, kept current while the actor lives.
     pub fn known(&self) -> KnownView {
         self.log.known()
+    }
+
+    /// How appending goes, kept current while the actor lives.
+    pub fn shown(&self) -> Latest<IndexObservation> {
+        self.shown.clone()
     }
 
     /// Puts a row into the next batch, which begins when everything that waits in the mailbox now is in it.
@@ -168,16 +182,16 @@ impl IndexWriterActor {
 
     /// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
     fn refuse_unpublished(&mut self, batch: &mut Vec<Waiting>) {
-        let published: BTreeMap<&Path, &Published> = batch
+        let published: BTreeMap<_, &Published> = batch
             .iter()
             .filter_map(|waiting| waiting.published.as_ref())
-            .map(|dir| (dir.path(), dir))
+            .map(|dir| (dir.key(), dir))
             .collect();
-        let synced: Vec<(PathBuf, io::Result<()>)> = published
+        let synced: Vec<(PathBuf, Option<FileId>, io::Result<()>)> = published
             .into_iter()
-            .map(|(path, dir)| (path.to_owned(), Step::SyncHostDir.take(|| dir.sync())))
+            .map(|((path, id), dir)| (path.to_owned(), id, Step::SyncHostDir.take(|| dir.sync())))
             .collect();
-        for (dir, outcome) in synced {
+        for (dir, id, outcome) in synced {
             let Err(failure) = outcome else {
                 if self.unsyncable.remove(&dir) {
                     info!(path = %dir.display(), "the directory of stored episodes can be synced again");
@@ -189,7 +203,7 @@ impl IndexWriterActor {
                 error!(error = %failure, help = %failure.remedy(), "the directory of a stored episode cannot be synced");
             }
             let of_dir = |waiting: &mut Waiting| {
-                waiting.published.as_ref().is_some_and(|published| published.path() == dir)
+                waiting.published.as_ref().is_some_and(|published| published.key() == (&dir, id))
             };
             for waiting in batch.extract_if(.., of_dir) {
                 // A sender that is gone will ask again.
@@ -215,6 +229,7 @@ impl IndexWriterActor {
             }
             Err(_) => {}
         }
+        self.shown.publish(self.seen.clone());
     }
 }
 
@@ -259,11 +274,13 @@ impl Handler<CommitBatch> for IndexWriterActor {
     }
 }
 
-impl Handler<Observe> for IndexWriterActor {
-    type Result = actix::MessageResult<Observe>;
+impl Handler<Look> for IndexWriterActor {
+    type Result = Result<Option<KnownRow>, IndexError>;
 
-    fn handle(&mut self, _: Observe, _: &mut Self::Context) -> Self::Result {
-        actix::MessageResult(IndexObservation { rows: self.log.known().len(), ..self.seen.clone() })
+    fn handle(&mut self, Look { host_id, episode_id }: Look, _: &mut Self::Context) -> Self::Result {
+        // That it can be read does not say that it can be appended to, so only a failure is noted.
+        self.log.append_batch(&[]).inspect_err(|failure| self.note(Err(failure)))?;
+        Ok(self.log.known().get(&host_id, &episode_id))
     }
 }
 

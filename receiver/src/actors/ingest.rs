@@ -3,7 +3,7 @@
 //! - owns: the life of its upload: the writer that it started, and who is told how it ended
 //! - accepts: nothing; the [`Part`]s go straight to the writer, through a bounded channel, so that a slow disk
 //!   slows the socket
-//! - sends to: IndexWriterActor (Deposit), from the writer's thread
+//! - sends to: IndexWriterActor (Deposit, and Look where a name is taken), from the writer's thread
 //! - runs on: the arbiter of the request that began it, where it only waits: hashing, writing and syncing happen in
 //!   the blocking pool (ADR 0002)
 //! - ends: with its upload, whether or not anybody still wants to know
@@ -13,15 +13,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Recipient, fut};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Recipient, fut};
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::index_writer::Deposit;
+use super::index_writer::{Deposit, IndexWriterActor, Look};
+use crate::index::known::KnownRow;
 use crate::ingest::admission::Permit;
-use crate::ingest::commit::{ReceiptSender, deposit, publish, stored};
+use crate::ingest::commit::{ReceiptSender, deposit, has_its_row, publish, stored};
 use crate::ingest::precedence::Precedence;
 use crate::ingest::receive::{Body, receive};
 use crate::ingest::turns::Turns;
@@ -36,6 +38,7 @@ const WAITING_PARTS: usize = 4;
 pub struct Ingest {
     store: Arc<Store>,
     index: Recipient<Deposit>,
+    look: Recipient<Look>,
     precedence: Arc<Precedence>,
     turns: Turns,
 }
@@ -51,8 +54,9 @@ pub struct Upload {
 
 impl Ingest {
     /// Uploads go to this store and this index.
-    pub fn new(store: Arc<Store>, index: Recipient<Deposit>) -> Self {
-        Self { store, index, precedence: Arc::default(), turns: Turns::default() }
+    pub fn new(store: Arc<Store>, index: &Addr<IndexWriterActor>) -> Self {
+        let (index, look) = (index.clone().recipient(), index.clone().recipient());
+        Self { store, index, look, precedence: Arc::default(), turns: Turns::default() }
     }
 
     /// Starts an upload on the arbiter of the caller.
@@ -68,7 +72,7 @@ impl Ingest {
     fn write(&self, body: Body, claim: &Claim, mut permit: Permit, tell: Tell) {
         let sealed =
             receive(body, claim.clone(), &self.store, &self.precedence, || permit.reserved_on_disk());
-        match sealed.and_then(|sealed| publish(sealed, &self.store)) {
+        match sealed.and_then(|sealed| publish(sealed, &self.store, || self.row_of(claim))) {
             Ok((status, dir)) => {
                 // The row is to be written even where nobody is there to be told.
                 let _ = tell.published.send(Ok((status, permit)));
@@ -80,6 +84,13 @@ impl Ingest {
                 let _ = tell.published.send(Err(error));
             }
         }
+    }
+
+    /// What the index says of the pair now. Blocks until IndexWriterActor, which has a thread of its own, has looked.
+    fn row_of(&self, claim: &Claim) -> Result<Option<KnownRow>, IngestError> {
+        let look = Look { host_id: claim.host_id.clone(), episode_id: claim.episode_id.clone() };
+        let looked = Handle::current().block_on(self.look.send(look));
+        Ok(looked.map_err(|_| IngestError::Gone)??)
     }
 }
 
@@ -120,7 +131,7 @@ impl Promised {
         let receipt = if Step::WaitForRow.is_taken() { Some(receipt.await) } else { None };
         let (status, permit) = published.await.map_err(|_| IngestError::Gone)??;
         if let Some(receipt) = receipt {
-            receipt.map_err(|_| IngestError::Gone)??;
+            has_its_row(&claim, receipt.map_err(|_| IngestError::Gone)??)?;
         }
         // The pair is free before anybody is told.
         drop(permit);

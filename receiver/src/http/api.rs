@@ -1,12 +1,13 @@
 //! What every handler needs, shared by all workers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use actix::Recipient;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
+use cis490_shared::clock::system_time;
+use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::latest::Latest;
 use tracing::info;
 
@@ -14,14 +15,19 @@ use super::body::Pace;
 use super::identity::Identities;
 use super::notices::Notices;
 use super::refusal::Refusal;
-use crate::actors::index_writer::Append;
+use super::storing::Storing;
+use crate::actors::git_poll;
+use crate::actors::index_writer::{Append, IndexObservation, Look};
 use crate::actors::ingest::Ingest;
-use crate::actors::{git_poll, index_writer};
+use crate::actors::worker::Workers;
 use crate::gate::window::Gate;
-use crate::index::known::KnownView;
+use crate::index::known::{KnownRow, KnownView};
 use crate::ingest::admission::Admission;
+use crate::startup::Progress;
+use crate::store::condition::Condition;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
+use crate::store::stored::{self, Stored};
 use crate::tls::material::Material;
 
 /// The handlers' view of the receiver.
@@ -31,8 +37,10 @@ pub struct Api {
     pub gate: Latest<Gate>,
     /// Asks GitPollActor how polling goes.
     pub observe_polls: Recipient<git_poll::Observe>,
-    /// Asks IndexWriterActor how appending goes.
-    pub observe_index: Recipient<index_writer::Observe>,
+    /// How appending goes.
+    pub appending: Latest<IndexObservation>,
+    /// Has IndexWriterActor look at the index as it is now.
+    pub look: Recipient<Look>,
     /// Makes sure that IndexWriterActor has the row of what is stored.
     pub append: Recipient<Append>,
     /// Starts uploads.
@@ -41,6 +49,8 @@ pub struct Api {
     pub admission: Admission,
     /// Which pairs have a row.
     pub known: KnownView,
+    /// How far the archives are that the start found without a row.
+    pub repairing: Progress,
     /// The archives.
     pub store: Arc<Store>,
     /// The reports of the hosts.
@@ -55,8 +65,12 @@ pub struct Api {
     pub rules: Rules,
     /// When the receiver was started.
     pub started: Instant,
-    /// Whether the disk failed the last upload or report that came so far.
-    pub disk_fails: AtomicBool,
+    /// How storing goes.
+    pub storing: Storing,
+    /// How the store is.
+    pub condition: Latest<Condition>,
+    /// The HTTP workers, of which the watchdog asks each.
+    pub workers: Workers,
 }
 
 /// What requests are held to.
@@ -66,14 +80,48 @@ pub struct Rules {
     pub max_upload_bytes: u64,
     /// A body that does not keep it is given up.
     pub pace: Pace,
+    /// Bytes of the file system that uploads never take.
+    pub min_free_bytes: u64,
+    /// Whether it is known where cis490-verify keeps its report.
+    pub knows_of_verify: bool,
     /// What a refused host is told to paste.
     pub remediation: String,
 }
 
 impl Api {
+    /// What the index says of a pair now: for whoever will retire an episode, or condemn it, by the answer.
+    pub async fn row_now(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<KnownRow>, Refusal> {
+        let look = Look { host_id: host.clone(), episode_id: episode.clone() };
+        let looked = self.look.send(look).await.map_err(|_| Refusal::Gone)?;
+        looked.map_err(|error| Refusal::Ingest(error.into()))
+    }
+
+    /// What is stored of a pair, where that is what its row names: a file of another size is not, nor one that verify
+    /// called damaged and that still is. A row of a program that wrote no hash leaves it to the file.
+    pub async fn stored(
+        &self,
+        host: &HostId,
+        episode: &EpisodeId,
+        row: KnownRow,
+    ) -> Result<Option<Stored>, Refusal> {
+        let is_in_doubt = self.condition.now().is_in_doubt(host, episode);
+        let (store, host, episode) = (Arc::clone(&self.store), host.clone(), episode.clone());
+        let found = blocking(move || match row.sha256.filter(|_| !is_in_doubt) {
+            Some(sha256) => {
+                let size = stored::size_of(&store, &host, &episode)?;
+                Ok(size.map(|size_bytes| Stored { size_bytes, sha256 }))
+            }
+            // Whoever asks will decide by it.
+            None => stored::hash_of(&store, &host, &episode),
+        });
+        Ok(found.await?.filter(|found| {
+            row.has_size(found.size_bytes) && row.sha256.is_none_or(|sha256| sha256 == found.sha256)
+        }))
+    }
+
     /// The answer that a refusal means. That the disk fails is logged when it begins, not once per try.
     pub fn refuse(&self, refusal: &Refusal) -> HttpResponse {
-        if !refusal.is_disk_trouble() || !self.disk_fails.swap(true, Ordering::Relaxed) {
+        if !refusal.is_disk_trouble() || self.storing.failed(system_time()) {
             refusal.log();
         }
         refusal.response(&self.rules.remediation)
@@ -93,7 +141,7 @@ impl Api {
 
     /// Something was stored, so the disk works.
     pub fn disk_works(&self) {
-        if self.disk_fails.swap(false, Ordering::Relaxed) {
+        if self.storing.succeeded(system_time()) {
             info!("the disk takes uploads again");
         }
     }

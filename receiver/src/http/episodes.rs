@@ -1,7 +1,5 @@
 //! `PUT` and `HEAD /v1/episodes/{host}/{episode}.tar.zst`.
 
-use std::sync::Arc;
-
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
@@ -11,7 +9,7 @@ use cis490_shared::step::Step;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
 use cis490_shared::wire::headers::{COMMIT_POSITION, CONTENT_SHA256, CommitPosition, EPISODE_MEDIA_TYPE};
 
-use super::api::{Api, blocking};
+use super::api::Api;
 use super::body::{Interrupted, PacedBody};
 use super::headers;
 use super::preflight::{self, Cleared};
@@ -117,20 +115,11 @@ pub async fn head(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
 /// be one whose name is not on the disk yet (I1, I6). Sending it again is what gives it its row.
 async fn find(request: &HttpRequest, api: &Api) -> Result<Option<stored::Stored>, Refusal> {
     let (host, episode) = headers::pair(request.uri().path())?;
-    let row = api.known.get(&host, &episode);
+    let row = api.row_now(&host, &episode).await?;
     if row.is_none() && Step::HeadNeedsRow.is_taken() {
         return Ok(None);
     }
-    let store = Arc::clone(&api.store);
-    blocking(move || match row.and_then(|row| row.sha256) {
-        Some(sha256) => {
-            let size = stored::size_of(&store, &host, &episode)?;
-            Ok(size.map(|size_bytes| stored::Stored { size_bytes, sha256 }))
-        }
-        // The row is of a program that wrote no hash, and whoever asks will decide by it.
-        None => stored::hash_of(&store, &host, &episode),
-    })
-    .await
+    api.stored(&host, &episode, row.unwrap_or_default()).await
 }
 
 /// The body of an answer to HEAD: it has a length and no bytes.

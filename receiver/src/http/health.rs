@@ -1,6 +1,6 @@
 //! `GET /v1/health` for machines and people, `POST /v1/ping` for hosts.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use actix_web::{HttpResponse, web};
 use cis490_shared::certificate::Remaining;
@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::api::Api;
 use super::gate::gate_answer;
 use super::refusal::Refusal;
-use crate::actors::{git_poll, index_writer};
+use crate::actors::git_poll;
+use crate::store::condition::Condition;
 
 /// Proves the whole path and writes nothing.
 pub async fn ping() -> HttpResponse {
@@ -31,6 +32,10 @@ struct Health {
     uptime_s: u64,
     gate: GateHealth,
     index: IndexHealth,
+    store: StoreHealth,
+    /// Only where it is known where verify keeps its report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<VerifyHealth>,
     uploads: UploadHealth,
     /// Only where the receiver speaks TLS itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +68,33 @@ struct IndexHealth {
 }
 
 #[derive(Debug, Serialize)]
+struct StoreHealth {
+    /// Why uploads cannot be taken, or soon not.
+    problem: Option<&'static str>,
+    last_stored: Option<WallTime>,
+    last_failure: Option<WallTime>,
+    free_bytes: Option<u64>,
+    /// None on a file system that does not count them.
+    free_files: Option<u64>,
+    /// Archives that the start found without a row, and that are still to be read.
+    without_row: usize,
+    /// Those of them that cannot be read; the log says why.
+    unreadable: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct VerifyHealth {
+    /// When the last run ended; none where none is known.
+    ended: Option<WallTime>,
+    /// Errors and warnings that it found.
+    findings: u64,
+    /// Archives that it called damaged.
+    damaged: usize,
+    /// No run has ended for more than eight days.
+    overdue: bool,
+}
+
+#[derive(Debug, Serialize)]
 struct UploadHealth {
     in_flight: usize,
 }
@@ -79,10 +111,15 @@ pub async fn health(api: web::Data<Api>) -> HttpResponse {
 async fn look(api: &Api) -> Result<Health, Refusal> {
     let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
-    let index = api.observe_index.send(index_writer::Observe).await.map_err(|_| Refusal::Gone)?;
+    let (index, condition) = (api.appending.now(), api.condition.now());
     let tls = api.tls.as_ref().map(|tls| tls_health(tls.now().expires));
-    let needs_somebody = polls.problem.is_some() || tls.as_ref().is_some_and(|tls| tls.expires_soon);
-    let status = match (gate.is_ready() && !index.failing, needs_somebody) {
+    let (store, verify) = (store_health(api, &condition), verify_health(api, &condition));
+    let needs_somebody = polls.problem.is_some()
+        || store.unreadable > 0
+        || verify.as_ref().is_some_and(|verify| verify.overdue || verify.findings > 0)
+        || tls.as_ref().is_some_and(|tls| tls.expires_soon);
+    let takes_uploads = gate.is_ready() && !index.failing && store.problem.is_none();
+    let status = match (takes_uploads, needs_somebody) {
         (false, _) => "unavailable",
         (true, true) => "degraded",
         (true, false) => "ok",
@@ -97,9 +134,54 @@ async fn look(api: &Api) -> Result<Health, Refusal> {
             polls_succeeded: polls.succeeded,
             polls_failed: polls.failed,
         },
-        index: IndexHealth { rows: index.rows, appended: index.appended, failing: index.failing },
+        index: IndexHealth { rows: api.known.len(), appended: index.appended, failing: index.failing },
+        store,
+        verify,
         uploads: UploadHealth { in_flight: api.admission.in_flight() },
         tls,
+    })
+}
+
+/// What is known of the disk. It is not asked: it may be the one that does not answer.
+fn store_health(api: &Api, condition: &Condition) -> StoreHealth {
+    let told = api.storing.told();
+    let free_files = condition.room.and_then(|room| room.files);
+    let free_bytes = condition.room.map(|room| room.bytes);
+    let problem = match () {
+        () if condition.hangs() => Some("the disk does not answer"),
+        () if told.fails => Some("the last upload could not be stored"),
+        () if free_files == Some(0) => Some("no file can be created any more"),
+        () if free_bytes.is_some_and(|free| free <= api.rules.min_free_bytes) => Some("the disk is full"),
+        () => None,
+    };
+    StoreHealth {
+        problem,
+        last_stored: told.last_success.map(WallTime::from),
+        last_failure: told.last_failure.map(WallTime::from),
+        free_bytes,
+        free_files,
+        without_row: api.repairing.waiting(),
+        unreadable: api.repairing.failed(),
+    }
+}
+
+/// A week, and a day for a store that takes long to read.
+const VERIFY_DUE: Duration = Duration::from_hours(8 * 24);
+
+fn verify_health(api: &Api, condition: &Condition) -> Option<VerifyHealth> {
+    if !api.rules.knows_of_verify {
+        return None;
+    }
+    let Some(verified) = &condition.verified else {
+        let overdue = api.started.elapsed() > VERIFY_DUE;
+        return Some(VerifyHealth { ended: None, findings: 0, damaged: 0, overdue });
+    };
+    let age = verified.ended.map(|ended| ended.age(system_time()));
+    Some(VerifyHealth {
+        ended: verified.ended.map(WallTime::from),
+        findings: verified.findings,
+        damaged: verified.damaged.len(),
+        overdue: age.is_none_or(|age| age > VERIFY_DUE),
     })
 }
 

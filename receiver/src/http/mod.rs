@@ -38,6 +38,7 @@ pub mod preflight;
 pub mod refusal;
 pub mod server;
 pub mod serving;
+pub mod storing;
 
 /// The routes of protocol section 2.
 pub fn routes(config: &mut ServiceConfig) {

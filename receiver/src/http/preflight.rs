@@ -4,7 +4,6 @@
 //! The order: head, already stored, gate, disk and admission. What is already stored comes before the gate, so
 //! that a lost answer and a window that moved on meanwhile cannot strand an episode that is in the data set.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::RequestHead;
@@ -12,7 +11,7 @@ use cis490_shared::clock::system_time;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
 use cis490_shared::wire::headers::CommitPosition;
 
-use super::api::{Api, blocking};
+use super::api::Api;
 use super::headers::{self, UploadHead};
 use super::refusal::Refusal;
 use crate::gate::window::{ClaimedCommit, Verdict};
@@ -61,7 +60,7 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
     let look = || {
-        let free_bytes = space::free_bytes(api.store.root())?;
+        let free_bytes = space::room(api.store.root())?.bytes;
         Ok(Room { free_bytes, host_bytes: api.known.bytes_of(&upload.host_id) })
     };
     let admitted = api.admission.admit(&upload.host_id, &upload.episode_id, upload.length, look);
@@ -84,18 +83,23 @@ fn gate(api: &Api, upload: &UploadHead) -> Verdict {
     api.gate.now().check(upload.claimed.clone(), Some(&upload.host_id), system_time())
 }
 
-/// The answer where the pair has both its row and its file; a conflict where the row's hash is another.
+/// The answer where the pair has both its row and its file, of the size in the row; a conflict where the row's hash is
+/// another.
 ///
 /// Without a row, or with a row that names no hash, the upload goes on: publishing finds the file and compares.
 async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAnswer>, Refusal> {
     let UploadHead { host_id, episode_id, .. } = upload;
-    let Some(sha256) = api.known.get(host_id, episode_id).and_then(|row| row.sha256) else {
+    let mut row = api.known.get(host_id, episode_id);
+    if row.and_then(|row| row.sha256).is_some_and(|sha256| sha256 != upload.sha256) {
+        // Before a verdict: what is known may be of an index that a person has replaced since.
+        row = api.row_now(host_id, episode_id).await?;
+    }
+    let Some((row, sha256)) = row.and_then(|row| Some((row, row.sha256?))) else { return Ok(None) };
+    commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
+    // Other bytes are another file: the upload goes on, and heals it.
+    let Some(stored::Stored { size_bytes, .. }) = api.stored(host_id, episode_id, row).await? else {
         return Ok(None);
     };
-    commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
-    let (store, host, episode) = (Arc::clone(&api.store), host_id.clone(), episode_id.clone());
-    let found = blocking(move || stored::size_of(&store, &host, &episode)).await?;
-    let Some(size_bytes) = found else { return Ok(None) };
     let claim = Claim {
         host_id: host_id.clone(),
         episode_id: episode_id.clone(),

@@ -133,6 +133,8 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
     Error = DispatchError,
     InitError = (),
 > + use<T, C> {
+    // This runs once on each worker, for each listener.
+    api.workers.enlist();
     let stopping = stopping.clone();
     let app = App::new().app_data(api.clone()).app_data(via).configure(routes);
     let app = app.wrap(from_fn(identity::guard)).wrap(from_fn(serving::attend));

@@ -6,19 +6,24 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::row::lines::{Line, read_line};
 use cis490_shared::row::{RowKey, read_key};
+use cis490_shared::step::Step;
 
 use super::{IndexError, IndexStep};
 
 /// How much of the index is read at a time, in bytes.
 const READ_BUFFER: usize = 256 * 1024;
 
-/// The pairs of an index, each with the hash of its first row.
+/// How many rows are taken in at a time while others look: none of them waits for a whole file.
+const ROWS_AT_A_TIME: usize = 4096;
+
+/// The pairs of an index, each with what its first row says.
 #[derive(Debug, Default)]
 pub struct KnownRows {
     hosts: HashMap<HostId, HostRows>,
@@ -28,16 +33,25 @@ pub struct KnownRows {
 /// The rows of one host.
 #[derive(Debug, Default)]
 pub struct HostRows {
-    episodes: HashMap<EpisodeId, Option<Sha256Digest>>,
+    episodes: HashMap<EpisodeId, KnownRow>,
     /// The sizes of their archives, added up.
     bytes: u64,
 }
 
 /// What the index says of a pair that has a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KnownRow {
     /// The hash in the row; none on a row that holds no usable one.
     pub sha256: Option<Sha256Digest>,
+    /// The size in the row, in bytes; none on a row that does not say.
+    pub size_bytes: Option<u64>,
+}
+
+impl KnownRow {
+    /// Whether a file of this size can be the one that the row names.
+    pub fn has_size(&self, size_bytes: u64) -> bool {
+        self.size_bytes.is_none_or(|promised| promised == size_bytes) || !Step::MatchStoredSize.is_taken()
+    }
 }
 
 impl KnownRows {
@@ -53,20 +67,13 @@ impl KnownRows {
     }
 
     /// Takes in every row from the reader's position to its end. Blocks.
-    pub fn learn(&mut self, reader: impl std::io::Read) -> std::io::Result<Tail> {
-        let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
-        let (mut line, mut tail) = (Vec::new(), Tail { bytes: 0, rows: 0, torn: false });
-        loop {
-            line.clear();
-            let length = reader.read_until(b'\n', &mut line)?;
-            if length == 0 {
-                return Ok(tail);
-            }
-            tail.bytes += length as u64;
-            tail.torn = !line.ends_with(b"\n");
-            if let Some(key) = read_key(&line) {
-                tail.rows += usize::from(self.insert(key));
-            }
+    pub fn learn(&mut self, reader: impl Read) -> io::Result<Tail> {
+        read_rows(reader, |keys| self.insert_all(keys))
+    }
+
+    fn insert_all(&mut self, keys: &mut Vec<RowKey>) {
+        for key in keys.drain(..) {
+            self.insert(key);
         }
     }
 
@@ -74,15 +81,16 @@ impl KnownRows {
     pub fn insert(&mut self, key: RowKey) -> bool {
         let host = self.hosts.entry(key.host_id).or_default();
         let Entry::Vacant(free) = host.episodes.entry(key.episode_id) else { return false };
-        free.insert(key.sha256);
-        host.bytes = host.bytes.saturating_add(key.size_bytes);
+        let RowKey { sha256, size_bytes, .. } = key;
+        free.insert(KnownRow { sha256, size_bytes });
+        host.bytes = host.bytes.saturating_add(size_bytes.unwrap_or(0));
         self.count += 1;
         true
     }
 
     /// The row of a pair.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
-        self.hosts.get(host)?.episodes.get(episode).map(|sha256| KnownRow { sha256: *sha256 })
+        self.hosts.get(host)?.episodes.get(episode).copied()
     }
 
     /// The bytes of one host's archives, as its rows say.
@@ -123,15 +131,39 @@ impl HostRows {
     }
 }
 
-/// What [`KnownRows::learn`] read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What was read of an index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tail {
     /// How many bytes, torn line included.
     pub bytes: u64,
-    /// How many pairs were new.
-    pub rows: usize,
     /// Whether the last line lacks its newline.
     pub torn: bool,
+    /// Lines that are longer than any row, which were skipped.
+    pub overlong: u64,
+    /// Where the first of them begins, in bytes from where was read.
+    pub first_overlong: u64,
+}
+
+/// Hands on every row from the reader's position to its end, some thousands at a time. Blocks.
+fn read_rows(reader: impl Read, mut take_in: impl FnMut(&mut Vec<RowKey>)) -> io::Result<Tail> {
+    let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
+    let (mut line, mut keys, mut tail) = (Vec::new(), Vec::new(), Tail::default());
+    loop {
+        let read @ Line { length, ended } = read_line(&mut reader, &mut line)?;
+        if length == 0 || keys.len() == ROWS_AT_A_TIME {
+            take_in(&mut keys);
+        }
+        if length == 0 {
+            return Ok(tail);
+        }
+        if read.is_overlong() {
+            tail.overlong += 1;
+            tail.first_overlong = if tail.overlong == 1 { tail.bytes } else { tail.first_overlong };
+        }
+        tail.bytes += length;
+        tail.torn = !ended;
+        keys.extend(read_key(&line));
+    }
 }
 
 /// A reader's view of the pairs that have a row; the writer keeps it current.
@@ -165,6 +197,18 @@ impl KnownView {
         look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// For the log, which alone changes it: takes in what was appended. Whoever looks meanwhile hardly waits.
+    pub(super) fn learn(&self, reader: impl Read) -> io::Result<Tail> {
+        read_rows(reader, |keys| self.write(|known| known.insert_all(keys)))
+    }
+
+    /// For the log, which alone changes it: another index is in the place of the last.
+    pub(super) fn replace(&self, rows: KnownRows) {
+        let former = self.write(|known| std::mem::replace(known, rows));
+        // A million rows take their time to go, which nobody is to wait for.
+        drop(former);
+    }
+
     /// For the log, which alone changes it.
     pub(super) fn write<T>(&self, change: impl FnOnce(&mut KnownRows) -> T) -> T {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
@@ -193,11 +237,38 @@ mod tests {
         .concat();
         let mut known = KnownRows::default();
         let tail = known.learn(text.as_bytes()).unwrap();
-        assert_eq!(tail, Tail { bytes: text.len() as u64, rows: 2, torn: true });
+        assert_eq!(tail, Tail { bytes: text.len() as u64, torn: true, ..Tail::default() });
         let sha256 =
             known.get(&HostId::parse("h").unwrap(), &EpisodeId::parse("e1").unwrap()).unwrap().sha256;
         assert_eq!(sha256, Some(Sha256Digest::from_bytes([1; 32])));
         assert_eq!(known.len(), 2);
+    }
+
+    #[test]
+    fn a_hole_or_a_line_without_an_end_is_skipped_and_said() {
+        let text = [
+            line("h", "e1", 1).into_bytes(),
+            vec![0; 1 << 20],
+            b"\n".to_vec(),
+            line("h", "e2", 1).into_bytes(),
+            vec![b'x'; 1 << 20],
+        ]
+        .concat();
+        let mut known = KnownRows::default();
+        let tail = known.learn(&text[..]).unwrap();
+        let first_overlong = line("h", "e1", 1).len() as u64;
+        assert_eq!(tail, Tail { bytes: text.len() as u64, torn: true, overlong: 2, first_overlong });
+        assert_eq!(known.len(), 2);
+    }
+
+    #[test]
+    fn more_rows_than_are_taken_in_at_a_time_are_all_known() {
+        let count = 2 * ROWS_AT_A_TIME + 1;
+        let text: String = (0..count).map(|n| line("h", &format!("e{n}"), 1)).collect();
+        let view = KnownView::default();
+        view.learn(text.as_bytes()).unwrap();
+        assert_eq!(view.len(), count);
+        assert_eq!(KnownRows::default().learn(text.as_bytes()).unwrap().bytes, text.len() as u64);
     }
 
     #[test]

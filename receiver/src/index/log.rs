@@ -1,19 +1,21 @@
 //! The index file: opened, caught up with, appended to in batches.
 //!
-//! Every batch runs under index.lock and begins by looking at the file as it is now: replaced, truncated or
+//! Every batch runs under index.lock and begins by looking at the file as it is now: replaced, rewritten, truncated or
 //! grown by a tool, it is read again, so that nothing is ever appended on a stale belief. All of it blocks.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
+use cis490_shared::ids::Sha256Digest;
 use cis490_shared::row::{IndexRow, RowKey};
 use cis490_shared::step::Step;
+use tracing::warn;
 
-use super::known::KnownView;
+use super::known::{KnownRows, KnownView, Tail};
 use super::{IndexError, IndexStep};
 
 /// The name of the lock beside the index.
@@ -22,6 +24,8 @@ const LOCK_NAME: &str = "index.lock";
 const INDEX_MODE: u32 = 0o640;
 /// How long a batch waits for another program's batch before it fails.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// By so many of the last bytes that were read, a file is known to be still the one that was read: some rows.
+const FINGERPRINT_BYTES: u64 = 4096;
 
 /// What became of one row of a batch that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Receipt {
     Appended,
     /// The pair had a row before, which is durable; nothing was written.
     AlreadyKnown,
+    /// The pair has a row that names these other bytes; nothing was written.
+    OtherBytes(Sha256Digest),
 }
 
 /// The open index. There is one in a process, inside IndexWriterActor.
@@ -40,18 +46,23 @@ pub struct IndexLog {
     /// How long a batch waits for another program's batch before it fails.
     patience: Duration,
     /// None after a failure: a descriptor whose sync failed is never synced again.
-    attached: Option<Attached>,
+    file: Option<File>,
+    /// How far which file has been read. It outlives the descriptor: a failure is no reason to read a million rows again.
+    place: Option<Place>,
     known: KnownView,
 }
 
-/// An open file and how far it has been read.
+/// How far a file has been read: every row before is in `known`.
 #[derive(Debug)]
-struct Attached {
-    file: File,
+struct Place {
     device: u64,
     inode: u64,
-    /// Everything before this offset is in `known`.
+    /// In bytes.
     end: u64,
+    /// The last bytes before `end`. Other bytes there mean that somebody wrote over what was read.
+    fingerprint: Vec<u8>,
+    /// When the file was last changed, as far as is known, in seconds and nanoseconds.
+    changed: (i64, i64),
     /// The last line lacks its newline: somebody's write was cut short.
     torn: bool,
     /// There may be rows that no program has synced yet.
@@ -66,7 +77,8 @@ impl IndexLog {
             path: path.to_owned(),
             lock_path,
             patience: LOCK_PATIENCE,
-            attached: None,
+            file: None,
+            place: None,
             known: KnownView::default(),
         };
         durable::create_file(path, INDEX_MODE).map_err(IndexError::at(IndexStep::Open, path))?;
@@ -81,24 +93,27 @@ impl IndexLog {
 
     /// Appends the rows whose pair has none, durably, and says for each what became of it.
     ///
-    /// On an error no row of the batch counts: what was written of it is cut off again.
+    /// On an error no row of the batch counts: what was written of it is cut off again. A batch without rows looks at
+    /// the file, and nothing else.
     pub fn append_batch(&mut self, rows: &[IndexRow]) -> Result<Vec<Receipt>, IndexError> {
         let _lock = self.lock()?;
-        let mut attached = self.attach()?;
-        self.catch_up(&mut attached)?;
-        let (text, receipts) = self.compose(rows, attached.torn)?;
-        if let Err(failed) = self.write(&mut attached, &text) {
-            if !Step::ForgetFailedIndex.is_taken() {
-                self.attached = Some(attached);
-            }
-            return Err(failed);
+        let file = self.open_current()?;
+        let mut place = self.read_up(&file).map_err(IndexError::at(IndexStep::Read, &self.path))?;
+        let composed = self.compose(rows, place.torn);
+        let outcome = composed.and_then(|(text, receipts)| {
+            self.write(&file, &mut place, &text)?;
+            Ok(receipts)
+        });
+        self.place = Some(place);
+        if outcome.is_ok() || !Step::ForgetFailedIndex.is_taken() {
+            self.file = Some(file);
         }
+        let receipts = outcome?;
         self.known.write(|known| {
             for (row, _) in rows.iter().zip(&receipts).filter(|(_, r)| **r == Receipt::Appended) {
                 known.insert(key_of(row));
             }
         });
-        self.attached = Some(attached);
         Ok(receipts)
     }
 
@@ -110,49 +125,66 @@ impl IndexLog {
         taken.map(Some).map_err(IndexError::at(IndexStep::Lock, &self.lock_path))
     }
 
-    /// The open file if it still is the one at our path, otherwise that one, to be read from its start.
-    fn attach(&mut self) -> Result<Attached, IndexError> {
+    /// The open file if it still is the one at our path, otherwise that one.
+    fn open_current(&mut self) -> Result<File, IndexError> {
         let at_path = std::fs::metadata(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))?;
-        let is_other = |a: &Attached| (a.device, a.inode) != (at_path.dev(), at_path.ino());
-        let is_replaced = |a: &Attached| is_other(a) && Step::NoticeReplaced.is_taken();
-        let is_truncated = |a: &Attached| at_path.len() < a.end && Step::NoticeTruncated.is_taken();
-        let same = |a: &Attached| !is_replaced(a) && !is_truncated(a);
-        if let Some(attached) = self.attached.take().filter(same) {
+        let is_ours = self.place.as_ref().is_some_and(|place| place.is_of(&at_path));
+        if let Some(file) = self.file.take().filter(|_| is_ours || !Step::NoticeReplaced.is_taken()) {
             // Somebody who took our permission away means it, even though the open descriptor would still work.
             Step::NoticePermission
                 .take(|| rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK))
                 .map_err(|errno| IndexError::at(IndexStep::Open, &self.path)(errno.into()))?;
-            return Ok(attached);
+            return Ok(file);
         }
-        let file = durable::open_append(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))?;
-        let opened = file.metadata().map_err(IndexError::at(IndexStep::Open, &self.path))?;
-        self.known.write(|known| *known = super::known::KnownRows::default());
-        Ok(Attached {
-            file,
-            device: opened.dev(),
-            inode: opened.ino(),
-            end: 0,
-            torn: false,
-            unsynced: opened.len() > 0,
-        })
+        durable::open_append(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))
     }
 
-    /// Reads what other programs appended since the last batch.
-    fn catch_up(&self, attached: &mut Attached) -> Result<(), IndexError> {
-        let read = |attached: &mut Attached| {
-            let length = attached.file.metadata()?.len();
-            if length == attached.end || (attached.end > 0 && !Step::CatchUp.is_taken()) {
-                return Ok(());
-            }
-            attached.file.seek(SeekFrom::Start(attached.end))?;
-            let tail = (&attached.file).take(length - attached.end);
-            let tail = self.known.write(|known| known.learn(tail))?;
-            attached.end += tail.bytes;
-            attached.torn = tail.torn;
-            attached.unsynced = true;
-            Ok(())
+    /// Reads what other programs appended since the last batch; a file that is not the one that was read, from its start.
+    fn read_up(&mut self, file: &File) -> std::io::Result<Place> {
+        let found = file.metadata()?;
+        let mut place = match self.place.take() {
+            Some(place) if place.still_holds(file, &found)? => place,
+            _ => return self.read_anew(file, &found),
         };
-        read(attached).map_err(IndexError::at(IndexStep::Read, &self.path))
+        if found.len() > place.end && Step::CatchUp.is_taken() {
+            let tail = self.known.learn(rows_of(file, place.end, found.len())?)?;
+            self.take_note(&mut place, &tail, file, &found)?;
+        }
+        Ok(place)
+    }
+
+    /// Reads all of it beside what is known, which stays in force until that is done.
+    fn read_anew(&mut self, file: &File, found: &Metadata) -> std::io::Result<Place> {
+        let mut rows = KnownRows::default();
+        let tail = rows.learn(rows_of(file, 0, found.len())?)?;
+        let mut place = Place::at_start(found);
+        self.take_note(&mut place, &tail, file, found)?;
+        self.known.replace(rows);
+        Ok(place)
+    }
+
+    fn take_note(
+        &self,
+        place: &mut Place,
+        tail: &Tail,
+        file: &File,
+        found: &Metadata,
+    ) -> std::io::Result<()> {
+        if tail.overlong > 0 {
+            warn!(
+                path = %self.path.display(),
+                lines = tail.overlong,
+                offset = place.end + tail.first_overlong,
+                help = "nothing is lost by it, every reader skips such a line; `tail -c +OFFSET INDEX | head -c 200 | xxd` shows the first",
+                "the index has lines that are longer than any row, perhaps a hole that a crash left"
+            );
+        }
+        place.end += tail.bytes;
+        place.torn = tail.torn;
+        place.unsynced |= tail.bytes > 0;
+        place.changed = changed(found);
+        place.fingerprint = fingerprint(file, place.end)?;
+        Ok(())
     }
 
     /// The bytes to append and what they will mean for each row.
@@ -162,8 +194,13 @@ impl IndexLog {
         let mut receipts = Vec::with_capacity(rows.len());
         for row in rows {
             let pair = (&row.host_id, &row.episode_id);
-            let has_row = self.known.get(pair.0, pair.1).is_some() && Step::KnowPairs.is_taken();
-            if has_row || (!pairs.insert(pair) && Step::KnowPairsOfBatch.is_taken()) {
+            let known = self.known.get(pair.0, pair.1).filter(|_| Step::KnowPairs.is_taken());
+            if let Some(known) = known {
+                let other = known.sha256.filter(|sha256| *sha256 != row.sha256);
+                receipts.push(other.map_or(Receipt::AlreadyKnown, Receipt::OtherBytes));
+                continue;
+            }
+            if !pairs.insert(pair) && Step::KnowPairsOfBatch.is_taken() {
                 receipts.push(Receipt::AlreadyKnown);
                 continue;
             }
@@ -177,21 +214,79 @@ impl IndexLog {
     }
 
     /// Appends by one write call and syncs; on failure cuts the file back to where the batch began.
-    fn write(&self, attached: &mut Attached, text: &[u8]) -> Result<(), IndexError> {
-        if text.is_empty() && !(attached.unsynced && Step::SyncFoundRows.is_taken()) {
+    fn write(&self, file: &File, place: &mut Place, text: &[u8]) -> Result<(), IndexError> {
+        if text.is_empty() && !(place.unsynced && Step::SyncFoundRows.is_taken()) {
             return Ok(());
         }
-        if let Err((step, error)) = append_durably(&attached.file, text) {
+        let outcome = append_durably(file, text);
+        if outcome.is_err() {
             // The lock is held, so what stands behind `end` is ours and nobody was told of it. Where the cut
             // fails too, the next batch reads those rows from the file and syncs them before it answers.
-            let _ = Step::CutFailedBatch.take(|| attached.file.set_len(attached.end));
-            return Err(IndexError::at(step, &self.path)(error));
+            let _ = Step::CutFailedBatch.take(|| file.set_len(place.end));
+            place.unsynced = true;
         }
-        attached.end += text.len() as u64;
-        attached.torn = false;
-        attached.unsynced = false;
+        // A file that cannot even be looked at is read again.
+        place.changed = file.metadata().map_or_else(|_| (0, 0), |now| changed(&now));
+        outcome.map_err(|(step, error)| IndexError::at(step, &self.path)(error))?;
+        place.advance(text);
         Ok(())
     }
+}
+
+impl Place {
+    fn at_start(found: &Metadata) -> Self {
+        let (device, inode) = (found.dev(), found.ino());
+        let (fingerprint, changed) = (Vec::new(), changed(found));
+        Self { device, inode, end: 0, fingerprint, changed, torn: false, unsynced: false }
+    }
+
+    fn is_of(&self, found: &Metadata) -> bool {
+        (self.device, self.inode) == (found.dev(), found.ino())
+    }
+
+    /// Whether what was read still stands there. Who writes over a file instead of replacing it leaves the inode, and
+    /// perhaps the length; then other bytes stand there, or a change that nobody appended to.
+    fn still_holds(&self, file: &File, found: &Metadata) -> std::io::Result<bool> {
+        if !self.is_of(found) && Step::NoticeReplaced.is_taken() {
+            return Ok(false);
+        }
+        if !Step::NoticeRewritten.is_taken() {
+            return Ok(true);
+        }
+        let is_untouched = found.len() > self.end || changed(found) == self.changed;
+        Ok(found.len() >= self.end && is_untouched && fingerprint(file, self.end)? == self.fingerprint)
+    }
+
+    /// Notes what was appended and is durable.
+    fn advance(&mut self, text: &[u8]) {
+        self.end += text.len() as u64;
+        self.fingerprint.extend_from_slice(text);
+        let excess = self.fingerprint.len().saturating_sub(usize::try_from(FINGERPRINT_BYTES).unwrap_or(0));
+        self.fingerprint.drain(..excess);
+        self.torn = false;
+        self.unsynced = false;
+    }
+}
+
+/// A reader of the file from one offset to another.
+fn rows_of(mut file: &File, from: u64, to: u64) -> std::io::Result<impl Read> {
+    file.seek(SeekFrom::Start(from))?;
+    Ok(file.take(to.saturating_sub(from)))
+}
+
+/// The last bytes before `end`; fewer where the file is shorter.
+fn fingerprint(file: &File, end: u64) -> std::io::Result<Vec<u8>> {
+    let length = end.min(FINGERPRINT_BYTES);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    match file.read_exact_at(&mut bytes, end - length) {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(bytes),
+    }
+}
+
+fn changed(found: &Metadata) -> (i64, i64) {
+    (found.mtime(), found.mtime_nsec())
 }
 
 /// One write call and one sync; tells which of them failed.
@@ -210,122 +305,9 @@ fn key_of(row: &IndexRow) -> RowKey {
         host_id: row.host_id.clone(),
         episode_id: row.episode_id.clone(),
         sha256: Some(row.sha256),
-        size_bytes: row.size_bytes,
+        size_bytes: Some(row.size_bytes),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use cis490_shared::clock::WallTime;
-    use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
-
-    use super::*;
-
-    fn row(episode: &str) -> IndexRow {
-        IndexRow {
-            backfilled: false,
-            commit: None,
-            episode_id: EpisodeId::parse(episode).unwrap(),
-            host_id: HostId::parse("h").unwrap(),
-            received_at_wall: WallTime::from(std::time::SystemTime::UNIX_EPOCH),
-            schema_version: 1,
-            sha256: Sha256Digest::from_bytes([1; 32]),
-            size_bytes: 1,
-        }
-    }
-
-    /// A directory with an index of the given content, and the log opened on it.
-    fn log_on(content: &str) -> (tempfile::TempDir, PathBuf, IndexLog) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("index.jsonl");
-        fs::write(&path, content).unwrap();
-        let log = IndexLog::open(&path).unwrap();
-        (dir, path, log)
-    }
-
-    fn episodes_in(path: &Path) -> Vec<String> {
-        let text = fs::read_to_string(path).unwrap();
-        let rows = text.lines().filter_map(|line| IndexRow::parse(line.as_bytes()).ok());
-        rows.map(|row| row.episode_id.to_string()).collect()
-    }
-
-    #[test]
-    fn a_batch_appends_what_is_new_and_recognises_the_rest() {
-        let (_dir, path, mut log) = log_on("");
-        assert_eq!(log.append_batch(&[row("a"), row("b"), row("a")]).unwrap()[2], Receipt::AlreadyKnown);
-        let receipts = log.append_batch(&[row("b"), row("c")]).unwrap();
-        assert_eq!(receipts, [Receipt::AlreadyKnown, Receipt::Appended]);
-        assert_eq!(episodes_in(&path), ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn old_content_stays_as_it_is_and_a_torn_line_is_ended() {
-        let old = "junk\n\n{\"episode_id\": \"a\", \"host_id\": \"h\"}\n{\"torn\": ";
-        let (_dir, path, mut log) = log_on(old);
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{old}\n"), "ended when it was opened");
-        assert_eq!(log.append_batch(&[row("a")]).unwrap(), [Receipt::AlreadyKnown]);
-        log.append_batch(&[row("b")]).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(&format!("{old}\n{{")), "{text}");
-    }
-
-    #[test]
-    fn rows_of_another_program_are_seen_by_the_next_batch() {
-        let (_dir, path, mut log) = log_on("");
-        log.append_batch(&[row("a")]).unwrap();
-        let mut other = IndexLog::open(&path).unwrap();
-        other.append_batch(&[row("b")]).unwrap();
-        assert_eq!(log.append_batch(&[row("b")]).unwrap(), [Receipt::AlreadyKnown]);
-        assert_eq!(other.append_batch(&[row("a")]).unwrap(), [Receipt::AlreadyKnown]);
-        assert_eq!(episodes_in(&path), ["a", "b"]);
-    }
-
-    #[test]
-    fn a_replaced_index_is_read_again_before_anything_is_appended() {
-        let (dir, path, mut log) = log_on("");
-        log.append_batch(&[row("a")]).unwrap();
-        let other = dir.path().join("other");
-        fs::write(&other, row("b").to_line().unwrap()).unwrap();
-        cis490_shared::durable::rename_noreplace(&path, &dir.path().join("old")).unwrap();
-        cis490_shared::durable::rename_noreplace(&other, &path).unwrap();
-        let receipts = log.append_batch(&[row("a"), row("b")]).unwrap();
-        assert_eq!(receipts, [Receipt::Appended, Receipt::AlreadyKnown]);
-        assert_eq!(episodes_in(&path), ["b", "a"]);
-    }
-
-    #[test]
-    fn a_truncated_index_gets_its_lost_rows_back_when_they_are_sent_again() {
-        let (_dir, path, mut log) = log_on("");
-        log.append_batch(&[row("a"), row("b")]).unwrap();
-        fs::write(&path, "").unwrap();
-        assert_eq!(log.append_batch(&[row("a")]).unwrap(), [Receipt::Appended]);
-        assert_eq!(episodes_in(&path), ["a"]);
-    }
-
-    #[test]
-    fn a_vanished_index_is_an_error_until_it_is_back_and_never_made_anew() {
-        let (dir, path, mut log) = log_on("");
-        let aside = dir.path().join("aside");
-        cis490_shared::durable::rename_noreplace(&path, &aside).unwrap();
-        let error = log.append_batch(&[row("a")]).unwrap_err();
-        assert_eq!((error.step, path.try_exists().unwrap()), (IndexStep::Open, false));
-        assert!(error.remedy().contains("cis490-index-backfill"), "{}", error.remedy());
-        cis490_shared::durable::rename_noreplace(&aside, &path).unwrap();
-        assert_eq!(log.append_batch(&[row("a")]).unwrap(), [Receipt::Appended]);
-    }
-
-    #[test]
-    fn a_lock_held_by_somebody_else_is_waited_for_and_not_for_ever() {
-        let (dir, path, mut log) = log_on("");
-        let lock = FileLock::take(&dir.path().join(LOCK_NAME), Duration::ZERO).unwrap();
-        log.patience = Duration::ZERO;
-        assert_eq!(log.append_batch(&[row("a")]).unwrap_err().step, IndexStep::Lock);
-        assert_eq!(episodes_in(&path), [""; 0]);
-        log.patience = LOCK_PATIENCE;
-        let batch = std::thread::spawn(move || log.append_batch(&[row("a")]).unwrap());
-        drop(lock);
-        assert_eq!(batch.join().unwrap(), [Receipt::Appended]);
-    }
-}
+mod tests;

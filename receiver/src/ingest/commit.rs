@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use actix::Recipient;
 use cis490_shared::clock::WallTime;
+use cis490_shared::durable::Temp;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
+use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -21,6 +23,7 @@ use super::writer::Sealed;
 use super::{Claim, Done, IngestError};
 use crate::actors::index_writer::{Append, Deposit};
 use crate::index::IndexError;
+use crate::index::known::KnownRow;
 use crate::index::log::Receipt;
 use crate::store::host_dir::HostDir;
 use crate::store::layout::Store;
@@ -71,25 +74,82 @@ pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(),
         return Ok(());
     }
     let append = Append { row: row_of(claim), publish_dir: None };
-    index.send(append).await.map_err(|_| IngestError::Gone)??;
-    Ok(())
+    let receipt = index.send(append).await.map_err(|_| IngestError::Gone)??;
+    has_its_row(claim, receipt)
+}
+
+/// Refuses an upload whose pair has a row that names other bytes.
+pub fn has_its_row(claim: &Claim, receipt: Receipt) -> Result<(), IngestError> {
+    match receipt {
+        Receipt::Appended | Receipt::AlreadyKnown => Ok(()),
+        Receipt::OtherBytes(stored) => compare(&claim.host_id, &claim.episode_id, stored, claim.sha256),
+    }
 }
 
 /// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. Gives
-/// back the directory that has the name, whose sync is still due. Blocks.
-pub fn publish(sealed: Sealed, store: &Store) -> Result<(StoreStatus, HostDir), IngestError> {
-    let Sealed { claim, temp } = sealed;
+/// back the directory that has the name, whose sync is still due. `row` tells what the index says of the pair. Blocks.
+pub fn publish(
+    sealed: Sealed,
+    store: &Store,
+    row: impl FnOnce() -> Result<Option<KnownRow>, IngestError>,
+) -> Result<(StoreStatus, HostDir), IngestError> {
+    let Sealed { claim, mut temp } = sealed;
     Step::SyncArchive.take(|| temp.sync())?;
     let dir = store.ensure_host_dir(&claim.host_id)?;
-    match dir.publish(temp, &claim.episode_id) {
+    match dir.publish(&mut temp, &claim.episode_id) {
         Ok(()) => Ok((StoreStatus::Stored, dir)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let stored = stored::hash_in(&dir, &claim.episode_id)?.ok_or(error)?;
-            compare(&claim.host_id, &claim.episode_id, stored.sha256, claim.sha256)?;
-            Ok((StoreStatus::AlreadyPresent, dir))
+            let status = take_the_name(&claim, temp, &dir, row)?;
+            Ok((status, dir))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The name is taken: by the same bytes, by others, which stay, or by a file that is not what its row promises, or can
+/// be no archive at all. That one is moved aside, where it is kept, and the right bytes take its place.
+///
+/// A crash between both leaves a row without an archive, and a host that was told nothing: it sends again (I1, I4).
+fn take_the_name(
+    claim: &Claim,
+    mut temp: Temp,
+    dir: &HostDir,
+    row: impl FnOnce() -> Result<Option<KnownRow>, IngestError>,
+) -> Result<StoreStatus, IngestError> {
+    let Claim { host_id, episode_id, sha256, .. } = claim;
+    let found = match stored::hash_in(dir, episode_id) {
+        Ok(Some(found)) if found.sha256 == *sha256 => return Ok(StoreStatus::AlreadyPresent),
+        Ok(Some(found)) => Ok(found.sha256),
+        Err(error) if is_damage(&error) => Err(error),
+        Ok(None) => return Err(io::Error::from(io::ErrorKind::AlreadyExists).into()),
+        Err(error) => return Err(error.into()),
+    };
+    let promised = row()?.and_then(|row| row.sha256);
+    let is_healed = match promised {
+        Some(promised) => promised == *sha256,
+        None => dir.archive(episode_id)?.map_or(Ok(false), |file| stored::is_void(&file))?,
+    };
+    if !is_healed && Step::HealByRow.is_taken() {
+        compare(host_id, episode_id, promised.map_or(found, Ok)?, *sha256)?;
+        return Ok(StoreStatus::AlreadyPresent);
+    }
+    let kept = dir.set_aside(episode_id)?;
+    dir.publish(&mut temp, episode_id)?;
+    warn!(
+        %host_id,
+        %episode_id,
+        kept = %kept.display(),
+        found_sha256 = found.ok().map(tracing::field::display),
+        sha256 = %sha256,
+        "a stored archive was damaged; it is kept aside, and the right bytes are in its place"
+    );
+    Ok(StoreStatus::Stored)
+}
+
+/// Whether a file cannot be read for what the disk has lost: a bad block, or a checksum of the file system.
+fn is_damage(error: &io::Error) -> bool {
+    let errnos = [Errno::IO, Errno::BADMSG, Errno::UCLEAN];
+    errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Refuses bytes whose hash differs from what is stored under their id.

@@ -7,6 +7,8 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Take};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use cis490_shared::archive::read::{ReadError, ReadLimits, read_meta};
@@ -15,12 +17,14 @@ use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::{CommitHash, IdError, Sha256Digest};
 use cis490_shared::meta::recorded_commit;
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
+use cis490_shared::step::Step;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Runtime;
 
 use super::open::open_archive;
 use super::scan::Archive;
+use super::stored::is_void;
 
 /// How much is read at once where nothing is decompressed, in bytes: what was copied is still in the nearest cache when
 /// it is hashed.
@@ -62,25 +66,44 @@ pub enum Doubt {
 #[error("it changed while it was read")]
 struct Changed;
 
+/// A file that can be no archive, and must not take the name of one from the episode that will come.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it is empty or begins with zeros, so it is no archive: move it away, and the host can send the episode"
+)]
+struct Void;
+
 /// Reads archives on the thread that owns it.
 #[derive(Debug)]
 pub struct Examiner {
     runtime: Runtime,
     chunk: Vec<u8>,
+    stop: Stop,
 }
 
+/// Set by whoever wants no answer any more: a large archive takes minutes to read.
+pub type Stop = Arc<AtomicBool>;
+
 impl Examiner {
-    /// Makes one for a thread.
+    /// Makes one for a thread, which reads to the end whatever comes.
     pub fn new() -> io::Result<Self> {
+        Self::until(Stop::default())
+    }
+
+    /// Makes one that gives up when it is told to.
+    pub fn until(stop: Stop) -> io::Result<Self> {
         // The readers of archives are async; below, they never wait for anything but the file itself.
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(Self { runtime, chunk: vec![0; READ_BYTES] })
+        Ok(Self { runtime, chunk: vec![0; READ_BYTES], stop })
     }
 
     /// Reads an archive once, from its first byte to its last.
     pub fn examine(&mut self, archive: &Archive) -> io::Result<Examined> {
         let file = open_archive(&archive.path)?;
         let before = file.metadata()?;
+        if Step::RefuseVoid.is_taken() && is_void(&file)? {
+            return Err(io::Error::other(Void));
+        }
         self.examine_file(archive, file, &before)
     }
 
@@ -88,7 +111,8 @@ impl Examiner {
     fn examine_file(&mut self, archive: &Archive, file: File, before: &Metadata) -> io::Result<Examined> {
         // One byte more than there are, to see whether it grows; not all of them, since it could grow for ever.
         let file = file.take(before.len().saturating_add(1));
-        let mut hashed = Hashed { file, hash: Sha256::new(), size_bytes: 0 };
+        let stop = Arc::clone(&self.stop);
+        let mut hashed = Hashed { file, hash: Sha256::new(), size_bytes: 0, stop };
         let meta = self.runtime.block_on(read_meta(&mut hashed, &ReadLimits::default(), thread_time));
         let (commit, doubt) = match meta.map_err(Doubt::Unreadable).and_then(|text| commit_of(&text)) {
             // The file could not be read, which says nothing about its contents.
@@ -131,11 +155,15 @@ struct Hashed {
     file: Take<File>,
     hash: Sha256,
     size_bytes: u64,
+    stop: Stop,
 }
 
 impl Read for Hashed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::other("nobody wants to know any more"));
+            }
             match self.file.read(into) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -252,11 +280,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("e1.tar.zst");
         let mut examiner = Examiner::new().unwrap();
-        for bytes in [vec![], b"not zstd".to_vec(), vec![0x28, 0xb5, 0x2f, 0xfd], vec![7; 3 << 20]] {
+        for bytes in [b"not zstd".to_vec(), vec![0x28, 0xb5, 0x2f, 0xfd], vec![7; 3 << 20]] {
             fs::write(&path, &bytes).unwrap();
             let Examined { row, doubt } = examiner.examine(&archive_at(&path)).unwrap();
             assert_eq!((row.sha256, row.size_bytes), (sha256(&bytes), bytes.len() as u64));
             assert!(matches!(doubt, Some(Doubt::Unreadable(_))));
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_archive_is_an_error_and_no_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e1.tar.zst");
+        for bytes in [&b""[..], &[0], &[0; 4], &[0; 100_000]] {
+            fs::write(&path, bytes).unwrap();
+            let error = Examiner::new().unwrap().examine(&archive_at(&path)).unwrap_err();
+            assert!(error.to_string().contains("is no archive"), "{error}");
         }
     }
 

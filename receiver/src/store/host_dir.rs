@@ -7,10 +7,12 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cis490_shared::durable::{self, Temp};
 use cis490_shared::ids::EpisodeId;
+use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
@@ -30,14 +32,29 @@ pub struct LeadsElsewhere {
 pub struct HostDir {
     dir: File,
     path: PathBuf,
+    id: FileId,
 }
+
+/// What tells one file or directory from another, whatever its path: device and inode.
+pub type FileId = (u64, u64);
+
+/// What the name of an archive ends in that was set aside, before its number. The names of archives end otherwise, so
+/// nothing takes it for one.
+const SET_ASIDE: &str = ".damaged-";
+
+/// So many damaged archives of one name are kept; whoever has more has another trouble.
+const MOST_SET_ASIDE: u32 = 100;
 
 impl HostDir {
     /// Opens it; none where there is nothing of that name.
     pub fn open(path: PathBuf) -> io::Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(CWD, &path, flags, Mode::empty()) {
-            Ok(dir) => Ok(Some(Self { dir: dir.into(), path })),
+            Ok(dir) => {
+                let dir = File::from(dir);
+                let found = dir.metadata()?;
+                Ok(Some(Self { dir, path, id: (found.dev(), found.ino()) }))
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 Err(io::Error::other(LeadsElsewhere { path, expected: "directory" }))
@@ -72,6 +89,29 @@ impl HostDir {
         }
     }
 
+    /// Which directory it is, wherever it is now.
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Moves what lies under the name of an archive aside, durably, and says where it is kept.
+    pub fn set_aside(&self, episode: &EpisodeId) -> io::Result<PathBuf> {
+        let name = file_name(episode);
+        for number in 1..=MOST_SET_ASIDE {
+            let kept = format!("{name}{SET_ASIDE}{number}");
+            match durable::rename_noreplace_in(&self.dir, name.as_ref(), kept.as_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    // Before the name has another file: else a loss of power could leave that one alone.
+                    Step::SyncSetAside.take(|| self.sync())?;
+                    return Ok(self.path.join(kept));
+                }
+            }
+        }
+        Err(io::Error::other(format!("{MOST_SET_ASIDE} damaged archives of `{name}` are kept already")))
+    }
+
     /// Where it was opened.
     pub fn path(&self) -> &Path {
         &self.path
@@ -83,7 +123,7 @@ impl HostDir {
     }
 
     /// Gives an archive its name; `AlreadyExists` where that is taken, also by a link.
-    pub fn publish(&self, temp: Temp, episode: &EpisodeId) -> io::Result<()> {
+    pub fn publish(&self, temp: &mut Temp, episode: &EpisodeId) -> io::Result<()> {
         temp.publish_noreplace_in(&self.dir, file_name(episode).as_ref())
     }
 }
@@ -130,8 +170,8 @@ mod tests {
         let text = said(own.archive(&fifo).unwrap_err());
         assert!(text.contains("is a link or no file"), "{text}");
         assert_eq!(own.size_of(&fifo).unwrap(), None);
-        let temp = Temp::create(path("temp"), 0o640).unwrap();
-        assert_eq!(own.publish(temp, &episode).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let mut temp = Temp::create(path("temp"), 0o640).unwrap();
+        assert_eq!(own.publish(&mut temp, &episode).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(path("elsewhere/e.tar.zst")).unwrap(), "secret");
     }
 
@@ -141,8 +181,24 @@ mod tests {
         let host = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
         let episode = EpisodeId::parse("e").unwrap();
         assert!(host.archive(&episode).unwrap().is_none() && host.size_of(&episode).unwrap().is_none());
-        host.publish(Temp::create(dir.path().join("temp"), 0o640).unwrap(), &episode).unwrap();
+        host.publish(&mut Temp::create(dir.path().join("temp"), 0o640).unwrap(), &episode).unwrap();
         assert!(host.archive(&episode).unwrap().is_some());
         assert_eq!(host.size_of(&episode).unwrap(), Some(0));
+    }
+
+    #[test]
+    fn what_is_set_aside_is_kept_under_a_name_of_its_own_every_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
+        let episode = EpisodeId::parse("e").unwrap();
+        for (text, number) in [("first", 1), ("second", 2)] {
+            std::fs::write(dir.path().join("e.tar.zst"), text).unwrap();
+            let kept = host.set_aside(&episode).unwrap();
+            assert_eq!(kept, dir.path().join(format!("e.tar.zst.damaged-{number}")));
+            assert_eq!(std::fs::read_to_string(kept).unwrap(), text);
+            assert_eq!(host.size_of(&episode).unwrap(), None);
+        }
+        assert_eq!(std::fs::read_to_string(dir.path().join("e.tar.zst.damaged-1")).unwrap(), "first");
+        assert_eq!(host.set_aside(&episode).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

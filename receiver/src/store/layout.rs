@@ -1,6 +1,6 @@
 //! Every path of the store, made from identifiers that are valid as file names by construction.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::step::Step;
 
-use super::host_dir::{self, HostDir};
+use super::host_dir::{self, FileId, HostDir};
 
 /// Uploads in flight, below the root so that publishing is a rename within one file system.
 pub const INCOMING: &str = ".incoming";
@@ -24,8 +24,8 @@ const DIRECTORY_MODE: u32 = 0o750;
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
-    /// Hosts whose directory this process has made sure of, so that only their first upload syncs the root.
-    durable_hosts: Arc<Mutex<HashSet<HostId>>>,
+    /// The directories of hosts that this process has made sure of, so that only the first upload to each syncs the root.
+    durable_hosts: Arc<Mutex<HashMap<HostId, FileId>>>,
 }
 
 impl Store {
@@ -62,20 +62,24 @@ impl Store {
 
     /// Makes sure that the directory of a host is there and its name durable, and opens it.
     ///
-    /// That it exists is not enough: whoever created it may have died, or failed, before its name was synced.
+    /// That it exists is not enough: whoever created it may have died, or failed, before its name was synced. Nor is it
+    /// that it was there: a person may have moved it away since, and made another.
     pub fn ensure_host_dir(&self, host: &HostId) -> io::Result<HostDir> {
-        let is_new = !self.durable_hosts().contains(host);
-        if is_new && !durable::create_dir(&self.host_dir(host), DIRECTORY_MODE)? {
+        let durable = self.durable_hosts().get(host).copied();
+        if let (Some(id), Some(dir)) = (durable, self.open_host(host)?)
+            && dir.id() == id
+        {
+            return Ok(dir);
+        }
+        if !durable::create_dir(&self.host_dir(host), DIRECTORY_MODE)? {
             Step::SyncFoundHost.take(|| durable::sync_dir(&self.root))?;
         }
         let dir = self.open_host(host)?.ok_or(io::ErrorKind::NotFound)?;
-        if is_new {
-            self.durable_hosts().insert(host.clone());
-        }
+        self.durable_hosts().insert(host.clone(), dir.id());
         Ok(dir)
     }
 
-    fn durable_hosts(&self) -> MutexGuard<'_, HashSet<HostId>> {
+    fn durable_hosts(&self) -> MutexGuard<'_, HashMap<HostId, FileId>> {
         // No code that holds the lock can panic half-way through a change.
         self.durable_hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,5 +105,17 @@ mod tests {
             assert!(store.host_dir(host).is_dir());
         }
         assert_eq!(store.durable_hosts().len(), 2);
+    }
+
+    #[test]
+    fn a_host_whose_directory_was_moved_away_gets_another_which_is_made_sure_of_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("episodes")).unwrap();
+        let host = HostId::parse("h").unwrap();
+        let first = store.ensure_host_dir(&host).unwrap().id();
+        durable::rename_noreplace(&store.host_dir(&host), &dir.path().join("elsewhere")).unwrap();
+        let second = store.ensure_host_dir(&host).unwrap().id();
+        assert_ne!(first, second);
+        assert_eq!(store.durable_hosts().get(&host), Some(&second));
     }
 }

@@ -3,7 +3,8 @@
 //! - [`layout`]: every path under the root
 //! - [`host_dir`]: the directory of one host, which no link leads out of
 //! - [`stored`]: what is stored under a name: its size and hash
-//! - [`space`]: free bytes of the file system
+//! - [`space`]: what the file system has room for
+//! - [`condition`]: how the store is, without asking the disk; [`verified`]: what cis490-verify last said of it
 //! - [`sweep`]: what a crash left in `.incoming`
 //! - [`scan`]: which archives there are
 //! - [`open`]: opening an archive, and nothing that only has the name of one
@@ -13,6 +14,7 @@
 //!
 //! Everything here blocks.
 
+pub mod condition;
 pub mod examine;
 pub mod host_dir;
 pub mod host_reports;
@@ -23,3 +25,4 @@ pub mod scan;
 pub mod space;
 pub mod stored;
 pub mod sweep;
+pub mod verified;

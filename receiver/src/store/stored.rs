@@ -1,6 +1,8 @@
 //! What is stored under a name.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use sha2::{Digest, Sha256};
@@ -43,4 +45,12 @@ pub fn hash_in(dir: &HostDir, episode: &EpisodeId) -> io::Result<Option<Stored>>
         hasher.update(&buffer[..length]);
         size_bytes += length as u64;
     }
+}
+
+/// Whether a file can be no archive: it is empty, or begins with zeros as one does whose blocks a crash left unwritten.
+/// The first four bytes of an archive say that it is one (RFC 8878, section 3.1.1).
+pub fn is_void(file: &File) -> io::Result<bool> {
+    let mut magic = [0; 4];
+    let read = file.read_at(&mut magic, 0)?;
+    Ok(magic[..read].iter().all(|byte| *byte == 0))
 }

@@ -5,19 +5,27 @@ use std::path::Path;
 
 use actix::{Actor, Addr};
 use cis490_receiver::actors::Drain;
-use cis490_receiver::actors::index_writer::{Append, Deposit, IndexWriterActor, Observe};
+use cis490_receiver::actors::index_writer::{Append, Deposit, IndexObservation, IndexWriterActor, Look};
 use cis490_receiver::index::IndexStep;
 use cis490_receiver::index::log::Receipt;
 use cis490_receiver::store::host_dir::HostDir;
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::latest::Latest;
 use cis490_shared::row::IndexRow;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
 fn start(index: &Path) -> Addr<IndexWriterActor> {
-    IndexWriterActor::open(index).unwrap().start()
+    start_watched(index).0
+}
+
+/// The actor, and how it says that appending goes.
+fn start_watched(index: &Path) -> (Addr<IndexWriterActor>, Latest<IndexObservation>) {
+    let writer = IndexWriterActor::open(index).unwrap();
+    let shown = writer.shown();
+    (writer.start(), shown)
 }
 
 fn append(episode: &str) -> Append {
@@ -43,14 +51,14 @@ fn episodes(index: &Path) -> Vec<String> {
 async fn appends_that_wait_together_share_a_batch_and_keep_their_order() {
     let dir = tempfile::tempdir().unwrap();
     let index = dir.path().join("index.jsonl");
-    let writer = start(&index);
+    let (writer, shown) = start_watched(&index);
     let names: Vec<String> = (0..200).map(|n| format!("e{n:03}")).collect();
     for receipt in join_all(names.iter().map(|name| writer.send(append(name)))).await {
         assert_eq!(receipt.unwrap().unwrap(), Receipt::Appended);
     }
     assert_eq!(episodes(&index), names);
-    let seen = writer.send(Observe).await.unwrap();
-    assert_eq!((seen.rows, seen.appended), (200, 200));
+    let seen = shown.now();
+    assert_eq!(seen.appended, 200);
     assert!(seen.batches <= 20, "{} batches for 200 rows", seen.batches);
 }
 
@@ -71,7 +79,7 @@ async fn a_deposit_is_written_although_nobody_waits_for_its_receipt() {
 async fn one_failing_append_of_a_batch_fails_alone() {
     let dir = tempfile::tempdir().unwrap();
     let index = dir.path().join("index.jsonl");
-    let writer = start(&index);
+    let (writer, shown) = start_watched(&index);
     let missing = dir.path().join("no-such-host");
     let bad = Append { publish_dir: Some(missing), ..append("bad") };
     let good = Append { publish_dir: Some(dir.path().to_owned()), ..append("good") };
@@ -81,7 +89,7 @@ async fn one_failing_append_of_a_batch_fails_alone() {
     assert_eq!(outcomes[1].as_ref().unwrap_err().step, IndexStep::SyncDirectory);
     assert_eq!(outcomes[2].as_ref().unwrap(), &Receipt::Appended);
     assert_eq!(episodes(&index), ["first", "good"]);
-    assert_eq!(writer.send(Observe).await.unwrap().batches, 1);
+    assert_eq!(shown.now().batches, 1);
 }
 
 #[actix::test]
@@ -105,19 +113,38 @@ async fn a_batch_that_fails_is_told_to_every_sender_and_logged_once_per_change()
     support::capture_log();
     let dir = tempfile::tempdir().unwrap();
     let (index, aside) = (dir.path().join("index.jsonl"), dir.path().join("aside"));
-    let writer = start(&index);
+    let (writer, shown) = start_watched(&index);
     rename_noreplace(&index, &aside).unwrap();
     for _ in 0..3 {
         for outcome in join_all(["a", "b"].map(|name| writer.send(append(name)))).await {
             assert_eq!(outcome.unwrap().unwrap_err().step, IndexStep::Open);
         }
     }
-    assert!(writer.send(Observe).await.unwrap().failing);
+    assert!(shown.now().failing);
     rename_noreplace(&aside, &index).unwrap();
     assert_eq!(writer.send(append("a")).await.unwrap().unwrap(), Receipt::Appended);
-    assert!(!writer.send(Observe).await.unwrap().failing);
+    assert!(!shown.now().failing);
     assert_eq!(support::times_logged("the index cannot be appended to"), 1);
     assert_eq!(support::times_logged("the index works again"), 1);
+}
+
+#[actix::test]
+async fn a_look_is_at_the_index_as_it_is_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = dir.path().join("index.jsonl");
+    let writer = start(&index);
+    let look = |episode: &str| {
+        let Append { row, .. } = append(episode);
+        writer.send(Look { host_id: row.host_id, episode_id: row.episode_id })
+    };
+    assert_eq!(look("a").await.unwrap().unwrap(), None);
+    std::fs::write(&index, append("a").row.to_line().unwrap()).unwrap();
+    let row = look("a").await.unwrap().unwrap().unwrap();
+    assert_eq!((row.sha256, row.size_bytes), (Some(Sha256Digest::from_bytes([3; 32])), Some(3)));
+    std::fs::write(&index, "").unwrap();
+    assert_eq!(look("a").await.unwrap().unwrap(), None);
+    std::fs::remove_file(&index).unwrap();
+    assert_eq!(look("a").await.unwrap().unwrap_err().step, IndexStep::Open);
 }
 
 #[actix::test]

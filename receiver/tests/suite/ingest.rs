@@ -51,7 +51,7 @@ impl World {
         let store = Arc::new(Store::open(&dir.path().join("episodes")).unwrap());
         let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
         let known = index.known();
-        let pool = Ingest::new(Arc::clone(&store), index.start().recipient());
+        let pool = Ingest::new(Arc::clone(&store), &index.start());
         let limits = Limits { uploads: 8, uploads_per_host: 8, min_free_bytes: 0, host_quota_bytes: None };
         let admission = Admission::new(limits);
         Self { _dir: dir, store, admission, known, pool }

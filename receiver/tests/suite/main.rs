@@ -11,6 +11,7 @@ mod auth;
 mod config;
 mod git_poll;
 mod git_surroundings;
+mod healing;
 mod http_hostile;
 mod http_limits;
 mod http_put;

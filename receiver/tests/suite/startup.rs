@@ -99,13 +99,35 @@ fn a_second_receiver_on_the_same_state_is_refused_before_it_touches_anything() {
     let state = receiver.dir.path();
     let partial = state.join("episodes/.incoming/0123.partial");
     fs::write(&partial, "of an upload in flight").unwrap();
-    let text = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\n[store]\nepisodes_root = \"{0}/episodes\"\n\
-         index = \"{0}/index.jsonl\"\n[version_gate]\nenabled = false\n",
-        state.display()
-    );
-    let config: ReceiverConfig = cis490_shared::config_file::parse(&text, "receiver.toml".as_ref()).unwrap();
-    let second = actix::System::new().block_on(run::run(config, None, |_| (), async {}));
-    assert!(matches!(second, Err(RunError::AlreadyRunning(_))), "{second:?}");
-    assert!(partial.is_file(), "a second start sweeps what the first is writing");
+    for index in ["index.jsonl", "elsewhere/index.jsonl"] {
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n[store]\nepisodes_root = \"{0}/episodes\"\n\
+             index = \"{0}/{index}\"\n[version_gate]\nenabled = false\n",
+            state.display()
+        );
+        let config: ReceiverConfig =
+            cis490_shared::config_file::parse(&text, "receiver.toml".as_ref()).unwrap();
+        let second = actix::System::new().block_on(run::run(config, None, |_| (), async {}));
+        assert!(matches!(second, Err(RunError::AlreadyRunning(_))), "{index}: {second:?}");
+        assert!(partial.is_file(), "{index}: a second start sweeps what the first is writing");
+    }
+}
+
+#[test]
+fn uploads_are_taken_while_archives_without_a_row_are_read_and_a_stop_waits_for_none() {
+    let receiver = TestReceiver::start();
+    let long = receiver.archive("lab-1", "LONG");
+    fs::create_dir(long.parent().unwrap()).unwrap();
+    let file = fs::File::create(&long).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"no archive", 0).unwrap();
+    // Nothing on the disk, and more than is hashed while this test runs.
+    file.set_len(1 << 42).unwrap();
+    let receiver = receiver.restart();
+    let health = receiver.get("/v1/health").json();
+    assert_eq!((health["status"].as_str(), health["store"]["without_row"].as_u64()), (Some("ok"), Some(1)));
+    assert_eq!(receiver.request(&receiver.put("lab-1", "E1", b"body")).status, 201);
+    assert_eq!(receiver.rows().len(), 1, "the other is still being read");
+    let began = std::time::Instant::now();
+    drop(receiver);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }

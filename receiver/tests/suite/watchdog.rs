@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use actix_rt::Arbiter;
 use cis490_receiver::actors::Ping;
+use cis490_receiver::actors::worker::Workers;
 use cis490_receiver::watchdog::{ActorGone, Watched, watch};
 
 /// An actor that answers, until it is told to hang or to panic.
@@ -54,7 +55,7 @@ async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_p
             drop(fragile.try_send(Panic));
         }
     };
-    let gone = watch(&actors, Duration::from_millis(1), feed).await;
+    let gone = watch(&actors, &Workers::default(), Duration::from_millis(1), feed).await;
     assert_eq!(gone, ActorGone("fragile"));
     assert!(fed.get() >= 3);
 }
@@ -63,7 +64,32 @@ async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_p
 async fn an_actor_that_hangs_starves_the_watchdog() {
     let actors = [Watched { name: "stuck", ping: Fragile { hangs: true }.start().recipient() }];
     let fed = Cell::new(0);
-    let watching = watch(&actors, Duration::from_millis(1), || fed.set(fed.get() + 1));
+    let workers = Workers::default();
+    let watching = watch(&actors, &workers, Duration::from_millis(1), || fed.set(fed.get() + 1));
     assert!(tokio::time::timeout(Duration::from_millis(200), watching).await.is_err());
     assert_eq!(fed.get(), 0);
+}
+
+#[actix::test]
+async fn a_worker_that_is_stuck_starves_the_watchdog_and_one_that_is_gone_ends_it() {
+    let (workers, worker) = (Workers::default(), Arbiter::new());
+    let (release, stuck) = std::sync::mpsc::channel::<()>();
+    let (enlisted, is_enlisted) = tokio::sync::oneshot::channel();
+    let in_worker = workers.clone();
+    worker.spawn_fn(move || {
+        in_worker.enlist();
+        enlisted.send(()).unwrap();
+        // A handler that blocks its worker; until the test lets go.
+        let _ = stuck.recv();
+    });
+    is_enlisted.await.unwrap();
+    let fed = Cell::new(0);
+    let watching = || watch(&[], &workers, Duration::from_millis(1), || fed.set(fed.get() + 1));
+    assert!(tokio::time::timeout(Duration::from_millis(200), watching()).await.is_err());
+    assert_eq!(fed.get(), 0);
+    drop(release);
+    assert!(tokio::time::timeout(Duration::from_millis(200), watching()).await.is_err());
+    assert!(fed.get() > 0);
+    worker.stop();
+    assert_eq!(watching().await, ActorGone("an HTTP worker"));
 }

@@ -155,7 +155,7 @@ impl Server {
             .map(|key| (key.host_id.as_str().to_owned(), key.episode_id.as_str().to_owned(), key.size_bytes))
             .collect();
         for upload in uploads {
-            if !rows.contains(&(upload.host.clone(), upload.id.clone(), upload.size())) {
+            if !rows.contains(&(upload.host.clone(), upload.id.clone(), Some(upload.size()))) {
                 bail!("{}/{} has no row", upload.host, upload.id);
             }
         }

@@ -155,7 +155,7 @@ async fn feed<'a>(
     while let Some(receipt) = receipts.next().await {
         match receipt {
             Ok(Receipt::Appended) => applied.appended += 1,
-            Ok(Receipt::AlreadyKnown) => applied.already_known += 1,
+            Ok(Receipt::AlreadyKnown | Receipt::OtherBytes(_)) => applied.already_known += 1,
             Err(Fault::Archive(failure)) => applied.failed.push(failure),
             Err(Fault::Writer(reason)) => {
                 go_on.set(false);

@@ -49,6 +49,8 @@ pub struct Report {
     pub rows: u64,
     /// What was read again; none where nothing was to be.
     pub proof: Option<Proof>,
+    /// When the last look at it ended.
+    pub ended: SystemTime,
     /// Why an interruption would have cost more than seconds.
     pub unsaved: Option<ResumeError>,
     resume: Option<ResumeFile>,
@@ -111,7 +113,16 @@ fn last_look(
     // Stable: within a severity everything stays in the order in which it was looked at.
     findings.sort_by_key(Finding::severity);
     let (archives, rows) = (shelf.archives().len(), ledger.rows());
-    Ok(Report { findings, archives, rows, proof: read.proof, unsaved: read.unsaved, resume: read.resume })
+    let ended = clock();
+    Ok(Report {
+        findings,
+        archives,
+        rows,
+        proof: read.proof,
+        ended,
+        unsaved: read.unsaved,
+        resume: read.resume,
+    })
 }
 
 impl Report {

@@ -11,12 +11,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use cis490_receiver::store::scan::ScanError;
 use cis490_shared::clock;
+use cis490_shared::durable;
 use cis490_shared::ids::HostId;
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -33,12 +34,14 @@ use crate::defaults;
 
 /// Something was found.
 const FOUND: u8 = 3;
+/// The mode of the report that is kept: the group may read.
+const REPORT_MODE: u32 = 0o640;
 /// There is nothing to look at.
 const NO_EPISODES: u8 = 2;
 
 /// Checks that the store and its index agree, and that every archive is still what it was.
 ///
-/// It may run beside a live receiver. It writes nothing but the file of `--resume`, and never deletes.
+/// It may run beside a live receiver. It writes nothing but the files of `--resume` and `--report`, and never deletes.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-verify", version, after_help = AFTER_HELP)]
 struct Flags {
@@ -77,6 +80,11 @@ struct Flags {
     /// It is written every few seconds and removed at the end. It must lie outside the store.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
+    /// Write the report to this file as well, as with --json, for the receiver to read
+    ///
+    /// It replaces that of the last run. A run that could not look leaves that alone.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// For how long a new archive may be without its row, which is written after it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     settle: u32,
@@ -158,6 +166,9 @@ fn look(flags: &Flags) -> Result<Totals, Failed> {
         tell(format_args!("note: `{root}` holds no archive of host `{host}`"));
     }
     show(&report, &request, flags.json).map_err(Failed::Output)?;
+    if let Some(path) = &flags.report {
+        keep(&report, &request, path).map_err(|source| Failed::Report { path: path.clone(), source })?;
+    }
     let totals = Totals::of(&report.findings);
     report.finish().map_err(CheckError::Resume)?;
     Ok(totals)
@@ -171,6 +182,14 @@ fn show(report: &Report, request: &Request, json: bool) -> io::Result<()> {
         false => write_human(report, site, &mut stdout)?,
     }
     stdout.flush()
+}
+
+/// Keeps the report for the receiver.
+fn keep(report: &Report, request: &Request, path: &Path) -> io::Result<()> {
+    let site = Site { episodes_root: &request.episodes_root, index: &request.index };
+    let mut text = Vec::new();
+    write_json(report, site, &mut text)?;
+    durable::replace_file(path, &text, REPORT_MODE)
 }
 
 /// A bar for a person who watches; nothing in a pipe or a log.
@@ -196,19 +215,27 @@ enum Failed {
     Check(#[from] CheckError),
     #[error("the report cannot be written: {0}")]
     Output(#[source] io::Error),
+    #[error("the report cannot be written to `{}`: {source}", path.display())]
+    Report { path: PathBuf, source: io::Error },
 }
 
 impl Failed {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Check(CheckError::Store(ScanError::NoRoot(_))) => ExitCode::from(NO_EPISODES),
-            Self::Check(_) | Self::Output(_) => ExitCode::FAILURE,
+            Self::Check(_) | Self::Output(_) | Self::Report { .. } => ExitCode::FAILURE,
         }
     }
 
     /// What a maintainer can do about it.
     fn remedy(&self) -> Option<String> {
-        let Self::Check(error) = self else { return None };
+        let error = match self {
+            Self::Check(error) => error,
+            Self::Output(_) => return None,
+            Self::Report { .. } => {
+                return Some("name a file that this user may write with `--report`".to_owned());
+            }
+        };
         match error {
             CheckError::Store(ScanError::NoRoot(_)) => {
                 Some("name the directory with `--episodes-root DIR`".to_owned())

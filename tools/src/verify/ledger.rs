@@ -13,13 +13,12 @@ use std::path::Path;
 use cis490_receiver::index::{IndexError, IndexStep};
 use cis490_receiver::store::reconcile::Pair;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::row::lines::{Line, read_line};
 use cis490_shared::row::{IndexRow, read_key};
 use jiff::Timestamp;
 
 /// How much of the index is read at a time, in bytes.
 const READ_BUFFER: usize = 256 * 1024;
-/// Longer than any row. Of a longer line, in practice a damaged file, not much more than this is kept.
-const MAX_LINE: usize = 64 * 1024;
 
 /// What the first row of a pair says about its archive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,8 +124,8 @@ impl Ledger {
         let torn_before = self.torn.take().map(|torn| torn.at);
         let mut line = Vec::new();
         loop {
-            let (length, whole) = read_line(&mut reader, &mut line)?;
-            if whole {
+            let Line { length, ended } = read_line(&mut reader, &mut line)?;
+            if ended {
                 self.lines += 1;
                 self.end += length;
                 self.take_line(&line, self.lines);
@@ -210,30 +209,6 @@ impl Ledger {
     /// The number of a last line that lacks its newline at two looks.
     pub fn torn_line(&self) -> Option<u64> {
         self.torn.filter(|torn| torn.stays).map(|_| self.lines + 1)
-    }
-}
-
-/// Reads one line into `line` and tells its length, and whether it ended. Of a line that is too long only the
-/// beginning is kept, which is no row.
-fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<(u64, bool)> {
-    line.clear();
-    let mut length = 0;
-    loop {
-        let available = match reader.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        let newline = available.iter().position(|byte| *byte == b'\n');
-        let part = &available[..newline.map_or(available.len(), |at| at + 1)];
-        let used = part.len();
-        if line.len() <= MAX_LINE {
-            line.extend_from_slice(part);
-        }
-        reader.consume(used);
-        length += used as u64;
-        if newline.is_some() || used == 0 {
-            return Ok((length, newline.is_some()));
-        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use cis490_shared::clock::WallTime;
 use indicatif::BinaryBytes;
 use serde::Serialize;
 
@@ -105,6 +106,8 @@ enum Line<'a> {
         #[serde(flatten)]
         totals: Totals,
         read_again: Option<ReadAgain>,
+        /// When the run ended.
+        ended: WallTime,
     },
 }
 
@@ -140,7 +143,8 @@ pub fn write_json(report: &Report, site: Site<'_>, to: &mut impl Write) -> io::R
         }),
     });
     let totals = Totals::of(&report.findings);
-    write_line(&Line::Summary { archives: report.archives, rows: report.rows, totals, read_again }, to)
+    let (archives, rows, ended) = (report.archives, report.rows, report.ended.into());
+    write_line(&Line::Summary { archives, rows, totals, read_again, ended }, to)
 }
 
 fn write_line(line: &Line<'_>, to: &mut impl Write) -> io::Result<()> {

@@ -7,6 +7,7 @@
 //! host has lost nothing and knows why it refused what it refused (I6, I7).
 
 mod backfill;
+mod healing;
 mod killed;
 mod receiver;
 mod recovery;

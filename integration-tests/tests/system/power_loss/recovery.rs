@@ -2,30 +2,17 @@
 
 use std::path::Path;
 
-use cis490_shared::clock::WallTime;
-use cis490_shared::ids::{EpisodeId, HostId};
-use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
-use integration_tests::archive::sha256_of;
 use integration_tests::clone::GitClone;
 use integration_tests::forgetful::{ForgetfulDisk, Tree};
 use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
+use integration_tests::upload::row_line;
 
 use crate::power_loss::receiver::{STATE, Sent, Story};
 use crate::power_loss::{assert_in_order, walk};
 
-fn row_of(sent: &Sent) -> Vec<u8> {
-    let row = IndexRow {
-        backfilled: false,
-        commit: None,
-        episode_id: EpisodeId::parse(sent.episode).expect("an id"),
-        host_id: HostId::parse(sent.host).expect("an id"),
-        received_at_wall: WallTime::from(std::time::SystemTime::UNIX_EPOCH),
-        schema_version: SCHEMA_VERSION,
-        sha256: sha256_of(&sent.upload.body),
-        size_bytes: sent.upload.body.len() as u64,
-    };
-    row.to_line().expect("a row")
+pub(crate) fn row_of(sent: &Sent) -> Vec<u8> {
+    row_line(sent.host, sent.episode, &sent.upload.body)
 }
 
 /// One archive with its row, one without, half an upload, and half a line.

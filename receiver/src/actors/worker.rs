@@ -1,0 +1,46 @@
+//! WorkerActor: answers for as long as the HTTP worker does on whose arbiter it lives.
+//!
+//! - owns: nothing
+//! - accepts: Ping
+//! - sends to: nobody
+//! - runs on: the arbiter of one HTTP worker, each on its own
+//! - ends: with the worker
+//!
+//! A receiver whose workers serve nobody must not look alive to the watchdog (ADR 0003).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::{Actor, Context, Handler, Recipient};
+
+use super::Ping;
+
+/// See the module's documentation.
+#[derive(Debug)]
+struct WorkerActor;
+
+impl Actor for WorkerActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ping> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+/// The HTTP workers that are there.
+#[derive(Debug, Clone, Default)]
+pub struct Workers(Arc<Mutex<Vec<Recipient<Ping>>>>);
+
+impl Workers {
+    /// Has the worker on whose arbiter this is called be asked from now on.
+    pub fn enlist(&self) {
+        let ping = WorkerActor.start().recipient();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ping);
+    }
+
+    /// Where to ask them.
+    pub fn all(&self) -> Vec<Recipient<Ping>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,130 @@
+//! The condition of the store, looked at every few seconds and kept: whoever asks is answered at once, also while the
+//! disk does not answer.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::latest::Latest;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use super::space::{self, Room};
+use super::verified::{self, Verified};
+
+/// How often the store is looked at.
+const PACE: Duration = Duration::from_secs(5);
+
+/// A look that takes longer than this hangs: a mount that is gone, a disk that does not answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What was seen at the last look.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// When that was.
+    pub looked: Instant,
+    /// What there is room for; none where it could not be seen.
+    pub room: Option<Room>,
+    /// What verify last said; none where it never ran, or its report is not known.
+    pub verified: Option<Arc<Verified>>,
+}
+
+impl Condition {
+    /// Whether the disk has not answered for too long.
+    pub fn hangs(&self) -> bool {
+        self.looked.elapsed() > PATIENCE
+    }
+
+    /// Whether verify called the archive of a pair damaged, which is then to be proved.
+    pub fn is_in_doubt(&self, host: &HostId, episode: &EpisodeId) -> bool {
+        let damaged: Option<&HashSet<_>> = self.verified.as_ref().map(|verified| &verified.damaged);
+        damaged.is_some_and(|pairs| pairs.contains(&(host.clone(), episode.clone())))
+    }
+}
+
+/// Whoever looks.
+#[derive(Debug)]
+pub struct Lookout {
+    root: PathBuf,
+    report: Option<PathBuf>,
+    latest: Latest<Condition>,
+    /// When the report was written that was read last.
+    read: Option<SystemTime>,
+    complaint: Option<String>,
+}
+
+impl Lookout {
+    /// Looks for the first time, at the store below `root` and at verify's `report`. Blocks.
+    pub fn begin(root: PathBuf, report: Option<PathBuf>) -> Self {
+        let latest = Latest::new(Condition { looked: Instant::now(), room: None, verified: None });
+        let mut lookout = Self { root, report, latest, read: None, complaint: None };
+        lookout.look();
+        lookout
+    }
+
+    /// What was seen, kept current while it runs.
+    pub fn latest(&self) -> Latest<Condition> {
+        self.latest.clone()
+    }
+
+    /// Looks again and again, for ever. One look at a time: while one hangs, no other begins.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(PACE).await;
+            let looking = move || {
+                self.look();
+                self
+            };
+            match spawn_blocking(looking).await {
+                Ok(lookout) => self = lookout,
+                // It panicked, which has been printed; that nothing was seen for long shows in health.
+                Err(_) => return std::future::pending().await,
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        let room = space::room(&self.root).ok();
+        let verified = match self.read_report() {
+            Ok(fresh) => {
+                if self.complaint.take().is_some() {
+                    info!("the report of cis490-verify can be read again");
+                }
+                fresh.map_or_else(|| self.latest.now().verified.clone(), |fresh| fresh.map(Arc::new))
+            }
+            Err(error) => {
+                self.complain(&error);
+                None
+            }
+        };
+        self.latest.publish(Condition { looked: Instant::now(), room, verified });
+    }
+
+    /// The report, where it is another than the one that was read last.
+    fn read_report(&mut self) -> io::Result<Option<Option<Verified>>> {
+        let Some(path) = &self.report else { return Ok(None) };
+        let written = match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found?.modified()?),
+        };
+        if written == self.read {
+            return Ok(None);
+        }
+        self.read = None;
+        let verified = verified::read(path)?;
+        self.read = written;
+        Ok(Some(verified))
+    }
+
+    fn complain(&mut self, error: &io::Error) {
+        let complaint = error.to_string();
+        if self.complaint.as_ref() != Some(&complaint) {
+            let path = self.report.as_deref().unwrap_or(&self.root).display();
+            warn!(%path, %error, help = "`cis490-verify --report FILE` writes it; `ls -l` shows who may read it", "the report of cis490-verify cannot be read");
+            self.complaint = Some(complaint);
+        }
+    }
+}

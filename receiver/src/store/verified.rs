@@ -1,0 +1,105 @@
+//! What cis490-verify last said of the store: one JSON object a line, the summary at the end (`cis490-verify --report`).
+//!
+//! Its word is a reason to look, never a verdict: who is told that an archive is damaged reads it again.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::path::Path;
+
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::moment::Moment;
+use serde::Deserialize;
+
+use super::open::open_archive;
+
+/// A report is not read beyond this many bytes: a store in which more is damaged has another trouble.
+const MAX_REPORT: u64 = 64 << 20;
+
+/// One run of verify, as its report tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// When it ended.
+    pub ended: Option<Moment>,
+    /// Errors and warnings that it found.
+    pub findings: u64,
+    /// Pairs whose archive it called damaged.
+    pub damaged: HashSet<(HostId, EpisodeId)>,
+}
+
+/// A line of the report; whatever else it says is for people.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line {
+    Finding {
+        finding: String,
+        host_id: Option<HostId>,
+        episode_id: Option<EpisodeId>,
+    },
+    Summary {
+        #[serde(default)]
+        ended: Option<Moment>,
+        errors: u64,
+        warnings: u64,
+    },
+}
+
+/// Findings that say of an archive that it is not what its row promises.
+const DAMAGE: [&str; 2] = ["size-differs", "hash-differs"];
+
+/// Reads a report; none where there is none yet. Blocks.
+pub fn read(path: &Path) -> io::Result<Option<Verified>> {
+    let mut text = String::new();
+    match open_archive(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?.take(MAX_REPORT).read_to_string(&mut text)?,
+    };
+    parse(&text).map(Some)
+}
+
+fn parse(text: &str) -> io::Result<Verified> {
+    let mut verified = Verified::default();
+    for line in text.lines() {
+        match serde_json::from_str(line)? {
+            Line::Finding { finding, host_id: Some(host), episode_id: Some(episode) }
+                if DAMAGE.contains(&finding.as_str()) =>
+            {
+                verified.damaged.insert((host, episode));
+            }
+            Line::Finding { .. } => {}
+            Line::Summary { ended, errors, warnings } => {
+                verified.ended = ended;
+                verified.findings = errors + warnings;
+                return Ok(verified);
+            }
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the report has no summary at its end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_damaged_pairs_and_the_summary_are_read_and_all_else_is_left_alone() {
+        let text = [
+            r#"{"type":"finding","severity":"error","finding":"hash-differs","host_id":"h","episode_id":"e1","path":"/x","message":"..."}"#,
+            r#"{"type":"finding","severity":"error","finding":"size-differs","host_id":"h","episode_id":"e2"}"#,
+            r#"{"type":"finding","severity":"warning","finding":"read-unsteady","host_id":"h","episode_id":"e3"}"#,
+            r#"{"type":"finding","severity":"error","finding":"index-missing","archives":3}"#,
+            r#"{"type":"summary","archives":3,"rows":3,"errors":3,"warnings":1,"notes":0,"ended":"2026-01-02T03:04:05.000000+00:00"}"#,
+        ];
+        let verified = parse(&text.join("\n")).unwrap();
+        let pair = |episode| (HostId::parse("h").unwrap(), EpisodeId::parse(episode).unwrap());
+        assert_eq!(verified.damaged, HashSet::from([pair("e1"), pair("e2")]));
+        assert_eq!(verified.findings, 4);
+        assert!(verified.ended.is_some());
+        parse(&text[..4].join("\n")).unwrap_err();
+        parse("{\"type\":").unwrap_err();
+    }
+
+    #[test]
+    fn a_report_that_is_not_there_says_nothing() {
+        assert_eq!(read(Path::new("/nonexistent/report.json")).unwrap(), None);
+    }
+}

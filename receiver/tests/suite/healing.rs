@@ -1,0 +1,101 @@
+//! What is stored and is no longer what its row says: never said to be stored, and healed by the right bytes (I1 to I4).
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Request, TestReceiver};
+
+const BODY: &[u8] = b"an episode that cannot be recorded again";
+const OTHER: &[u8] = b"not this one, though it is about as long";
+
+fn head(receiver: &TestReceiver) -> u16 {
+    receiver.request(&Request::new("HEAD", "/v1/episodes/h/e.tar.zst")).status
+}
+
+fn put(receiver: &TestReceiver, body: &[u8]) -> u16 {
+    receiver.request(&receiver.put("h", "e", body)).status
+}
+
+/// A receiver that has taken the episode, and where its archive is.
+fn with_episode() -> (TestReceiver, PathBuf) {
+    let receiver = TestReceiver::start();
+    assert_eq!(put(&receiver, BODY), 201);
+    let archive = receiver.archive("h", "e");
+    assert_eq!(fs::read(&archive).unwrap(), BODY);
+    (receiver, archive)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_damaged_archive_is_not_stored_and_the_right_bytes_heal_it() {
+    for damaged in [&b""[..], &BODY[..BODY.len() - 1], &[BODY, b"\0"].concat(), &[0; 4096]] {
+        let (receiver, archive) = with_episode();
+        fs::write(&archive, damaged).unwrap();
+        assert_eq!(head(&receiver), 404, "{damaged:?}");
+        assert_eq!(put(&receiver, OTHER), 409, "the row says which bytes are right");
+        assert_eq!(fs::read(&archive).unwrap(), damaged, "who has other bytes changes nothing");
+        assert_eq!(put(&receiver, BODY), 201);
+        assert_eq!((head(&receiver), put(&receiver, BODY)), (200, 200));
+        assert_eq!(fs::read(&archive).unwrap(), BODY);
+        assert_eq!(names(archive.parent().unwrap()), ["e.tar.zst", "e.tar.zst.damaged-1"]);
+        assert_eq!(fs::read(archive.with_file_name("e.tar.zst.damaged-1")).unwrap(), damaged, "it is kept");
+        assert_eq!(receiver.rows().len(), 1);
+        let receiver = receiver.restart();
+        assert_eq!((receiver.rows().len(), head(&receiver)), (1, 200), "what is kept aside gets no row");
+    }
+}
+
+#[test]
+fn a_file_that_can_be_no_archive_takes_the_name_of_none() {
+    let junk = &b"who knows what this is"[..];
+    for (found, expected) in [(&b""[..], 201), (&[0; 4096], 201), (&[0, 0], 201), (junk, 409)] {
+        let receiver = TestReceiver::start();
+        let archive = receiver.archive("h", "e");
+        fs::create_dir(archive.parent().unwrap()).unwrap();
+        fs::write(&archive, found).unwrap();
+        let receiver = receiver.restart();
+        let has_row = usize::from(found == junk);
+        assert_eq!(receiver.rows().len(), has_row, "{found:?} after a start");
+        assert_eq!(put(&receiver, BODY), expected, "{found:?}");
+        if expected == 201 {
+            assert_eq!((receiver.rows().len(), head(&receiver)), (1, 200));
+            assert_eq!(fs::read(archive.with_file_name("e.tar.zst.damaged-1")).unwrap(), found);
+        }
+    }
+}
+
+#[test]
+fn a_hosts_directory_that_was_moved_away_is_made_anew() {
+    let (receiver, archive) = with_episode();
+    let elsewhere = receiver.dir.path().join("elsewhere");
+    cis490_shared::durable::rename_noreplace(archive.parent().unwrap(), &elsewhere).unwrap();
+    assert_eq!(head(&receiver), 404);
+    assert_eq!(put(&receiver, BODY), 201);
+    assert_eq!((head(&receiver), fs::read(&archive).unwrap()), (200, BODY.to_vec()));
+    assert_eq!(receiver.request(&receiver.put("h", "e2", OTHER)).status, 201);
+    assert_eq!(receiver.rows().len(), 2);
+}
+
+#[test]
+fn a_verdict_is_of_the_index_as_it_is_now() {
+    let (receiver, archive) = with_episode();
+    let index = receiver.dir.path().join("index.jsonl");
+    // Over the row that is there, in a file that stays the same and as long.
+    let other = receiver.index().replace("\"episode_id\":\"e\"", "\"episode_id\":\"x\"");
+    fs::OpenOptions::new().write(true).open(&index).unwrap().write_all_at(other.as_bytes(), 0).unwrap();
+    assert_eq!(head(&receiver), 404, "its row is gone");
+    assert_eq!(put(&receiver, BODY), 200, "its file is not, and it gets its row");
+    assert_eq!((receiver.rows().len(), head(&receiver)), (2, 200));
+
+    fs::remove_file(&archive).unwrap();
+    fs::write(&index, "").unwrap();
+    assert_eq!(put(&receiver, OTHER), 201, "nothing says any more that other bytes were promised");
+    assert_eq!(put(&receiver, BODY), 409);
+}
