@@ -166,6 +166,9 @@ pub async fn run(
         None => Listeners::bind(&config.server.listeners().unwrap_or_default())?,
     };
     let urls = listeners.urls(tls.is_some());
+    if let (None, Some(address), Some(_)) = (&tls, listeners.from_elsewhere(), &config.auth.tokens_file) {
+        warn!(%address, help = "set `server.tls`, unless the way is encrypted, as WireGuard does", "tokens come over plain http, where whoever is on the way can read them");
+    }
     let admission = Admission::new(limits(&config));
     let (lookout, workers) = (lookout(&config), Workers::default());
     let api = web::Data::new(Api {

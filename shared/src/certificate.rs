@@ -106,6 +106,17 @@ impl ExpiryReminder {
     }
 }
 
+/// What to do about a certificate that the TLS library calls unusable, by what it says: it names neither the end nor the
+/// remedy. None where it is another trouble.
+pub fn remedy(complaint: &str) -> Option<&'static str> {
+    const VERSION: &str = "it is of X.509 version 1: make it anew with an extension, such as a subjectAltName, which makes it version 3";
+    const AUTHORITY: &str = "it is the certificate of an authority, which can only sign others: make one for this end, signed by it";
+    const PURPOSE: &str = "its extendedKeyUsage is for another purpose: make it anew for both serverAuth and clientAuth, or without one";
+    let told =
+        [("UnsupportedCertVersion", VERSION), ("CaUsedAsEndEntity", AUTHORITY), ("InvalidPurpose", PURPOSE)];
+    told.into_iter().find(|(name, _)| complaint.contains(name)).map(|(_, remedy)| remedy)
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair};

@@ -141,9 +141,9 @@ pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     rename_noreplace_between(CWD, from, CWD, to)
 }
 
-/// The same for two names in a directory that is open, wherever its path leads by now.
-pub fn rename_noreplace_in(dir: impl AsFd, from: &Path, to: &Path) -> io::Result<()> {
-    rename_noreplace_between(dir.as_fd(), from, dir.as_fd(), to)
+/// The same for names in directories that are open, wherever their paths lead by now.
+pub fn rename_noreplace_in(old: impl AsFd, from: &Path, new: impl AsFd, to: &Path) -> io::Result<()> {
+    rename_noreplace_between(old.as_fd(), from, new.as_fd(), to)
 }
 
 fn rename_noreplace_between(

@@ -3,6 +3,7 @@
 //! Built once at start and handed down by part, never global. What a file named here holds (certificates,
 //! keys) is read by [`crate::upload::target`]; a secret is never a value in the configuration.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,6 +67,15 @@ pub struct Receiver {
     /// For as long as a receiver of the earlier generation is in service.
     #[serde(default)]
     pub accept_unproven_success: bool,
+}
+
+impl Receiver {
+    /// Whether whoever is on the way to another machine can read this host's token.
+    pub fn shows_its_token(&self) -> bool {
+        let stays_here = self.url.host() == "localhost"
+            || self.url.host().parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        self.token_file.is_some() && !self.url.is_tls() && !stays_here
+    }
 }
 
 /// `[queue]`

@@ -11,7 +11,8 @@ use std::time::Duration;
 use actix::{Actor, Addr, Arbiter, Recipient, System};
 use cis490_shared::latest::Latest;
 use cis490_shared::service;
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{Fuse, FusedFuture, join_all};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -107,7 +108,8 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
         pace: Pace::of_this_host(&config.queue.rate_limit),
         clock_skew: ClockSkew::default(),
     };
-    System::new().block_on(async {
+    let system = System::new();
+    let ended = system.block_on(async {
         // Before the actors: a signal that comes while they start must not be lost.
         let signals = Signals::new().map_err(RunError::Signals)?;
         let fleet = Fleet::start(config, &settings, files, mode);
@@ -121,7 +123,10 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
             End::Settled(seen) => Ok(*seen),
             End::Died(name) => Err(RunError::ActorDied(name)),
         }
-    })
+    });
+    // It would wait for every look at a file, and one at a mount that is gone takes for ever. The process ends now.
+    std::mem::forget(system);
+    ended
 }
 
 struct Signals {
@@ -140,13 +145,16 @@ impl Signals {
     }
 
     /// Waits for one that ends the process. A hangup has the files looked at that may have changed.
-    async fn ending(&mut self, credentials: &Addr<CredentialsActor>) -> &'static str {
+    async fn ending(&mut self, credentials: &Recipient<Reload>) -> &'static str {
+        let mut reload = pin!(Fuse::terminated());
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                // The actor logs what it finds; one that is gone ends the process by itself.
-                Some(()) = self.hangup.recv() => drop(credentials.send(Reload).await),
+                Some(()) = self.hangup.recv() => reload.set(credentials.send(Reload).fuse()),
+                // The actor logs what it finds; one that is gone ends the process by itself. A look at a mount that is
+                // gone takes for ever, and a signal must be heard all the same.
+                _ = &mut reload, if !reload.is_terminated() => {}
             }
         }
     }
@@ -210,10 +218,17 @@ impl Fleet {
 
     /// Until a signal, the end of a single pass, or the death of an actor.
     async fn wait(&self, config: &Config, mode: Mode, mut signals: Signals) -> End {
-        let watched = self.watched();
+        let (watched, credentials) = (self.watched(), self.credentials.clone().recipient());
         let interval = watchdog::interval(service::watchdog_limit());
         service::ready(&format!("shipping to {}", config.receiver.url));
         info!(host_id = %config.host_id, url = %config.receiver.url, "shipper ready");
+        if config.receiver.shows_its_token() {
+            warn!(
+                url = %config.receiver.url,
+                help = "use https in `receiver.url`, unless the way there is encrypted, as WireGuard does",
+                "the token of this host goes over plain http, where whoever is on the way can read it"
+            );
+        }
         let single_pass = async {
             match mode {
                 Mode::Once => self.queue.send(Scan).await,
@@ -222,7 +237,7 @@ impl Fleet {
         };
         tokio::select! {
             biased;
-            name = signals.ending(&self.credentials) => End::Signal(name),
+            name = signals.ending(&credentials) => End::Signal(name),
             seen = single_pass => match seen {
                 Ok(Ok(seen)) => End::Settled(Box::new(seen)),
                 Ok(Err(_)) | Err(_) => End::Died(QUEUE.to_owned()),
@@ -287,4 +302,48 @@ enum End {
     Signal(&'static str),
     Settled(Box<Observation>),
     Died(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::{Context, Handler, ResponseFuture};
+    use rustix::process::{Signal, getpid, kill_process};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// Looks at a file on a mount that is gone.
+    struct Stuck(mpsc::UnboundedSender<()>);
+
+    impl Actor for Stuck {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Reload> for Stuck {
+        type Result = ResponseFuture<()>;
+
+        fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
+            self.0.send(()).unwrap();
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[actix::test]
+    async fn a_stop_is_heard_while_a_look_at_the_credentials_takes_for_ever() {
+        let mut signals = Signals::new().unwrap();
+        let (told, mut begun) = mpsc::unbounded_channel();
+        let stuck = Stuck(told).start().recipient();
+        let send = |signal| kill_process(getpid(), signal).unwrap();
+        let operator = async {
+            send(Signal::HUP);
+            begun.recv().await.unwrap();
+            send(Signal::TERM);
+            std::future::pending::<()>().await
+        };
+        let name = tokio::select! {
+            name = signals.ending(&stuck) => name,
+            () = operator => unreachable!(),
+        };
+        assert_eq!(name, "SIGTERM");
+    }
 }

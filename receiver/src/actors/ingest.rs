@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use super::index_writer::{Deposit, IndexWriterActor, Look};
 use crate::index::known::KnownRow;
 use crate::ingest::admission::Permit;
-use crate::ingest::commit::{ReceiptSender, deposit, has_its_row, publish, stored};
+use crate::ingest::commit::{Healed, Published, ReceiptSender, deposit, has_its_row, publish, stored};
 use crate::ingest::precedence::Precedence;
 use crate::ingest::receive::{Body, receive};
 use crate::ingest::turns::Turns;
@@ -73,9 +73,9 @@ impl Ingest {
         let sealed =
             receive(body, claim.clone(), &self.store, &self.precedence, || permit.reserved_on_disk());
         match sealed.and_then(|sealed| publish(sealed, &self.store, || self.row_of(claim))) {
-            Ok((status, dir)) => {
+            Ok(Published { status, dir, healed }) => {
                 // The row is to be written even where nobody is there to be told.
-                let _ = tell.published.send(Ok((status, permit)));
+                let _ = tell.published.send(Ok((status, healed, permit)));
                 deposit(claim, dir, &self.index, tell.receipt);
             }
             Err(error) => {
@@ -98,7 +98,7 @@ impl Ingest {
 /// durable but looked for only then, so that the actor is woken once.
 #[derive(Debug)]
 struct Tell {
-    published: oneshot::Sender<Result<(StoreStatus, Permit), IngestError>>,
+    published: oneshot::Sender<Result<(StoreStatus, Option<Healed>, Permit), IngestError>>,
     /// Goes on to IndexWriterActor. Dropped where there will be no row.
     receipt: ReceiptSender,
 }
@@ -129,13 +129,13 @@ impl Promised {
         // How it ends, also by a panic, is told by its two channels.
         drop(spawn_blocking(move || ingest.write(body, &promise, permit, tell)));
         let receipt = if Step::WaitForRow.is_taken() { Some(receipt.await) } else { None };
-        let (status, permit) = published.await.map_err(|_| IngestError::Gone)??;
+        let (status, healed, permit) = published.await.map_err(|_| IngestError::Gone)??;
         if let Some(receipt) = receipt {
             has_its_row(&claim, receipt.map_err(|_| IngestError::Gone)??)?;
         }
         // The pair is free before anybody is told.
         drop(permit);
-        Ok(stored(&claim, status, began))
+        Ok(stored(&claim, status, healed.as_ref(), began))
     }
 }
 

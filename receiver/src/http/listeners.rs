@@ -1,7 +1,7 @@
 //! Where connections are taken: TCP ports and Unix sockets.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -49,6 +49,12 @@ impl Listeners {
             }
         }
         Ok(listeners)
+    }
+
+    /// The first address where other machines come in.
+    pub fn from_elsewhere(&self) -> Option<SocketAddr> {
+        let mut addresses = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
+        addresses.find(|address| !address.ip().is_loopback())
     }
 
     /// Where clients find them: `http://127.0.0.1:8444` or `https://...`, `unix:/run/...`.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cis490_shared::certificate::Remaining;
+use cis490_shared::certificate::{self, Remaining};
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::HostId;
 use tracing::warn;
@@ -38,7 +38,8 @@ impl Notices {
         const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; its certificate must be of an authority in `auth.client_ca_file`";
         let from = from.map_or_else(String::new, |address| address.ip().to_string());
         if self.is_due(format!("{from} handshake {error}"), SAY_EVERY) {
-            warn!(%from, %error, help = HELP, "a TLS handshake failed");
+            let help = certificate::remedy(&error.to_string()).unwrap_or(HELP);
+            warn!(%from, %error, help, "a TLS handshake failed");
         }
     }
 

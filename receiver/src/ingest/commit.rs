@@ -6,6 +6,7 @@
 //! without a row, which the next upload of the same bytes or a backfill completes (I1, I2, I4).
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use actix::Recipient;
@@ -32,6 +33,26 @@ use crate::store::stored;
 /// Where IndexWriterActor says that a row is durable, or why it is not.
 pub type ReceiptSender = oneshot::Sender<Result<Receipt, IndexError>>;
 
+/// An archive that has its name.
+#[derive(Debug)]
+pub struct Published {
+    /// Whether it got it now.
+    pub status: StoreStatus,
+    /// The directory that has it, whose sync is due.
+    pub dir: HostDir,
+    /// What was in its place, where that was damaged.
+    pub healed: Option<Healed>,
+}
+
+/// A damaged archive in whose place the right one is.
+#[derive(Debug)]
+pub struct Healed {
+    /// Where it is kept.
+    kept: PathBuf,
+    /// Its hash; none where it could not be read.
+    found: Option<Sha256Digest>,
+}
+
 /// Hands the row of a published archive to IndexWriterActor, which will write it whether or not anybody still waits for
 /// the receipt.
 pub fn deposit(claim: &Claim, dir: HostDir, index: &Recipient<Deposit>, receipt: ReceiptSender) {
@@ -43,7 +64,17 @@ pub fn deposit(claim: &Claim, dir: HostDir, index: &Recipient<Deposit>, receipt:
 }
 
 /// The end of an upload whose row is durable.
-pub fn stored(claim: &Claim, status: StoreStatus, began: Instant) -> Done {
+pub fn stored(claim: &Claim, status: StoreStatus, healed: Option<&Healed>, began: Instant) -> Done {
+    if let Some(Healed { kept, found }) = healed {
+        warn!(
+            host_id = %claim.host_id,
+            episode_id = %claim.episode_id,
+            kept = %kept.display(),
+            found_sha256 = found.map(tracing::field::display),
+            sha256 = %claim.sha256,
+            "a stored archive was damaged; it is kept aside, and the right bytes are in its place"
+        );
+    }
     info!(
         host_id = %claim.host_id,
         episode_id = %claim.episode_id,
@@ -92,15 +123,16 @@ pub fn publish(
     sealed: Sealed,
     store: &Store,
     row: impl FnOnce() -> Result<Option<KnownRow>, IngestError>,
-) -> Result<(StoreStatus, HostDir), IngestError> {
+) -> Result<Published, IngestError> {
     let Sealed { claim, mut temp } = sealed;
     Step::SyncArchive.take(|| temp.sync())?;
     let dir = store.ensure_host_dir(&claim.host_id)?;
     match dir.publish(&mut temp, &claim.episode_id) {
-        Ok(()) => Ok((StoreStatus::Stored, dir)),
+        Ok(()) => Ok(Published { status: StoreStatus::Stored, dir, healed: None }),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let status = take_the_name(&claim, temp, &dir, row)?;
-            Ok((status, dir))
+            let healed = take_the_name(&claim, temp, store, &dir, row)?;
+            let status = if healed.is_some() { StoreStatus::Stored } else { StoreStatus::AlreadyPresent };
+            Ok(Published { status, dir, healed })
         }
         Err(error) => Err(error.into()),
     }
@@ -113,12 +145,13 @@ pub fn publish(
 fn take_the_name(
     claim: &Claim,
     mut temp: Temp,
+    store: &Store,
     dir: &HostDir,
     row: impl FnOnce() -> Result<Option<KnownRow>, IngestError>,
-) -> Result<StoreStatus, IngestError> {
+) -> Result<Option<Healed>, IngestError> {
     let Claim { host_id, episode_id, sha256, .. } = claim;
     let found = match stored::hash_in(dir, episode_id) {
-        Ok(Some(found)) if found.sha256 == *sha256 => return Ok(StoreStatus::AlreadyPresent),
+        Ok(Some(found)) if found.sha256 == *sha256 => return Ok(None),
         Ok(Some(found)) => Ok(found.sha256),
         Err(error) if is_damage(&error) => Err(error),
         Ok(None) => return Err(io::Error::from(io::ErrorKind::AlreadyExists).into()),
@@ -131,19 +164,11 @@ fn take_the_name(
     };
     if !is_healed && Step::HealByRow.is_taken() {
         compare(host_id, episode_id, promised.map_or(found, Ok)?, *sha256)?;
-        return Ok(StoreStatus::AlreadyPresent);
+        return Ok(None);
     }
-    let kept = dir.set_aside(episode_id)?;
+    let kept = dir.set_aside(episode_id, &store.ensure_damaged_dir(host_id)?)?;
     dir.publish(&mut temp, episode_id)?;
-    warn!(
-        %host_id,
-        %episode_id,
-        kept = %kept.display(),
-        found_sha256 = found.ok().map(tracing::field::display),
-        sha256 = %sha256,
-        "a stored archive was damaged; it is kept aside, and the right bytes are in its place"
-    );
-    Ok(StoreStatus::Stored)
+    Ok(Some(Healed { kept, found: found.ok() }))
 }
 
 /// Whether a file cannot be read for what the disk has lost: a bad block, or a checksum of the file system.

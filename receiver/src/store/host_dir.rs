@@ -38,10 +38,6 @@ pub struct HostDir {
 /// What tells one file or directory from another, whatever its path: device and inode.
 pub type FileId = (u64, u64);
 
-/// What the name of an archive ends in that was set aside, before its number. The names of archives end otherwise, so
-/// nothing takes it for one.
-const SET_ASIDE: &str = ".damaged-";
-
 /// So many damaged archives of one name are kept; whoever has more has another trouble.
 const MOST_SET_ASIDE: u32 = 100;
 
@@ -94,22 +90,24 @@ impl HostDir {
         self.id
     }
 
-    /// Moves what lies under the name of an archive aside, durably, and says where it is kept.
-    pub fn set_aside(&self, episode: &EpisodeId) -> io::Result<PathBuf> {
+    /// Moves what lies under the name of an archive to another directory, durably, and says where it is kept.
+    pub fn set_aside(&self, episode: &EpisodeId, aside: &Self) -> io::Result<PathBuf> {
         let name = file_name(episode);
         for number in 1..=MOST_SET_ASIDE {
-            let kept = format!("{name}{SET_ASIDE}{number}");
-            match durable::rename_noreplace_in(&self.dir, name.as_ref(), kept.as_ref()) {
+            let kept = format!("{name}.{number}");
+            match durable::rename_noreplace_in(&self.dir, name.as_ref(), &aside.dir, kept.as_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
                     // Before the name has another file: else a loss of power could leave that one alone.
-                    Step::SyncSetAside.take(|| self.sync())?;
-                    return Ok(self.path.join(kept));
+                    Step::SyncSetAside.take(|| aside.sync())?;
+                    return Ok(aside.path.join(kept));
                 }
             }
         }
-        Err(io::Error::other(format!("{MOST_SET_ASIDE} damaged archives of `{name}` are kept already")))
+        let kept =
+            format!("{MOST_SET_ASIDE} of the name `{name}` are kept in `{}` already", aside.path.display());
+        Err(io::Error::other(kept))
     }
 
     /// Where it was opened.
@@ -188,17 +186,18 @@ mod tests {
 
     #[test]
     fn what_is_set_aside_is_kept_under_a_name_of_its_own_every_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let host = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
+        let (dir, aside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let open = |dir: &tempfile::TempDir| HostDir::open(dir.path().to_owned()).unwrap().unwrap();
+        let (host, kept_in) = (open(&dir), open(&aside));
         let episode = EpisodeId::parse("e").unwrap();
         for (text, number) in [("first", 1), ("second", 2)] {
             std::fs::write(dir.path().join("e.tar.zst"), text).unwrap();
-            let kept = host.set_aside(&episode).unwrap();
-            assert_eq!(kept, dir.path().join(format!("e.tar.zst.damaged-{number}")));
+            let kept = host.set_aside(&episode, &kept_in).unwrap();
+            assert_eq!(kept, aside.path().join(format!("e.tar.zst.{number}")));
             assert_eq!(std::fs::read_to_string(kept).unwrap(), text);
             assert_eq!(host.size_of(&episode).unwrap(), None);
         }
-        assert_eq!(std::fs::read_to_string(dir.path().join("e.tar.zst.damaged-1")).unwrap(), "first");
-        assert_eq!(host.set_aside(&episode).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(std::fs::read_to_string(aside.path().join("e.tar.zst.1")).unwrap(), "first");
+        assert_eq!(host.set_aside(&episode, &kept_in).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

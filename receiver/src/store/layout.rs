@@ -13,6 +13,8 @@ use super::host_dir::{self, FileId, HostDir};
 
 /// Uploads in flight, below the root so that publishing is a rename within one file system.
 pub const INCOMING: &str = ".incoming";
+/// Archives that were damaged and have been healed, by their hosts. Nothing here is ever deleted.
+pub const DAMAGED: &str = ".damaged";
 /// What the name of an upload in flight ends in.
 pub const PARTIAL_SUFFIX: &str = ".partial";
 /// The mode of a stored archive: the group may read.
@@ -48,6 +50,13 @@ impl Store {
     /// A fresh name for an upload in flight.
     pub fn new_partial(&self) -> PathBuf {
         self.incoming().join(format!("{:032x}{PARTIAL_SUFFIX}", rand::random::<u128>()))
+    }
+
+    /// Makes sure of the directory in which the damaged archives of a host are kept, and opens it.
+    pub fn ensure_damaged_dir(&self, host: &HostId) -> io::Result<HostDir> {
+        let path = self.root.join(DAMAGED).join(host.as_str());
+        durable::create_dir_all(&path, DIRECTORY_MODE)?;
+        Ok(HostDir::open(path)?.ok_or(io::ErrorKind::NotFound)?)
     }
 
     /// The directory of one host.

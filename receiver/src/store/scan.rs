@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
-use super::layout::INCOMING;
+use super::layout::{DAMAGED, INCOMING};
 use super::open::NotAFile;
 
 /// A stored archive.
@@ -28,7 +28,7 @@ pub struct Archive {
 pub struct Scan {
     /// The archives, sorted by host and episode.
     pub archives: Vec<Archive>,
-    /// Names that are no host's directory and no archive; `.incoming` is not among them.
+    /// Names that are no host's directory and no archive; `.incoming` and `.damaged` are not among them.
     pub skipped: Vec<PathBuf>,
     /// What has the name of an archive and is no regular file.
     pub misplaced: Vec<Misplaced>,
@@ -159,7 +159,7 @@ pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
         match host_of(&entry) {
             Ok(Some(host)) if only.is_none_or(|only| *only == host) => scan.add_host(&host, &entry.path()),
             Ok(Some(_)) => {}
-            Ok(None) if entry.file_name() == INCOMING => {}
+            Ok(None) if entry.file_name() == INCOMING || entry.file_name() == DAMAGED => {}
             Ok(None) => scan.skipped.push(entry.path()),
             Err(source) => scan.failed.push(Failure { path: entry.path(), source }),
         }

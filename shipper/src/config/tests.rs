@@ -133,6 +133,25 @@ fn a_receiver_may_be_a_name_or_an_address_of_either_family() {
 }
 
 #[test]
+fn a_token_that_goes_to_another_machine_in_the_clear_is_shown() {
+    for (url, expected) in [
+        ("http://collector.wg", true),
+        ("http://10.0.0.1:8444", true),
+        ("http://[fd00::1]", true),
+        ("https://collector.wg", false),
+        ("http://127.0.0.1:8444", false),
+        ("http://[::1]:8444", false),
+        ("http://localhost", false),
+    ] {
+        let receiver = |token: &str| {
+            config(&format!("host_id = \"lab-1\"\n[receiver]\nurl = \"{url}\"\n{token}")).receiver
+        };
+        assert_eq!(receiver("token_file = \"/t\"").shows_its_token(), expected, "{url}");
+        assert!(!receiver("").shows_its_token(), "{url}");
+    }
+}
+
+#[test]
 fn an_address_that_cannot_be_one_says_why() {
     let cases = [
         ("collector.wg", UrlError::Scheme),

@@ -24,6 +24,8 @@ use crate::upload::published::Published;
 
 /// How long nothing at all is sent while the end is held back; well below what either side takes for a stall.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// At most so many bytes are handed over at once: on a slow link, asking for the next piece is the only sign of progress.
+const PIECE: usize = 32 * 1024;
 /// What is sent of the end after that, in bytes: awc keeps less back until more comes.
 const SIGN_BYTES: usize = LEAST_PART;
 
@@ -78,7 +80,7 @@ impl Body {
             self.progress.chunk();
             self.next = self.take().await?;
         }
-        let Permit { bytes, at } = self.pace.permit(self.next.len(), Instant::now());
+        let Permit { bytes, at } = self.pace.permit(self.next.len().min(PIECE), Instant::now());
         if at > Instant::now() {
             self.progress.held_back();
             sleep_until(at).await;
@@ -172,7 +174,9 @@ mod tests {
     async fn a_file_that_was_cut_is_an_error_and_not_a_short_body() {
         let archive = archive(&noise(READ_BYTES + 5), READ_BYTES + 6);
         let mut stream = pin!(chunks(&archive, Published::already(), Pace::default(), progress(), sending()));
-        assert!(stream.next().await.unwrap().is_ok());
+        for _ in 0..READ_BYTES / PIECE {
+            assert!(stream.next().await.unwrap().is_ok());
+        }
         let error = stream.next().await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
@@ -195,7 +199,10 @@ mod tests {
         let (publish, job) = tokio::sync::oneshot::channel::<()>();
         let published = Published::when(async { job.await.map_err(|_| OutboxError::Stopped) });
         let mut stream = pin!(chunks(&archive, published, Pace::default(), progress(), sending()));
-        let mut read = stream.next().await.unwrap().unwrap().to_vec();
+        let mut read = Vec::new();
+        while read.len() < READ_BYTES {
+            read.extend(stream.next().await.unwrap().unwrap());
+        }
         for _ in 0..2 {
             let sign = stream.next().await.unwrap().unwrap();
             assert_eq!(sign.len(), SIGN_BYTES);

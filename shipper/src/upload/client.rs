@@ -60,6 +60,9 @@ impl Silence {
             Self::Unreachable(ConnectFailure::Dates(_)) => Some(
                 "look at this host's clock: `timedatectl`; if it is right, the receiver needs a new certificate",
             ),
+            Self::Unreachable(ConnectFailure::Unusable { .. }) => Some(
+                "the receiver needs another certificate: `server.tls` in its receiver.toml, and `receiver.url` here must name what it is for",
+            ),
             Self::Unreachable(ConnectFailure::Refused(_)) => {
                 Some("check `receiver.url` and the certificates in [receiver]")
             }

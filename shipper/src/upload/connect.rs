@@ -20,7 +20,9 @@ use actix_service::{Service, fn_service};
 use actix_tls::connect::rustls_0_23::TlsConnector;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host};
 use awc::http::Uri;
+use cis490_shared::certificate;
 use rustls::ClientConfig;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout};
@@ -31,6 +33,9 @@ use crate::upload::interim::Answers;
 
 /// How long a connection may take, and how long the handshake after it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// So many bytes wait in the kernel to be sent before it takes more, which is the sign that an upload goes on.
+const UNSENT: u32 = 128 * 1024;
 
 /// Why there is no connection. Nothing was sent in any of these cases.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +52,14 @@ pub enum ConnectFailure {
     /// The receiver's certificate begins later or has ended, as this host's clock has it.
     #[error("the receiver's certificate does not count by the clock of this host: {0}")]
     Dates(#[source] rustls::Error),
+    /// The receiver's certificate is none for a server, or not for this one.
+    #[error("the receiver's certificate cannot be used: {source}{}", remedy.map(|text| format!("; {text}")).unwrap_or_default())]
+    Unusable {
+        /// What the TLS library says.
+        source: rustls::Error,
+        /// What to do, where that is known.
+        remedy: Option<&'static str>,
+    },
     /// Either side does not like what the other has shown.
     #[error("the TLS handshake failed: {0}")]
     Refused(#[source] rustls::Error),
@@ -85,6 +98,8 @@ async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, Con
         Ok(connected) => connected.map_err(ConnectFailure::Tcp)?,
     };
     stream.set_nodelay(true).map_err(ConnectFailure::Tcp)?;
+    // Without it the kernel takes megabytes before it asks for more, which on a slow link looks like a stall.
+    SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT).map_err(ConnectFailure::Tcp)?;
     let Some(config) = tls else { return Ok(Wire::over(stream)) };
     let handshake = TlsConnector::service(config).call(Connection::new(peer, stream));
     match timeout(CONNECT_LIMIT, handshake).await {
@@ -107,6 +122,10 @@ fn tls_failure(error: io::Error) -> ConnectFailure {
         tls @ InvalidCertificate(
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
         ) => ConnectFailure::Dates(tls),
+        source @ InvalidCertificate(_) => {
+            let remedy = certificate::remedy(&source.to_string());
+            ConnectFailure::Unusable { source, remedy }
+        }
         tls => ConnectFailure::Refused(tls),
     }
 }
@@ -209,5 +228,40 @@ impl ActixStream for Wire {
 
     fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Poll::Ready(Ok(Ready::WRITABLE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError::{NotValidForName, Other, UnknownIssuer};
+    use rustls::{Error, OtherError};
+
+    use super::*;
+
+    /// What the verifier of certificates says, under the name that it has there.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{self:?}")]
+    enum Says {
+        UnsupportedCertVersion,
+        CaUsedAsEndEntity,
+    }
+
+    #[test]
+    fn a_failed_handshake_names_the_end_whose_certificate_it_is_about_and_what_to_do() {
+        let other = |says: Says| Other(OtherError(Arc::new(says)));
+        for (error, told, remedy) in [
+            (
+                other(Says::UnsupportedCertVersion),
+                "the receiver's certificate cannot be used: ",
+                "version 1: make it anew",
+            ),
+            (other(Says::CaUsedAsEndEntity), "the receiver's certificate cannot be used: ", "signed by it"),
+            (NotValidForName, "the receiver's certificate cannot be used: ", ""),
+            (UnknownIssuer, "the receiver's certificate is not trusted: ", "receiver.ca_file"),
+        ] {
+            let failure = tls_failure(io::Error::other(Error::InvalidCertificate(error)));
+            let failure = failure.to_string();
+            assert!(failure.starts_with(told) && failure.contains(remedy), "{failure}");
+        }
     }
 }

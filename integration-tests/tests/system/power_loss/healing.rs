@@ -26,11 +26,11 @@ fn with_damage(sandbox: &Sandbox, sent: &Sent, damaged: &[u8]) -> Tree {
 /// The damaged bytes are kept under some name, and the name of the archive has them, the right ones or none.
 fn check(tree: &Tree, sent: &Sent, damaged: &[u8], point: &str) -> bool {
     let files = tree.files_below(Path::new(STATE).join("episodes"));
-    let is_kept = |(path, bytes): (&&Path, &&[u8])| !path.starts_with(".incoming") && **bytes == damaged;
+    let is_kept = |(path, bytes): (&&Path, &&[u8])| !path.starts_with(".incoming") && **bytes == *damaged;
     assert!(files.iter().any(is_kept), "{point}: what was damaged is gone");
     let found = tree.file(Path::new(STATE).join(sent.archive()));
-    let is_right = found.is_some_and(|bytes| bytes == sent.upload.body);
-    assert!(is_right || found.is_none_or(|bytes| bytes == damaged), "{point}: neither damaged nor right");
+    let is_right = found.is_some_and(|bytes| *bytes == *sent.upload.body);
+    assert!(is_right || found.is_none_or(|bytes| *bytes == *damaged), "{point}: neither damaged nor right");
     let (rows, _) = rows_in(tree.file(Path::new(STATE).join("index.jsonl")).unwrap_or_default());
     assert_eq!(rows.len(), 1, "{point}: rows");
     is_right
@@ -75,8 +75,8 @@ fn a_damaged_archive_that_is_healed_survives_a_loss_of_power_after_any_operation
         &history,
         &[
             ("sync file collector/episodes/.incoming/", ".partial"),
-            (&format!("rename {archive} -> {archive}"), ".damaged-1"),
-            ("sync directory collector/episodes/lab-1", ""),
+            (&format!("rename {archive} -> "), "collector/episodes/.damaged/lab-1/E1.tar.zst.1"),
+            ("sync directory collector/episodes/.damaged/lab-1", ""),
             ("rename collector/episodes/.incoming/", &format!(" -> {archive}")),
             ("sync directory collector/episodes/lab-1", ""),
         ],
