@@ -42,6 +42,7 @@ use crate::http::notices::Notices;
 use crate::http::server;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
+use crate::looker::Looker;
 use crate::startup::{self, BrokenHash};
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
@@ -270,7 +271,7 @@ pub fn open_credentials(config: &ReceiverConfig) -> Result<Option<CredentialsAct
         tls: config.server.tls.as_ref().map(|tls| TlsFiles::of(tls, auth)),
     };
     let is_needed = sources.tokens.is_some() || sources.tls.is_some();
-    is_needed.then(|| CredentialsActor::open(sources)).transpose()
+    is_needed.then(|| CredentialsActor::open(sources, Looker::start("credentials"))).transpose()
 }
 
 fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Identities {
@@ -311,6 +312,7 @@ async fn start_gate(
         reference: config.reference.clone(),
         window: config.window,
         timeout: config.git_timeout(),
+        looker: Looker::start("git-poll"),
     };
     let replace: Recipient<Replace> = gate.clone().recipient();
     let kept = kept.map(|current| current.window);
@@ -334,7 +336,7 @@ async fn start_amnesties(
     }
     let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
     let replace: Recipient<ReplaceAmnesties> = gate.clone().recipient();
-    let amnesties = AmnestyActor::new(file, replace).start();
+    let amnesties = AmnestyActor::new(file, Looker::start("amnesties"), replace).start();
     // Its failure is logged by the actor: then nothing is admitted by name.
     let _ = amnesties.send(Look).await;
     Some(amnesties)

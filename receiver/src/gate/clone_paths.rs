@@ -1,8 +1,10 @@
 //! Where the files of a clone are: a work tree, a linked work tree or a bare repository. Blocks.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use cis490_shared::small_file::read_text;
 
 /// The longest file that names a directory of a linked work tree: a path and a few words.
 const MAX_POINTER_BYTES: u64 = 8192;
@@ -14,7 +16,7 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     match std::fs::metadata(&dot_git) {
         Ok(found) if found.is_dir() => std::path::absolute(dot_git),
         Ok(found) if found.is_file() => {
-            let text = read_pointer(&dot_git)?;
+            let text = read_text(&dot_git, MAX_POINTER_BYTES)?;
             let target = text.strip_prefix("gitdir:").map(str::trim).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidData, "its .git file names no directory")
             })?;
@@ -52,17 +54,11 @@ pub fn directories(repo: &Path) -> Vec<PathBuf> {
 
 /// Where what all work trees of a repository share is kept: its objects, and most of its refs. Blocks.
 pub fn common_dir(git_dir: &Path) -> io::Result<PathBuf> {
-    match read_pointer(&git_dir.join("commondir")) {
+    match read_text(&git_dir.join("commondir"), MAX_POINTER_BYTES) {
         Ok(text) => Ok(git_dir.join(text.trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(git_dir.to_owned()),
         Err(error) => Err(error),
     }
-}
-
-fn read_pointer(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_POINTER_BYTES).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use cis490_receiver::gate::refs::RefState;
 use cis490_receiver::gate::rev_list::RevList;
 use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
+use cis490_receiver::looker::Looker;
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
@@ -26,7 +27,7 @@ pub struct World {
     pub clone: PathBuf,
     pub head: String,
     gate: Latest<Gate>,
-    polls: Addr<GitPollActor>,
+    pub polls: Addr<GitPollActor>,
 }
 
 pub fn rev_list(repo: &Path, git: &Path) -> RevList {
@@ -36,6 +37,7 @@ pub fn rev_list(repo: &Path, git: &Path) -> RevList {
         reference: "HEAD".to_owned(),
         window: 3,
         timeout: Duration::from_secs(10),
+        looker: Looker::start("test"),
     }
 }
 
@@ -215,7 +217,7 @@ async fn a_git_that_prints_without_end_is_cut_off() {
 }
 
 /// A git that tells what it was asked for, and what the last polls asked it.
-fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
+pub fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
     let log = dir.join("asked");
     let script = format!("echo \"$3\" >> {}\nexec git \"$@\"", log.display());
     let asked = move || {

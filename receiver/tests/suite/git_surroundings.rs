@@ -3,9 +3,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::git_poll::{NEVER, World, program, rev_list};
-use crate::support::{clone_in, commit, git};
+use crate::git_poll::{NEVER, World, program, rev_list, telling_git};
+use crate::support::{capture_log, clone_in, commit, git, times_logged};
+use cis490_receiver::actors::Ping;
+use cis490_receiver::gate::rev_list::RevList;
 
 /// A clone with three commits, which fill the window; the newest is the last.
 fn full_clone() -> (tempfile::TempDir, World, Vec<String>) {
@@ -124,4 +127,31 @@ async fn a_git_that_warns_a_lot_is_read_all_the_same() {
     let world = World::with(dir, clone, head, list, NEVER);
     assert!(world.poll().await);
     assert!(world.admits(&world.head));
+}
+
+#[actix::test]
+async fn a_clone_that_does_not_answer_is_left_alone_until_it_does() {
+    capture_log();
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let (git, asked) = telling_git(dir.path());
+    let list = RevList { timeout: Duration::from_millis(100), ..rev_list(&clone, &git) };
+    // Every look waits behind this one, as it would in the kernel for a dead mount.
+    let (mount_is_back, waits) = std::sync::mpsc::channel::<()>();
+    let hanging = list.looker.look(move || waits.recv());
+    let world = World::with(dir, clone, head, list, NEVER);
+    for _ in 0..3 {
+        assert!(!world.poll().await);
+        assert_eq!(world.problem().await, Some("clone-hangs"));
+    }
+    world.polls.send(Ping).await.unwrap();
+    mount_is_back.send(()).unwrap();
+    hanging.await.unwrap().unwrap();
+    while world.problem().await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.admits(&world.head));
+    assert_eq!(asked(), ["rev-list"], "one poll for all that were asked for");
+    assert_eq!(times_logged("cannot be read"), 1);
+    assert_eq!(times_logged("can be read again"), 1);
 }
