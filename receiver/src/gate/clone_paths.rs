@@ -8,6 +8,10 @@ use cis490_shared::small_file::read_text;
 
 /// The longest file that names a directory of a linked work tree: a path and a few words.
 const MAX_POINTER_BYTES: u64 = 8192;
+/// The longest list of object stores that a clone borrows from, in bytes.
+const MAX_ALTERNATES_BYTES: u64 = 64 * 1024;
+/// The most object stores that are followed, so that no list leads on without end.
+const MOST_STORES: usize = 32;
 
 /// Where the repository's own files are: `.git` of a work tree, what a `.git` file points to, or a bare repository.
 /// Blocks.
@@ -35,21 +39,42 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Every directory outside of each other that git reads: the clone's own, and where a linked work tree points to.
+/// Every directory outside of each other that git reads: the clone's own, where a linked work tree points to, and the
+/// object stores that the clone borrows from.
 ///
 /// A clone that leads to what another user owns is not followed there: the caller gives away the right to read it.
 pub fn directories(repo: &Path) -> Vec<PathBuf> {
     let mut found = vec![repo.to_owned()];
     let Ok(git_dir) = find_git_dir(repo) else { return found };
     let common = common_dir(&git_dir);
+    let stores = common.as_ref().map(|common| object_stores(common.join("objects"))).unwrap_or_default();
     let owner = |path: &Path| std::fs::metadata(path).map(|found| found.uid()).ok();
-    for path in [repo.to_owned(), git_dir].into_iter().chain(common.ok()) {
+    for path in [repo.to_owned(), git_dir].into_iter().chain(common.ok()).chain(stores) {
         let Ok(real) = path.canonicalize() else { continue };
         if owner(&real) == owner(repo) && !found.iter().any(|other| real.starts_with(other)) {
             found.push(real);
         }
     }
     found
+}
+
+/// The object store of a repository and those that it borrows from, directly or through another: `git clone --shared` and
+/// `--reference` make clones that do (gitrepository-layout(5)).
+fn object_stores(own: PathBuf) -> Vec<PathBuf> {
+    let mut stores = vec![own];
+    let mut at = 0;
+    while let Some(store) = stores.get(at).cloned() {
+        at += 1;
+        let list = read_text(&store.join("info/alternates"), MAX_ALTERNATES_BYTES).unwrap_or_default();
+        for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            // A relative path starts at the store that names it.
+            let Ok(named) = store.join(line).canonicalize() else { continue };
+            if stores.len() < MOST_STORES && !stores.contains(&named) {
+                stores.push(named);
+            }
+        }
+    }
+    stores
 }
 
 /// Where what all work trees of a repository share is kept: its objects, and most of its refs. Blocks.
@@ -101,6 +126,37 @@ mod tests {
     }
 
     #[test]
+    fn a_clone_that_borrows_objects_leads_to_their_stores_and_on_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        git(&top, &["init", "--quiet", "main"]);
+        git(&top.join("main"), &["commit", "--quiet", "--allow-empty", "--message=one"]);
+        git(&top, &["clone", "--quiet", "--shared", "main", "shared"]);
+        git(&top, &["clone", "--quiet", "--shared", "shared", "nested"]);
+        let [main, shared, nested] = ["main", "shared", "nested"].map(|name| top.join(name));
+        let objects = |clone: &Path| clone.join(".git/objects");
+        assert_eq!(directories(&shared), [shared.clone(), objects(&main)]);
+        let both = [nested.clone(), objects(&shared), objects(&main)];
+        assert_eq!(directories(&nested), both);
+
+        let list = objects(&nested).join("info/alternates");
+        std::fs::write(&list, "# borrowed\n\n../../../shared/.git/objects\n/nowhere\n").unwrap();
+        assert_eq!(directories(&nested), both);
+        // In a circle, and more of them than any clone has.
+        std::fs::write(objects(&main).join("info/alternates"), objects(&nested).display().to_string())
+            .unwrap();
+        assert_eq!(directories(&nested), both);
+        for number in 0..2 * MOST_STORES {
+            std::fs::create_dir(top.join(number.to_string())).unwrap();
+        }
+        let many: String = (0..2 * MOST_STORES)
+            .map(|number| format!("{}\n", top.join(number.to_string()).display()))
+            .collect();
+        std::fs::write(&list, many).unwrap();
+        assert_eq!(directories(&nested).len(), MOST_STORES);
+    }
+
+    #[test]
     fn what_another_user_owns_is_not_opened() {
         if !rustix::process::geteuid().is_root() {
             return;
@@ -112,6 +168,10 @@ mod tests {
         std::fs::write(clone.join(".git"), format!("gitdir: {}\n", other.display())).unwrap();
         assert_eq!(directories(&clone).len(), 2);
         std::os::unix::fs::chown(&clone, Some(65534), None).unwrap();
+        assert_eq!(directories(&clone), [clone.as_path()]);
+        std::fs::remove_file(clone.join(".git")).unwrap();
+        std::fs::create_dir_all(clone.join(".git/objects/info")).unwrap();
+        std::fs::write(clone.join(".git/objects/info/alternates"), other.display().to_string()).unwrap();
         assert_eq!(directories(&clone), [clone]);
     }
 }
