@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use super::gate::Replace;
 use super::{Drain, Ping};
+use crate::gate::advice::remedy;
 use crate::gate::rev_list::{PollError, Reading, RevList};
 use crate::gate::snapshot::SnapshotFile;
 use crate::gate::window::{Current, Window};
@@ -97,7 +98,7 @@ impl GitPollActor {
     fn note_failure(&mut self, failure: &PollError) {
         self.seen.failed += 1;
         if self.seen.problem.replace(failure.kind()) != Some(failure.kind()) {
-            warn!(error = %failure, help = failure.remedy(), "the maintainer's clone cannot be read, the last window stays in force");
+            warn!(error = %failure, help = remedy(failure, &self.rev_list), "the maintainer's clone cannot be read, the last window stays in force");
         }
     }
 

@@ -146,31 +146,6 @@ impl PollError {
             Self::Unreadable(_) => "git-unreadable",
         }
     }
-
-    /// What a maintainer can do about it.
-    pub const fn remedy(&self) -> &'static str {
-        match self {
-            Self::NoRepository { .. } => {
-                "check version_gate.repo_path in receiver.toml; after a change of it: systemctl daemon-reload, then restart"
-            }
-            Self::NoPermission { .. } => {
-                "restart the service, whose unit opens the clone to it; or let its user read it with setfacl. Ownership does not matter"
-            }
-            Self::NoGit { .. } => "install git",
-            Self::Hangs { .. } => {
-                "the file system of the clone does not answer: `findmnt --target CLONE`, `dmesg | tail`; polling goes on by itself once it does"
-            }
-            Self::Gone(_) => "the receiver ends and is started again: see the lines before this one",
-            Self::Hung(_) => "look at the disk of the clone and at running git processes there",
-            Self::Failed(_) => {
-                "as the service's user, run `git --git-dir=CLONE/.git rev-list --max-count=1 HEAD`; check version_gate.ref in receiver.toml"
-            }
-            Self::Shallow { .. } => {
-                "as the maintainer, run `git fetch --unshallow` in the clone, and look for a job that fetches with --depth"
-            }
-            Self::Unreadable(_) => "run `git rev-list --max-count=3 HEAD` in the clone",
-        }
-    }
 }
 
 impl RevList {
