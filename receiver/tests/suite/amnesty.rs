@@ -152,6 +152,12 @@ fn a_host_that_proves_its_name_needs_no_header_and_cannot_borrow_another_name() 
     assert_eq!(ask(&bearer[1], Some("lab-1")).status, 403);
     assert_eq!(ask(&bearer[2], None).json()["admitted"], false, "a reader is no host");
     assert_eq!(ask(&bearer[2], Some("lab-1")).json()["admitted"], true, "and may ask for one");
+    let listed = |bearer: &str| {
+        receiver.request(&Request::new("GET", "/v1/gate").header("authorization", bearer)).json()["amnesties"]
+            .clone()
+    };
+    assert!(listed(&bearer[0]).is_null(), "who else is admitted, and why, is no host's business");
+    assert_eq!(listed(&bearer[2])[0]["host"], "lab-1");
 }
 
 #[test]

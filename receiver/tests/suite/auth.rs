@@ -57,6 +57,11 @@ fn a_token_lets_its_host_act_for_itself_alone() {
         assert_eq!(bearer(wrong), NOBODY, "{wrong}");
     }
     assert_eq!(statuses(&receiver, &[("authorization", &lab_1), ("authorization", &lab_2)]), NOBODY);
+    for path in ["/v1/host-health", "/v1/host%2dhealth", "/v1/%68ost-health"] {
+        let ask =
+            |token: &str| receiver.request(&Request::new("GET", path).header("authorization", token)).status;
+        assert_eq!((ask(&lab_1), ask(&alice)), (403, 200), "{path}");
+    }
     // Nothing but what was allowed has been stored.
     let rows: Vec<_> = receiver.rows().iter().map(|row| row["host_id"].clone()).collect();
     assert_eq!(rows, ["lab-1", "lab-2"]);
