@@ -244,7 +244,8 @@ impl ServerConfig {
 
     /// How many connections there may be.
     pub fn connections(&self) -> Bounds {
-        Bounds { in_all: self.max_connections, per_peer: self.max_connections_per_peer }
+        let stall = Duration::from_secs(self.body_idle_timeout_s);
+        Bounds { in_all: self.max_connections, per_peer: self.max_connections_per_peer, stall }
     }
 }
 
