@@ -49,6 +49,13 @@ impl Notices {
         }
     }
 
+    /// The report of a host cannot be read when all are listed.
+    pub fn unreadable_report(&self, host_id: &HostId, error: &std::io::Error) {
+        if self.is_due(format!("{host_id} report"), SAY_EVERY) {
+            warn!(%host_id, %error, help = "look at its file in host-health/; the host's next report replaces it", "a host report cannot be read");
+        }
+    }
+
     fn is_due(&self, what: String, again_after: Duration) -> bool {
         // Nothing can panic while the lock is held.
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
