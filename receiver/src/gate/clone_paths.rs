@@ -149,10 +149,9 @@ mod tests {
         for number in 0..2 * MOST_STORES {
             std::fs::create_dir(top.join(number.to_string())).unwrap();
         }
-        let many: String = (0..2 * MOST_STORES)
-            .map(|number| format!("{}\n", top.join(number.to_string()).display()))
-            .collect();
-        std::fs::write(&list, many).unwrap();
+        let many: Vec<String> =
+            (0..2 * MOST_STORES).map(|number| top.join(number.to_string()).display().to_string()).collect();
+        std::fs::write(&list, many.join("\n")).unwrap();
         assert_eq!(directories(&nested).len(), MOST_STORES);
     }
 
