@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::notices::{Notices, SAY_EVERY};
 use super::server::{HEAD_TIMEOUT, KEEP_ALIVE, LINGER};
 use crate::auth::proxy::{Origin, Proxies};
 
@@ -66,6 +67,7 @@ pub struct Connections {
 struct Shared {
     bounds: Bounds,
     state: Mutex<State>,
+    notices: Notices,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +109,7 @@ enum Reached {
 impl Connections {
     /// No connections yet.
     pub fn new(bounds: Bounds) -> Self {
-        Self { shared: Arc::new(Shared { bounds, state: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { bounds, state: Mutex::default(), notices: Notices::default() }) }
     }
 
     /// Takes in a connection; none where there is no room for it.
@@ -132,7 +134,10 @@ impl Connections {
             state.open.insert(id, open);
         }
         drop(state);
-        if let Some(reached) = reached {
+        // Whoever opens and closes connections as he likes brings each bound about again and again.
+        if let Some(reached) = reached
+            && self.shared.notices.due(format!("{reached:?}"), SAY_EVERY).is_some()
+        {
             reached.log();
         }
         has_room.then(|| Connection { shared: Arc::clone(&self.shared), id, look })

@@ -92,7 +92,7 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
     let Some(sha256) = api.known.get(host_id, episode_id).and_then(|row| row.sha256) else {
         return Ok(None);
     };
-    commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
+    commit::compare(sha256, upload.sha256).map_err(Refusal::Ingest)?;
     let (store, host, episode) = (Arc::clone(&api.store), host_id.clone(), episode_id.clone());
     let found = blocking(move || stored::size_of(&store, &host, &episode)).await?;
     let Some(size_bytes) = found else { return Ok(None) };

@@ -185,6 +185,9 @@ async fn before_continue(
             request.extensions_mut().insert(cleared);
             Ok(request)
         }
-        Err(refusal) => Err(api.refuse(&refusal).into()),
+        Err(refusal) => {
+            api.turn_away(request.head(), &refusal);
+            Err(api.refuse(&refusal).into())
+        }
     }
 }

@@ -10,12 +10,12 @@ use std::time::Instant;
 
 use actix::Recipient;
 use cis490_shared::clock::WallTime;
-use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::ids::Sha256Digest;
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::writer::Sealed;
 use super::{Claim, Done, IngestError};
@@ -85,7 +85,7 @@ pub fn publish(sealed: Sealed, store: &Store) -> Result<(StoreStatus, HostDir), 
         Ok(()) => Ok((StoreStatus::Stored, dir)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let stored = stored::hash_in(&dir, &claim.episode_id)?.ok_or(error)?;
-            compare(&claim.host_id, &claim.episode_id, stored.sha256, claim.sha256)?;
+            compare(stored.sha256, claim.sha256)?;
             Ok((StoreStatus::AlreadyPresent, dir))
         }
         Err(error) => Err(error.into()),
@@ -93,16 +93,10 @@ pub fn publish(sealed: Sealed, store: &Store) -> Result<(StoreStatus, HostDir), 
 }
 
 /// Refuses bytes whose hash differs from what is stored under their id.
-pub fn compare(
-    host_id: &HostId,
-    episode_id: &EpisodeId,
-    stored: Sha256Digest,
-    yours: Sha256Digest,
-) -> Result<(), IngestError> {
+pub fn compare(stored: Sha256Digest, yours: Sha256Digest) -> Result<(), IngestError> {
     if stored == yours || !Step::CompareHashes.is_taken() {
         return Ok(());
     }
-    warn!(%host_id, %episode_id, stored_sha256 = %stored, sent_sha256 = %yours, "other bytes are stored under this id, the upload is refused");
     Err(IngestError::Conflict { stored, yours })
 }
 
