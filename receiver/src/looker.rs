@@ -61,7 +61,7 @@ impl Looker {
 mod tests {
     use super::*;
 
-    #[actix::test]
+    #[tokio::test]
     async fn looks_come_one_after_the_other_on_one_thread() {
         let looker = Looker::start("looker");
         let thread = || thread::current().id();
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(first.unwrap(), second.unwrap());
     }
 
-    #[actix::test]
+    #[tokio::test]
     async fn a_look_that_panicked_is_the_last_one() {
         let looker = Looker::start("looker");
         assert!(looker.look(|| panic!("as a test wants it")).await.is_err());

@@ -70,6 +70,8 @@ pub struct GitPollActor {
     kept: Option<Window>,
     /// Since when a poll is under way.
     began: Option<Instant>,
+    /// The kinds of failure that were logged since the clone was last read: a slow disk may alternate between two.
+    told: Vec<&'static str>,
     seen: PollObservation,
 }
 
@@ -90,6 +92,7 @@ impl GitPollActor {
             last: kept.clone().map(Reading::kept),
             kept,
             began: None,
+            told: Vec::new(),
             seen: PollObservation::default(),
         }
     }
@@ -97,7 +100,9 @@ impl GitPollActor {
     /// Logs when the clone becomes unreadable, for another reason too, and when it is readable again.
     fn note_failure(&mut self, failure: &PollError) {
         self.seen.failed += 1;
-        if self.seen.problem.replace(failure.kind()) != Some(failure.kind()) {
+        self.seen.problem = Some(failure.kind());
+        if !self.told.contains(&failure.kind()) {
+            self.told.push(failure.kind());
             warn!(error = %failure, help = remedy(failure, &self.rev_list), "the maintainer's clone cannot be read, the last window stays in force");
         }
     }
@@ -150,6 +155,7 @@ impl GitPollActor {
             }
         };
         self.seen.succeeded += 1;
+        self.told.clear();
         if self.seen.problem.take().is_some() {
             info!("the maintainer's clone can be read again");
         }

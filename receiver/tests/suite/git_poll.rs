@@ -382,12 +382,16 @@ async fn a_failing_clone_is_logged_once_per_change_and_not_once_per_poll() {
     rename_noreplace(&world.clone, &aside).unwrap();
     for _ in 0..3 {
         assert!(!world.poll().await);
+        // Another trouble in between is told of as well, and both only once.
+        std::fs::create_dir_all(world.clone.join(".git")).unwrap();
+        assert!(!world.poll().await);
+        std::fs::remove_dir_all(&world.clone).unwrap();
     }
     rename_noreplace(&aside, &world.clone).unwrap();
     for _ in 0..3 {
         assert!(world.poll().await);
     }
-    assert_eq!(support::times_logged("cannot be read"), 1);
+    assert_eq!(support::times_logged("cannot be read"), 2);
     assert_eq!(support::times_logged("can be read again"), 1);
     assert_eq!(support::times_logged("the commit window moved"), 1);
 }
