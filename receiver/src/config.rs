@@ -247,7 +247,8 @@ impl ServerConfig {
 
     /// How many connections there may be.
     pub fn connections(&self) -> Bounds {
-        Bounds { in_all: self.max_connections, per_peer: self.max_connections_per_peer }
+        let stall = Duration::from_secs(self.body_idle_timeout_s);
+        Bounds { in_all: self.max_connections, per_peer: self.max_connections_per_peer, stall }
     }
 }
 
@@ -293,8 +294,8 @@ fn validate_server(server: &ServerConfig, asks: bool) -> Result<(), InvalidValue
     at_least_one("server.max_uploads_per_host", server.max_uploads_per_host as u64)?;
     at_least_one("server.max_connections", server.max_connections as u64)?;
     at_least_one("server.max_connections_per_peer", server.max_connections_per_peer as u64)?;
-    at_least_one("server.body_idle_timeout_s", server.body_idle_timeout_s)?;
-    at_least_one("server.shutdown_timeout_s", server.shutdown_timeout_s)
+    seconds("server.body_idle_timeout_s", server.body_idle_timeout_s)?;
+    seconds("server.shutdown_timeout_s", server.shutdown_timeout_s)
 }
 
 fn validate_tls(tls: Option<&TlsConfig>, auth: &AuthConfig) -> Result<(), InvalidValue> {
@@ -358,14 +359,22 @@ fn validate_gate(gate: &GateConfig) -> Result<(), InvalidValue> {
         let reason = format!("is {}, at most {MAX_WINDOW} are read", gate.window);
         return Err(InvalidValue::new("version_gate.window", reason));
     }
-    at_least_one("version_gate.poll_interval_s", gate.poll_interval_s)?;
-    at_least_one("version_gate.git_timeout_s", gate.git_timeout_s)
+    seconds("version_gate.poll_interval_s", gate.poll_interval_s)?;
+    seconds("version_gate.git_timeout_s", gate.git_timeout_s)
 }
 
 fn at_least_one(key: &'static str, value: u64) -> Result<(), InvalidValue> {
     match value {
         0 => Err(InvalidValue::new(key, "is 0, at least 1 is needed")),
         _ => Ok(()),
+    }
+}
+
+/// A time of at most a day: sums and multiples of it can be counted.
+fn seconds(key: &'static str, value: u64) -> Result<(), InvalidValue> {
+    match value {
+        1..=86_400 => Ok(()),
+        _ => Err(InvalidValue::new(key, format!("is {value}, it must be 1 to 86400"))),
     }
 }
 

@@ -17,6 +17,7 @@
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
+//! - [`looker`]: looks at files that may hang
 //! - [`startup`]: what a start repairs before the first request
 //! - [`descriptors`]: how many files and connections the process may have open
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
@@ -33,6 +34,7 @@ pub mod gate;
 pub mod http;
 pub mod index;
 pub mod ingest;
+pub mod looker;
 pub mod run;
 pub mod startup;
 pub mod store;

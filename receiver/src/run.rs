@@ -41,6 +41,7 @@ use crate::http::server;
 use crate::http::storing::Storing;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
+use crate::looker::Looker;
 use crate::startup::{self, BrokenHash};
 use crate::store::condition::Lookout;
 use crate::store::host_reports::HostReports;
@@ -299,7 +300,7 @@ pub fn open_credentials(config: &ReceiverConfig) -> Result<Option<CredentialsAct
         tls: config.server.tls.as_ref().map(|tls| TlsFiles::of(tls, auth)),
     };
     let is_needed = sources.tokens.is_some() || sources.tls.is_some();
-    is_needed.then(|| CredentialsActor::open(sources)).transpose()
+    is_needed.then(|| CredentialsActor::open(sources, Looker::start("credentials"))).transpose()
 }
 
 fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Identities {

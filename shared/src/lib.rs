@@ -12,6 +12,7 @@
 //! - [`pem`]: certificates and keys that a configuration names
 //! - [`latest`], [`kept`]: what one actor keeps current and others read, also where its files are bad for a while
 //! - [`stamp`]: whether a file is another than it was
+//! - [`small_file`]: files that others write, read whole or not at all
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
 //! - [`excerpt`]: text from elsewhere, made fit for a terminal and a log
 //! - [`json`]: JSON objects into structs
@@ -39,6 +40,7 @@ pub mod pem;
 pub mod remediation;
 pub mod row;
 pub mod service;
+pub mod small_file;
 pub mod stamp;
 pub mod step;
 pub mod telemetry;

@@ -1,12 +1,12 @@
 //! Certificates and keys in PEM files that a configuration names; every error names the key to look at. Blocks.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::small_file::SmallFile;
 use crate::stamp::Stamp;
 
 /// More than any chain, key or list of a lab's authority needs, in bytes.
@@ -42,22 +42,19 @@ pub enum PemError {
 pub struct PemFile<'a> {
     key: &'static str,
     path: &'a Path,
-    file: File,
-    stamp: Stamp,
+    file: SmallFile,
 }
 
 impl<'a> PemFile<'a> {
     /// Opens the file that the configuration names under `key`.
     pub fn open(key: &'static str, path: &'a Path) -> Result<Self, PemError> {
         let failed = |source| PemError::Read { key, path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
-        let stamp = Stamp::of(&file.metadata().map_err(failed)?);
-        Ok(Self { key, path, file, stamp })
+        Ok(Self { key, path, file: SmallFile::open(path, MAX_BYTES).map_err(failed)? })
     }
 
     /// The state that it is in.
     pub fn stamp(&self) -> Stamp {
-        self.stamp
+        self.file.stamp()
     }
 
     /// Everything of a kind in it, of which there must be some; `wanted` is what the error calls it.
@@ -72,11 +69,8 @@ impl<'a> PemFile<'a> {
     }
 
     fn bytes(&self) -> Result<Vec<u8>, PemError> {
-        let mut bytes = Vec::new();
-        match (&self.file).take(MAX_BYTES).read_to_end(&mut bytes) {
-            Ok(_) => Ok(bytes),
-            Err(source) => Err(PemError::Read { key: self.key, path: self.path.to_owned(), source }),
-        }
+        let failed = |source| PemError::Read { key: self.key, path: self.path.to_owned(), source };
+        self.file.bytes().map_err(failed)
     }
 
     /// The error for a file that holds something, and not what is wanted.

@@ -11,6 +11,7 @@ mod descriptors;
 mod end_to_end;
 mod hostile_archives;
 mod incidents;
+mod log_floods;
 mod mtls;
 mod notice;
 mod planted_links;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cis490_shared::ids::CommitHash;
+use integration_tests::archive::sha256_of;
 use integration_tests::clone::GitClone;
 use integration_tests::episodes::Recording;
 use integration_tests::receiver::{Options, Receiver};
@@ -15,6 +16,7 @@ use integration_tests::sandbox::{Sandbox, run};
 use integration_tests::shipper::LabHost;
 use integration_tests::until::{PATIENCE, wait_until};
 use integration_tests::upload::Upload;
+use rustix::fs::{CWD, FileType, Mode};
 
 /// The poll interval of these tests, and what a loaded machine may add to it.
 const POLL: Duration = Duration::from_secs(1);
@@ -41,6 +43,49 @@ fn a_commit_made_after_the_start_is_admitted_within_the_poll_interval() {
     assert!(made.elapsed() < POLL + SLACK, "it took {:?}", made.elapsed());
     assert_eq!(receiver.verdict(&commit).position, Some(1));
     assert_eq!(put(&receiver, "e1", &commit), 201);
+}
+
+fn put_a_pipe(path: &Path) {
+    let _ = fs::remove_file(path);
+    let mode = Mode::RUSR | Mode::WUSR | Mode::ROTH;
+    rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn pipes_in_place_of_files_take_no_thread_and_a_token_that_is_taken_out_is_refused() {
+    let sandbox = Sandbox::new();
+    let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 2);
+    let tokens = sandbox.dir("secrets").join("tokens");
+    let line = format!("lab-1 = {}\n", sha256_of(b"cis490-a-secret"));
+    fs::write(&tokens, &line).unwrap();
+    let auth = format!("[auth]\ntokens_file = \"{}\"\n", tokens.display());
+    let mut receiver = Receiver::start(&sandbox, Options { server: auth, ..Options::gated(clone.path()) });
+    let pid = receiver.process().pid();
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).unwrap().count();
+    let put = |episode: &str| {
+        let upload = Upload::new("lab-1", episode, &commits[0], b"an archive");
+        upload.with("authorization", "Bearer cis490-a-secret").put(receiver.url()).status
+    };
+    assert_eq!(put("e1"), 201);
+    let before = threads();
+
+    put_a_pipe(&clone.path().join(".git/commondir"));
+    put_a_pipe(&tokens);
+    let gate = || receiver.get("/v1/health").json()["gate"].clone();
+    wait_until("five polls have failed", PATIENCE, || (gate()["polls_failed"].as_u64()? >= 5).then_some(()));
+    wait_until("the pipe is told of", PATIENCE, || {
+        receiver.log().contains("not a regular file").then_some(())
+    });
+    assert_eq!((gate()["problem"].as_str(), put("e2")), (Some("no-repository"), 201));
+    // Those of the pool come and go with the uploads.
+    assert!(threads() <= before + 2, "{before} threads were enough, now there are {}", threads());
+
+    fs::remove_file(&tokens).unwrap();
+    fs::write(&tokens, line.replace("lab-1", "lab-2")).unwrap();
+    wait_until("the token is refused", PATIENCE, || (put("e3") == 403).then_some(()));
+    fs::remove_file(clone.path().join(".git/commondir")).unwrap();
+    wait_until("the clone is read again", PATIENCE, || gate()["problem"].is_null().then_some(()));
+    receiver.stop();
 }
 
 #[test]

@@ -168,10 +168,9 @@ fn heals(upload: &Upload, point: &Shot) -> Fired {
 
     let archive = receiver.archive(HOST, EPISODE);
     let is_healed = || fs::read(&archive).is_ok_and(|bytes| bytes == upload.body);
-    let is_kept = || {
-        let aside = receiver.state().join(format!("episodes/.damaged/{HOST}/{EPISODE}.tar.zst.1"));
-        [&archive, &aside].iter().any(|path| fs::read(path).is_ok_and(|bytes| *bytes == *damaged(upload)))
-    };
+    let aside = receiver.state().join(format!("episodes/.damaged/{HOST}/{EPISODE}.tar.zst.1"));
+    let is_kept =
+        || [&archive, &aside].iter().any(|path| fs::read(path).is_ok_and(|bytes| *bytes == *damaged(upload)));
     assert!(is_kept(), "{point}: what was damaged is gone");
     let acknowledged = matches!(answer, Some(200 | 201));
     assert!(!acknowledged || is_healed(), "{point}: acknowledged and not healed");

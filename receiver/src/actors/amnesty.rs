@@ -3,7 +3,7 @@
 //! - owns: what it last saw of admitted.json, which `cis490-receiver admit` rewrites
 //! - accepts: [`Look`], Ping, Drain
 //! - sends to: GateActor ([`ReplaceAmnesties`]), only where the list is another than it was
-//! - runs on: the system's arbiter; the file is touched in the blocking pool
+//! - runs on: the system's arbiter; the file is touched on a thread of its own
 //! - ends: with its System
 //!
 //! A list that cannot be used changes nothing: the last good one stays in force, and the log says so once. It also says
@@ -16,16 +16,21 @@ use actix::{
     ResponseActFuture, WrapFuture, fut,
 };
 use cis490_shared::clock::system_time;
-use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::gate::ReplaceAmnesties;
 use super::{Drain, Ping};
 use crate::gate::amnesty::Amnesties;
 use crate::gate::amnesty_file::{AmnestyFile, AmnestyFileError};
+use crate::looker::{Looker, PATIENCE};
 
 /// How often the file is looked at. `admit` says that a change counts within five seconds.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// What to do about a file system that does not answer.
+const HANGS: &str =
+    "the file system of the state directory does not answer: `findmnt --target DIR`, `dmesg | tail`";
 
 /// Looks at the file now; the reply comes when GateActor knows what it says. True where it can be used.
 #[derive(Debug, Clone, Copy, Message)]
@@ -42,6 +47,9 @@ struct Tick;
 pub struct AmnestyActor {
     /// None while it is being looked at.
     file: Option<AmnestyFile>,
+    /// When that began.
+    began: Instant,
+    looker: Looker,
     gate: Recipient<ReplaceAmnesties>,
     /// The list that counts.
     list: Amnesties,
@@ -53,8 +61,17 @@ pub struct AmnestyActor {
 
 impl AmnestyActor {
     /// An actor that looks at this file; the first look is asked for by whoever starts it.
-    pub fn new(file: AmnestyFile, gate: Recipient<ReplaceAmnesties>) -> Self {
-        Self { file: Some(file), gate, list: Amnesties::default(), told: system_time(), problem: None }
+    pub fn new(file: AmnestyFile, looker: Looker, gate: Recipient<ReplaceAmnesties>) -> Self {
+        let (began, told) = (Instant::now(), system_time());
+        Self { file: Some(file), began, looker, gate, list: Amnesties::default(), told, problem: None }
+    }
+
+    /// Logs a problem when it begins.
+    fn note(&mut self, problem: String, help: &str) {
+        if self.problem.as_ref() != Some(&problem) {
+            error!(error = %problem, entries = self.list.all().len(), help, "the list of admitted commits cannot be used, the last good one stays in force");
+        }
+        self.problem = Some(problem);
     }
 
     /// Takes in what a look has found: what GateActor is to know, if anything.
@@ -74,11 +91,7 @@ impl AmnestyActor {
                 Some(list)
             }
             Err(failure) => {
-                let problem = failure.to_string();
-                if self.problem.as_ref() != Some(&problem) {
-                    error!(error = %problem, entries = self.list.all().len(), help = failure.remedy(), "the list of admitted commits cannot be used, the last good one stays in force");
-                }
-                self.problem = Some(problem);
+                self.note(failure.to_string(), failure.remedy());
                 None
             }
         }
@@ -106,10 +119,13 @@ impl Handler<Tick> for AmnestyActor {
     type Result = ();
 
     fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
-        let rearm = self.handle(Look, ctx).map(|_, _, ctx| {
-            ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
-        });
-        ctx.spawn(rearm);
+        if self.file.is_some() {
+            let look = self.handle(Look, ctx).map(|_, _, _| ());
+            ctx.spawn(look);
+        } else if self.began.elapsed() > PATIENCE {
+            self.note(format!("a look at the file has taken more than {PATIENCE:?} and goes on"), HANGS);
+        }
+        ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
     }
 }
 
@@ -123,7 +139,8 @@ impl Handler<Look> for AmnestyActor {
             let is_good = self.problem.is_none();
             return Box::pin(async move { is_good }.into_actor(self));
         };
-        let looked = spawn_blocking(move || {
+        self.began = Instant::now();
+        let looked = self.looker.look(move || {
             let looked = file.read_if_changed();
             (file, looked)
         });

@@ -3,7 +3,7 @@
 //! - owns: the token file and the files of TLS, and with them what it publishes: [`Tokens`] and [`Material`]
 //! - accepts: [`Reload`], Ping, Drain
 //! - sends to: nobody; whoever needs a name proved reads what it has published
-//! - runs on: the system's arbiter; files are touched in the blocking pool
+//! - runs on: the system's arbiter; files are touched on a thread of its own
 //! - ends: with its System
 //!
 //! Files that cannot be used change nothing: the last good ones stay in force, and the log says so once. It also says
@@ -19,12 +19,13 @@ use cis490_shared::certificate::ExpiryReminder;
 use cis490_shared::clock::system_time;
 use cis490_shared::kept::Kept;
 use cis490_shared::latest::Latest;
-use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Drain, Ping};
 use crate::auth::file::{TokenFile, TokenFileError};
 use crate::auth::tokens::Tokens;
+use crate::looker::{Looker, PATIENCE};
 use crate::tls::files::{TlsError, TlsFiles};
 use crate::tls::material::Material;
 
@@ -87,6 +88,9 @@ fn first<T, E>(what: &'static str, looked: Option<Result<Option<T>, E>>) -> Resu
 pub struct CredentialsActor {
     /// None while they are being looked at.
     sources: Option<Sources>,
+    /// When that began.
+    began: Instant,
+    looker: Looker,
     tokens: Option<Kept<Tokens>>,
     tls: Option<Kept<Material>>,
     reminder: ExpiryReminder,
@@ -94,10 +98,12 @@ pub struct CredentialsActor {
 
 impl CredentialsActor {
     /// Reads the files for the first time; the actor then keeps what they say current. Blocks.
-    pub fn open(mut sources: Sources) -> Result<Self, CredentialsError> {
+    pub fn open(mut sources: Sources, looker: Looker) -> Result<Self, CredentialsError> {
         let Looked { tokens, tls } = sources.look();
         Ok(Self {
             sources: Some(sources),
+            began: Instant::now(),
+            looker,
             tokens: first("tokens", tokens)?,
             tls: first("certificates", tls)?,
             reminder: ExpiryReminder::default(),
@@ -119,6 +125,12 @@ impl CredentialsActor {
         let tls = self.tls.as_mut().zip(tls).is_none_or(|(kept, outcome)| kept.conclude(outcome));
         self.remind();
         tokens && tls
+    }
+
+    fn note_that_it_hangs(&mut self) {
+        let hangs = format!("a look at the files has taken more than {PATIENCE:?} and goes on");
+        self.tokens.iter_mut().for_each(|kept| _ = kept.conclude(Err(&hangs)));
+        self.tls.iter_mut().for_each(|kept| _ = kept.conclude(Err(&hangs)));
     }
 
     fn remind(&mut self) {
@@ -150,10 +162,13 @@ impl Handler<Tick> for CredentialsActor {
     type Result = ();
 
     fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
-        let rearm = self.handle(Reload, ctx).map(|_, _, ctx| {
-            ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
-        });
-        ctx.spawn(rearm);
+        if self.sources.is_some() {
+            let look = self.handle(Reload, ctx).map(|_, _, _| ());
+            ctx.spawn(look);
+        } else if self.began.elapsed() > PATIENCE {
+            self.note_that_it_hangs();
+        }
+        ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
     }
 }
 
@@ -167,7 +182,8 @@ impl Handler<Reload> for CredentialsActor {
             let is_good = !self.is_failing();
             return Box::pin(async move { is_good }.into_actor(self));
         };
-        let looked = spawn_blocking(move || {
+        self.began = Instant::now();
+        let looked = self.looker.look(move || {
             let looked = sources.look();
             (sources, looked)
         });

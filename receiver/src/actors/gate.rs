@@ -7,11 +7,17 @@
 //! - ends: with its System
 
 use actix::{Actor, Context, Handler, Message};
+use cis490_shared::clock::system_time;
+use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
+use tracing::warn;
 
 use super::{Drain, Ping};
 use crate::gate::amnesty::Amnesties;
 use crate::gate::window::{Current, Gate};
+
+/// The most commits that one warning names, as many as a shell takes in a line that a person can still read.
+const NAMED: usize = 20;
 
 /// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]
@@ -44,8 +50,31 @@ impl Handler<Replace> for GateActor {
     type Result = ();
 
     fn handle(&mut self, Replace(current): Replace, _: &mut Self::Context) {
-        self.view.publish(self.view.now().with_window(current));
+        let gate = self.view.now();
+        let taken_away = gate.taken_away(&current.window, system_time());
+        self.view.publish(gate.with_window(current));
+        if !taken_away.is_empty() {
+            warn_of(&taken_away);
+        }
     }
+}
+
+/// Says which commits hosts will be refused for, before they are: a merge of a long side branch can take them all at once.
+fn warn_of(commits: &[CommitHash]) {
+    const HELP: &str =
+        "if their episodes are to be taken, run `command`, or raise version_gate.window in receiver.toml";
+    let named: Vec<_> = commits.iter().take(NAMED).map(CommitHash::as_str).collect();
+    let command = format!(
+        "for commit in {}; do sudo cis490-receiver admit $commit --until 7d --reason 'used when it left the window'; done",
+        named.join(" ")
+    );
+    warn!(
+        commits = commits.len(),
+        named = named.len(),
+        command,
+        help = HELP,
+        "commits in use have left the window"
+    );
 }
 
 impl Handler<ReplaceAmnesties> for GateActor {

@@ -3,25 +3,29 @@
 //! - owns: the poll, the state of its last attempt, gate.json
 //! - accepts: [`Poll`], [`Observe`], Ping, Drain
 //! - sends to: GateActor ([`Replace`]), only after a poll that succeeded: a failing git changes nothing
-//! - runs on: the system's arbiter; git is a child process, files are touched in the blocking pool
+//! - runs on: the system's arbiter; git is a child process, files are touched on a thread of its own
 //! - ends: with its System
 
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
-    ResponseActFuture, fut,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    ResponseActFuture, WrapFuture, fut,
 };
 use cis490_shared::clock;
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::gate::Replace;
 use super::{Drain, Ping};
+use crate::gate::advice::remedy;
 use crate::gate::rev_list::{PollError, Reading, RevList};
 use crate::gate::snapshot::SnapshotFile;
 use crate::gate::window::{Current, Window};
+use crate::looker::Looker;
 
-/// Asks for a poll now; the reply comes when it has ended and GateActor knows. True where the clone was read.
+/// Asks for a poll now; the reply comes when it has ended and GateActor knows, or when it hangs. True where the clone was
+/// read. While one is under way no other begins, and the reply says how polling goes.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "bool")]
 pub struct Poll;
@@ -64,6 +68,10 @@ pub struct GitPollActor {
     last: Option<Reading>,
     /// The window that gate.json holds, so that an unchanged one is not written again.
     kept: Option<Window>,
+    /// Since when a poll is under way.
+    began: Option<Instant>,
+    /// The kinds of failure that were logged since the clone was last read: a slow disk may alternate between two.
+    told: Vec<&'static str>,
     seen: PollObservation,
 }
 
@@ -83,6 +91,8 @@ impl GitPollActor {
             gate,
             last: kept.clone().map(Reading::kept),
             kept,
+            began: None,
+            told: Vec::new(),
             seen: PollObservation::default(),
         }
     }
@@ -90,9 +100,49 @@ impl GitPollActor {
     /// Logs when the clone becomes unreadable, for another reason too, and when it is readable again.
     fn note_failure(&mut self, failure: &PollError) {
         self.seen.failed += 1;
-        if self.seen.problem.replace(failure.kind()) != Some(failure.kind()) {
-            warn!(error = %failure, help = failure.remedy(), "the maintainer's clone cannot be read, the last window stays in force");
+        self.seen.problem = Some(failure.kind());
+        if !self.told.contains(&failure.kind()) {
+            self.told.push(failure.kind());
+            warn!(error = %failure, help = remedy(failure, &self.rev_list), "the maintainer's clone cannot be read, the last window stays in force");
         }
+    }
+
+    /// Notes that the poll under way hangs, if it does; true where there is no trouble.
+    fn note_if_it_hangs(&mut self) -> bool {
+        let limit = self.rev_list.patience();
+        if self.began.is_some_and(|began| began.elapsed() >= limit) {
+            self.note_failure(&PollError::Hangs { repo: self.rev_list.repo.clone(), limit });
+        }
+        self.seen.problem.is_none()
+    }
+
+    /// Begins a poll; `tell` hears whether the clone was read.
+    fn begin(&mut self, tell: oneshot::Sender<bool>, ctx: &mut Context<Self>) {
+        self.began = Some(Instant::now());
+        let (rev_list, last) = (self.rev_list.clone(), self.last.clone());
+        let read = fut::wrap_future::<_, Self>(async move { rev_list.read(last.as_ref()).await });
+        let poll = read.then(|outcome, act, ctx: &mut Context<Self>| {
+            if matches!(outcome, Err(PollError::Gone(_))) {
+                // The watchdog finds the mailbox closed and ends the process.
+                ctx.stop();
+            }
+            let read = act.conclude(outcome);
+            let (gate, snapshot) = (act.gate.clone(), act.snapshot.clone());
+            let looker = act.rev_list.looker.clone();
+            fut::wrap_future(async move {
+                let Some(Read { current, unkept }) = read else { return (false, None) };
+                let taken = gate.send(Replace(current.clone())).await.is_ok();
+                let window = current.window.clone();
+                let is_kept = unkept && store(&looker, snapshot, current).await;
+                (taken, is_kept.then_some(window))
+            })
+        });
+        ctx.spawn(poll.map(|(taken, kept), act, _| {
+            act.kept = kept.or(act.kept.take());
+            act.began = None;
+            // Nobody may wait any more.
+            let _ = tell.send(taken);
+        }));
     }
 
     /// Takes in the end of a poll: what GateActor is to know, if anything.
@@ -105,6 +155,7 @@ impl GitPollActor {
             }
         };
         self.seen.succeeded += 1;
+        self.told.clear();
         if self.seen.problem.take().is_some() {
             info!("the maintainer's clone can be read again");
         }
@@ -147,31 +198,23 @@ impl Handler<Poll> for GitPollActor {
     // Runs beside other messages: a hung git must not keep Ping from being answered.
     type Result = ResponseActFuture<Self, bool>;
 
-    fn handle(&mut self, _: Poll, _: &mut Self::Context) -> Self::Result {
-        let (rev_list, last) = (self.rev_list.clone(), self.last.clone());
-        let read = fut::wrap_future::<_, Self>(async move { rev_list.read(last.as_ref()).await });
-        Box::pin(read.then(|outcome, act, _| {
-            let read = act.conclude(outcome);
-            let (gate, snapshot) = (act.gate.clone(), act.snapshot.clone());
-            fut::wrap_future(async move {
-                let Some(Read { current, unkept }) = read else { return (false, None) };
-                let taken = gate.send(Replace(current.clone())).await.is_ok();
-                let window = current.window.clone();
-                let is_kept = unkept && store(snapshot, current).await;
-                (taken, is_kept.then_some(window))
-            })
-            .map(|(taken, kept), act: &mut Self, _| {
-                act.kept = kept.or(act.kept.take());
-                taken
-            })
+    fn handle(&mut self, _: Poll, ctx: &mut Self::Context) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        if self.began.is_none() {
+            self.begin(tell, ctx);
+        }
+        let told = tokio::time::timeout(self.rev_list.patience(), told);
+        Box::pin(told.into_actor(self).map(|told, act, _| match told {
+            Ok(Ok(taken)) => taken,
+            _ => act.note_if_it_hangs(),
         }))
     }
 }
 
 /// Keeps the window on disk; a failure costs only the window after a restart during a git outage.
-async fn store(snapshot: SnapshotFile, current: Current) -> bool {
+async fn store(looker: &Looker, snapshot: SnapshotFile, current: Current) -> bool {
     let path = snapshot.path.display().to_string();
-    let written = tokio::task::spawn_blocking(move || snapshot.store(&current)).await;
+    let written = looker.look(move || snapshot.store(&current)).await;
     match written.map_err(std::io::Error::other).and_then(|result| result) {
         Ok(()) => true,
         Err(failure) => {

@@ -1,13 +1,13 @@
 //! The token file: read when it changed, rewritten by `cis490-receiver token`. Everything here blocks.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::HostId;
+use cis490_shared::small_file::SmallFile;
 use cis490_shared::stamp::Stamp;
 
 use super::tokens::{BadLine, Token, Tokens};
@@ -47,6 +47,10 @@ fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "`sudo cis490-receiver token add HOST` makes it",
         io::ErrorKind::PermissionDenied => "`ls -l` it: the service's user must be able to read it",
+        io::ErrorKind::FileTooLarge => {
+            "at most 4 MiB are read: take out with an editor the lines of hosts that are gone"
+        }
+        io::ErrorKind::InvalidInput => "`ls -l` it: a regular file is needed",
         io::ErrorKind::WouldBlock => "another `cis490-receiver token` is at work, try again",
         _ => "`df -h` its file system, `dmesg | tail`",
     }
@@ -72,25 +76,26 @@ impl TokenFile {
 
     /// The tokens, where the file is another than it was when it was read last.
     pub fn read_if_changed(&mut self) -> Result<Option<Tokens>, TokenFileError> {
-        let file = File::open(&self.path).map_err(failed("opened", &self.path))?;
-        let stamp = Stamp::of(&file.metadata().map_err(failed("read", &self.path))?);
-        if self.seen == Some(stamp) {
+        let file = SmallFile::open(&self.path, MAX_BYTES).map_err(failed("opened", &self.path))?;
+        if self.seen == Some(file.stamp()) {
             return Ok(None);
         }
-        let tokens = parse(&self.path, file)?;
-        self.seen = Some(stamp);
+        let tokens = parse(&self.path, &file.text().map_err(failed("read", &self.path))?)?;
+        self.seen = Some(file.stamp());
         Ok(Some(tokens))
     }
 }
 
-fn parse(path: &Path, file: File) -> Result<Tokens, TokenFileError> {
-    Tokens::parse(&text(path, file)?).map_err(|source| TokenFileError::Line { path: path.to_owned(), source })
+fn parse(path: &Path, text: &str) -> Result<Tokens, TokenFileError> {
+    Tokens::parse(text).map_err(|source| TokenFileError::Line { path: path.to_owned(), source })
 }
 
-fn text(path: &Path, file: File) -> Result<String, TokenFileError> {
-    let mut text = String::new();
-    file.take(MAX_BYTES).read_to_string(&mut text).map_err(failed("read", path))?;
-    Ok(text)
+/// The text of the file; a missing one has none.
+fn text(path: &Path) -> Result<String, TokenFileError> {
+    match SmallFile::open(path, MAX_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        opened => opened.and_then(|file| file.text()).map_err(failed("read", path)),
+    }
 }
 
 /// Adds a token of this name; those that it has already stay valid until they are removed.
@@ -117,10 +122,7 @@ pub fn remove(path: &Path, name: &HostId) -> Result<usize, TokenFileError> {
 
 /// The tokens in the file, of which a missing one has none.
 pub fn list(path: &Path) -> Result<Tokens, TokenFileError> {
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tokens::default()),
-        opened => parse(path, opened.map_err(failed("opened", path))?),
-    }
+    parse(path, &text(path)?)
 }
 
 /// Changes the text of the file, under a lock; one that cannot be used is not made worse.
@@ -128,12 +130,12 @@ fn rewrite(path: &Path, change: impl FnOnce(&mut String)) -> Result<(), TokenFil
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
     let _lock = FileLock::take(Path::new(&lock), LOCK_PATIENCE).map_err(failed("locked", path))?;
-    list(path)?;
-    let mut content = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        opened => text(path, opened.map_err(failed("opened", path))?)?,
-    };
+    let mut content = text(path)?;
+    parse(path, &content)?;
     change(&mut content);
+    if content.len() as u64 > MAX_BYTES {
+        return Err(failed("written", path)(io::ErrorKind::FileTooLarge.into()));
+    }
     durable::replace_file_of_its_owner(path, content.as_bytes(), MODE).map_err(failed("written", path))
 }
 
@@ -177,6 +179,23 @@ mod tests {
         assert_eq!(file.read_if_changed().unwrap(), None);
         add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap();
         assert_eq!(file.read_if_changed().unwrap().unwrap().names().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_loses_no_token_to_an_edit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let line = format!("a = {}\n", Token::of([1; RANDOM_BYTES]).hash());
+        let lines = usize::try_from(MAX_BYTES).unwrap() / line.len();
+        fs::write(&path, line.repeat(lines + 1)).unwrap();
+        let before = fs::metadata(&path).unwrap().len();
+        let too_long = |error: TokenFileError| error.to_string().contains("at most 4 MiB");
+        assert!(too_long(add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap_err()));
+        assert!(too_long(TokenFile::at(path.clone()).read_if_changed().unwrap_err()));
+        assert_eq!(fs::metadata(&path).unwrap().len(), before);
+        fs::write(&path, line.repeat(lines)).unwrap();
+        assert!(too_long(add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap_err()));
+        assert_eq!(list(&path).unwrap().names().count(), lines, "as it was");
     }
 
     #[test]

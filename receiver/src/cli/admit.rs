@@ -71,7 +71,7 @@ impl Command {
 pub(super) enum AdmitError {
     /// What was given is no full hash.
     #[error(
-        "`{}` is no full commit hash: {reason}; `git -C {clone} rev-parse {short}` prints it, in the clone that has the commit",
+        "`{}` is no full commit hash: {reason}; `git -c safe.directory='*' -C {clone} rev-parse {short}` prints it, in the clone that has the commit",
         excerpt(text)
     )]
     Commit {

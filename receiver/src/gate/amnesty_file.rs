@@ -4,13 +4,14 @@
 //! It is for people to read, and may be edited by hand; what is misspelt is refused as a whole, since half of a list
 //! could be the wrong half.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::excerpt::excerpt;
+use cis490_shared::small_file::SmallFile;
 use cis490_shared::stamp::Stamp;
 
 use super::amnesty::Amnesties;
@@ -150,17 +151,15 @@ fn store(path: &Path, amnesties: &Amnesties) -> Result<(), AmnestyFileError> {
 }
 
 fn read(path: &Path) -> Result<(Amnesties, Seen), AmnestyFileError> {
-    let opened = found(File::open(path)).map_err(failed("opened", path))?;
+    let opened = found(SmallFile::open(path, MAX_BYTES)).map_err(failed("opened", path))?;
     let Some(file) = opened else { return Ok((Amnesties::default(), Seen::Nothing)) };
-    let stamp = Stamp::of(&file.metadata().map_err(failed("read", path))?);
-    let mut text = String::new();
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed("read", path))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(AmnestyFileError::TooLong(path.to_owned()));
-    }
+    let text = file.text().map_err(|source| match source.kind() {
+        io::ErrorKind::FileTooLarge => AmnestyFileError::TooLong(path.to_owned()),
+        _ => failed("read", path)(source),
+    })?;
     let amnesties = serde_json::from_str(&text)
         .map_err(|source| AmnestyFileError::Text { path: path.to_owned(), source })?;
-    Ok((amnesties, Seen::File(stamp)))
+    Ok((amnesties, Seen::File(file.stamp())))
 }
 
 /// None for what is not there.

@@ -1,11 +1,17 @@
 //! Where the files of a clone are: a work tree, a linked work tree or a bare repository. Blocks.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use cis490_shared::small_file::read_text;
+
 /// The longest file that names a directory of a linked work tree: a path and a few words.
 const MAX_POINTER_BYTES: u64 = 8192;
+/// The longest list of object stores that a clone borrows from, in bytes.
+const MAX_ALTERNATES_BYTES: u64 = 64 * 1024;
+/// The most object stores that are followed, so that no list leads on without end.
+const MOST_STORES: usize = 32;
 
 /// Where the repository's own files are: `.git` of a work tree, what a `.git` file points to, or a bare repository.
 /// Blocks.
@@ -14,7 +20,7 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     match std::fs::metadata(&dot_git) {
         Ok(found) if found.is_dir() => std::path::absolute(dot_git),
         Ok(found) if found.is_file() => {
-            let text = read_pointer(&dot_git)?;
+            let text = read_text(&dot_git, MAX_POINTER_BYTES)?;
             let target = text.strip_prefix("gitdir:").map(str::trim).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::InvalidData, "its .git file names no directory")
             })?;
@@ -33,15 +39,17 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Every directory outside of each other that git reads: the clone's own, and where a linked work tree points to.
+/// Every directory outside of each other that git reads: the clone's own, where a linked work tree points to, and the
+/// object stores that the clone borrows from.
 ///
 /// A clone that leads to what another user owns is not followed there: the caller gives away the right to read it.
 pub fn directories(repo: &Path) -> Vec<PathBuf> {
     let mut found = vec![repo.to_owned()];
     let Ok(git_dir) = find_git_dir(repo) else { return found };
     let common = common_dir(&git_dir);
+    let stores = common.as_ref().map(|common| object_stores(common.join("objects"))).unwrap_or_default();
     let owner = |path: &Path| std::fs::metadata(path).map(|found| found.uid()).ok();
-    for path in [repo.to_owned(), git_dir].into_iter().chain(common.ok()) {
+    for path in [repo.to_owned(), git_dir].into_iter().chain(common.ok()).chain(stores) {
         let Ok(real) = path.canonicalize() else { continue };
         if owner(&real) == owner(repo) && !found.iter().any(|other| real.starts_with(other)) {
             found.push(real);
@@ -50,19 +58,32 @@ pub fn directories(repo: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The object store of a repository and those that it borrows from, directly or through another: `git clone --shared` and
+/// `--reference` make clones that do (gitrepository-layout(5)).
+fn object_stores(own: PathBuf) -> Vec<PathBuf> {
+    let mut stores = vec![own];
+    let mut at = 0;
+    while let Some(store) = stores.get(at).cloned() {
+        at += 1;
+        let list = read_text(&store.join("info/alternates"), MAX_ALTERNATES_BYTES).unwrap_or_default();
+        for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            // A relative path starts at the store that names it.
+            let Ok(named) = store.join(line).canonicalize() else { continue };
+            if stores.len() < MOST_STORES && !stores.contains(&named) {
+                stores.push(named);
+            }
+        }
+    }
+    stores
+}
+
 /// Where what all work trees of a repository share is kept: its objects, and most of its refs. Blocks.
 pub fn common_dir(git_dir: &Path) -> io::Result<PathBuf> {
-    match read_pointer(&git_dir.join("commondir")) {
+    match read_text(&git_dir.join("commondir"), MAX_POINTER_BYTES) {
         Ok(text) => Ok(git_dir.join(text.trim())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(git_dir.to_owned()),
         Err(error) => Err(error),
     }
-}
-
-fn read_pointer(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(path)?.take(MAX_POINTER_BYTES).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -105,6 +126,36 @@ mod tests {
     }
 
     #[test]
+    fn a_clone_that_borrows_objects_leads_to_their_stores_and_on_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        git(&top, &["init", "--quiet", "main"]);
+        git(&top.join("main"), &["commit", "--quiet", "--allow-empty", "--message=one"]);
+        git(&top, &["clone", "--quiet", "--shared", "main", "shared"]);
+        git(&top, &["clone", "--quiet", "--shared", "shared", "nested"]);
+        let [main, shared, nested] = ["main", "shared", "nested"].map(|name| top.join(name));
+        let objects = |clone: &Path| clone.join(".git/objects");
+        assert_eq!(directories(&shared), [shared.clone(), objects(&main)]);
+        let both = [nested.clone(), objects(&shared), objects(&main)];
+        assert_eq!(directories(&nested), both);
+
+        let list = objects(&nested).join("info/alternates");
+        std::fs::write(&list, "# borrowed\n\n../../../shared/.git/objects\n/nowhere\n").unwrap();
+        assert_eq!(directories(&nested), both);
+        // In a circle, and more of them than any clone has.
+        std::fs::write(objects(&main).join("info/alternates"), objects(&nested).display().to_string())
+            .unwrap();
+        assert_eq!(directories(&nested), both);
+        for number in 0..2 * MOST_STORES {
+            std::fs::create_dir(top.join(number.to_string())).unwrap();
+        }
+        let many: Vec<String> =
+            (0..2 * MOST_STORES).map(|number| top.join(number.to_string()).display().to_string()).collect();
+        std::fs::write(&list, many.join("\n")).unwrap();
+        assert_eq!(directories(&nested).len(), MOST_STORES);
+    }
+
+    #[test]
     fn what_another_user_owns_is_not_opened() {
         if !rustix::process::geteuid().is_root() {
             return;
@@ -116,6 +167,10 @@ mod tests {
         std::fs::write(clone.join(".git"), format!("gitdir: {}\n", other.display())).unwrap();
         assert_eq!(directories(&clone).len(), 2);
         std::os::unix::fs::chown(&clone, Some(65534), None).unwrap();
+        assert_eq!(directories(&clone), [clone.as_path()]);
+        std::fs::remove_file(clone.join(".git")).unwrap();
+        std::fs::create_dir_all(clone.join(".git/objects/info")).unwrap();
+        std::fs::write(clone.join(".git/objects/info/alternates"), other.display().to_string()).unwrap();
         assert_eq!(directories(&clone), [clone]);
     }
 }

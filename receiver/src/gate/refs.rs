@@ -4,11 +4,12 @@
 //! years. Every way in which git moves a ref puts a new file in place of one of those that are looked at here; for ways
 //! that are not known here, git is asked once in a while all the same.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use cis490_shared::small_file::read_text;
 use cis490_shared::stamp::Stamp;
 
 use super::clone_paths::common_dir;
@@ -71,14 +72,8 @@ impl RefState {
 
 /// The name in a symbolic ref.
 fn leads_to(path: &Path) -> io::Result<Option<String>> {
-    let text = found(read(path))?;
+    let text = found(read_text(path, MAX_REF_BYTES))?;
     Ok(text.as_deref().and_then(|text| text.strip_prefix("ref:")).map(|name| name.trim().to_owned()))
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_REF_BYTES).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// None for what is not there: most of these files need not be.

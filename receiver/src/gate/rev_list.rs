@@ -21,6 +21,7 @@ use super::clone_paths::find_git_dir;
 use super::refs::RefState;
 use super::shallow;
 use super::window::Window;
+use crate::looker::{Gone, Looker};
 
 /// The most bytes that are taken of git's error text.
 const MAX_ERROR_BYTES: u64 = 4096;
@@ -45,8 +46,10 @@ pub struct RevList {
     pub reference: String,
     /// How many commits are asked for.
     pub window: usize,
-    /// How long git may take.
+    /// How long one git may take.
     pub timeout: Duration,
+    /// Looks at the files of the clone, which may hang.
+    pub looker: Looker,
 }
 
 /// What a poll has found.
@@ -98,6 +101,17 @@ pub enum PollError {
         /// What the system said.
         source: io::Error,
     },
+    /// A look at the clone goes on for longer than this, and nothing else is begun there.
+    #[error("a look at `{}` has taken more than {limit:?} and goes on", repo.display())]
+    Hangs {
+        /// The configured path.
+        repo: PathBuf,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Nobody looks at the files any more.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// git took longer than the limit and was killed.
     #[error("git did not answer within {0:?} and was killed")]
     Hung(Duration),
@@ -124,31 +138,12 @@ impl PollError {
             Self::NoRepository { .. } => "no-repository",
             Self::NoPermission { .. } => "no-permission",
             Self::NoGit { .. } => "no-git",
+            Self::Hangs { .. } => "clone-hangs",
+            Self::Gone(_) => "looker-gone",
             Self::Hung(_) => "git-hung",
             Self::Failed(_) => "git-failed",
             Self::Shallow { .. } => "shallow",
             Self::Unreadable(_) => "git-unreadable",
-        }
-    }
-
-    /// What a maintainer can do about it.
-    pub const fn remedy(&self) -> &'static str {
-        match self {
-            Self::NoRepository { .. } => {
-                "check version_gate.repo_path in receiver.toml; after a change of it: systemctl daemon-reload, then restart"
-            }
-            Self::NoPermission { .. } => {
-                "restart the service, whose unit opens the clone to it; or let its user read it with setfacl. Ownership does not matter"
-            }
-            Self::NoGit { .. } => "install git",
-            Self::Hung(_) => "look at the disk of the clone and at running git processes there",
-            Self::Failed(_) => {
-                "as the service's user, run `git --git-dir=CLONE/.git rev-list --max-count=1 HEAD`; check version_gate.ref in receiver.toml"
-            }
-            Self::Shallow { .. } => {
-                "as the maintainer, run `git fetch --unshallow` in the clone, and look for a job that fetches with --depth"
-            }
-            Self::Unreadable(_) => "run `git rev-list --max-count=3 HEAD` in the clone",
         }
     }
 }
@@ -159,7 +154,15 @@ impl RevList {
         !self.repo.as_os_str().is_empty()
     }
 
+    /// How long a read may take: one that failed is tried once more.
+    pub fn patience(&self) -> Duration {
+        self.timeout * 2
+    }
+
     /// Asks git for the window; a failure is tried once more, since a running gc can pull a pack from under it.
+    ///
+    /// It ends when nothing looks at the clone any more, which may be never: a file system that hangs is not left alone
+    /// with one look after another. The caller begins no other read before.
     ///
     /// `last` is what was read before, which an unchanged clone is not walked again for.
     pub async fn read(&self, last: Option<&Reading>) -> Result<Reading, PollError> {
@@ -171,8 +174,7 @@ impl RevList {
 
     async fn read_once(&self, last: Option<&Reading>) -> Result<Reading, PollError> {
         let (repo, reference) = (self.repo.clone(), self.reference.clone());
-        // A file system that hangs, hangs this thread of the pool; the poll goes on without it.
-        let found = tokio::task::spawn_blocking(move || {
+        let found = self.looker.look(move || {
             let git_dir = find_git_dir(&repo)?;
             // Before git reads it, so that what moves meanwhile shows at the next look.
             let now = system_time();
@@ -180,31 +182,19 @@ impl RevList {
             let boundaries = shallow::boundaries(&git_dir)?;
             Ok((git_dir, refs, boundaries))
         });
-        let found =
-            tokio::time::timeout(self.timeout, found).await.map_err(|_| PollError::Hung(self.timeout))?;
-        let git_dir = found.map_err(|error| PollError::Failed(error.to_string()))?;
-        let (git_dir, refs, boundaries) = git_dir.map_err(|source| self.unreadable(source))?;
+        let (git_dir, refs, boundaries) = found.await?.map_err(|source| self.unreadable(source))?;
         if let Some(last) = last.filter(|last| self.is_full(&last.window) && last.still_holds(refs.as_ref()))
         {
             return Ok(last.clone());
         }
-        let window = self.ask(&git_dir, last.map(|last| &last.window));
-        let window = tokio::time::timeout(self.timeout, window).await;
-        let window = window.map_err(|_| PollError::Hung(self.timeout))??;
+        let window = self.ask(&git_dir, last.map(|last| &last.window)).await?;
         // Once more, since a fetch may have cut the clone while git read it.
-        let later = self.boundaries(git_dir).await?;
+        let later = self.looker.look(move || shallow::boundaries(&git_dir)).await?;
+        let later = later.map_err(|source| self.unreadable(source))?;
         if [boundaries, later].iter().any(|boundaries| shallow::cuts(boundaries, &window, self.window)) {
             return Err(PollError::Shallow { repo: self.repo.clone(), commits: window.commits().len() });
         }
         Ok(Reading { window, refs, asked: Some(Instant::now()) })
-    }
-
-    async fn boundaries(&self, git_dir: PathBuf) -> Result<Vec<CommitHash>, PollError> {
-        let found = tokio::task::spawn_blocking(move || shallow::boundaries(&git_dir));
-        let found = tokio::time::timeout(self.timeout, found).await;
-        let found = found.map_err(|_| PollError::Hung(self.timeout))?;
-        let found = found.map_err(|error| PollError::Failed(error.to_string()))?;
-        found.map_err(|source| self.unreadable(source))
     }
 
     fn unreadable(&self, source: io::Error) -> PollError {
@@ -239,10 +229,17 @@ impl RevList {
             return Err(not_run(io::ErrorKind::BrokenPipe.into()));
         };
         let most = (self.window as u64 + 1) * MAX_LINE_BYTES;
-        let (text, complaint) =
-            tokio::join!(read_at_most(stdout, most), read_and_drain(stderr, MAX_ERROR_BYTES));
-        let (text, complaint) = (text.map_err(not_run)?, complaint.map_err(not_run)?);
-        let status = child.wait().await.map_err(not_run)?;
+        let talk = async {
+            let (text, complaint) =
+                tokio::join!(read_at_most(stdout, most), read_and_drain(stderr, MAX_ERROR_BYTES));
+            io::Result::Ok((text?, complaint?, child.wait().await?))
+        };
+        let Ok(talked) = tokio::time::timeout(self.timeout, talk).await else {
+            // Until it is gone: one that waits for a dead mount dies only when the mount is back.
+            child.kill().await.map_err(not_run)?;
+            return Err(PollError::Hung(self.timeout));
+        };
+        let (text, complaint, status) = talked.map_err(not_run)?;
         if status.success() {
             return Ok(text);
         }

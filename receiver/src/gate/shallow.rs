@@ -3,13 +3,11 @@
 //! `git fetch --depth 1`, from a cron job say, makes a clone forget all but its newest commit. What git lists then is no
 //! window: it would refuse what the whole fleet records.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use cis490_shared::ids::CommitHash;
-use rustix::fs::OFlags;
+use cis490_shared::small_file::read_text;
 
 use super::clone_paths::common_dir;
 use super::window::Window;
@@ -20,14 +18,10 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The commits whose parents the clone does not have (gitformat-shallow(5)); none in a whole clone. Blocks.
 pub fn boundaries(git_dir: &Path) -> io::Result<Vec<CommitHash>> {
     let path = common_dir(git_dir)?.join("shallow");
-    // Somebody else's directory: no pipe is waited for.
-    let file =
-        match OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
-    let mut text = String::new();
-    file.take(MAX_BYTES).read_to_string(&mut text)?;
+    let text = match read_text(&path, MAX_BYTES) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
     Ok(text.lines().filter_map(|line| CommitHash::parse(line).ok()).collect())
 }
 

@@ -3,17 +3,20 @@
 //! A snapshot of another clone, ref or size is of no use and is ignored. All of it blocks.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use cis490_shared::durable;
 use cis490_shared::ids::CommitHash;
+use cis490_shared::small_file::SmallFile;
 use serde::{Deserialize, Serialize};
 
 use super::window::{Current, Window};
 
 /// The mode of gate.json: the maintainers' group may look.
 const SNAPSHOT_MODE: u32 = 0o640;
+/// Many times what the largest window takes.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Where the window is kept and whose window it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,13 +61,17 @@ impl SnapshotFile {
 
     /// Reads the window back; none where there is no file, or one of another clone, ref or size.
     pub fn load(&self) -> io::Result<Option<Current>> {
-        let text = match std::fs::read(Path::new(&self.path)) {
+        let text = match SmallFile::open(&self.path, MAX_BYTES).and_then(|file| file.bytes()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
         let snapshot: Snapshot = serde_json::from_slice(&text)?;
         let window = Window::new(snapshot.commits).ok().filter(|_| snapshot.source == self.source);
-        let read_at = SystemTime::UNIX_EPOCH + Duration::from_secs(snapshot.read_at_unix_s);
+        let read_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(snapshot.read_at_unix_s));
+        let read_at = read_at.ok_or_else(|| {
+            let reason = format!("`read_at_unix_s` is {}, which is no time", snapshot.read_at_unix_s);
+            io::Error::new(io::ErrorKind::InvalidData, reason)
+        })?;
         Ok(window.map(|window| Current { window, read_at }))
     }
 }
@@ -99,5 +106,12 @@ mod tests {
         let file = SnapshotFile { path: dir.path().join("gate.json"), source };
         std::fs::write(&file.path, "{\"commits\": [\"x\"]}").unwrap();
         assert!(file.load().is_err());
+        let window = Window::new(vec![CommitHash::parse(&"ab".repeat(20)).unwrap()]).unwrap();
+        file.store(&Current { window, read_at: SystemTime::UNIX_EPOCH }).unwrap();
+        let good = std::fs::read_to_string(&file.path).unwrap();
+        let damaged = good.replace("\"read_at_unix_s\":0", &format!("\"read_at_unix_s\":{}", u64::MAX));
+        assert_ne!(damaged, good);
+        std::fs::write(&file.path, damaged).unwrap();
+        assert!(file.load().unwrap_err().to_string().contains("no time"));
     }
 }

@@ -13,6 +13,7 @@ use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
 
 use super::amnesty::{Amnesties, Amnesty};
+use super::used::Used;
 
 /// The newest commits of the clone, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,11 @@ impl Window {
     /// The newest commit.
     pub fn head(&self) -> &CommitHash {
         &self.commits[0]
+    }
+
+    /// Whether the commit is one of them.
+    pub fn holds(&self, commit: &CommitHash) -> bool {
+        self.places.contains_key(commit)
     }
 }
 
@@ -106,6 +112,7 @@ pub struct Gate {
     size: usize,
     current: Option<Current>,
     amnesties: Arc<Amnesties>,
+    used: Arc<Used>,
 }
 
 /// A window and when the clone last said that it holds.
@@ -142,19 +149,26 @@ impl GateState {
 impl Gate {
     /// A gate with no window yet. `size` is the configured number of commits; `enabled: false` collects everything.
     pub fn new(enabled: bool, size: usize) -> Self {
-        Self { enabled, size, current: None, amnesties: Arc::default() }
+        Self { enabled, size, current: None, amnesties: Arc::default(), used: Arc::default() }
     }
 
     /// The same gate with this window in place of the one before.
     #[must_use]
     pub fn with_window(&self, current: Current) -> Self {
-        Self { current: Some(current), amnesties: Arc::clone(&self.amnesties), ..*self }
+        let (amnesties, used) = (Arc::clone(&self.amnesties), Arc::clone(&self.used));
+        Self { current: Some(current), amnesties, used, ..*self }
     }
 
     /// The same gate with these amnesties in place of the ones before.
     #[must_use]
     pub fn with_amnesties(&self, amnesties: Amnesties) -> Self {
-        Self { current: self.current.clone(), amnesties: Arc::new(amnesties), ..*self }
+        let (current, used) = (self.current.clone(), Arc::clone(&self.used));
+        Self { current, amnesties: Arc::new(amnesties), used, ..*self }
+    }
+
+    /// Forgets that hosts use commits outside of this window, and returns those that they used lately.
+    pub fn taken_away(&self, window: &Window, now: SystemTime) -> Vec<CommitHash> {
+        self.used.taken_away(window, now)
     }
 
     /// What is admitted by name; some of it may be over.
@@ -173,7 +187,10 @@ impl Gate {
             (true, ClaimedCommit::Missing) => Verdict::Refused(GateRefusal::Missing),
             (true, ClaimedCommit::Malformed) => Verdict::Refused(GateRefusal::Malformed),
             (true, ClaimedCommit::Named(commit)) => match self.position(&commit) {
-                Some(position) => Verdict::Admitted { commit: Some(commit), position: Some(position) },
+                Some(position) => {
+                    self.used.note(&commit, now);
+                    Verdict::Admitted { commit: Some(commit), position: Some(position) }
+                }
                 None => match self.amnesties.find(&commit, host, now).cloned() {
                     Some(amnesty) => Verdict::UnderAmnesty { commit, amnesty: Box::new(amnesty) },
                     None => self.refuse(commit),

@@ -12,6 +12,7 @@ use cis490_shared::latest::Latest;
 use tracing::info;
 
 use super::body::Pace;
+use super::headers;
 use super::identity::Identities;
 use super::notices::Notices;
 use super::refusal::Refusal;
@@ -22,6 +23,7 @@ use crate::actors::ingest::Ingest;
 use crate::actors::worker::Workers;
 use crate::gate::window::Gate;
 use crate::index::known::{KnownRow, KnownView};
+use crate::ingest::IngestError;
 use crate::ingest::admission::Admission;
 use crate::startup::Progress;
 use crate::store::condition::Condition;
@@ -127,13 +129,18 @@ impl Api {
         refusal.response(&self.rules.remediation)
     }
 
-    /// Says in the log who is turned away, since his own log may never be read.
+    /// Says in the log who is turned away, since his own log may never be read, and which bytes are refused.
     pub fn turn_away(&self, head: &RequestHead, refusal: &Refusal) {
         let path = head.uri.path();
         match refusal {
             Refusal::Unauthenticated(reason) => self.notices.refused(head.peer_addr, reason, path),
             Refusal::NotAllowed(principal) => {
                 self.notices.refused(head.peer_addr, &format!("{principal} may not do this"), path);
+            }
+            Refusal::Ingest(IngestError::Conflict { stored, yours }) => {
+                if let Ok((host, episode)) = headers::pair(path) {
+                    self.notices.conflict(&host, &episode, stored, yours);
+                }
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::notices::{Notices, SAY_EVERY};
 use super::server::{HEAD_TIMEOUT, KEEP_ALIVE, LINGER};
 use crate::auth::proxy::{Origin, Proxies};
 
@@ -27,6 +28,8 @@ pub struct Bounds {
     pub in_all: usize,
     /// From one address.
     pub per_peer: usize,
+    /// How long a client may take nothing of its answer.
+    pub stall: Duration,
 }
 
 /// How long a connection may go without a request.
@@ -34,6 +37,8 @@ pub struct Bounds {
 pub enum Rest {
     /// Between two requests: silence, and then a head.
     Between,
+    /// After a long answer: its last bytes are in the buffers of the server, and then as between two requests.
+    Written,
     /// After a refusal whose client may still send the body, and reads the answer only then.
     Lingering,
     /// After a client was given up that does not send its body.
@@ -44,6 +49,8 @@ impl Rest {
     const fn limit(self) -> Duration {
         match self {
             Self::Between => Duration::from_secs(KEEP_ALIVE.as_secs() + HEAD_TIMEOUT.as_secs()),
+            // Up to 64 KiB, at the lowest rate that is asked of bodies if nothing else is configured.
+            Self::Written => Duration::from_secs(Self::Between.limit().as_secs() + 64),
             Self::Lingering => LINGER,
             Self::GivenUp => Duration::from_secs(5),
         }
@@ -60,6 +67,7 @@ pub struct Connections {
 struct Shared {
     bounds: Bounds,
     state: Mutex<State>,
+    notices: Notices,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +84,8 @@ struct Open {
     peer: Option<IpAddr>,
     /// Requests that are being served.
     requests: usize,
+    /// Since when its client has taken nothing of the answer that waits for it.
+    untaken: Option<Instant>,
     /// Without a request since.
     since: Instant,
     rest: Rest,
@@ -99,7 +109,7 @@ enum Reached {
 impl Connections {
     /// No connections yet.
     pub fn new(bounds: Bounds) -> Self {
-        Self { shared: Arc::new(Shared { bounds, state: Mutex::default() }) }
+        Self { shared: Arc::new(Shared { bounds, state: Mutex::default(), notices: Notices::default() }) }
     }
 
     /// Takes in a connection; none where there is no room for it.
@@ -116,6 +126,7 @@ impl Connections {
             let open = Open {
                 peer,
                 requests: 0,
+                untaken: None,
                 since: Instant::now(),
                 rest: Rest::Between,
                 look: Arc::clone(&look),
@@ -123,7 +134,10 @@ impl Connections {
             state.open.insert(id, open);
         }
         drop(state);
-        if let Some(reached) = reached {
+        // Whoever opens and closes connections as he likes brings each bound about again and again.
+        if let Some(reached) = reached
+            && self.shared.notices.due(format!("{reached:?}"), SAY_EVERY).is_some()
+        {
             reached.log();
         }
         has_room.then(|| Connection { shared: Arc::clone(&self.shared), id, look })
@@ -233,8 +247,12 @@ impl Connection {
     fn wanted_until(&self) -> Option<Instant> {
         let (state, now) = (self.shared.state(), Instant::now());
         let open = state.open.get(&self.id)?;
-        let begins = if open.requests == 0 { open.since } else { now };
-        Some(begins + open.rest.limit()).filter(|until| *until > now)
+        let until = match (open.requests, open.untaken) {
+            (0, _) => open.since + open.rest.limit(),
+            (_, Some(untaken)) => untaken + self.shared.bounds.stall,
+            (_, None) => now + open.rest.limit(),
+        };
+        Some(until).filter(|until| *until > now)
     }
 
     /// A request is being served on it: it does not wait for one meanwhile.
@@ -245,11 +263,18 @@ impl Connection {
         }
     }
 
+    /// Says whether its client has to take a part of an answer now; told again with every part.
+    pub fn waits_for_client(&self, waits: bool) {
+        if let Some(open) = self.shared.state().open.get_mut(&self.id) {
+            open.untaken = waits.then(Instant::now);
+        }
+    }
+
     /// The request was answered; says what may follow.
     pub fn end_request(&self, rest: Rest) {
         if let Some(open) = self.shared.state().open.get_mut(&self.id) {
             open.requests -= 1;
-            (open.since, open.rest) = (Instant::now(), rest);
+            (open.since, open.rest, open.untaken) = (Instant::now(), rest, None);
             if rest == Rest::GivenUp {
                 // It has set out to wait for longer.
                 open.look.notify_one();

@@ -22,7 +22,10 @@ use crate::store::stored;
 pub async fn put(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> HttpResponse {
     match store(&request, body, &api).await {
         Ok(response) => response,
-        Err(refusal) => api.refuse(&refusal),
+        Err(refusal) => {
+            api.turn_away(request.head(), &refusal);
+            api.refuse(&refusal)
+        }
     }
 }
 

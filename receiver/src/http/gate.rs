@@ -14,11 +14,13 @@ use super::refusal::Refusal;
 use crate::gate::amnesty::Amnesty;
 use crate::gate::window::{ClaimedCommit, GateState, Verdict};
 
-/// The window as a whole, and what is admitted by name.
-pub async fn describe(api: web::Data<Api>) -> HttpResponse {
+/// The window as a whole, and for readers what is admitted by name: a host learns of its own when it asks for the commit.
+pub async fn describe(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     let gate = api.gate.now();
-    let amnesties = gate.amnesties().in_force(clock::system_time()).map(amnesty_answer).collect();
-    HttpResponse::Ok().json(GateAnswer { amnesties: Some(amnesties), ..gate_answer(&gate.state()) })
+    let reads_all = request.extensions().get::<Authorized>().is_some_and(Authorized::reads_all);
+    let amnesties =
+        reads_all.then(|| gate.amnesties().in_force(clock::system_time()).map(amnesty_answer).collect());
+    HttpResponse::Ok().json(GateAnswer { amnesties, ..gate_answer(&gate.state()) })
 }
 
 fn amnesty_answer(amnesty: &Amnesty) -> AmnestyAnswer {

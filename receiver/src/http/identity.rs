@@ -37,6 +37,16 @@ pub struct Identities {
 pub struct Authorized(pub Principal);
 
 impl Authorized {
+    /// Whether the sender has proven a name.
+    pub fn is_proven(&self) -> bool {
+        self.0 != Principal::Anybody
+    }
+
+    /// Whether the sender may read what concerns all hosts.
+    pub fn reads_all(&self) -> bool {
+        rights::permits(&self.0, rights::Need::Readers)
+    }
+
     /// The host that a request is about: the one that sends it, or, from anybody else, the one that it names.
     pub fn host(&self, headers: &HeaderMap) -> Option<HostId> {
         match &self.0 {

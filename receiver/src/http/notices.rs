@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use cis490_shared::certificate::{self, Remaining};
 use cis490_shared::excerpt::excerpt;
-use cis490_shared::ids::HostId;
+use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use tracing::warn;
 
 /// The same thing is said again after this time.
-const SAY_EVERY: Duration = Duration::from_hours(1);
+pub(super) const SAY_EVERY: Duration = Duration::from_hours(1);
 /// A certificate that ends soon is spoken of once a day.
 const REMIND_EVERY: Duration = Duration::from_hours(24);
 /// So many different things are remembered; while there are more, new ones are not said.
@@ -21,15 +21,22 @@ const REMEMBERED: usize = 1000;
 
 /// What was said, and when it may be said again.
 #[derive(Debug, Default)]
-pub struct Notices(Mutex<HashMap<String, Instant>>);
+pub struct Notices(Mutex<HashMap<String, Said>>);
+
+#[derive(Debug)]
+struct Said {
+    until: Instant,
+    /// How often it came about since, and was not said.
+    unsaid: u64,
+}
 
 impl Notices {
     /// Somebody was refused for who he is, or is not. What he asked for is not told apart: he can ask for anything.
     pub fn refused(&self, from: Option<SocketAddr>, reason: &str, path: &str) {
         const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; `[auth]` in receiver.toml says who may";
         let from = from.map_or_else(|| "the Unix socket".to_owned(), |address| address.ip().to_string());
-        if self.is_due(format!("{from} {reason}"), SAY_EVERY) {
-            warn!(%from, reason, path = excerpt(path), help = HELP, "a request was refused");
+        if let Some(unsaid) = self.due(format!("{from} {reason}"), SAY_EVERY) {
+            warn!(%from, reason, unsaid, path = excerpt(path), help = HELP, "a request was refused");
         }
     }
 
@@ -37,34 +44,60 @@ impl Notices {
     pub fn handshake_failed(&self, from: Option<SocketAddr>, error: &std::io::Error) {
         const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; its certificate must be of an authority in `auth.client_ca_file`";
         let from = from.map_or_else(String::new, |address| address.ip().to_string());
-        if self.is_due(format!("{from} handshake {error}"), SAY_EVERY) {
+        if let Some(unsaid) = self.due(format!("{from} handshake {error}"), SAY_EVERY) {
             let help = certificate::remedy(&error.to_string()).unwrap_or(HELP);
-            warn!(%from, %error, help, "a TLS handshake failed");
+            warn!(%from, %error, unsaid, help, "a TLS handshake failed");
         }
     }
 
     /// The certificate of a client ends soon.
     pub fn expires(&self, name: &HostId, remaining: Remaining) {
-        if self.is_due(format!("{name} expires"), REMIND_EVERY) {
+        if self.due(format!("{name} expires"), REMIND_EVERY).is_some() {
             warn!(host_id = %name, %remaining, help = "put a new one in place of the files in [receiver] of its lab-host.toml", "a client needs a new certificate");
         }
     }
 
-    fn is_due(&self, what: String, again_after: Duration) -> bool {
+    /// The report of a host cannot be read when all are listed.
+    pub fn unreadable_report(&self, host_id: &HostId, error: &std::io::Error) {
+        if let Some(unsaid) = self.due(format!("{host_id} report"), SAY_EVERY) {
+            warn!(%host_id, %error, unsaid, help = "look at its file in host-health/; the host's next report replaces it", "a host report cannot be read");
+        }
+    }
+
+    /// Other bytes are stored under an id. A host that made all its ids again has one for each of its episodes.
+    pub fn conflict(
+        &self,
+        host_id: &HostId,
+        episode_id: &EpisodeId,
+        stored: &Sha256Digest,
+        sent: &Sha256Digest,
+    ) {
+        if let Some(unsaid) = self.due(format!("{host_id} conflict"), SAY_EVERY) {
+            warn!(%host_id, %episode_id, stored_sha256 = %stored, sent_sha256 = %sent, unsaid, help = "the copies of the host wait in its quarantine: compare them with what is stored", "other bytes are stored under this id, the upload is refused");
+        }
+    }
+
+    /// Whether this may be said now: if so, how often it came about since it was said last.
+    pub(super) fn due(&self, what: String, again_after: Duration) -> Option<u64> {
         // Nothing can panic while the lock is held.
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if said.get(&what).is_some_and(|until| *until > now) {
-            return false;
+        if let Some(known) = said.get_mut(&what) {
+            if known.until > now {
+                known.unsaid += 1;
+                return None;
+            }
+            known.until = now + again_after;
+            return Some(std::mem::take(&mut known.unsaid));
         }
         if said.len() >= REMEMBERED {
-            said.retain(|_, until| *until > now);
+            said.retain(|_, known| known.until > now);
         }
-        let is_due = said.len() < REMEMBERED;
-        if is_due {
-            said.insert(what, now + again_after);
-        }
-        is_due
+        let has_room = said.len() < REMEMBERED;
+        has_room.then(|| {
+            said.insert(what, Said { until: now + again_after, unsaid: 0 });
+            0
+        })
     }
 }
 
@@ -75,14 +108,27 @@ mod tests {
     #[test]
     fn the_same_is_said_once_and_a_flood_of_news_ends() {
         let notices = Notices::default();
-        assert!(notices.is_due("a".to_owned(), SAY_EVERY));
-        assert!(!notices.is_due("a".to_owned(), SAY_EVERY));
-        let said = (0..10 * REMEMBERED).filter(|n| notices.is_due(n.to_string(), SAY_EVERY)).count();
+        assert_eq!(notices.due("a".to_owned(), SAY_EVERY), Some(0));
+        assert_eq!(notices.due("a".to_owned(), SAY_EVERY), None);
+        let is_due = |notices: &Notices, n: i32, after| notices.due(n.to_string(), after).is_some();
+        let flood = 0..10 * i32::try_from(REMEMBERED).unwrap();
+        let said = flood.clone().filter(|n| is_due(&notices, *n, SAY_EVERY)).count();
         assert_eq!(said, REMEMBERED - 1);
+        assert_eq!(notices.due("b".to_owned(), Duration::ZERO), None);
         // What may be said again makes room.
-        assert!(!notices.is_due("b".to_owned(), Duration::ZERO));
         let short = Notices::default();
-        let said = (0..10 * REMEMBERED).filter(|n| short.is_due(n.to_string(), Duration::ZERO)).count();
-        assert_eq!(said, 10 * REMEMBERED);
+        let said = flood.clone().filter(|n| is_due(&short, *n, Duration::ZERO)).count();
+        assert_eq!(said, flood.len());
+    }
+
+    #[test]
+    fn what_was_not_said_is_counted() {
+        let notices = Notices::default();
+        let host = HostId::parse("lab-1").unwrap();
+        for n in 0..5 {
+            assert_eq!(notices.due(format!("{host} conflict"), SAY_EVERY).is_some(), n == 0);
+        }
+        notices.0.lock().unwrap().values_mut().for_each(|said| said.until = Instant::now());
+        assert_eq!(notices.due(format!("{host} conflict"), SAY_EVERY), Some(4));
     }
 }

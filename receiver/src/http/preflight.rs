@@ -95,7 +95,7 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
         row = api.row_now(host_id, episode_id).await?;
     }
     let Some((row, sha256)) = row.and_then(|row| Some((row, row.sha256?))) else { return Ok(None) };
-    commit::compare(host_id, episode_id, sha256, upload.sha256).map_err(Refusal::Ingest)?;
+    commit::compare(sha256, upload.sha256).map_err(Refusal::Ingest)?;
     // Other bytes are another file: the upload goes on, and heals it.
     let Some(stored::Stored { size_bytes, .. }) = api.stored(host_id, episode_id, row).await? else {
         return Ok(None);

@@ -16,6 +16,7 @@ use crate::auth::principal::Principal;
 use crate::gate::window::GateRefusal;
 use crate::ingest::IngestError;
 use crate::ingest::admission::AdmissionRefusal;
+use crate::store::host_reports::ReportRefusal;
 
 /// Every reason not to do what a request asks for.
 #[derive(Debug)]
@@ -37,8 +38,10 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
-    /// The body of a host report.
-    Report(&'static str),
+    /// A host report.
+    Report(ReportRefusal),
+    /// The body of a host report broke off.
+    BrokenReport,
     /// `X-Schema-Version`.
     SchemaVersion,
     /// A header that repeats a part of the path.
@@ -137,7 +140,8 @@ impl Refusal {
             Self::Header { name, reason } => {
                 problem(ErrorCode::BadHeader, format!("header `{name}`: {reason}"))
             }
-            Self::Report(reason) => problem(ErrorCode::BadHeader, format!("the report: {reason}")),
+            Self::Report(refusal) => Problem::new(report_error(*refusal), format!("the report: {refusal}")),
+            Self::BrokenReport => problem(ErrorCode::BadHeader, "the report: its body broke off".to_owned()),
             Self::SchemaVersion => problem(
                 ErrorCode::SchemaVersion,
                 "header `x-schema-version`: only 1 is known here".to_owned(),
@@ -240,6 +244,14 @@ fn admission_problem(refusal: &AdmissionRefusal) -> Problem {
         AdmissionRefusal::Quota { .. } => ErrorCode::Quota,
     };
     Problem::new(error, refusal.to_string())
+}
+
+const fn report_error(refusal: ReportRefusal) -> ErrorCode {
+    match refusal {
+        ReportRefusal::HostInFlight | ReportRefusal::TooMany => ErrorCode::Busy,
+        ReportRefusal::TooManyHosts => ErrorCode::Quota,
+        ReportRefusal::NoObject => ErrorCode::BadHeader,
+    }
 }
 
 fn ingest_problem(error: &IngestError) -> Problem {

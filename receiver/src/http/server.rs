@@ -187,6 +187,9 @@ async fn before_continue(
             request.extensions_mut().insert(cleared);
             Ok(request)
         }
-        Err(refusal) => Err(api.refuse(&refusal).into()),
+        Err(refusal) => {
+            api.turn_away(request.head(), &refusal);
+            Err(api.refuse(&refusal).into())
+        }
     }
 }

@@ -1,15 +1,20 @@
 //! Connections within their bounds: how the server asks [`Connections`], and tells it what is being served.
+//!
+//! A handler returns before its answer is written, so the guard of a request lives in the body of the answer.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, apply_fn_factory};
 use actix_web::Error;
-use actix_web::body::MessageBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
+use bytes::Bytes;
 
 use super::connections::{Connection, Connections, Rest};
 
@@ -17,6 +22,9 @@ tokio::task_local! {
     /// The connection whose requests this task serves.
     static CONNECTION: Rc<Connection>;
 }
+
+/// The most bytes of an answer that are handed over at once: the server takes no more while it has these.
+const PART: usize = 32 * 1024;
 
 /// Hands connections to `inner` as long as there is room for them, and closes the others at once.
 pub fn bounded<I, F, S>(
@@ -59,6 +67,13 @@ impl Serving {
         Self { connection, then: Rest::Between }
     }
 
+    /// Says whether the client has to take something now.
+    fn waits_for_client(&self, waits: bool) {
+        if let Some(connection) = &self.connection {
+            connection.waits_for_client(waits);
+        }
+    }
+
     /// Says how it was answered, and whether a body belonged to it.
     pub fn answered(&mut self, status: StatusCode, has_body: bool) {
         self.then = match status {
@@ -81,11 +96,103 @@ impl Drop for Serving {
 pub async fn attend(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+) -> Result<ServiceResponse<Answer>, Error> {
     let mut serving = Serving::begin();
     let headers = request.headers();
     let has_body = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
     let answer = next.call(request).await?;
     serving.answered(answer.status(), has_body);
-    Ok(answer)
+    Ok(answer.map_into_boxed_body().map_body(|_, body| Answer::new(body, serving)))
+}
+
+/// The body of an answer, in parts: its request is being served until the client has taken all of them.
+pub struct Answer {
+    body: BoxBody,
+    /// What came of the body and was not handed over yet.
+    left: Bytes,
+    /// How many bytes were handed over.
+    handed: usize,
+    serving: Serving,
+}
+
+impl Answer {
+    fn new(body: BoxBody, serving: Serving) -> Self {
+        Self { body, left: Bytes::new(), handed: 0, serving }
+    }
+}
+
+impl MessageBody for Answer {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        if self.left.is_empty() {
+            match Pin::new(&mut self.body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => self.left = bytes,
+                other => {
+                    // The client is not to blame for what takes long here.
+                    self.serving.waits_for_client(false);
+                    return other;
+                }
+            }
+        }
+        self.serving.waits_for_client(true);
+        let part = self.left.len().min(PART);
+        self.handed += part;
+        if self.handed > PART && self.serving.then == Rest::Between {
+            self.serving.then = Rest::Written;
+        }
+        Poll::Ready(Some(Ok(self.left.split_to(part))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::connections::Bounds;
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_takes_as_long_as_its_client_takes_some_of_it_and_no_longer() {
+        let bounds = Bounds { in_all: 1, per_peer: 1, stall: STALL };
+        let connection = Rc::new(Connections::new(bounds).open(None).unwrap());
+        let serving = CONNECTION.sync_scope(Rc::clone(&connection), Serving::begin);
+        let whole = Bytes::from(vec![7; 10 * PART + 1]);
+        let mut answer = Answer::new(BoxBody::new(whole.clone()), serving);
+        assert_eq!(answer.size(), BodySize::Sized(whole.len() as u64));
+        let mut taken = Vec::new();
+        while let Some(part) = std::future::poll_fn(|context| Pin::new(&mut answer).poll_next(context)).await
+        {
+            taken.extend_from_slice(&part.unwrap());
+            let slow = tokio::time::timeout(STALL / 2, connection.unwanted()).await;
+            assert!(slow.is_err(), "it was given up after {} bytes", taken.len());
+        }
+        assert_eq!(taken, whole);
+        drop(answer);
+        let last_bytes = tokio::time::timeout(Duration::from_mins(1), connection.unwanted()).await;
+        assert!(last_bytes.is_err(), "what is still in buffers takes its time too");
+        connection.unwanted().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let bounds = Bounds { in_all: 1, per_peer: 1, stall: STALL };
+        let connection = Rc::new(Connections::new(bounds).open(None).unwrap());
+        let serving = CONNECTION.sync_scope(Rc::clone(&connection), Serving::begin);
+        let mut answer = Answer::new(BoxBody::new(vec![7; 10 * PART]), serving);
+        let first = std::future::poll_fn(|context| Pin::new(&mut answer).poll_next(context)).await;
+        assert_eq!(first.unwrap().unwrap().len(), PART);
+        let began = tokio::time::Instant::now();
+        connection.unwanted().await;
+        assert_eq!(began.elapsed(), STALL);
+    }
 }

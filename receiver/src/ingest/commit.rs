@@ -12,7 +12,7 @@ use std::time::Instant;
 use actix::Recipient;
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable::Temp;
-use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::ids::Sha256Digest;
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
@@ -113,7 +113,7 @@ pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(),
 pub fn has_its_row(claim: &Claim, receipt: Receipt) -> Result<(), IngestError> {
     match receipt {
         Receipt::Appended | Receipt::AlreadyKnown => Ok(()),
-        Receipt::OtherBytes(stored) => compare(&claim.host_id, &claim.episode_id, stored, claim.sha256),
+        Receipt::OtherBytes(stored) => compare(stored, claim.sha256),
     }
 }
 
@@ -163,7 +163,7 @@ fn take_the_name(
         None => dir.archive(episode_id)?.map_or(Ok(false), |file| stored::is_void(&file))?,
     };
     if !is_healed && Step::HealByRow.is_taken() {
-        compare(host_id, episode_id, promised.map_or(found, Ok)?, *sha256)?;
+        compare(promised.map_or(found, Ok)?, *sha256)?;
         return Ok(None);
     }
     let kept = dir.set_aside(episode_id, &store.ensure_damaged_dir(host_id)?)?;
@@ -178,16 +178,10 @@ fn is_damage(error: &io::Error) -> bool {
 }
 
 /// Refuses bytes whose hash differs from what is stored under their id.
-pub fn compare(
-    host_id: &HostId,
-    episode_id: &EpisodeId,
-    stored: Sha256Digest,
-    yours: Sha256Digest,
-) -> Result<(), IngestError> {
+pub fn compare(stored: Sha256Digest, yours: Sha256Digest) -> Result<(), IngestError> {
     if stored == yours || !Step::CompareHashes.is_taken() {
         return Ok(());
     }
-    warn!(%host_id, %episode_id, stored_sha256 = %stored, sent_sha256 = %yours, "other bytes are stored under this id, the upload is refused");
     Err(IngestError::Conflict { stored, yours })
 }
 

@@ -15,6 +15,7 @@ use crate::gate::amnesty_file::{self, AmnestyFile};
 use crate::gate::rev_list::RevList;
 use crate::gate::snapshot::{SnapshotFile, Source};
 use crate::gate::window::Gate;
+use crate::looker::Looker;
 
 /// Starts the gate with the window of the last run, and reads the clone once.
 pub(super) async fn start(
@@ -45,6 +46,7 @@ pub(super) async fn start(
         reference: config.reference.clone(),
         window: config.window,
         timeout: config.git_timeout(),
+        looker: Looker::start("git-poll"),
     };
     let replace: Recipient<Replace> = gate.clone().recipient();
     let kept = kept.map(|current| current.window);
@@ -68,7 +70,7 @@ pub(super) async fn start_amnesties(
     }
     let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
     let replace: Recipient<ReplaceAmnesties> = gate.clone().recipient();
-    let amnesties = AmnestyActor::new(file, replace).start();
+    let amnesties = AmnestyActor::new(file, Looker::start("amnesties"), replace).start();
     // Its failure is logged by the actor: then nothing is admitted by name.
     let _ = amnesties.send(Look).await;
     Some(amnesties)

@@ -12,6 +12,7 @@ use cis490_receiver::auth::tokens::Token;
 use cis490_receiver::gate::amnesty::{Amnesty, Reason};
 use cis490_receiver::gate::amnesty_file::{self, AmnestyFile};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
+use cis490_receiver::looker::Looker;
 use cis490_shared::clock::system_time;
 use cis490_shared::ids::{CommitHash, HostId};
 use cis490_shared::latest::Latest;
@@ -151,6 +152,12 @@ fn a_host_that_proves_its_name_needs_no_header_and_cannot_borrow_another_name() 
     assert_eq!(ask(&bearer[1], Some("lab-1")).status, 403);
     assert_eq!(ask(&bearer[2], None).json()["admitted"], false, "a reader is no host");
     assert_eq!(ask(&bearer[2], Some("lab-1")).json()["admitted"], true, "and may ask for one");
+    let listed = |bearer: &str| {
+        receiver.request(&Request::new("GET", "/v1/gate").header("authorization", bearer)).json()["amnesties"]
+            .clone()
+    };
+    assert!(listed(&bearer[0]).is_null(), "who else is admitted, and why, is no host's business");
+    assert_eq!(listed(&bearer[2])[0]["host"], "lab-1");
 }
 
 #[test]
@@ -213,7 +220,7 @@ async fn a_broken_list_leaves_the_last_good_one_in_force_and_is_told_of_once() {
     let path = amnesty_file::path_in(dir.path());
     let gate = Latest::new(Gate::new(true, 100));
     let replace = GateActor::new(gate.clone()).start().recipient();
-    let actor = AmnestyActor::new(AmnestyFile::at(path.clone()), replace).start();
+    let actor = AmnestyActor::new(AmnestyFile::at(path.clone()), Looker::start("test"), replace).start();
     let is_admitted = || {
         let claimed = ClaimedCommit::Named(commit_of(STRANGE_COMMIT));
         matches!(gate.now().check(claimed, None, system_time()), Verdict::UnderAmnesty { .. })
@@ -236,6 +243,28 @@ async fn a_broken_list_leaves_the_last_good_one_in_force_and_is_told_of_once() {
     std::fs::remove_file(&path).unwrap();
     assert!(actor.send(Look).await.unwrap() && !is_admitted());
     assert_eq!(times_logged("has changed and is in force"), 2, "to one entry, and to none");
+}
+
+#[actix::test]
+async fn a_list_that_does_not_answer_is_told_of_once_and_read_when_it_does() {
+    capture_log();
+    let dir = tempfile::tempdir().unwrap();
+    let replace = GateActor::new(Latest::new(Gate::new(true, 100))).start().recipient();
+    let looker = Looker::start("test");
+    let (disk_is_back, waits) = std::sync::mpsc::channel::<()>();
+    let hanging = looker.look(move || waits.recv());
+    let file = AmnestyFile::at(amnesty_file::path_in(dir.path()));
+    tokio::time::pause();
+    let actor = AmnestyActor::new(file, looker, replace).start();
+    tokio::time::sleep(4 * cis490_receiver::looker::PATIENCE).await;
+    assert!(!actor.send(Look).await.unwrap());
+    assert_eq!(times_logged("does not answer"), 1);
+    disk_is_back.send(()).unwrap();
+    hanging.await.unwrap().unwrap();
+    while !actor.send(Look).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(times_logged("can be used again"), 1);
 }
 
 #[test]

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::endpoints::{self, AGAIN, HOST, NOBODY, OTHER, READER};
-use crate::support::{Answer, Request, TestReceiver, sha256};
+use crate::support::{Answer, Request, TestReceiver, capture_log, sha256, times_logged};
+use actix::Actor;
+use cis490_receiver::actors::credentials::{CredentialsActor, Reload, Sources};
 use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
+use cis490_receiver::looker::{Looker, PATIENCE};
 use cis490_shared::ids::HostId;
 
 /// A token file outside of the receiver's own directory.
@@ -57,6 +60,11 @@ fn a_token_lets_its_host_act_for_itself_alone() {
         assert_eq!(bearer(wrong), NOBODY, "{wrong}");
     }
     assert_eq!(statuses(&receiver, &[("authorization", &lab_1), ("authorization", &lab_2)]), NOBODY);
+    for path in ["/v1/host-health", "/v1/host%2dhealth", "/v1/%68ost-health"] {
+        let ask =
+            |token: &str| receiver.request(&Request::new("GET", path).header("authorization", token)).status;
+        assert_eq!((ask(&lab_1), ask(&alice)), (403, 200), "{path}");
+    }
     // Nothing but what was allowed has been stored.
     let rows: Vec<_> = receiver.rows().iter().map(|row| row["host_id"].clone()).collect();
     assert_eq!(rows, ["lab-1", "lab-2"]);
@@ -137,4 +145,30 @@ fn tokens_come_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
     std::fs::write(&file.path, format!("{good}lab-3 = {}\n", sha256(&third.as_bytes()[7..]))).unwrap();
     comes_to(&third, 200);
     assert_eq!(status(&lab_2), 200);
+}
+
+#[actix::test]
+async fn tokens_that_do_not_answer_are_told_of_once_and_read_when_they_do() {
+    capture_log();
+    let file = TokenFile::new();
+    file.add("lab-1", 1);
+    let looker = Looker::start("test");
+    let sources = Sources { tokens: Some(file::TokenFile::at(file.path.clone())), tls: None };
+    let credentials = CredentialsActor::open(sources, looker.clone()).unwrap();
+    let tokens = credentials.tokens().unwrap();
+    // Every look waits behind this one, as it would in the kernel for a dead mount.
+    let (disk_is_back, waits) = std::sync::mpsc::channel::<()>();
+    let hanging = looker.look(move || waits.recv());
+    file::remove(&file.path, &HostId::parse("lab-1").unwrap()).unwrap();
+    tokio::time::pause();
+    let credentials = credentials.start();
+    tokio::time::sleep(4 * PATIENCE).await;
+    assert!(!credentials.send(Reload).await.unwrap());
+    assert_eq!((times_logged("stay in force"), tokens.now().names().count()), (1, 1));
+    disk_is_back.send(()).unwrap();
+    hanging.await.unwrap().unwrap();
+    while !credentials.send(Reload).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((times_logged("can be used again"), tokens.now().names().count()), (1, 0));
 }

@@ -43,6 +43,7 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
         String::new(),
         "[version_gate]\nrepo_path = \"/x\"\nref = \"main\"\n".to_owned(),
         "[version_gate]\nrepo_path = \"/x\"\nwindow = 0\n".to_owned(),
+        "[version_gate]\nrepo_path = \"/x\"\npoll_interval_s = 9223372036854775807\n".to_owned(),
         format!("[store]\nindex = \"/var/lib/cis490/episodes/index.jsonl\"\n{gate}"),
         "[version_gate]\nwindow = \"many\"\n".to_owned(),
         format!("[server]\ntls = {{ cert_file = \"x\", key_file = \"/y\" }}\n{gate}"),
@@ -59,6 +60,7 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
     `receiver.toml`: `version_gate.repo_path` is ``, an absolute path is needed
     `receiver.toml`: `version_gate.ref` is `main`, it must be `HEAD` or a full name such as `refs/heads/main`
     `receiver.toml`: `version_gate.window` is 0, at least 1 is needed
+    `receiver.toml`: `version_gate.poll_interval_s` is 9223372036854775807, it must be 1 to 86400
     `receiver.toml`: `store.index` must be a `.jsonl` file outside `store.episodes_root`
     `receiver.toml`, line 2: invalid type: string "many", expected usize
     `receiver.toml`: `server.tls.cert_file` is `x`, an absolute path is needed

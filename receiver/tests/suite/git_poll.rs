@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::support::{self, clone_in, commit, git};
 use actix::{Actor, Addr};
@@ -14,6 +14,8 @@ use cis490_receiver::gate::refs::RefState;
 use cis490_receiver::gate::rev_list::RevList;
 use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
+use cis490_receiver::looker::Looker;
+use cis490_shared::clock::system_time;
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
@@ -26,7 +28,7 @@ pub struct World {
     pub clone: PathBuf,
     pub head: String,
     gate: Latest<Gate>,
-    polls: Addr<GitPollActor>,
+    pub polls: Addr<GitPollActor>,
 }
 
 pub fn rev_list(repo: &Path, git: &Path) -> RevList {
@@ -36,6 +38,7 @@ pub fn rev_list(repo: &Path, git: &Path) -> RevList {
         reference: "HEAD".to_owned(),
         window: 3,
         timeout: Duration::from_secs(10),
+        looker: Looker::start("test"),
     }
 }
 
@@ -80,7 +83,7 @@ impl World {
 
     pub fn admits(&self, commit: &str) -> bool {
         let claimed = ClaimedCommit::Named(CommitHash::parse(commit).unwrap());
-        matches!(self.gate.now().check(claimed, None, SystemTime::UNIX_EPOCH), Verdict::Admitted { .. })
+        matches!(self.gate.now().check(claimed, None, system_time()), Verdict::Admitted { .. })
     }
 }
 
@@ -215,7 +218,7 @@ async fn a_git_that_prints_without_end_is_cut_off() {
 }
 
 /// A git that tells what it was asked for, and what the last polls asked it.
-fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
+pub fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
     let log = dir.join("asked");
     let script = format!("echo \"$3\" >> {}\nexec git \"$@\"", log.display());
     let asked = move || {
@@ -379,12 +382,16 @@ async fn a_failing_clone_is_logged_once_per_change_and_not_once_per_poll() {
     rename_noreplace(&world.clone, &aside).unwrap();
     for _ in 0..3 {
         assert!(!world.poll().await);
+        // Another trouble in between is told of as well, and both only once.
+        std::fs::create_dir_all(world.clone.join(".git")).unwrap();
+        assert!(!world.poll().await);
+        std::fs::remove_dir_all(&world.clone).unwrap();
     }
     rename_noreplace(&aside, &world.clone).unwrap();
     for _ in 0..3 {
         assert!(world.poll().await);
     }
-    assert_eq!(support::times_logged("cannot be read"), 1);
+    assert_eq!(support::times_logged("cannot be read"), 2);
     assert_eq!(support::times_logged("can be read again"), 1);
     assert_eq!(support::times_logged("the commit window moved"), 1);
 }

@@ -3,9 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use crate::git_poll::{NEVER, World, program, rev_list};
-use crate::support::{clone_in, commit, git};
+use crate::git_poll::{NEVER, World, program, rev_list, telling_git};
+use crate::support::{capture_log, clone_in, commit, git, times_logged};
+use cis490_receiver::actors::Ping;
+use cis490_receiver::gate::advice::remedy;
+use cis490_receiver::gate::rev_list::RevList;
 
 /// A clone with three commits, which fill the window; the newest is the last.
 fn full_clone() -> (tempfile::TempDir, World, Vec<String>) {
@@ -124,4 +129,88 @@ async fn a_git_that_warns_a_lot_is_read_all_the_same() {
     let world = World::with(dir, clone, head, list, NEVER);
     assert!(world.poll().await);
     assert!(world.admits(&world.head));
+}
+
+#[actix::test]
+async fn a_clone_that_does_not_answer_is_left_alone_until_it_does() {
+    capture_log();
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(dir.path());
+    let (git, asked) = telling_git(dir.path());
+    let list = RevList { timeout: Duration::from_millis(100), ..rev_list(&clone, &git) };
+    // Every look waits behind this one, as it would in the kernel for a dead mount.
+    let (mount_is_back, waits) = std::sync::mpsc::channel::<()>();
+    let hanging = list.looker.look(move || waits.recv());
+    let world = World::with(dir, clone, head, list, NEVER);
+    for _ in 0..3 {
+        assert!(!world.poll().await);
+        assert_eq!(world.problem().await, Some("clone-hangs"));
+    }
+    world.polls.send(Ping).await.unwrap();
+    mount_is_back.send(()).unwrap();
+    hanging.await.unwrap().unwrap();
+    while world.problem().await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.admits(&world.head));
+    assert_eq!(asked(), ["rev-list"], "one poll for all that were asked for");
+    assert_eq!(times_logged("cannot be read"), 1);
+    assert_eq!(times_logged("can be read again"), 1);
+}
+
+/// Adds a commit of the year 2090, which comes before all others in the order of `git log`.
+fn commit_of_the_future(repo: &Path) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+    let mut git = Command::new("git");
+    git.current_dir(repo).env("GIT_COMMITTER_DATE", "2090-01-01T00:00:00Z").args(identity);
+    assert!(git.args(["commit", "--quiet", "--allow-empty", "-m", "side"]).status().unwrap().success());
+}
+
+#[actix::test]
+async fn a_merge_that_takes_away_what_hosts_use_is_told_with_the_command_that_admits_it() {
+    capture_log();
+    let (_dir, world, commits) = full_clone();
+    let clone = world.clone.clone();
+    assert!(world.poll().await);
+    assert!(world.admits(&commits[1]) && world.admits(&commits[2]));
+    git(&clone, &["checkout", "--quiet", "-b", "side", &commits[0]]);
+    (0..3).for_each(|_| commit_of_the_future(&clone));
+    git(&clone, &["checkout", "--quiet", "-"]);
+    git(&clone, &["merge", "--quiet", "--no-ff", "-m", "merge", "side"]);
+    assert!(world.poll().await);
+    let log = git(&clone, &["log", "-3", "--format=%H"]);
+    assert!(log.lines().all(|commit| world.admits(commit)), "the order is that of git log");
+    assert!(!commits.iter().any(|commit| world.admits(commit)));
+    assert_eq!(times_logged("commits in use have left the window"), 1);
+    let mut used = [commits[1].as_str(), commits[2].as_str()];
+    used.sort_unstable();
+    assert_eq!(times_logged(&format!("for commit in {}; do sudo cis490-receiver admit", used.join(" "))), 1);
+    assert!(world.poll().await);
+    assert_eq!(times_logged("commits in use have left the window"), 1);
+}
+
+#[actix::test]
+async fn what_is_advised_shows_what_the_service_sees() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clone, head) = clone_in(&dir.path().canonicalize().unwrap());
+    // A home that this user's own git would read, and the service's does not.
+    git(&clone, &["config", "core.excludesFile", "~/.gitignore"]);
+    let mut list = RevList { reference: "refs/heads/gone".to_owned(), ..rev_list(&clone, Path::new("git")) };
+    let failure = list.read(None).await.unwrap_err();
+    let command = |list: &RevList| {
+        let advice = remedy(&failure, list);
+        let line = advice.split('`').nth(1).unwrap().to_owned();
+        line.strip_prefix("sudo ").unwrap().to_owned()
+    };
+    let expected = format!("nsenter --target {} --mount --setuid ", std::process::id());
+    assert!(command(&list).starts_with(&expected), "{}", command(&list));
+    let run = |list: &RevList| Command::new("sh").args(["-c", &command(list)]).output().unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let failed = run(&list);
+    let said = String::from_utf8_lossy(&failed.stderr).lines().next().unwrap().to_owned();
+    assert!(failure.to_string().contains(&said), "{failure} {said}");
+    list.reference = "HEAD".to_owned();
+    assert_eq!(String::from_utf8_lossy(&run(&list).stdout).trim(), head);
 }

@@ -92,7 +92,7 @@ fn a_body_that_dribbles_is_given_up_with_408_though_it_never_stalls() {
     let large = vec![7; 300_000];
     let put = receiver.put("lab-1", "E1", &large);
     let report = Request::new("PUT", "/v1/host-health/lab-1").body(&large[..100_000]);
-    for request in [put, report] {
+    for (request, least) in [(put, 1024), (report, 4096)] {
         let mut connection = receiver.connect();
         connection.send(&request.head(None));
         let mut sent = 0;
@@ -103,12 +103,36 @@ fn a_body_that_dribbles_is_given_up_with_408_though_it_never_stalls() {
         let answer = connection.answer(false);
         assert_eq!((answer.status, answer.error().as_str()), (408, "stalled"), "{answer:?}");
         let detail = answer.json()["detail"].to_string();
-        assert!(detail.contains("at least 1024 a second"), "{detail}");
+        assert!(detail.contains(&format!("at least {least} a second")), "{detail}");
         assert!((10..200).contains(&sent), "{sent} bytes were sent");
         // What follows is not waited for as long as after other refusals.
         assert!(connection.is_at_its_end());
     }
     assert_eq!(receiver.partials(), 0);
+}
+
+#[test]
+fn one_report_of_a_host_is_taken_at_a_time_and_others_are_not_kept_waiting() {
+    let receiver = TestReceiver::start();
+    let report = |host: &str| Request::new("PUT", &format!("/v1/host-health/{host}")).body(b"{}");
+    let mut slow = receiver.connect();
+    slow.send(&report("lab-1").head(Some("100-continue")));
+    assert_eq!(slow.answer(false).status, 100);
+    slow.send(b"{");
+    let began = std::time::Instant::now();
+    loop {
+        // The handler of the slow one may begin a moment after `100 Continue`.
+        let second = receiver.request(&report("lab-1"));
+        if second.status == 503 {
+            assert_eq!((second.error().as_str(), second.header("retry-after")), ("busy", Some("5")));
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{second:?}");
+    }
+    assert_eq!(receiver.request(&report("lab-2")).status, 200);
+    slow.send(b"}");
+    assert_eq!(slow.answer(false).status, 200);
+    assert_eq!(receiver.request(&report("lab-1")).status, 200);
 }
 
 #[test]

@@ -112,6 +112,15 @@ fn host_reports_are_kept_per_host_and_never_gated() {
     let all = receiver.get("/v1/host-health").json();
     assert_eq!(all["hosts"]["lab-1"]["report"]["disk"], "fine");
     assert_eq!(all["hosts"].as_object().unwrap().len(), 1);
+    std::fs::write(receiver.dir.path().join("host-health/lab-0.json"), "{").unwrap();
+    let large = format!("{{\"text\": \"{}\"}}", "x".repeat(200_000));
+    for host in ["lab-2", "lab-3"] {
+        assert_eq!(put(host, large.as_bytes()).status, 200);
+    }
+    let all = receiver.get("/v1/host-health").json();
+    let hosts: Vec<_> = all["hosts"].as_object().unwrap().keys().collect();
+    assert_eq!(hosts, ["lab-1", "lab-2", "lab-3"], "a damaged one hides no other");
+    assert_eq!(all["hosts"]["lab-3"]["report"]["text"].as_str().unwrap().len(), 200_000);
 }
 
 #[test]
@@ -120,7 +129,9 @@ fn reports_of_one_host_that_come_together_are_all_kept_whole() {
     let put = Request::new("PUT", "/v1/host-health/lab-1").body(br#"{"disk": "fine"}"#);
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| (0..10).for_each(|_| assert_eq!(receiver.request(&put).status, 200)));
+            scope.spawn(|| {
+                (0..10).for_each(|_| assert!([200, 503].contains(&receiver.request(&put).status)));
+            });
         }
     });
     assert_eq!(receiver.get("/v1/host-health").json()["hosts"]["lab-1"]["report"]["disk"], "fine");

@@ -1,10 +1,10 @@
 //! The bearer token of this host, for receivers that ask for one. Blocks.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use awc::http::header::HeaderValue;
+use cis490_shared::small_file::SmallFile;
 use cis490_shared::stamp::Stamp;
 
 /// More than any token has, in bytes.
@@ -30,27 +30,23 @@ pub enum TokenError {
 #[derive(Debug)]
 pub struct TokenFile<'a> {
     path: &'a Path,
-    file: File,
-    stamp: Stamp,
+    file: SmallFile,
 }
 
 impl<'a> TokenFile<'a> {
     /// Opens it.
     pub fn open(path: &'a Path) -> Result<Self, TokenError> {
-        let file = File::open(path).map_err(unreadable(path))?;
-        let stamp = Stamp::of(&file.metadata().map_err(unreadable(path))?);
-        Ok(Self { path, file, stamp })
+        Ok(Self { path, file: SmallFile::open(path, MAX_BYTES).map_err(unreadable(path))? })
     }
 
     /// The state that it is in.
     pub fn stamp(&self) -> Stamp {
-        self.stamp
+        self.file.stamp()
     }
 
     /// The value of the `Authorization` header.
     pub fn authorization(&self) -> Result<HeaderValue, TokenError> {
-        let mut text = String::new();
-        (&self.file).take(MAX_BYTES).read_to_string(&mut text).map_err(unreadable(self.path))?;
+        let text = self.file.text().map_err(unreadable(self.path))?;
         let token = text.trim();
         let is_one_word = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());
         let value = is_one_word.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();

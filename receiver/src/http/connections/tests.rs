@@ -7,7 +7,7 @@ const A: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)))
 const B: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
 
 fn connections(in_all: usize, per_peer: usize) -> Connections {
-    Connections::new(Bounds { in_all, per_peer })
+    Connections::new(Bounds { in_all, per_peer, stall: Duration::from_secs(30) })
 }
 
 async fn later() {
@@ -64,7 +64,7 @@ async fn an_address_that_takes_too_many_makes_room_itself() {
 #[test]
 fn a_bound_is_told_when_it_is_reached_and_not_for_each_connection() {
     let mut state = State::default();
-    let bounds = Bounds { in_all: 4, per_peer: 2 };
+    let bounds = Bounds { in_all: 4, per_peer: 2, stall: Duration::from_secs(30) };
     let open = |state: &mut State, peer| {
         let (has_room, reached) = state.make_room(bounds, peer);
         let look = Arc::new(Notify::new());
@@ -73,7 +73,8 @@ fn a_bound_is_told_when_it_is_reached_and_not_for_each_connection() {
             if let Some(peer) = peer {
                 state.peers.entry(peer).or_default().open += 1;
             }
-            let open = Open { peer, requests: 1, since: Instant::now(), rest: Rest::Between, look };
+            let open =
+                Open { peer, requests: 1, untaken: None, since: Instant::now(), rest: Rest::Between, look };
             state.open.insert(state.next, open);
         }
         (has_room, reached)

@@ -28,10 +28,10 @@ pub fn statuses(receiver: &TestReceiver, ask: impl Fn(&Request) -> u16) -> Vec<u
 }
 
 /// In the order of [`all`]. A host that has stored its episode finds it; nobody stored the other's.
-pub const HOST: [u16; 13] = [201, 403, 200, 403, 200, 403, 200, 403, 200, 200, 200, 200, 404];
-pub const AGAIN: [u16; 13] = [200, 403, 200, 403, 200, 403, 200, 403, 200, 200, 200, 200, 404];
+pub const HOST: [u16; 13] = [201, 403, 200, 403, 200, 403, 200, 403, 200, 200, 403, 200, 404];
+pub const AGAIN: [u16; 13] = [200, 403, 200, 403, 200, 403, 200, 403, 200, 200, 403, 200, 404];
 pub const READER: [u16; 13] = [403, 403, 200, 404, 403, 403, 200, 200, 200, 200, 200, 200, 404];
 pub const NOBODY: [u16; 13] = [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 401];
-pub const OTHER: [u16; 13] = [403, 201, 403, 200, 403, 200, 200, 200, 200, 200, 200, 200, 404];
+pub const OTHER: [u16; 13] = [403, 201, 403, 200, 403, 200, 200, 200, 200, 200, 403, 200, 404];
 /// Sent away before a request could be sent.
 pub const UNHEARD: [u16; 13] = [0; 13];

@@ -318,6 +318,17 @@ impl<S: Read + Write> Connection<S> {
         }
         let mut answer = Answer { status, headers, body: Vec::new() };
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        while answer.header("transfer-encoding") == Some("chunked") {
+            let mut size = String::new();
+            self.0.read_line(&mut size)?;
+            let size = usize::from_str_radix(size.trim_end(), 16).map_err(std::io::Error::other)?;
+            let mut chunk = vec![0; size + 2];
+            self.0.read_exact(&mut chunk)?;
+            answer.body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                return Ok(answer);
+            }
+        }
         if !is_head && status != 100 {
             answer.body.resize(length, 0);
             self.0.read_exact(&mut answer.body)?;
