@@ -137,10 +137,8 @@ pub async fn run(
     startup::prove_hash()?;
     let _lock = lock(&state_dir)?;
     let (store, _store_lock) = open_store(&config)?;
-    let store = Arc::new(store);
     let archives = startup::begin_listing(&store);
-    let reports_dir = state_dir.join("host-health");
-    let reports = HostReports::open(&reports_dir).map_err(RunError::disk("open", &reports_dir))?;
+    let reports = open_reports(&state_dir.join("host-health"))?;
     let credentials = open_credentials(&config)?;
     let index = IndexWriterActor::open(&config.store.index)?;
     let (known, appending) = (index.known(), index.shown());
@@ -162,14 +160,9 @@ pub async fn run(
         _ = tokio::time::timeout(REPAIR_FIRST, &mut repair) => {}
     }
 
-    let listeners = match passed {
-        Some(passed) => passed,
-        None => Listeners::bind(&config.server.listeners().unwrap_or_default())?,
-    };
+    let listeners = passed.map_or_else(|| listen(&config), Ok)?;
     let urls = listeners.urls(tls.is_some());
-    if let (None, Some(address), Some(_)) = (&tls, listeners.from_elsewhere(), &config.auth.tokens_file) {
-        warn!(%address, help = "set `server.tls`, unless the way is encrypted, as WireGuard does", "tokens come over plain http, where whoever is on the way can read them");
-    }
+    warn_of_tokens(&config, &listeners);
     let admission = Admission::new(limits(&config));
     let (lookout, workers) = (lookout(&config), Workers::default());
     let api = web::Data::new(Api {
@@ -218,16 +211,30 @@ pub async fn run(
     service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
     let ((), closed) = tokio::join!(handle.stop(is_orderly), server);
-    if is_orderly {
-        // One patience for both: the service manager's is not endless either.
-        actors.drain(&admission, patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS)).await;
-    }
-    actors.stop();
+    // One patience for both: the service manager's is not endless either.
+    let rest = is_orderly.then(|| patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS));
+    actors.stop(&admission, rest).await;
     ended.and(closed.map_err(RunError::Server))
+}
+
+fn open_reports(dir: &Path) -> Result<HostReports, RunError> {
+    HostReports::open(dir).map_err(RunError::disk("open", dir))
+}
+
+fn listen(config: &ReceiverConfig) -> Result<Listeners, BindError> {
+    // What is wrong with the addresses was said when the configuration was checked.
+    Listeners::bind(&config.server.listeners().unwrap_or_default())
 }
 
 fn lookout(config: &ReceiverConfig) -> Lookout {
     Lookout::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
+}
+
+fn warn_of_tokens(config: &ReceiverConfig, listeners: &Listeners) {
+    let has_tokens = config.auth.tokens_file.is_some() && config.server.tls.is_none();
+    if let Some(address) = listeners.from_elsewhere().filter(|_| has_tokens) {
+        warn!(%address, help = "set `server.tls`, unless the way is encrypted, as WireGuard does", "tokens come over plain http, where whoever is on the way can read them");
+    }
 }
 
 fn limits(config: &ReceiverConfig) -> Limits {
@@ -262,7 +269,7 @@ fn take_lock(path: &Path, dir: &Path) -> Result<Option<FileLock>, RunError> {
     })
 }
 
-fn open_store(config: &ReceiverConfig) -> Result<(Store, Option<FileLock>), RunError> {
+fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Option<FileLock>), RunError> {
     let root = &config.store.episodes_root;
     let store = Store::open(root).map_err(RunError::disk("open", root))?;
     // The index may be elsewhere, so what is swept has a lock of its own: itself.
@@ -271,7 +278,7 @@ fn open_store(config: &ReceiverConfig) -> Result<(Store, Option<FileLock>), RunE
     if swept.files > 0 {
         info!(files = swept.files, bytes = swept.bytes, "partial uploads of the last run were removed");
     }
-    Ok((store, lock))
+    Ok((Arc::new(store), lock))
 }
 
 /// Starts the actors downstream first, and reads the clone once before anybody can ask.
@@ -352,7 +359,11 @@ impl Actors {
         let _ = self.gate.send(Drain).await;
     }
 
-    fn stop(self) {
+    /// Ends them, after what was begun where there is patience for it.
+    async fn stop(self, admission: &Admission, patience: Option<Duration>) {
+        if let Some(patience) = patience {
+            self.drain(admission, patience).await;
+        }
         self.index_arbiter.stop();
         // A thread that panicked has said so already.
         let _ = self.index_arbiter.join();

@@ -181,7 +181,10 @@ impl Repair {
         let work = stream::iter(without_row)
             .map(|archive| repair(archive, &index, Stop::clone(&reading.0)))
             .buffer_unordered(AT_A_TIME)
-            .for_each(|is_repaired| std::future::ready(progress.count(is_repaired)));
+            .for_each(|is_repaired| {
+                progress.count(is_repaired);
+                std::future::ready(())
+            });
         tokio::pin!(work);
         while tokio::time::timeout(SAY_EVERY, &mut work).await.is_err() {
             info!(

@@ -75,7 +75,7 @@ impl Ingest {
         match sealed.and_then(|sealed| publish(sealed, &self.store, || self.row_of(claim))) {
             Ok(Published { status, dir, healed }) => {
                 // The row is to be written even where nobody is there to be told.
-                let _ = tell.published.send(Ok((status, healed, permit)));
+                let _ = tell.published.send(Ok(Named { status, healed, permit }));
                 deposit(claim, dir, &self.index, tell.receipt);
             }
             Err(error) => {
@@ -94,11 +94,19 @@ impl Ingest {
     }
 }
 
+/// An archive that has its name, as its upload's actor is told of it.
+#[derive(Debug)]
+struct Named {
+    status: StoreStatus,
+    healed: Option<Healed>,
+    permit: Permit,
+}
+
 /// How a writer's thread tells the actor of its upload. Whether the archive is published is known before its row is
 /// durable but looked for only then, so that the actor is woken once.
 #[derive(Debug)]
 struct Tell {
-    published: oneshot::Sender<Result<(StoreStatus, Option<Healed>, Permit), IngestError>>,
+    published: oneshot::Sender<Result<Named, IngestError>>,
     /// Goes on to IndexWriterActor. Dropped where there will be no row.
     receipt: ReceiptSender,
 }
@@ -129,7 +137,7 @@ impl Promised {
         // How it ends, also by a panic, is told by its two channels.
         drop(spawn_blocking(move || ingest.write(body, &promise, permit, tell)));
         let receipt = if Step::WaitForRow.is_taken() { Some(receipt.await) } else { None };
-        let (status, healed, permit) = published.await.map_err(|_| IngestError::Gone)??;
+        let Named { status, healed, permit } = published.await.map_err(|_| IngestError::Gone)??;
         if let Some(receipt) = receipt {
             has_its_row(&claim, receipt.map_err(|_| IngestError::Gone)??)?;
         }

@@ -89,11 +89,11 @@ impl Lookout {
     fn look(&mut self) {
         let room = space::room(&self.root).ok();
         let verified = match self.read_report() {
-            Ok(fresh) => {
+            Ok(verified) => {
                 if self.complaint.take().is_some() {
                     info!("the report of cis490-verify can be read again");
                 }
-                fresh.map_or_else(|| self.latest.now().verified.clone(), |fresh| fresh.map(Arc::new))
+                verified
             }
             Err(error) => {
                 self.complain(&error);
@@ -103,20 +103,20 @@ impl Lookout {
         self.latest.publish(Condition { looked: Instant::now(), room, verified });
     }
 
-    /// The report, where it is another than the one that was read last.
-    fn read_report(&mut self) -> io::Result<Option<Option<Verified>>> {
+    /// What the report says, which is read again where it was written since.
+    fn read_report(&mut self) -> io::Result<Option<Arc<Verified>>> {
         let Some(path) = &self.report else { return Ok(None) };
         let written = match std::fs::metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => Some(found?.modified()?),
         };
         if written == self.read {
-            return Ok(None);
+            return Ok(self.latest.now().verified.clone());
         }
         self.read = None;
         let verified = verified::read(path)?;
         self.read = written;
-        Ok(Some(verified))
+        Ok(verified.map(Arc::new))
     }
 
     fn complain(&mut self, error: &io::Error) {
