@@ -119,6 +119,8 @@ steps! {
     RefuseLinks = "refuse-links";
     /// Members are sorted, so that the same episode packs to the same bytes.
     SortMembers = "sort-members";
+    /// What came or changed while an episode was packed is noticed.
+    ListAgain = "list-again";
     /// The bytes of an archive in the outbox are on disk before it has its name.
     SyncPacked = "sync-packed";
     /// The name of an archive in the outbox is on disk before its last bytes are sent.

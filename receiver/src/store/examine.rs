@@ -14,12 +14,13 @@ use cis490_shared::clock::{WallTime, thread_time};
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::{CommitHash, IdError, Sha256Digest};
 use cis490_shared::meta::recorded_commit;
+use cis490_shared::regular;
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
+use rustix::fs::CWD;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Runtime;
 
-use super::open::open_archive;
 use super::scan::Archive;
 
 /// How much is read at once where nothing is decompressed, in bytes: what was copied is still in the nearest cache when
@@ -79,7 +80,7 @@ impl Examiner {
 
     /// Reads an archive once, from its first byte to its last.
     pub fn examine(&mut self, archive: &Archive) -> io::Result<Examined> {
-        let file = open_archive(&archive.path)?;
+        let file = regular::open(CWD, &archive.path)?;
         let before = file.metadata()?;
         self.examine_file(archive, file, &before)
     }
@@ -267,7 +268,7 @@ mod tests {
         let gone = examiner.examine(&archive_at(&dir.path().join("gone"))).unwrap_err();
         assert_eq!(gone.kind(), io::ErrorKind::NotFound);
         let error = examiner.examine(&archive_at(dir.path())).unwrap_err();
-        assert_eq!(error.to_string(), "it is a directory, and an archive is a regular file");
+        assert_eq!(error.to_string(), "it is a directory and no regular file");
     }
 
     #[test]

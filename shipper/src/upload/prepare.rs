@@ -78,9 +78,12 @@ fn unpackable(error: &PackError, dir: &Path) -> Outcome {
         PackError::Read { path, source } if path == dir && source.kind() == io::ErrorKind::NotFound => {
             return Outcome::Gone;
         }
-        PackError::Read { .. } | PackError::Write(_) | PackError::Changed { .. } | PackError::Stopped => {
-            return local(error.to_string());
-        }
+        PackError::Read { .. }
+        | PackError::ReadArchive(_)
+        | PackError::Write(_)
+        | PackError::Changed { .. }
+        | PackError::Stopped => return local(error.to_string()),
+        PackError::PathTooLong { .. } => "local-path-too-long",
         PackError::NoMeta(_) => "local-no-meta",
         PackError::Meta { .. } => "local-bad-meta",
         PackError::OtherEpisode { .. } => "local-other-episode",
