@@ -84,7 +84,9 @@ pub enum PackError {
         source: io::Error,
     },
     /// The archive that was to be compared cannot be read; the episode is not at fault.
-    #[error("the archive cannot be read: {0}")]
+    #[error(
+        "its archive in the outbox cannot be read: {0}; if that does not pass, remove the archive and it is packed anew"
+    )]
     ReadArchive(#[source] io::Error),
     /// The caller stopped the packing; the episode is not at fault.
     #[error("the packing was stopped")]

@@ -17,6 +17,9 @@ use crate::queue::schedule::{Pick, Schedule};
 
 /// After this many tries whose bytes arrived as others, an episode is put aside.
 pub const MAX_MISMATCHES: u32 = 3;
+/// After this many tries at packing, an episode whose files may not be read is put aside: with the waits between them
+/// that is two minutes at least, in which a recorder can give them to the shipper.
+pub const MAX_UNREADY: u32 = 9;
 /// This many episodes in a row that failed one by one are taken for trouble of the receiver.
 const STREAK: u32 = 3;
 /// How many failed episodes keep their archive. Those beyond are packed again for their next try, so that
@@ -150,6 +153,7 @@ impl Backlog {
             Outcome::Transient { scope, reason, retry_after } => {
                 self.transient(id, scope, reason, retry_after, now)
             }
+            Outcome::Unready { reason, aside } => self.unready(id, reason, aside, now),
             Outcome::Gone => {
                 self.finish(id);
                 (Deed::Keep, None)
@@ -163,6 +167,23 @@ impl Backlog {
                 (Deed::Keep, None)
             }
         }
+    }
+
+    /// Says nothing about the receiver or any other episode, so nothing else waits.
+    fn unready(
+        &mut self,
+        id: &EpisodeId,
+        reason: String,
+        aside: Option<&'static str>,
+        now: Instant,
+    ) -> (Deed, Option<News>) {
+        let tries = self.schedule.count_unready(id);
+        if let Some(error) = aside.filter(|_| tries >= MAX_UNREADY) {
+            let refusal = Refusal { error: error.to_owned(), detail: Some(reason), ..Refusal::default() };
+            return (Deed::Quarantine(refusal), None);
+        }
+        let delayed = (tries == 1).then(|| News::Delayed { episode_id: id.clone(), reason });
+        (self.later(id, None, now), delayed)
     }
 
     fn transient(

@@ -17,6 +17,7 @@ use crate::queue::backoff;
 struct Tries {
     failures: u32,
     mismatches: u32,
+    unready: u32,
 }
 
 #[derive(Debug)]
@@ -128,6 +129,14 @@ impl Schedule {
         self.in_flight.get_mut(id).map_or(0, |tries| {
             tries.mismatches += 1;
             tries.mismatches
+        })
+    }
+
+    /// Counts that an episode in flight could not be packed; how often that happened so far.
+    pub fn count_unready(&mut self, id: &EpisodeId) -> u32 {
+        self.in_flight.get_mut(id).map_or(0, |tries| {
+            tries.unready += 1;
+            tries.unready
         })
     }
 

@@ -140,10 +140,7 @@ pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archiv
         Err(error) => return Err(failed("read", &path)(error)),
         Ok(file) => file,
     };
-    let packed = episode.packed_in(&file, &|| *stop.borrow()).map_err(|error| match error {
-        PackError::ReadArchive(source) => failed("read", &path)(source),
-        other => not_packed(other),
-    })?;
+    let packed = episode.packed_in(&file, &|| *stop.borrow()).map_err(not_packed)?;
     if let Some(Packed { sha256, size_bytes }) = packed {
         return Archive::new(file, sha256, size_bytes).map(Some).map_err(failed("read", &path));
     }

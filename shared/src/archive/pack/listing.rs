@@ -67,7 +67,8 @@ impl Tree {
             io::ErrorKind::NotFound => PackError::NoMeta(self.path.clone()),
             _ => self.error(&path, source),
         })?;
-        let stamp = file.metadata().map(|file| Stamp::of(&file)).map_err(|source| self.error(&path, source))?;
+        let stamp =
+            file.metadata().map(|file| Stamp::of(&file)).map_err(|source| self.error(&path, source))?;
         let mut text = Vec::new();
         file.take(MAX_META_BYTES + 1).read_to_end(&mut text).map_err(|source| self.error(&path, source))?;
         Ok((Member { path, stamp }, text))

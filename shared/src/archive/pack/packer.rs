@@ -13,8 +13,8 @@ use std::path::Path;
 use zstd::stream::{raw, zio};
 use zstd::zstd_safe::{CCtx, CParameter, ResetDirective, get_error_name};
 
-use super::output::{self, Output};
 use super::listing::Member;
+use super::output::{self, Output};
 use super::{Episode, PackError, Packed};
 use crate::archive::META_NAME;
 

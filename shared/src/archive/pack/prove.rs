@@ -93,7 +93,8 @@ fn same(
 ) -> Result<bool, PackError> {
     let (mut ours, mut theirs) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
     loop {
-        let wanted = fill(recorded, &mut theirs).map_err(|source| PackError::Read { path: path.to_owned(), source })?;
+        let wanted = fill(recorded, &mut theirs)
+            .map_err(|source| PackError::Read { path: path.to_owned(), source })?;
         let Ok(read) = fill(member, &mut ours) else { return Ok(false) };
         if ours[..read] != theirs[..wanted] || is_stopped() {
             return Ok(false);
@@ -238,10 +239,7 @@ mod tests {
         fs::remove_file(&events).unwrap();
         fs::create_dir(&events).unwrap();
         let unreadable = episode.packed_in(&File::open(archive).unwrap(), &|| false);
-        assert!(
-            matches!(unreadable, Err(PackError::Changed { .. })),
-            "{unreadable:?}"
-        );
+        assert!(matches!(unreadable, Err(PackError::Changed { .. })), "{unreadable:?}");
     }
 
     #[test]

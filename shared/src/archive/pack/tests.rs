@@ -203,7 +203,10 @@ fn the_directory_itself_may_be_no_link() {
     let (temp, dir) = episode(&[]);
     let link = temp.path().join("link");
     symlink(&dir, &link).unwrap();
-    assert!(matches!(check_episode(&link, &e1()), Err(PackError::NotAFile { kind: NotAFile("a symbolic link"), .. })));
+    assert!(matches!(
+        check_episode(&link, &e1()),
+        Err(PackError::NotAFile { kind: NotAFile("a symbolic link"), .. })
+    ));
     let gone = check_episode(&temp.path().join("gone"), &e1()).unwrap_err();
     assert!(matches!(gone, PackError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound));
 }

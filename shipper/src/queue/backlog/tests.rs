@@ -249,6 +249,35 @@ fn bytes_that_arrive_as_others_three_times_are_put_aside() {
 }
 
 #[test]
+fn an_episode_that_cannot_be_packed_holds_nobody_up_and_is_put_aside_where_that_cannot_pass() {
+    for aside in [Some("local-unreadable"), None] {
+        let names = ["bad1", "bad2", "bad3", "bad4"];
+        let (mut backlog, start) = (backlog(names.map(str::to_owned)), Instant::now());
+        let (mut now, mut all_news, mut put_aside) = (start, Vec::new(), Vec::new());
+        while now < start + Duration::from_hours(1) {
+            match backlog.next(now, true) {
+                Next::Ship(pick) => {
+                    let outcome = Outcome::Unready { reason: "x".to_owned(), aside };
+                    let (deed, news) = backlog.settle(&pick.episode_id, outcome, now);
+                    all_news.extend(news);
+                    if let Deed::Quarantine(refusal) = deed {
+                        assert!(refusal.status.is_none() && Some(refusal.error.as_str()) == aside);
+                        assert!(now - start > Duration::from_mins(2), "{:?}", now - start);
+                        backlog.finish(&pick.episode_id);
+                        put_aside.push(pick.episode_id);
+                    }
+                }
+                Next::Wait(until) => now = until,
+                Next::Idle => break,
+            }
+            assert_eq!(backlog.hold_cause(), None, "the receiver is not at fault");
+        }
+        assert_eq!(all_news.len(), 4, "each is told once: {all_news:?}");
+        assert_eq!(put_aside.len(), if aside.is_some() { 4 } else { 0 });
+    }
+}
+
+#[test]
 fn what_is_refused_on_this_host_proves_nothing_about_the_receiver() {
     let (mut backlog, now) = (thousand(), Instant::now());
     let first = ship(&mut backlog, now);
