@@ -80,7 +80,7 @@ impl RunError {
             Self::Dirs(DirsError::Apart(..)) => {
                 Some(format!("put all directories of `{}` on one file system", data_root.display()))
             }
-            Self::Dirs(DirsError::Io { .. }) => {
+            Self::Dirs(DirsError::Io { .. } | DirsError::Gone(_)) => {
                 Some(format!("make `{}` writable for the user of the shipper", data_root.display()))
             }
             Self::Target(_) | Self::Signals(_) | Self::ActorDied(_) => None,

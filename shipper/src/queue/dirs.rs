@@ -48,6 +48,9 @@ pub enum DirsError {
         /// The reason.
         source: io::Error,
     },
+    /// It has left `episodes/`: an earlier try moved it and could not sync that, or somebody took it away.
+    #[error("`{}` is no longer there", .0.display())]
+    Gone(PathBuf),
     /// Another shipper works here.
     #[error("`{}` is locked: another shipper works on this data directory", .0.display())]
     Locked(PathBuf),
@@ -65,6 +68,7 @@ impl DirsError {
                     source.raw_os_error().map_or_else(|| source.kind().into(), io::Error::from_raw_os_error);
                 Self::Io { deed, path: path.clone(), source: same }
             }
+            Self::Gone(path) => Self::Gone(path.clone()),
             Self::Locked(path) => Self::Locked(path.clone()),
             Self::Apart(one, other) => Self::Apart(one.clone(), other.clone()),
         }
@@ -82,6 +86,7 @@ impl DirsError {
                 StorageFull | QuotaExceeded => "make room on its file system: `df -h` it",
                 _ => "look at its file system: `dmesg | tail`, `df -h` it",
             },
+            Self::Gone(_) => "look for it in shipped/ and quarantine/",
             Self::Locked(_) => "stop the other shipper: `systemctl status cis490-shipper`",
             Self::Apart(..) => "put `paths.data_root` on one file system: `df` both",
         }

@@ -58,7 +58,7 @@ fn attempts(backlog: &mut Backlog, mut now: Instant, end: Instant, outcome: &Out
                 all_news.extend(news);
             }
             Next::Wait(until) => now = until,
-            Next::Idle => break,
+            Next::Idle | Next::PutAway => break,
         }
     }
     (count, all_news)
@@ -109,7 +109,7 @@ fn one_bad_episode_stops_no_other() {
                     shipped_count += 1;
                 }
                 Next::Wait(until) => now = until,
-                Next::Idle => panic!("there is work"),
+                Next::Idle | Next::PutAway => panic!("there is work"),
             }
         }
     }
@@ -223,7 +223,7 @@ fn an_episode_that_fails_for_ever_keeps_no_other_in_quarantine() {
             match backlog.next(now, true) {
                 Next::Ship(pick) => break pick.episode_id,
                 Next::Wait(until) => now = until,
-                Next::Idle => panic!("there is one"),
+                Next::Idle | Next::PutAway => panic!("there is one"),
             }
         };
         backlog.settle(&id, transient(Scope::Episode), now);
@@ -268,7 +268,7 @@ fn an_episode_that_cannot_be_packed_holds_nobody_up_and_is_put_aside_where_that_
                     }
                 }
                 Next::Wait(until) => now = until,
-                Next::Idle => break,
+                Next::Idle | Next::PutAway => break,
             }
             assert_eq!(backlog.hold_cause(), None, "the receiver is not at fault");
         }
@@ -290,6 +290,32 @@ fn what_is_refused_on_this_host_proves_nothing_about_the_receiver() {
 }
 
 #[test]
+fn what_cannot_be_moved_holds_all_else_and_is_moved_alone_until_it_works() {
+    let (mut backlog, mut now) = (backlog(["e1", "e2", "e3"].map(str::to_owned)), Instant::now());
+    let [first, second] = [ship(&mut backlog, now), ship(&mut backlog, now)];
+    backlog.settle(&first, shipped(), now);
+    let news = backlog.stuck([&first], "a reason".to_owned(), "help", now);
+    assert!(matches!(news, Some(News::HoldBegan { cause: Cause::Unmovable, help: Some("help"), .. })));
+    // What is heard of an upload that was under way, and its move, end nothing.
+    backlog.settle(&second, shipped(), now);
+    backlog.finish(&second);
+    assert_eq!(backlog.moved(), None);
+    backlog.offer(["e1", "e3"].map(id));
+    assert_eq!((backlog.counts(), backlog.may_ask(now)), ((1, 1), false), "it is not found anew");
+    for _ in 0..5 {
+        let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
+        assert_eq!(backlog.next_try(now), Some(until));
+        now = until;
+        assert_eq!(backlog.next(now, true), Next::PutAway);
+        assert_eq!(backlog.stuck([&first], "a reason".to_owned(), "help", now), None, "known already");
+    }
+    assert_eq!(backlog.hold_cause(), Some(Cause::Unmovable));
+    backlog.finish(&first);
+    assert_eq!(backlog.moved(), Some(News::HoldEnded(Cause::Unmovable)));
+    assert_eq!(ship(&mut backlog, now).as_str(), "e3");
+}
+
+#[test]
 fn days_of_trouble_do_not_fill_the_disk_with_archives() {
     let (mut backlog, mut now) = (thousand(), Instant::now());
     let (mut tried, mut with_archive) = (BTreeSet::new(), BTreeSet::new());
@@ -305,7 +331,7 @@ fn days_of_trouble_do_not_fill_the_disk_with_archives() {
                 assert!(with_archive.len() <= KEPT_ARCHIVES, "{with_archive:?}");
             }
             Next::Wait(until) => now = until,
-            Next::Idle => panic!("there is work"),
+            Next::Idle | Next::PutAway => panic!("there is work"),
         }
     }
     assert!(tried.len() > 1, "not always the same one is tried");
@@ -320,7 +346,7 @@ proptest! {
             let pick = match backlog.next(now, true) {
                 Next::Ship(pick) => pick.episode_id,
                 Next::Wait(until) => { now = until; continue }
-                Next::Idle => break,
+                Next::Idle | Next::PutAway => break,
             };
             let outcome = match choice {
                 0 => shipped(),

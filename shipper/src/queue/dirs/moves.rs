@@ -76,12 +76,18 @@ impl Dirs {
         let mut done: Vec<_> = leaving
             .iter()
             .zip(noted)
-            .map(|(leaving, noted)| noted.and_then(|()| self.rename(&leaving.id, &self.place(leaving))))
+            .map(|(leaving, noted)| {
+                let moved = noted.and_then(|()| self.rename(&leaving.id, &self.place(leaving)));
+                match (&moved, self.has_episode(&leaving.id)) {
+                    (Err(_), Ok(false)) => Err(DirsError::Gone(self.episode(&leaving.id))),
+                    _ => moved,
+                }
+            })
             .collect();
         let renamed: Vec<_> =
             leaving.iter().zip(&done).filter(|(_, done)| done.is_ok()).map(|(leaving, _)| leaving).collect();
         let synced = if renamed.is_empty() { Ok(()) } else { self.sync_moves(&renamed) };
-        // A rename that failed may have happened.
+        // A rename that failed may have happened all the same.
         *in_doubt = synced.is_err() || renamed.len() < leaving.len();
         for (leaving, done) in leaving.iter().zip(&mut done).filter(|(_, done)| done.is_ok()) {
             *done = match &synced {
