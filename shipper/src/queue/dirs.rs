@@ -23,6 +23,7 @@ use crate::queue::shared_sync::SharedSync;
 
 mod look;
 mod moves;
+mod probe;
 
 pub use look::Oldest;
 pub use moves::{Leaving, Returning};
@@ -72,6 +73,11 @@ impl DirsError {
             Self::Locked(path) => Self::Locked(path.clone()),
             Self::Apart(one, other) => Self::Apart(one.clone(), other.clone()),
         }
+    }
+
+    /// Whether the shipper lacks a right that only a person can give.
+    pub fn is_about_permission(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// What a person on this host can do about it.
