@@ -81,7 +81,11 @@ impl Tree {
         let (mut members, mut folders) = (Vec::new(), vec![PathBuf::new()]);
         while let Some(folder) = folders.pop() {
             let dir = self.folder(&folder).map_err(|source| self.vanished(&folder, source))?;
-            for entry in Dir::read_from(&dir).map_err(|error| self.error(&folder, error.into()))? {
+            let again = dir.try_clone().map_err(|source| self.error(&folder, source))?;
+            let mut entries = Dir::new(again).map_err(|error| self.error(&folder, error.into()))?;
+            // The top directory stays open from one listing to the next.
+            entries.rewind();
+            for entry in entries {
                 let entry = entry.map_err(|error| self.error(&folder, error.into()))?;
                 let name = Path::new(std::ffi::OsStr::from_bytes(entry.file_name().to_bytes()));
                 let path = folder.join(name);
