@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Advice, AtFlags, CWD, FallocateFlags, FileType, RenameFlags};
 use rustix::io::Errno;
 
+pub use self::carry::{carry_noreplace, sweep_carried};
 use crate::step::Step;
 
 /// A file under a temporary name, removed on drop unless it was published.
@@ -370,5 +371,6 @@ impl FileLock {
     }
 }
 
+mod carry;
 #[cfg(test)]
 mod tests;

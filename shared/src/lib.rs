@@ -7,6 +7,7 @@
 //! - [`wire`]: headers, bodies and error members of the protocol
 //! - [`archive`]: packing an episode to tar.zst, and reading `meta.json` out of one
 //! - [`durable`]: the only home of fsync, rename, lock and append
+//! - [`regular`]: opening what somebody else may have put there
 //! - [`step`]: the steps that the guarantees rest on, by name
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
@@ -37,6 +38,7 @@ pub mod latest;
 pub mod meta;
 pub mod moment;
 pub mod pem;
+pub mod regular;
 pub mod remediation;
 pub mod row;
 pub mod service;

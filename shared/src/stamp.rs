@@ -23,6 +23,20 @@ impl Stamp {
         }
     }
 
+    /// The same of what a system call says of one.
+    pub fn of_stat(file: &rustix::fs::Stat) -> Self {
+        Self {
+            inode: (file.st_dev, file.st_ino),
+            length: u64::try_from(file.st_size).unwrap_or(0),
+            changed: (file.st_ctime, file.st_ctime_nsec.cast_signed()),
+        }
+    }
+
+    /// The length in bytes.
+    pub fn length(self) -> u64 {
+        self.length
+    }
+
     /// When the file was changed last, in any way; the epoch for times before it.
     pub fn changed(self) -> SystemTime {
         let (seconds, nanoseconds) = self.changed;

@@ -127,6 +127,8 @@ steps! {
     RefuseLinks = "refuse-links";
     /// Members are sorted, so that the same episode packs to the same bytes.
     SortMembers = "sort-members";
+    /// What came or changed while an episode was packed is noticed.
+    ListAgain = "list-again";
     /// The bytes of an archive in the outbox are on disk before it has its name.
     SyncPacked = "sync-packed";
     /// The name of an archive in the outbox is on disk before its last bytes are sent.
@@ -145,6 +147,12 @@ steps! {
     SyncMovedFrom = "sync-moved-from";
     /// Where an episode was moved to, by a dead process or with a failed sync, is on disk before the next move.
     SyncPlaces = "sync-places";
+    /// A directory that cannot be renamed is copied, and the copy is on disk before it has its name.
+    SyncCopy = "sync-copy";
+    /// The copy is compared with the original before it gets its name.
+    CompareCopy = "compare-copy";
+    /// The original is no episode any more, on the disk, before it is deleted file by file.
+    SyncUnmarked = "sync-unmarked";
     /// The name of an episode that returned from quarantine is on disk before the old one may be gone.
     SyncReturned = "sync-returned";
     /// The outbox is swept of what has no episode.

@@ -81,7 +81,7 @@ impl RunError {
             Self::Dirs(DirsError::Apart(..)) => {
                 Some(format!("put all directories of `{}` on one file system", data_root.display()))
             }
-            Self::Dirs(DirsError::Io { .. }) => {
+            Self::Dirs(DirsError::Io { .. } | DirsError::Gone(_)) => {
                 Some(format!("make `{}` writable for the user of the shipper", data_root.display()))
             }
             Self::Target(_) | Self::Signals(_) | Self::ActorDied(_) => None,
@@ -89,11 +89,29 @@ impl RunError {
     }
 }
 
+/// Tries whether episodes can be moved. Without the right to do so nothing could ever be put away, and a person must
+/// mend that; other trouble may pass.
+fn probe_moves(dirs: &Dirs) -> Result<(), RunError> {
+    match dirs.probe_moves() {
+        Ok(None) => {}
+        Ok(Some((from, to))) => warn!(
+            from = %from.display(),
+            to = %to.display(),
+            help = "`findmnt -T` both: without a mount between them, a move takes no time and no room",
+            "directories cannot be renamed between these, episodes are copied and then deleted"
+        ),
+        Err(error) if error.is_about_permission() => return Err(RunError::Dirs(error)),
+        Err(error) => warn!(%error, help = error.remedy(), "a move between the directories failed"),
+    }
+    Ok(())
+}
+
 /// Runs the shipper, which tells `meter` what it sends. What the queue has seen when it ended.
 pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, RunError> {
     let (target, files) = TargetFiles::read(&config.receiver).map_err(RunError::Target)?;
     let target = Latest::new(target);
     let (dirs, _lock) = Dirs::open(&config.paths.data_root).map_err(RunError::Dirs)?;
+    probe_moves(&dirs)?;
     let settings = Settings {
         host_id: config.host_id.clone(),
         dirs,
@@ -338,7 +356,7 @@ mod tests {
             send(Signal::HUP);
             begun.recv().await.unwrap();
             send(Signal::TERM);
-            std::future::pending::<()>().await
+            std::future::pending::<()>().await;
         };
         let name = tokio::select! {
             name = signals.ending(&stuck) => name,

@@ -111,6 +111,8 @@ pub(super) struct Disk {
     pub(super) log: Vec<Operation>,
     /// Whether a rename can be asked not to replace anything.
     pub(super) knows_noreplace: bool,
+    /// Whether a directory can be renamed from one directory to another.
+    pub(super) moves_directories: bool,
 }
 
 impl Disk {
@@ -124,7 +126,13 @@ impl Disk {
             place: (TOP, OsString::new()),
         };
         let nodes = Nodes::from([(TOP, top)]);
-        let mut disk = Self { nodes, initial: Nodes::new(), log: Vec::new(), knows_noreplace: true };
+        let mut disk = Self {
+            nodes,
+            initial: Nodes::new(),
+            log: Vec::new(),
+            knows_noreplace: true,
+            moves_directories: true,
+        };
         for (path, leaf) in tree.leaves() {
             let parent = path.parent().into_iter().flatten();
             let parent = parent.fold(TOP, |at, name| disk.lookup(at, name).expect("parents come first"));

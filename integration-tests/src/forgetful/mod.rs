@@ -48,6 +48,15 @@ impl ForgetfulDisk {
         Self::mount_disk(sandbox, disk)
     }
 
+    /// The same, and no directory can be renamed to another directory (EXDEV), as between bind mounts and out of the
+    /// lower layer of an overlay.
+    pub fn mount_where_directories_stay(sandbox: &Sandbox, initial: &Tree) -> Self {
+        let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let mut disk = Disk::new(initial, owner);
+        disk.moves_directories = false;
+        Self::mount_disk(sandbox, disk)
+    }
+
     /// Mounts a disk as it was after the first `position` operations of an earlier one: all programs died then, and
     /// the power stayed, so that nothing is lost yet. Its own operations follow these.
     pub fn mount_after(sandbox: &Sandbox, history: &History, position: usize) -> Self {

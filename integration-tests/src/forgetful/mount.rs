@@ -246,6 +246,14 @@ impl Filesystem for Front {
         if !replace && !self.disk().knows_noreplace {
             return reply.error(Errno::EINVAL);
         }
+        let disk = self.disk();
+        let is_directory =
+            disk.lookup(parent.0, name).and_then(|number| disk.entries(number).map(drop)).is_ok();
+        let stays = is_directory && parent != new_parent && !disk.moves_directories;
+        drop(disk);
+        if stays {
+            return reply.error(Errno::EXDEV);
+        }
         answer(self.disk().rename((parent.0, name), (new_parent.0, new_name), replace), reply);
     }
 

@@ -64,6 +64,13 @@ impl Names {
         (!path.contains('*')).then(|| PathBuf::from(format!("{}{path}", self.sandbox)))
     }
 
+    /// The file of a descriptor that a call begins with: strace compares that with a path, and not a name that is
+    /// relative to it.
+    pub(super) fn matched(&self, call: &Call) -> Option<String> {
+        let is_number = call.arguments.starts_with(|c: char| c.is_ascii_digit());
+        self.common(descriptor(&call.arguments).filter(|_| is_number)?)
+    }
+
     /// What the call works on.
     pub(super) fn object(&self, call: &Call) -> Object {
         let arguments = call.arguments.as_str();
@@ -164,6 +171,17 @@ mod tests {
         assert_eq!(object("close", "3</tmp/s/x>(deleted)"), file("x"));
         let renamed = object("renameat2", "AT_FDCWD</tmp>, \"/tmp/s/x\", AT_FDCWD</tmp>, \"/tmp/s/y\", 0");
         assert_eq!(renamed, Object::Files(vec!["x".to_owned(), "y".to_owned()]));
+    }
+
+    #[test]
+    fn strace_finds_a_call_by_an_open_directory_and_not_by_a_name_in_it() {
+        let matched = |arguments: &str| {
+            let (name, arguments) = ("openat".to_owned(), arguments.to_owned());
+            let call = Call { thread: 1, name, arguments, result: "0".to_owned() };
+            Names::of(Path::new("/tmp/s")).matched(&call)
+        };
+        assert_eq!(matched("5</tmp/s/d>, \"x\", O_RDONLY"), Some("d".to_owned()));
+        assert_eq!(matched("AT_FDCWD</tmp/s>, \"/tmp/s/x\", O_RDONLY"), None);
     }
 
     #[test]

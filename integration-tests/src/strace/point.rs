@@ -131,7 +131,7 @@ const NETWORK: &str = "the network";
 pub(super) struct Step {
     pub thread: u32,
     pub call: String,
-    /// The files it names or works on, by their names for all runs.
+    /// The files by which strace finds it, by their names for all runs.
     pub files: Vec<String>,
     /// None for a call that changes nothing that lasts.
     pub point: Option<Point>,
@@ -149,7 +149,10 @@ pub(super) fn steps(trace: &Trace, names: &Names) -> Vec<Step> {
         let object = names.object(&call);
         let is_harmless = HARMLESS.contains(&call.name.as_str());
         assert!(is_harmless || object != Object::Unknown, "a call that nobody has classified: {call:?}");
-        let files = if let Object::Files(files) = &object { files.clone() } else { Vec::new() };
+        let files = match &object {
+            Object::Files(files) => names.matched(&call).map_or_else(|| files.clone(), |file| vec![file]),
+            _ => Vec::new(),
+        };
         let creates = call.arguments.contains("O_CREAT");
         let name = match object {
             Object::Files(files) => Some(files.join(" -> ")),

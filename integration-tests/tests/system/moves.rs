@@ -1,5 +1,6 @@
-//! A data directory on a file system that knows no `RENAME_NOREPLACE`, as NFS, 9p and many of FUSE: episodes are put
-//! away, set aside and released there as anywhere else, and nothing is replaced.
+//! A data directory on a file system that knows no `RENAME_NOREPLACE`, as NFS, 9p and many of FUSE, or on one where a
+//! directory cannot be renamed to another directory: episodes are put away, set aside and released there as anywhere
+//! else, and nothing is replaced.
 
 use std::fs;
 
@@ -12,12 +13,24 @@ use integration_tests::shipper::LabHost;
 
 #[test]
 fn episodes_are_moved_where_a_rename_cannot_be_told_to_replace_nothing() {
+    let log = moves_on(ForgetfulDisk::mount_without_noreplace);
+    assert!(!log.contains("episodes are copied"), "{log}");
+}
+
+#[test]
+fn episodes_are_moved_where_a_directory_cannot_be_renamed() {
+    let log = moves_on(ForgetfulDisk::mount_where_directories_stay);
+    assert_eq!(log.matches("episodes are copied and then deleted").count(), 1, "{log}");
+}
+
+/// Puts an episode away, sets one aside and releases it; gives back the log of the first pass.
+fn moves_on(mount: fn(&Sandbox, &Tree) -> ForgetfulDisk) -> String {
     let sandbox = Sandbox::new();
     let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 1);
     let elsewhere = clone.clone_to("elsewhere");
     let late = elsewhere.commit("recorded with, and not pushed");
     let receiver = Receiver::start(&sandbox, Options::gated(clone.path()));
-    let disk = ForgetfulDisk::mount_without_noreplace(&sandbox, &Tree::default());
+    let disk = mount(&sandbox, &Tree::default());
     let lab_host = LabHost::on(&sandbox, "lab-1", receiver.url(), disk.path().join("data"));
     let [good, refused] = [(1, &commits[0]), (2, &late)].map(|(seed, commit)| {
         let recording = Recording::new(seed, commit, 20_000);
@@ -45,4 +58,5 @@ fn episodes_are_moved_where_a_rename_cannot_be_told_to_replace_nothing() {
     drop(lab_host);
     drop(receiver);
     drop(disk);
+    pass.log
 }

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use cis490_shared::durable::{self, Temp};
 use cis490_shared::ids::EpisodeId;
+use cis490_shared::regular::{self, NotAFile};
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, statat};
 use rustix::io::Errno;
 
 /// Something in the store that is not what its name promises.
@@ -44,18 +45,17 @@ const MOST_SET_ASIDE: u32 = 100;
 impl HostDir {
     /// Opens it; none where there is nothing of that name.
     pub fn open(path: PathBuf) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(CWD, &path, flags, Mode::empty()) {
+        match regular::open_dir(CWD, &path) {
             Ok(dir) => {
                 let dir = File::from(dir);
                 let found = dir.metadata()?;
                 Ok(Some(Self { dir, path, id: (found.dev(), found.ino()) }))
             }
-            Err(Errno::NOENT) => Ok(None),
-            Err(Errno::NOTDIR | Errno::LOOP) => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
                 Err(io::Error::other(LeadsElsewhere { path, expected: "directory" }))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -63,15 +63,11 @@ impl HostDir {
     pub fn archive(&self, episode: &EpisodeId) -> io::Result<Option<File>> {
         let name = file_name(episode);
         let odd = || io::Error::other(LeadsElsewhere { path: self.path.join(&name), expected: "file" });
-        // As in [`super::open`]: a FIFO without a writer opens at once, and goes no further.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match openat(&self.dir, &name, OFlags::RDONLY | flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(odd()),
-            Err(error) => return Err(error.into()),
-        };
-        if file.metadata()?.is_file() { Ok(Some(file)) } else { Err(odd()) }
+        match regular::open(&self.dir, name.as_ref()) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(NotAFile::in_error(&error).map_or(error, |_| odd())),
+        }
     }
 
     /// The size of an archive in bytes; none where there is no file of that name.
@@ -135,7 +131,7 @@ pub fn file_name(episode: &EpisodeId) -> String {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::mknodat;
+    use rustix::fs::{Mode, mknodat};
 
     use super::*;
 

@@ -19,7 +19,6 @@ pub mod examine;
 pub mod host_dir;
 pub mod host_reports;
 pub mod layout;
-pub mod open;
 pub mod reconcile;
 pub mod scan;
 pub mod space;

@@ -7,10 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::regular::NotAFile;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 use super::layout::{DAMAGED, INCOMING};
-use super::open::NotAFile;
 
 /// A stored archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::moment::Moment;
+use cis490_shared::regular;
+use rustix::fs::CWD;
 use serde::Deserialize;
-
-use super::open::open_archive;
 
 /// A report is not read beyond this many bytes: a store in which more is damaged has another trouble.
 const MAX_REPORT: u64 = 64 << 20;
@@ -49,7 +49,7 @@ const DAMAGE: [&str; 2] = ["size-differs", "hash-differs"];
 /// Reads a report; none where there is none yet. Blocks.
 pub fn read(path: &Path) -> io::Result<Option<Verified>> {
     let mut text = String::new();
-    match open_archive(path) {
+    match regular::open(CWD, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?.take(MAX_REPORT).read_to_string(&mut text)?,
     };

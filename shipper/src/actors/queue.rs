@@ -29,7 +29,7 @@ use self::upkeep::Upkeep;
 use crate::actors::upload::{Ask, Ship};
 use crate::actors::{Drain, Ping};
 use crate::queue::backlog::{Backlog, Deed, Next};
-use crate::queue::dirs::{Dirs, DirsError};
+use crate::queue::dirs::Dirs;
 use crate::queue::outcome::Outcome;
 use crate::queue::quarantine::Keep;
 use crate::queue::report::Report;
@@ -192,6 +192,10 @@ impl QueueActor {
                     next_due = Some((Wake, until - now));
                     break;
                 }
+                Next::PutAway => {
+                    self.move_again();
+                    break;
+                }
                 Next::Idle => break,
             }
         }
@@ -254,19 +258,8 @@ impl QueueActor {
         );
     }
 
-    /// Ends the flight of an episode whose directory was to be moved; true where it was.
-    fn is_done(&mut self, id: &EpisodeId, done: &Result<(), DirsError>, ctx: &mut Context<Self>) -> bool {
-        self.report.moved(id, done);
-        if done.is_ok() {
-            self.backlog.finish(id);
-        } else if self.backlog.undone(id, Instant::now()) == Deed::KeepWithoutArchive {
-            self.remove_archive(id.clone(), ctx);
-        }
-        done.is_ok()
-    }
-
     fn answer_those_who_wait(&mut self) {
-        if !self.backlog.in_flight().is_empty() {
+        if !self.backlog.in_flight().is_empty() || self.moves.are_under_way() {
             return;
         }
         // Whoever asked may be gone by now, which is no matter.

@@ -17,6 +17,9 @@ use crate::queue::schedule::{Pick, Schedule};
 
 /// After this many tries whose bytes arrived as others, an episode is put aside.
 pub const MAX_MISMATCHES: u32 = 3;
+/// After this many tries at packing, an episode whose files may not be read is put aside: with the waits between them
+/// that is two minutes at least, in which a recorder can give them to the shipper.
+pub const MAX_UNREADY: u32 = 9;
 /// This many episodes in a row that failed one by one are taken for trouble of the receiver.
 const STREAK: u32 = 3;
 /// How many failed episodes keep their archive. Those beyond are packed again for their next try, so that
@@ -30,6 +33,8 @@ pub enum Next {
     Ship(Pick),
     /// Nothing before that moment.
     Wait(Instant),
+    /// Move what could not be moved once more.
+    PutAway,
     /// Nothing until an upload ends or a scan finds something.
     Idle,
 }
@@ -75,6 +80,8 @@ pub enum News {
 pub struct Backlog {
     schedule: Schedule,
     hold: Hold,
+    /// While episodes cannot be put away nothing is sent: they would pile up, each of them delivered.
+    moves: Hold,
     streak: u32,
     rng: StdRng,
 }
@@ -82,7 +89,7 @@ pub struct Backlog {
 impl Backlog {
     /// An empty backlog; `rng` decides the jitter.
     pub fn new(rng: StdRng) -> Self {
-        Self { schedule: Schedule::default(), hold: Hold::default(), streak: 0, rng }
+        Self { schedule: Schedule::default(), hold: Hold::default(), moves: Hold::default(), streak: 0, rng }
     }
 
     /// Takes what a scan found.
@@ -98,6 +105,11 @@ impl Backlog {
     /// What to do at `now`. An episode that is handed out is in flight. Those that are known to be large are passed
     /// over where there is no room for one.
     pub fn next(&mut self, now: Instant, room_for_large: bool) -> Next {
+        match self.moves.permit(now) {
+            Permit::Free => {}
+            Permit::Probe => return Next::PutAway,
+            Permit::NotBefore(until) => return Next::Wait(until),
+        }
         match self.hold.permit(now) {
             Permit::NotBefore(_) if self.schedule.counts() == (0, 0) => Next::Idle,
             Permit::NotBefore(until) => Next::Wait(until),
@@ -150,6 +162,7 @@ impl Backlog {
             Outcome::Transient { scope, reason, retry_after } => {
                 self.transient(id, scope, reason, retry_after, now)
             }
+            Outcome::Unready { reason, aside } => self.unready(id, reason, aside, now),
             Outcome::Gone => {
                 self.finish(id);
                 (Deed::Keep, None)
@@ -163,6 +176,23 @@ impl Backlog {
                 (Deed::Keep, None)
             }
         }
+    }
+
+    /// Says nothing about the receiver or any other episode, so nothing else waits.
+    fn unready(
+        &mut self,
+        id: &EpisodeId,
+        reason: String,
+        aside: Option<&'static str>,
+        now: Instant,
+    ) -> (Deed, Option<News>) {
+        let tries = self.schedule.count_unready(id);
+        if let Some(error) = aside.filter(|_| tries >= MAX_UNREADY) {
+            let refusal = Refusal { error: error.to_owned(), detail: Some(reason), ..Refusal::default() };
+            return (Deed::Quarantine(refusal), None);
+        }
+        let delayed = (tries == 1).then(|| News::Delayed { episode_id: id.clone(), reason });
+        (self.later(id, None, now), delayed)
     }
 
     fn transient(
@@ -205,6 +235,9 @@ impl Backlog {
     /// Whether the gate may be asked about the commits of refused episodes. While the queue waits for the receiver that
     /// is an attempt like any other, and made only where no episode makes it.
     pub fn may_ask(&self, now: Instant) -> bool {
+        if self.moves.cause().is_some() {
+            return false;
+        }
         if self.hold.cause() == Some(Cause::Failing) {
             // The receiver answers: an episode that fails for ever must not keep others in quarantine.
             return true;
@@ -285,9 +318,26 @@ impl Backlog {
         self.schedule.finish(id);
     }
 
-    /// The deed for an episode failed on this host's disk; it is tried again from the start.
-    pub fn undone(&mut self, id: &EpisodeId, now: Instant) -> Deed {
-        self.later(id, None, now)
+    /// Episodes could not be moved to their places: that alone is tried again, and nothing is sent until it works.
+    pub fn stuck<'a>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'a EpisodeId>,
+        reason: String,
+        help: &'static str,
+        now: Instant,
+    ) -> Option<News> {
+        ids.into_iter().for_each(|id| self.schedule.stick(id));
+        let cause = Cause::Unmovable;
+        match self.moves.fail(cause, None, now, &mut self.rng) {
+            Change::Began => Some(News::HoldBegan { cause, reason, help: Some(help) }),
+            Change::Same => None,
+        }
+    }
+
+    /// Episodes were moved, and none that was to be moved failed.
+    pub fn moved(&mut self) -> Option<News> {
+        let ended = if self.schedule.has_stuck() { None } else { self.moves.end() };
+        ended.map(News::HoldEnded)
     }
 
     /// The episodes in flight, until their deed is done.
@@ -307,6 +357,9 @@ impl Backlog {
 
     /// When something is tried again, where nothing can be tried at `now`.
     pub fn next_try(&self, now: Instant) -> Option<Instant> {
+        if let Permit::NotBefore(until) = self.moves.permit(now) {
+            return Some(until);
+        }
         let (ready, waiting) = self.schedule.counts();
         match self.hold.permit(now) {
             Permit::NotBefore(until) if ready + waiting > 0 => Some(until),
@@ -319,7 +372,7 @@ impl Backlog {
 
     /// Why the whole queue waits, if it does.
     pub fn hold_cause(&self) -> Option<Cause> {
-        self.hold.cause()
+        self.moves.cause().or_else(|| self.hold.cause())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::queue::shared_sync::SharedSync;
 
 mod look;
 mod moves;
+mod probe;
 
 pub use look::Oldest;
 pub use moves::{Leaving, Returning};
@@ -48,6 +49,9 @@ pub enum DirsError {
         /// The reason.
         source: io::Error,
     },
+    /// It has left `episodes/`: an earlier try moved it and could not sync that, or somebody took it away.
+    #[error("`{}` is no longer there", .0.display())]
+    Gone(PathBuf),
     /// Another shipper works here.
     #[error("`{}` is locked: another shipper works on this data directory", .0.display())]
     Locked(PathBuf),
@@ -65,9 +69,15 @@ impl DirsError {
                     source.raw_os_error().map_or_else(|| source.kind().into(), io::Error::from_raw_os_error);
                 Self::Io { deed, path: path.clone(), source: same }
             }
+            Self::Gone(path) => Self::Gone(path.clone()),
             Self::Locked(path) => Self::Locked(path.clone()),
             Self::Apart(one, other) => Self::Apart(one.clone(), other.clone()),
         }
+    }
+
+    /// Whether the shipper lacks a right that only a person can give.
+    pub fn is_about_permission(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// What a person on this host can do about it.
@@ -82,6 +92,7 @@ impl DirsError {
                 StorageFull | QuotaExceeded => "make room on its file system: `df -h` it",
                 _ => "look at its file system: `dmesg | tail`, `df -h` it",
             },
+            Self::Gone(_) => "look for it in shipped/ and quarantine/",
             Self::Locked(_) => "stop the other shipper: `systemctl status cis490-shipper`",
             Self::Apart(..) => "put `paths.data_root` on one file system: `df` both",
         }

@@ -23,6 +23,8 @@ pub enum Cause {
     Blocked(u16),
     /// Several episodes in a row failed one by one.
     Failing,
+    /// What was delivered or refused cannot be moved out of `episodes/`.
+    Unmovable,
 }
 
 /// What a failure changed about the hold.

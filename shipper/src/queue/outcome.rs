@@ -41,6 +41,13 @@ pub enum Outcome {
         /// What the receiver asked for.
         retry_after: Option<Duration>,
     },
+    /// The episode's own files cannot be packed now. Nothing was sent, and no other episode is concerned.
+    Unready {
+        /// What happened, for the log.
+        reason: String,
+        /// The error under which the episode is set aside where that does not pass; none where it is waited for.
+        aside: Option<&'static str>,
+    },
     /// It is a large one, and as many of those as may be are under way: nothing was done about it.
     Postponed,
     /// The episode is no longer in `episodes/`: somebody took it away.

@@ -28,8 +28,7 @@ pub struct Report {
     names: Said<String>,
     /// Commits that are about to be refused.
     leaving: Said<Option<String>>,
-    /// Whether the last move of an episode, and the last look through the directories, failed.
-    moves_fail: bool,
+    /// Whether the last look through the directories failed.
     looks_fail: bool,
 }
 
@@ -39,7 +38,6 @@ impl Default for Report {
             commits: Said::with_capacity(MEMORY),
             names: Said::with_capacity(MEMORY),
             leaving: Said::with_capacity(MEMORY),
-            moves_fail: false,
             looks_fail: false,
         }
     }
@@ -109,20 +107,6 @@ impl Report {
         error!(%error, help, "the quarantine cannot be read, nothing goes back by itself");
     }
 
-    /// An episode was to be moved from `episodes/`: to `shipped/` or to `quarantine/`.
-    pub fn moved(&mut self, episode_id: &EpisodeId, done: &Result<(), DirsError>) {
-        match (done, std::mem::replace(&mut self.moves_fail, done.is_err())) {
-            (Err(error), false) => error!(
-                %episode_id,
-                %error,
-                help = error.remedy(),
-                "episodes cannot be moved, they stay and are tried again"
-            ),
-            (Ok(()), true) => info!("episodes can be moved again"),
-            _ => {}
-        }
-    }
-
     /// The directories were to be looked through.
     pub fn looked(&mut self, failure: Option<&DirsError>) {
         match (failure, std::mem::replace(&mut self.looks_fail, failure.is_some())) {
@@ -169,6 +153,10 @@ impl Report {
             News::HoldBegan { cause: Cause::Failing, reason, .. } => {
                 warn!(reason, ready, "one episode after the other fails, the queue waits");
             }
+            News::HoldBegan { cause: Cause::Unmovable, reason, help } => {
+                error!(reason, help, ready, "episodes cannot be moved, nothing is sent until they can");
+            }
+            News::HoldEnded(Cause::Unmovable) => info!("episodes can be moved again"),
             News::HoldEnded(Cause::Unreachable) => info!("receiver reachable again"),
             News::HoldEnded(Cause::Distrusted | Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
                 info!("the receiver takes episodes again");

@@ -17,6 +17,7 @@ use crate::queue::backoff;
 struct Tries {
     failures: u32,
     mismatches: u32,
+    unready: u32,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Schedule {
     ready: BTreeSet<EpisodeId>,
     in_flight: HashMap<EpisodeId, Tries>,
     waiting: BTreeMap<EpisodeId, Waiting>,
+    /// Those whose outcome is known and which could not be moved to their place: never sent again.
+    stuck: BTreeSet<EpisodeId>,
     /// Those that turned out to be large when there was no room for one.
     large: BTreeSet<EpisodeId>,
 }
@@ -47,17 +50,20 @@ pub struct Schedule {
 impl Schedule {
     /// Takes what a scan found, in place of what the scan before found.
     pub fn offer(&mut self, found: impl IntoIterator<Item = EpisodeId>) {
-        let known = |id: &EpisodeId| self.in_flight.contains_key(id) || self.waiting.contains_key(id);
-        self.ready = found.into_iter().filter(|id| !known(id)).collect();
+        self.ready = found.into_iter().filter(|id| !self.is_known(id)).collect();
         let (ready, waiting) = (&self.ready, &self.waiting);
         self.large.retain(|id| ready.contains(id) || waiting.contains_key(id));
     }
 
     /// Takes an episode that was found since the latest scan; one that is known already stays where it is.
     pub fn notice(&mut self, id: EpisodeId) {
-        if !self.in_flight.contains_key(&id) && !self.waiting.contains_key(&id) {
+        if !self.is_known(&id) {
             self.ready.insert(id);
         }
+    }
+
+    fn is_known(&self, id: &EpisodeId) -> bool {
+        self.in_flight.contains_key(id) || self.waiting.contains_key(id) || self.stuck.contains(id)
     }
 
     /// Takes the oldest episode that may be tried now; it is in flight from then on. Large ones are passed over where
@@ -131,6 +137,14 @@ impl Schedule {
         })
     }
 
+    /// Counts that an episode in flight could not be packed; how often that happened so far.
+    pub fn count_unready(&mut self, id: &EpisodeId) -> u32 {
+        self.in_flight.get_mut(id).map_or(0, |tries| {
+            tries.unready += 1;
+            tries.unready
+        })
+    }
+
     /// How often an episode in flight failed before.
     pub fn failures(&self, id: &EpisodeId) -> u32 {
         self.in_flight.get(id).map_or(0, |tries| tries.failures)
@@ -139,7 +153,19 @@ impl Schedule {
     /// Forgets an episode in flight: it has found its place on disk.
     pub fn finish(&mut self, id: &EpisodeId) {
         self.in_flight.remove(id);
+        self.stuck.remove(id);
         self.large.remove(id);
+    }
+
+    /// Ends the flight of an episode that could not be moved to its place.
+    pub fn stick(&mut self, id: &EpisodeId) {
+        self.in_flight.remove(id);
+        self.stuck.insert(id.clone());
+    }
+
+    /// Whether an episode waits to be moved.
+    pub fn has_stuck(&self) -> bool {
+        !self.stuck.is_empty()
     }
 
     /// When the first waiting episode may be tried.
@@ -150,7 +176,7 @@ impl Schedule {
 
     /// The episodes that a scan need not find: they are here already.
     pub fn known(&self) -> BTreeSet<EpisodeId> {
-        self.in_flight.keys().chain(self.waiting.keys()).cloned().collect()
+        self.in_flight.keys().chain(self.waiting.keys()).chain(&self.stuck).cloned().collect()
     }
 
     /// The episodes in flight.
@@ -158,9 +184,9 @@ impl Schedule {
         self.in_flight.keys()
     }
 
-    /// How many are ready, and how many wait for another try.
+    /// How many are ready, and how many wait for another try, or to be moved.
     pub fn counts(&self) -> (usize, usize) {
-        (self.ready.len(), self.waiting.len())
+        (self.ready.len(), self.waiting.len() + self.stuck.len())
     }
 }
 

@@ -97,6 +97,10 @@ fn hold(status: &Status, now: SystemTime) -> Option<Problem> {
         }
         "unavailable" => ("receiver takes no episodes", "the receiver takes no episodes at the moment"),
         "blocked" => ("receiver takes nothing from this host", "the receiver takes nothing from this host"),
+        "unmovable" => (
+            "episodes cannot be moved",
+            "episodes that were delivered or refused cannot be moved to their place, and nothing is sent until they can",
+        ),
         "failing" => ("one episode after the other fails", "one episode after the other fails"),
         _ => ("the queue waits", "the queue waits"),
     };

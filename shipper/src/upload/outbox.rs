@@ -4,9 +4,9 @@
 //! One that is found there is proved before it is used, by decoding it beside the episode, or made anew (I10). One that was packed can be sent before that, and must not be sent to its end: see
 //! [`Unpublished`]. It deletes no episode and knows no receiver.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use cis490_shared::archive::REASON_NAME;
 use cis490_shared::archive::pack::{Episode, PackError, Packed, Packer};
 use cis490_shared::durable::Temp;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
+use cis490_shared::regular::{self, NotAFile};
 use cis490_shared::step::Step;
-use rustix::fs::OFlags;
-use rustix::io::Errno;
+use rustix::fs::CWD;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::warn;
@@ -133,7 +133,7 @@ pub fn take_or_pack(
 /// Blocks.
 pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archive>, OutboxError> {
     let path = dirs.archive(episode.id());
-    let file = match open_regular(&path) {
+    let file = match regular::open(CWD, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // What is no file of ours can never be sent. Any other failure says nothing about the file.
         Err(error) if is_about_the_file(&error) => return remove(&path).map(|()| None),
@@ -174,17 +174,7 @@ fn not_packed(error: PackError) -> OutboxError {
 
 /// Whether a file cannot be opened for what it is: a link, a socket, a directory, another user's.
 fn is_about_the_file(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
-        || [Errno::LOOP, Errno::NXIO].iter().any(|errno| code == Some(errno.raw_os_error()))
-}
-
-/// Opens a file that somebody may have put there: no pipe is waited for, no link followed.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let is_file = file.metadata()?.is_file();
-    if is_file { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    NotAFile::in_error(error).is_some() || error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn remove(path: &Path) -> Result<(), OutboxError> {
@@ -311,11 +301,12 @@ mod tests {
 
     #[test]
     fn a_failure_that_is_not_about_the_file_removes_nothing() {
+        use rustix::io::Errno;
         let about = |errno: Errno| is_about_the_file(&io::Error::from(errno));
         for errno in [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM, Errno::STALE] {
             assert!(!about(errno), "{errno:?}");
         }
-        assert!(about(Errno::LOOP) && about(Errno::NXIO) && about(Errno::ACCESS));
+        assert!(about(Errno::ACCESS) && is_about_the_file(&NotAFile("a socket").into()));
     }
 
     #[test]

@@ -72,15 +72,20 @@ fn no_archive(error: OutboxError, dir: &Path) -> Outcome {
 }
 
 /// What an episode that cannot be packed leads to: a refusal where it will never be, another try where the
-/// disk is at fault or somebody still writes to it.
+/// disk is at fault or somebody still writes to it. A permission may be given, so it is waited for a while.
 fn unpackable(error: &PackError, dir: &Path) -> Outcome {
     let kind = match error {
         PackError::Read { path, source } if path == dir && source.kind() == io::ErrorKind::NotFound => {
             return Outcome::Gone;
         }
-        PackError::Read { .. } | PackError::Write(_) | PackError::Changed { .. } | PackError::Stopped => {
-            return local(error.to_string());
+        PackError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Outcome::Unready { reason: error.to_string(), aside: Some("local-unreadable") };
         }
+        PackError::Read { .. } | PackError::ReadArchive(_) | PackError::Changed { .. } => {
+            return Outcome::Unready { reason: error.to_string(), aside: None };
+        }
+        PackError::Write(_) | PackError::Stopped => return local(error.to_string()),
+        PackError::PathTooLong { .. } => "local-path-too-long",
         PackError::NoMeta(_) => "local-no-meta",
         PackError::Meta { .. } => "local-bad-meta",
         PackError::OtherEpisode { .. } => "local-other-episode",
@@ -91,4 +96,41 @@ fn unpackable(error: &PackError, dir: &Path) -> Outcome {
         detail: Some(error.to_string()),
         ..Refusal::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_pass_is_refused_at_once() {
+        let (dir, file) = (Path::new("/data/episodes/e1"), Path::new("/data/episodes/e1/a").to_owned());
+        let read = |errno: Errno| PackError::Read { path: file.clone(), source: errno.into() };
+        let outcome = |error: PackError| match unpackable(&error, dir) {
+            Outcome::Refused(refusal) => refusal.error,
+            Outcome::Unready { aside: Some(aside), .. } => format!("waits, then {aside}"),
+            Outcome::Unready { aside: None, .. } => "waits".to_owned(),
+            Outcome::Transient { .. } => "all wait".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let too_long = PackError::PathTooLong { path: file.clone(), length: 5000 };
+        let gone = PackError::Read { path: dir.to_owned(), source: Errno::NOENT.into() };
+        let table = [
+            (too_long, "local-path-too-long"),
+            (PackError::NoMeta(dir.to_owned()), "local-no-meta"),
+            (read(Errno::ACCESS), "waits, then local-unreadable"),
+            (read(Errno::IO), "waits"),
+            (read(Errno::MFILE), "waits"),
+            (PackError::Changed { path: file.clone() }, "waits"),
+            (PackError::ReadArchive(Errno::IO.into()), "waits"),
+            (PackError::Write(Errno::NOSPC.into()), "all wait"),
+            (gone, "Gone"),
+        ];
+        for (error, expected) in table {
+            let text = error.to_string();
+            assert_eq!(outcome(error), expected, "{text}");
+        }
+    }
 }

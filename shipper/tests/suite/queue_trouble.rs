@@ -206,30 +206,31 @@ fn a_crash_between_two_moves_is_picked_up_wherever_it_was() {
 }
 
 #[test]
-fn an_episode_that_cannot_be_moved_is_not_lost_and_not_sent_in_a_loop() {
+fn what_was_delivered_and_cannot_be_moved_is_not_sent_again_and_nothing_else_is_sent_meanwhile() {
     paused(async {
         let log = Log::catch();
-        let host = host_with(20);
+        let host = host_with(2);
         let (tried, uploader) = notes(|_| shipped());
         let queue = queue(&host, vec![uploader]);
         fs::remove_dir(host.data().join("shipped")).unwrap();
-        for episode in host.names("episodes") {
-            fs::write(host.data().join("outbox").join(format!("{episode}.tar.zst")), "packed").unwrap();
+        scan(&queue).await;
+        for late in 2..20 {
+            host.record(&format!("e{late:03}"), Some(COMMIT));
         }
         let seen = scan(&queue).await;
-        assert_eq!((seen.shipped, seen.waiting, tried.borrow().len()), (0, 20, 20));
-        assert_eq!(host.names("episodes").len(), 20);
-        // Archives are removed behind the back of whoever asked for the pass: no second copy of a whole backlog.
-        let begin = std::time::Instant::now();
-        while host.names("outbox").len() > 8 {
-            assert!(begin.elapsed() < Duration::from_mins(1), "{:?}", host.names("outbox"));
-            // While a job of the pool is awaited, the clock of the test stands still.
-            tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
-        }
-        assert_eq!(log.count("ERROR episodes cannot be moved"), 1, "once, not once per episode");
+        assert_eq!((seen.shipped, seen.ready, seen.waiting), (0, 18, 2), "the others wait");
+        let hold = seen.details.hold.unwrap();
+        assert_eq!((seen.on_hold, hold.cause.as_str()), (true, "unmovable"));
+        assert!(hold.reason.contains("/shipped`") && hold.help.is_some(), "{hold:?}");
+        sleep_until(Instant::now() + Duration::from_hours(1)).await;
+        assert_eq!((scan(&queue).await.waiting, tried.borrow().len()), (2, 2));
+        assert_eq!(log.count("ERROR episodes cannot be moved"), 1, "once, not once per try");
+
         fs::create_dir(host.data().join("shipped")).unwrap();
-        sleep_until(Instant::now() + Duration::from_secs(2)).await;
-        assert_eq!((host.names("shipped").len(), tried.borrow().len()), (20, 40));
+        sleep_until(Instant::now() + Duration::from_mins(6)).await;
+        let seen = scan(&queue).await;
+        assert_eq!((seen.shipped, seen.on_hold, seen.details.hold), (20, false, None));
+        assert_eq!((host.names("shipped").len(), tried.borrow().len()), (20, 20), "each was sent once");
         assert_eq!(log.count("INFO episodes can be moved again"), 1);
     });
 }

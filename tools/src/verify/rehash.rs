@@ -17,12 +17,12 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, Scope};
 use std::time::Instant;
 
-use cis490_receiver::store::open::open_archive;
 use cis490_receiver::store::scan::Archive;
 use cis490_receiver::store::stored::Stored;
 use cis490_shared::ids::Sha256Digest;
+use cis490_shared::regular;
 use indicatif::ProgressBar;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, CWD, fadvise};
 use sha2::{Digest, Sha256};
 
 use super::rate::Throttle;
@@ -211,7 +211,7 @@ struct Asked<'a> {
 
 /// Opens a file whose pages the kernel no longer holds.
 fn open(path: &Path) -> io::Result<File> {
-    let file = open_archive(path)?;
+    let file = regular::open(CWD, path)?;
     give_up_pages(&file, 0, None);
     Ok(file)
 }

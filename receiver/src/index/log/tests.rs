@@ -121,13 +121,13 @@ fn line(episode: &str) -> String {
 #[test]
 fn an_index_that_is_written_over_is_read_again_whatever_its_length() {
     let lines = |episodes: &[&str]| episodes.iter().map(|episode| line(episode)).collect::<String>();
-    let long = line("p").repeat(40);
+    let padding = line("p").repeat(40);
     let blank = format!("{}\n", " ".repeat(line("a").len() - 1));
     for (before, after, expected) in [
         (lines(&["a", "b", "c"]), lines(&["x", "y", "z"]), vec!["x", "y", "z", "a"]),
         (lines(&["a", "b", "c"]), lines(&["b", "c", "d", "e"]), vec!["b", "c", "d", "e", "a"]),
         // Its length and its end are what they were.
-        (format!("{}{long}", line("a")), format!("{blank}{long}"), vec!["a"]),
+        (format!("{}{padding}", line("a")), format!("{blank}{padding}"), vec!["a"]),
     ] {
         let (_dir, path, mut log) = log_on(&before);
         assert_eq!(log.append_batch(&[row("a")]).unwrap(), [Receipt::AlreadyKnown]);

@@ -13,8 +13,9 @@ use std::path::Path;
 use zstd::stream::{raw, zio};
 use zstd::zstd_safe::{CCtx, CParameter, ResetDirective, get_error_name};
 
+use super::listing::Member;
 use super::output::{self, Output};
-use super::{Episode, PackError, Packed, changed, open_regular, read_error};
+use super::{Episode, PackError, Packed};
 use crate::archive::META_NAME;
 
 /// How much of a file is read at once, in bytes: as much as zstd compresses at once.
@@ -60,7 +61,7 @@ impl Packer {
         mut out: impl Write + Send,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Packed, PackError> {
-        let is_large = episode.bytes >= LARGE_BYTES;
+        let is_large = episode.bytes() >= LARGE_BYTES;
         // The threads of a large one hold more memory than a shipper should that waits for the next.
         let mut fresh = (is_large || self.level > MAX_LEVEL_KEPT).then(CCtx::create);
         let context = fresh.as_mut().unwrap_or(&mut self.kept);
@@ -100,35 +101,38 @@ fn pack_members(
     // Ends the compressor's block, so that whoever wants no more than meta.json need not decode what comes behind it:
     // up to 128 KiB, which is half of what a backfill of small archives would spend.
     archive.get_mut().flush().map_err(PackError::Write)?;
-    for member in &episode.members {
-        append_file(&mut archive, &top.join(member), &episode.dir.join(member), source)?;
+    for member in &episode.members[1..] {
+        append_file(&mut archive, episode, member, source)?;
     }
+    episode.confirm()?;
     archive.into_inner().and_then(zstd::Encoder::finish).and_then(Output::finish).map_err(PackError::Write)
 }
 
-/// Appends a file under `name` and makes sure that it has the length that the header promises.
+/// Appends a file and makes sure that it has the length that the header promises.
 ///
 /// The builder writes the headers only: it would copy the content in steps of 8 KiB, and report a read and a write
 /// that failed alike.
 fn append_file(
     archive: &mut tar::Builder<impl Write>,
-    name: &Path,
-    path: &Path,
+    episode: &Episode,
+    member: &Member,
     source: &mut Source<'_>,
 ) -> Result<(), PackError> {
-    let (mut file, size) = open_regular(path)?;
+    let (mut file, size) = (episode.tree.open_member(member)?, member.stamp.length());
+    let path = episode.tree.path(&member.path);
+    let name = Path::new(episode.id.as_str()).join(&member.path);
     archive.append_data(&mut header(size), name, io::empty()).map_err(PackError::Write)?;
     let (out, mut left) = (archive.get_mut(), size);
     while left > 0 {
-        let read = source.read(&mut file, path, left)?;
+        let read = source.read(&mut file, &path, left)?;
         if read.is_empty() {
-            return Err(changed(path, &file, size));
+            return Err(PackError::Changed { path });
         }
         out.write_all(read).map_err(PackError::Write)?;
         left -= read.len() as u64;
     }
-    if !source.read(&mut file, path, 1)?.is_empty() {
-        return Err(changed(path, &file, size));
+    if !source.read(&mut file, &path, 1)?.is_empty() {
+        return Err(PackError::Changed { path });
     }
     let begun = usize::try_from(size % TAR_BLOCK.len() as u64).unwrap_or_default();
     match begun {
@@ -154,7 +158,7 @@ impl Source<'_> {
             match file.read(&mut self.buffer[..wanted]) {
                 Ok(read) => return Ok(&self.buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(read_error(path, source)),
+                Err(source) => return Err(PackError::Read { path: path.to_owned(), source }),
             }
         }
     }

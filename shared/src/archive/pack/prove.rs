@@ -8,12 +8,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{Episode, PackError, Packed, open_regular, read_error};
-use crate::archive::META_NAME;
+use super::{Episode, PackError, Packed};
 use crate::ids::Sha256Digest;
 
 /// How much is compared at once, in bytes.
@@ -26,10 +25,17 @@ impl Episode {
     /// A file of the episode that cannot be read is an error and says nothing about the archive, which may be the last
     /// that has its bytes.
     pub fn packed_in(&self, file: &File, is_stopped: &dyn Fn() -> bool) -> Result<Option<Packed>, PackError> {
-        let mut seen = Seen { file, hash: Sha256::new(), size_bytes: 0 };
+        let mut seen = Seen { file, hash: Sha256::new(), size_bytes: 0, failed: None };
         let is_ours = self.is_all_of(&mut seen, is_stopped)?;
         if is_stopped() {
             return Err(PackError::Stopped);
+        }
+        // The decoder above it takes an error of the disk for one of its own.
+        if let Some(error) = seen.failed {
+            return Err(PackError::ReadArchive(error));
+        }
+        if is_ours {
+            self.confirm()?;
         }
         Ok(is_ours.then(|| Packed {
             sha256: Sha256Digest::from_bytes(seen.hash.finalize().into()),
@@ -44,25 +50,29 @@ impl Episode {
         let (mut members, top) = (self.members.iter(), Path::new(self.id.as_str()));
         for (number, entry) in entries.enumerate() {
             let Ok(mut entry) = entry else { return Ok(false) };
-            let member =
-                if number == 0 { Some(Path::new(META_NAME)) } else { members.next().map(PathBuf::as_path) };
-            let Some(member) = member.filter(|member| is_named(&entry, &top.join(member))) else {
-                return Ok(false);
-            };
-            let path = self.dir.join(member);
+            let member = members.next().filter(|member| is_named(&entry, &top.join(&member.path)));
+            let Some(member) = member else { return Ok(false) };
+            let path = self.tree.path(&member.path);
             let is_same = match number {
                 // The very bytes that were checked.
                 0 => same(&mut entry, &mut self.meta_text.as_slice(), &path, is_stopped)?,
-                _ => same(&mut entry, &mut open_regular(&path)?.0, &path, is_stopped)?,
+                _ => same(&mut entry, &mut self.tree.open_member(member)?, &path, is_stopped)?,
             };
             if !is_same {
                 return Ok(false);
             }
         }
-        // The end of the frame has its checksum.
-        let mut decoder = archive.into_inner();
-        if members.next().is_some() || io::copy(&mut decoder, &mut io::sink()).is_err() {
+        if members.next().is_some() {
             return Ok(false);
+        }
+        // Other packers fill the last blocks with zeros. The end of the frame has its checksum.
+        let (mut decoder, mut padding) = (archive.into_inner(), vec![0; CHUNK_BYTES]);
+        loop {
+            match fill(&mut decoder, &mut padding) {
+                Ok(0) => break,
+                Ok(read) if padding[..read].iter().all(|byte| *byte == 0) && !is_stopped() => {}
+                _ => return Ok(false),
+            }
         }
         let has_more = !decoder.finish().buffer().is_empty();
         Ok(!has_more && matches!(seen.read(&mut [0]), Ok(0)))
@@ -83,7 +93,8 @@ fn same(
 ) -> Result<bool, PackError> {
     let (mut ours, mut theirs) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
     loop {
-        let wanted = fill(recorded, &mut theirs).map_err(|source| read_error(path, source))?;
+        let wanted = fill(recorded, &mut theirs)
+            .map_err(|source| PackError::Read { path: path.to_owned(), source })?;
         let Ok(read) = fill(member, &mut ours) else { return Ok(false) };
         if ours[..read] != theirs[..wanted] || is_stopped() {
             return Ok(false);
@@ -113,11 +124,20 @@ struct Seen<'a> {
     file: &'a File,
     hash: Sha256,
     size_bytes: u64,
+    /// Why the file could not be read, where it could not.
+    failed: Option<io::Error>,
 }
 
 impl Read for Seen<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(into)?;
+        let read = match self.file.read(into) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.failed = Some(error);
+                // For the decoder this is where the file ends.
+                return Ok(0);
+            }
+            other => other?,
+        };
         self.hash.update(&into[..read]);
         self.size_bytes += read as u64;
         Ok(read)
@@ -127,6 +147,7 @@ impl Read for Seen<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     use tempfile::TempDir;
 
@@ -218,10 +239,18 @@ mod tests {
         fs::remove_file(&events).unwrap();
         fs::create_dir(&events).unwrap();
         let unreadable = episode.packed_in(&File::open(archive).unwrap(), &|| false);
-        assert!(
-            matches!(unreadable, Err(PackError::NotAFile { .. } | PackError::Read { .. })),
-            "{unreadable:?}"
-        );
+        assert!(matches!(unreadable, Err(PackError::Changed { .. })), "{unreadable:?}");
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_read_is_not_another_one() {
+        let (root, episode, archive) = recorded("e1");
+        // What was opened to be written cannot be read.
+        let half = root.path().join("half");
+        fs::write(&half, &fs::read(archive).unwrap()[..100]).unwrap();
+        let unreadable = File::options().write(true).open(half).unwrap();
+        let told = episode.packed_in(&unreadable, &|| false);
+        assert!(matches!(told, Err(PackError::ReadArchive(_))), "{told:?}");
     }
 
     #[test]

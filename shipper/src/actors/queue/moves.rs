@@ -32,10 +32,19 @@ pub(super) enum Because {
 #[derive(Default)]
 pub(super) struct Moves {
     waiting: Vec<(EpisodeId, Because)>,
+    /// Those that could not be moved, with their outcome: they are never sent again for that.
+    stuck: Vec<(EpisodeId, Because)>,
     /// Some are being moved.
     under_way: bool,
     /// Until when those that wait do so, at most.
     patience: Option<SpawnHandle>,
+}
+
+impl Moves {
+    /// Whether any are being moved.
+    pub(super) fn are_under_way(&self) -> bool {
+        self.under_way
+    }
 }
 
 impl QueueActor {
@@ -58,6 +67,12 @@ impl QueueActor {
         }
     }
 
+    /// Has those moved once more that could not be moved.
+    pub(super) fn move_again(&mut self) {
+        let stuck = std::mem::take(&mut self.moves.stuck);
+        self.moves.waiting.extend(stuck);
+    }
+
     fn move_those_that_wait(&mut self, ctx: &mut Context<Self>) {
         if self.moves.under_way || self.moves.waiting.is_empty() {
             return;
@@ -74,9 +89,7 @@ impl QueueActor {
             move |dirs| dirs.put_away(&leaving),
             move |act, done, ctx| {
                 act.moves.under_way = false;
-                for ((id, because), done) in moves.into_iter().zip(done) {
-                    act.moved(&id, because, &done, ctx);
-                }
+                act.moved(moves, done);
                 if act.moves.patience.is_none() {
                     // They waited for long enough.
                     act.move_those_that_wait(ctx);
@@ -86,16 +99,31 @@ impl QueueActor {
         );
     }
 
-    fn moved(
-        &mut self,
-        id: &EpisodeId,
-        because: Because,
-        done: &Result<(), DirsError>,
-        ctx: &mut Context<Self>,
-    ) {
-        if !self.is_done(id, done, ctx) {
-            return;
+    fn moved(&mut self, moves: Vec<(EpisodeId, Because)>, done: Vec<Result<(), DirsError>>) {
+        let (mut stuck, mut failure) = (Vec::new(), None);
+        for ((id, because), done) in moves.into_iter().zip(done) {
+            match done {
+                Ok(()) => self.is_put_away(&id, because),
+                Err(DirsError::Gone(_)) => self.backlog.finish(&id),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    stuck.push((id, because));
+                }
+            }
         }
+        let ids = stuck.iter().map(|(id, _)| id);
+        let news = match failure {
+            Some(error) => self.backlog.stuck(ids, error.to_string(), error.remedy(), Instant::now()),
+            None => self.backlog.moved(),
+        };
+        self.moves.stuck.append(&mut stuck);
+        if let Some(news) = news {
+            self.tell(news);
+        }
+    }
+
+    fn is_put_away(&mut self, id: &EpisodeId, because: Because) {
+        self.backlog.finish(id);
         match because {
             Because::Shipped { shipped, already_present } => {
                 self.seen.shipped += 1;

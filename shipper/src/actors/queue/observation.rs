@@ -70,6 +70,9 @@ pub struct Details {
     pub next_try: Option<Instant>,
     /// Why the whole queue waits.
     pub hold: Option<Hold>,
+    /// The same where episodes cannot be moved, which goes before all else.
+    #[serde(skip)]
+    pub stuck: Option<Hold>,
     /// The refusal that came last.
     pub last_refusal: Option<LastRefusal>,
     /// Nothing new is begun.
@@ -90,16 +93,20 @@ impl Details {
     pub(super) fn heard(&mut self, news: &News) {
         match news {
             News::HoldBegan { cause, reason, help } => {
-                self.hold = Some(Hold {
+                *self.hold_of(*cause) = Some(Hold {
                     cause: name_of(*cause).to_owned(),
                     reason: reason.clone(),
                     help: help.map(str::to_owned),
                     since: Some(WallTime::now()),
                 });
             }
-            News::HoldEnded(_) => self.hold = None,
+            News::HoldEnded(cause) => *self.hold_of(*cause) = None,
             News::Delayed { .. } => {}
         }
+    }
+
+    fn hold_of(&mut self, cause: Cause) -> &mut Option<Hold> {
+        if cause == Cause::Unmovable { &mut self.stuck } else { &mut self.hold }
     }
 
     /// An episode is in `shipped/`.
@@ -137,6 +144,7 @@ fn name_of(cause: Cause) -> &'static str {
         Cause::Unavailable => "unavailable",
         Cause::Blocked(_) => "blocked",
         Cause::Failing => "failing",
+        Cause::Unmovable => "unmovable",
     }
 }
 
@@ -153,7 +161,7 @@ impl QueueActor {
         let seen = self.seen.clone();
         let details = Details {
             next_try: self.backlog.next_try(Instant::now()),
-            hold: seen.details.hold.filter(|_| on_hold),
+            hold: seen.details.stuck.clone().or(seen.details.hold).filter(|_| on_hold),
             draining: self.draining,
             ..seen.details
         };
@@ -172,12 +180,18 @@ mod tests {
 
     #[test]
     fn a_person_is_told_in_words_why_the_queue_waits() {
-        let all =
-            [Cause::Unreachable, Cause::Distrusted, Cause::Unavailable, Cause::Blocked(401), Cause::Failing];
+        let all = [
+            Cause::Unreachable,
+            Cause::Distrusted,
+            Cause::Unavailable,
+            Cause::Blocked(401),
+            Cause::Failing,
+            Cause::Unmovable,
+        ];
         for cause in all {
             let mut details = Details::default();
             details.heard(&News::HoldBegan { cause, reason: "a reason".to_owned(), help: Some("help") });
-            let status = Status { hold: details.hold, ..Status::default() };
+            let status = Status { hold: details.stuck.or(details.hold), ..Status::default() };
             let told = problem::first(&status, Life::Running, SystemTime::UNIX_EPOCH).unwrap();
             assert_ne!(told.short, "the queue waits", "{cause:?}: that much is known");
         }

@@ -58,7 +58,7 @@ fn attempts(backlog: &mut Backlog, mut now: Instant, end: Instant, outcome: &Out
                 all_news.extend(news);
             }
             Next::Wait(until) => now = until,
-            Next::Idle => break,
+            Next::Idle | Next::PutAway => break,
         }
     }
     (count, all_news)
@@ -109,7 +109,7 @@ fn one_bad_episode_stops_no_other() {
                     shipped_count += 1;
                 }
                 Next::Wait(until) => now = until,
-                Next::Idle => panic!("there is work"),
+                Next::Idle | Next::PutAway => panic!("there is work"),
             }
         }
     }
@@ -223,7 +223,7 @@ fn an_episode_that_fails_for_ever_keeps_no_other_in_quarantine() {
             match backlog.next(now, true) {
                 Next::Ship(pick) => break pick.episode_id,
                 Next::Wait(until) => now = until,
-                Next::Idle => panic!("there is one"),
+                Next::Idle | Next::PutAway => panic!("there is one"),
             }
         };
         backlog.settle(&id, transient(Scope::Episode), now);
@@ -249,6 +249,35 @@ fn bytes_that_arrive_as_others_three_times_are_put_aside() {
 }
 
 #[test]
+fn an_episode_that_cannot_be_packed_holds_nobody_up_and_is_put_aside_where_that_cannot_pass() {
+    for aside in [Some("local-unreadable"), None] {
+        let names = ["bad1", "bad2", "bad3", "bad4"];
+        let (mut backlog, start) = (backlog(names.map(str::to_owned)), Instant::now());
+        let (mut now, mut all_news, mut put_aside) = (start, Vec::new(), Vec::new());
+        while now < start + Duration::from_hours(1) {
+            match backlog.next(now, true) {
+                Next::Ship(pick) => {
+                    let outcome = Outcome::Unready { reason: "x".to_owned(), aside };
+                    let (deed, news) = backlog.settle(&pick.episode_id, outcome, now);
+                    all_news.extend(news);
+                    if let Deed::Quarantine(refusal) = deed {
+                        assert!(refusal.status.is_none() && Some(refusal.error.as_str()) == aside);
+                        assert!(now - start > Duration::from_mins(2), "{:?}", now - start);
+                        backlog.finish(&pick.episode_id);
+                        put_aside.push(pick.episode_id);
+                    }
+                }
+                Next::Wait(until) => now = until,
+                Next::Idle | Next::PutAway => break,
+            }
+            assert_eq!(backlog.hold_cause(), None, "the receiver is not at fault");
+        }
+        assert_eq!(all_news.len(), 4, "each is told once: {all_news:?}");
+        assert_eq!(put_aside.len(), if aside.is_some() { 4 } else { 0 });
+    }
+}
+
+#[test]
 fn what_is_refused_on_this_host_proves_nothing_about_the_receiver() {
     let (mut backlog, now) = (thousand(), Instant::now());
     let first = ship(&mut backlog, now);
@@ -258,6 +287,32 @@ fn what_is_refused_on_this_host_proves_nothing_about_the_receiver() {
     let (deed, news) = backlog.settle(&second, Outcome::Refused(local.clone()), now);
     assert_eq!((deed, news), (Deed::Quarantine(local), None));
     assert_eq!(backlog.hold_cause(), Some(Cause::Unreachable));
+}
+
+#[test]
+fn what_cannot_be_moved_holds_all_else_and_is_moved_alone_until_it_works() {
+    let (mut backlog, mut now) = (backlog(["e1", "e2", "e3"].map(str::to_owned)), Instant::now());
+    let [first, second] = [ship(&mut backlog, now), ship(&mut backlog, now)];
+    backlog.settle(&first, shipped(), now);
+    let news = backlog.stuck([&first], "a reason".to_owned(), "help", now);
+    assert!(matches!(news, Some(News::HoldBegan { cause: Cause::Unmovable, help: Some("help"), .. })));
+    // What is heard of an upload that was under way, and its move, end nothing.
+    backlog.settle(&second, shipped(), now);
+    backlog.finish(&second);
+    assert_eq!(backlog.moved(), None);
+    backlog.offer(["e1", "e3"].map(id));
+    assert_eq!((backlog.counts(), backlog.may_ask(now)), ((1, 1), false), "it is not found anew");
+    for _ in 0..5 {
+        let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
+        assert_eq!(backlog.next_try(now), Some(until));
+        now = until;
+        assert_eq!(backlog.next(now, true), Next::PutAway);
+        assert_eq!(backlog.stuck([&first], "a reason".to_owned(), "help", now), None, "known already");
+    }
+    assert_eq!(backlog.hold_cause(), Some(Cause::Unmovable));
+    backlog.finish(&first);
+    assert_eq!(backlog.moved(), Some(News::HoldEnded(Cause::Unmovable)));
+    assert_eq!(ship(&mut backlog, now).as_str(), "e3");
 }
 
 #[test]
@@ -276,7 +331,7 @@ fn days_of_trouble_do_not_fill_the_disk_with_archives() {
                 assert!(with_archive.len() <= KEPT_ARCHIVES, "{with_archive:?}");
             }
             Next::Wait(until) => now = until,
-            Next::Idle => panic!("there is work"),
+            Next::Idle | Next::PutAway => panic!("there is work"),
         }
     }
     assert!(tried.len() > 1, "not always the same one is tried");
@@ -291,7 +346,7 @@ proptest! {
             let pick = match backlog.next(now, true) {
                 Next::Ship(pick) => pick.episode_id,
                 Next::Wait(until) => { now = until; continue }
-                Next::Idle => break,
+                Next::Idle | Next::PutAway => break,
             };
             let outcome = match choice {
                 0 => shipped(),

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cis490_shared::archive::REASON_NAME;
+use cis490_shared::archive::{DONE_MARKER, REASON_NAME};
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
@@ -76,12 +76,18 @@ impl Dirs {
         let mut done: Vec<_> = leaving
             .iter()
             .zip(noted)
-            .map(|(leaving, noted)| noted.and_then(|()| self.rename(&leaving.id, &self.place(leaving))))
+            .map(|(leaving, noted)| {
+                let moved = noted.and_then(|()| self.rename(&leaving.id, &self.place(leaving)));
+                match (&moved, self.has_episode(&leaving.id)) {
+                    (Err(_), Ok(false)) => Err(DirsError::Gone(self.episode(&leaving.id))),
+                    _ => moved,
+                }
+            })
             .collect();
         let renamed: Vec<_> =
             leaving.iter().zip(&done).filter(|(_, done)| done.is_ok()).map(|(leaving, _)| leaving).collect();
         let synced = if renamed.is_empty() { Ok(()) } else { self.sync_moves(&renamed) };
-        // A rename that failed may have happened.
+        // A rename that failed may have happened all the same.
         *in_doubt = synced.is_err() || renamed.len() < leaving.len();
         for (leaving, done) in leaving.iter().zip(&mut done).filter(|(_, done)| done.is_ok()) {
             *done = match &synced {
@@ -109,7 +115,7 @@ impl Dirs {
             .iter()
             .map(|returning| {
                 let from = self.quarantine_root().join(&returning.name);
-                durable::rename_noreplace(&from, &self.episode(&returning.id)).map_err(failed("move", &from))
+                relocate(&from, &self.episode(&returning.id)).map_err(failed("move", &from))
             })
             .collect();
         // A rename that failed may have happened, so all of them are taken for moved here.
@@ -135,6 +141,9 @@ impl Dirs {
             remove_file(&marker)?;
         }
         if *in_doubt {
+            for path in [self.shipped(), self.quarantine_root(), self.episodes()] {
+                durable::sweep_carried(&path).map_err(failed("remove a copy from", &path))?;
+            }
             for path in [self.shipped(), self.quarantine_root()] {
                 Step::SyncPlaces.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;
             }
@@ -161,7 +170,7 @@ impl Dirs {
         let from = self.episode(id);
         for copy in 0..MAX_COPIES {
             let name = if copy == 0 { id.to_string() } else { format!("{id}.{copy}") };
-            match durable::rename_noreplace(&from, &to.join(name)) {
+            match relocate(&from, &to.join(name)) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 done => return done.map_err(failed("move", &from)),
             }
@@ -186,5 +195,15 @@ impl Dirs {
         };
         sync(self.episodes())?;
         sync(self.quarantine_root())
+    }
+}
+
+/// Moves an episode to a name that is free. Where a directory cannot be renamed, it is carried there.
+fn relocate(from: &Path, to: &Path) -> io::Result<()> {
+    match durable::rename_noreplace(from, to) {
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+            durable::carry_noreplace(from, to, DONE_MARKER)
+        }
+        done => done,
     }
 }

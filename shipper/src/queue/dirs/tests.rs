@@ -242,3 +242,24 @@ fn directories_of_an_earlier_run_are_taken_as_they_are() {
     Dirs::open(&root.path().join("data")).unwrap();
     assert_eq!(mode("outbox"), 0o770);
 }
+
+#[test]
+fn a_start_tries_the_moves_names_the_place_that_fails_and_leaves_nothing() {
+    let (root, dirs, _lock) = open();
+    let data = root.path().join("data");
+    let left = || {
+        ["episodes", "outbox", "shipped", "quarantine"]
+            .iter()
+            .filter(|place| data.join(place).join(".probe").try_exists().unwrap())
+            .count()
+    };
+    fs::create_dir(data.join("shipped/.probe")).unwrap();
+    assert!(dirs.probe_moves().unwrap().is_none());
+    assert_eq!(left(), 0);
+    fs::remove_dir(data.join("quarantine")).unwrap();
+    let error = dirs.probe_moves().unwrap_err();
+    assert!(
+        error.to_string().contains("move a directory to `") && error.to_string().contains("/quarantine`")
+    );
+    assert_eq!((left(), error.is_about_permission()), (0, false));
+}

@@ -15,7 +15,6 @@ use cis490_shared::meta::{EpisodeMeta, MAX_META_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::queue::dirs::Returning;
-use crate::queue::doomed::is_doomed;
 use crate::queue::outcome::Refusal;
 
 /// The largest note that is read, in bytes. Ours are below 4 KiB.
@@ -88,7 +87,8 @@ pub fn entries(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>
     let found = fs::read_dir(root)?.map(|entry| {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_episode = entry.file_type()?.is_dir() && !is_doomed(&name);
+        // A deletion or a copy that is under way, or was cut short, is none.
+        let is_episode = entry.file_type()?.is_dir() && !name.starts_with('.');
         Ok(is_episode.then(|| Entry { name, path: entry.path() }))
     });
     Ok(found.filter_map(Result::transpose))
