@@ -156,8 +156,8 @@ pub struct StoreConfig {
     pub min_free_bytes: u64,
     /// Bytes that one host may have stored; none: as many as fit.
     pub host_quota_bytes: Option<u64>,
-    /// Where cis490-verify keeps its last report; none: nothing is known of its runs.
-    pub verify_report: Option<PathBuf>,
+    /// Where cis490-verify keeps its last report; without one, nothing is known of its runs.
+    pub verify_report: PathBuf,
 }
 
 impl Default for StoreConfig {
@@ -167,7 +167,7 @@ impl Default for StoreConfig {
             index: "/var/lib/cis490/index.jsonl".into(),
             min_free_bytes: 1024 * 1024 * 1024,
             host_quota_bytes: None,
-            verify_report: None,
+            verify_report: "/var/lib/cis490-verify/report.json".into(),
         }
     }
 }

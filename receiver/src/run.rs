@@ -251,7 +251,6 @@ fn rules(config: &ReceiverConfig) -> Rules {
         max_upload_bytes: config.server.max_upload_bytes,
         pace: config.server.pace(),
         min_free_bytes: config.store.min_free_bytes,
-        knows_of_verify: config.store.verify_report.is_some(),
         remediation: config.version_gate.remediation.clone(),
     }
 }

@@ -170,9 +170,18 @@ const CONFINED: &[Confined] = &[
     Confined {
         folder: "receiver/src/",
         name: "actix::",
-        to: &["cli.rs", "run.rs", "startup.rs", "watchdog.rs", "actors/", "http/", "ingest/commit.rs"],
+        to: &[
+            "cli.rs",
+            "run.rs",
+            "run/",
+            "startup.rs",
+            "watchdog.rs",
+            "actors/",
+            "http/",
+            "ingest/commit.rs",
+        ],
     },
-    Confined { folder: "receiver/src/", name: "Addr<", to: &["run.rs", "watchdog.rs", "actors/"] },
+    Confined { folder: "receiver/src/", name: "Addr<", to: &["run.rs", "run/", "watchdog.rs", "actors/"] },
     Confined { folder: "receiver/src/", name: "actix_web::", to: &["run.rs", "http/"] },
     Confined { folder: "receiver/src/", name: "actix_http::", to: &["run.rs", "http/"] },
     Confined {

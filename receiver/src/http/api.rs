@@ -84,8 +84,6 @@ pub struct Rules {
     pub pace: Pace,
     /// Bytes of the file system that uploads never take.
     pub min_free_bytes: u64,
-    /// Whether it is known where cis490-verify keeps its report.
-    pub knows_of_verify: bool,
     /// What a refused host is told to paste.
     pub remediation: String,
 }

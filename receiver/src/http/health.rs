@@ -33,7 +33,7 @@ struct Health {
     gate: GateHealth,
     index: IndexHealth,
     store: StoreHealth,
-    /// Only where it is known where verify keeps its report.
+    /// Only where there is a report of cis490-verify.
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<VerifyHealth>,
     uploads: UploadHealth,
@@ -84,7 +84,7 @@ struct StoreHealth {
 
 #[derive(Debug, Serialize)]
 struct VerifyHealth {
-    /// When the last run ended; none where none is known.
+    /// When the last run ended.
     ended: Option<WallTime>,
     /// Errors and warnings that it found.
     findings: u64,
@@ -113,7 +113,7 @@ async fn look(api: &Api) -> Result<Health, Refusal> {
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
     let (index, condition) = (api.appending.now(), api.condition.now());
     let tls = api.tls.as_ref().map(|tls| tls_health(tls.now().expires));
-    let (store, verify) = (store_health(api, &condition), verify_health(api, &condition));
+    let (store, verify) = (store_health(api, &condition), verify_health(&condition));
     let needs_somebody = polls.problem.is_some()
         || store.unreadable > 0
         || verify.as_ref().is_some_and(|verify| verify.overdue || verify.findings > 0)
@@ -168,14 +168,8 @@ fn store_health(api: &Api, condition: &Condition) -> StoreHealth {
 /// A week, and a day for a store that takes long to read.
 const VERIFY_DUE: Duration = Duration::from_hours(8 * 24);
 
-fn verify_health(api: &Api, condition: &Condition) -> Option<VerifyHealth> {
-    if !api.rules.knows_of_verify {
-        return None;
-    }
-    let Some(verified) = &condition.verified else {
-        let overdue = api.started.elapsed() > VERIFY_DUE;
-        return Some(VerifyHealth { ended: None, findings: 0, damaged: 0, overdue });
-    };
+fn verify_health(condition: &Condition) -> Option<VerifyHealth> {
+    let verified = condition.verified.as_ref()?;
     let age = verified.ended.map(|ended| ended.age(system_time()));
     Some(VerifyHealth {
         ended: verified.ended.map(WallTime::from),

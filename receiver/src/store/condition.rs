@@ -49,7 +49,7 @@ impl Condition {
 #[derive(Debug)]
 pub struct Lookout {
     root: PathBuf,
-    report: Option<PathBuf>,
+    report: PathBuf,
     latest: Latest<Condition>,
     /// When the report was written that was read last.
     read: Option<SystemTime>,
@@ -58,7 +58,7 @@ pub struct Lookout {
 
 impl Lookout {
     /// Looks for the first time, at the store below `root` and at verify's `report`. Blocks.
-    pub fn begin(root: PathBuf, report: Option<PathBuf>) -> Self {
+    pub fn begin(root: PathBuf, report: PathBuf) -> Self {
         let latest = Latest::new(Condition { looked: Instant::now(), room: None, verified: None });
         let mut lookout = Self { root, report, latest, read: None, complaint: None };
         lookout.look();
@@ -105,8 +105,7 @@ impl Lookout {
 
     /// What the report says, which is read again where it was written since.
     fn read_report(&mut self) -> io::Result<Option<Arc<Verified>>> {
-        let Some(path) = &self.report else { return Ok(None) };
-        let written = match std::fs::metadata(path) {
+        let written = match std::fs::metadata(&self.report) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             found => Some(found?.modified()?),
         };
@@ -114,7 +113,7 @@ impl Lookout {
             return Ok(self.latest.now().verified.clone());
         }
         self.read = None;
-        let verified = verified::read(path)?;
+        let verified = verified::read(&self.report)?;
         self.read = written;
         Ok(verified.map(Arc::new))
     }
@@ -122,7 +121,7 @@ impl Lookout {
     fn complain(&mut self, error: &io::Error) {
         let complaint = error.to_string();
         if self.complaint.as_ref() != Some(&complaint) {
-            let path = self.report.as_deref().unwrap_or(&self.root).display();
+            let path = self.report.display();
             warn!(%path, %error, help = "`cis490-verify --report FILE` writes it; `ls -l` shows who may read it", "the report of cis490-verify cannot be read");
             self.complaint = Some(complaint);
         }

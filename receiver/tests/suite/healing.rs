@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::support::{Request, TestReceiver};
 
@@ -94,4 +95,46 @@ fn a_verdict_is_of_the_index_as_it_is_now() {
     fs::write(&index, "").unwrap();
     assert_eq!(put(&receiver, OTHER), 201, "nothing says any more that other bytes were promised");
     assert_eq!(put(&receiver, BODY), 409);
+}
+
+#[test]
+fn what_verify_calls_damaged_is_read_again_before_it_is_believed_or_called_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().join("report.json");
+    let store = format!("[store]\nverify_report = \"{}\"", report.display());
+    let receiver = TestReceiver::start_with(&store, "");
+    for episode in ["e", "good"] {
+        assert_eq!(receiver.request(&receiver.put("h", episode, BODY)).status, 201);
+    }
+    let archive = receiver.archive("h", "e");
+    let mut flipped = BODY.to_vec();
+    flipped[7] ^= 1;
+    fs::write(&archive, &flipped).unwrap();
+    assert_eq!(head(&receiver), 200, "of the right size, and nobody has read it");
+    let finding = |episode: &str| {
+        format!(
+            "{{\"type\":\"finding\",\"finding\":\"hash-differs\",\"host_id\":\"h\",\"episode_id\":\"{episode}\"}}\n"
+        )
+    };
+    let summary =
+        "{\"type\":\"summary\",\"errors\":2,\"warnings\":0,\"ended\":\"2026-01-02T03:04:05+00:00\"}\n";
+    fs::write(&report, [&finding("e"), &finding("good"), summary].concat()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (verify, status) = loop {
+        let health = receiver.get("/v1/health").json();
+        if let Some(verify) = health.get("verify") {
+            break (verify.clone(), health["status"].clone());
+        }
+        assert!(Instant::now() < deadline, "the report is not read");
+    };
+    assert_eq!(
+        (&status, &verify["damaged"], &verify["findings"]),
+        (&"degraded".into(), &2.into(), &2.into())
+    );
+    assert_eq!(verify["overdue"], true);
+    assert_eq!(head(&receiver), 404);
+    assert_eq!(receiver.request(&Request::new("HEAD", "/v1/episodes/h/good.tar.zst")).status, 200);
+    assert_eq!(receiver.request(&receiver.put("h", "good", BODY)).status, 200, "it is as it should be");
+    assert_eq!((put(&receiver, BODY), head(&receiver), put(&receiver, BODY)), (201, 200, 200));
+    assert_eq!(fs::read(kept(&receiver)).unwrap(), flipped);
 }

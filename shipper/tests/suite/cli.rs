@@ -119,7 +119,7 @@ fn incident_09_a_configuration_that_cannot_be_used_ends_with_78_whatever_was_ask
     let config = configure(&host, "url = \"https://collector.wg\"\nca_file = \"/dev/null\"");
     assert_snapshot!(both(&host, &run(&config, &["--check-config"])), @r"
     exit 78
-    error: `receiver.ca_file`: `/dev/null` holds no certificate in PEM form
+    error: `receiver.ca_file`: cannot read `/dev/null`: it is not a regular file
     help: edit it, then: cis490-shipper --check-config --config [ROOT]/lab-host.toml
     ");
 }

@@ -178,7 +178,7 @@ fn show(report: &Report, request: &Request, json: bool) -> io::Result<()> {
     let site = Site { episodes_root: &request.episodes_root, index: &request.index };
     let mut stdout = BufWriter::new(io::stdout().lock());
     match json {
-        true => write_json(report, site, &mut stdout)?,
+        true => write_json(report, site, None, &mut stdout)?,
         false => write_human(report, site, &mut stdout)?,
     }
     stdout.flush()
@@ -188,7 +188,7 @@ fn show(report: &Report, request: &Request, json: bool) -> io::Result<()> {
 fn keep(report: &Report, request: &Request, path: &Path) -> io::Result<()> {
     let site = Site { episodes_root: &request.episodes_root, index: &request.index };
     let mut text = Vec::new();
-    write_json(report, site, &mut text)?;
+    write_json(report, site, Some(report.ended.into()), &mut text)?;
     durable::replace_file(path, &text, REPORT_MODE)
 }
 

@@ -124,11 +124,14 @@ impl Ledger {
         let torn_before = self.torn.take().map(|torn| torn.at);
         let mut line = Vec::new();
         loop {
-            let Line { length, ended } = read_line(&mut reader, &mut line)?;
+            let read @ Line { length, ended } = read_line(&mut reader, &mut line)?;
             if ended {
                 self.lines += 1;
                 self.end += length;
-                self.take_line(&line, self.lines);
+                match read.is_overlong() {
+                    true => self.not_rows.add(self.lines),
+                    false => self.take_line(&line, self.lines),
+                }
                 continue;
             }
             if length > 0 {

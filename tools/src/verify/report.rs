@@ -106,8 +106,9 @@ enum Line<'a> {
         #[serde(flatten)]
         totals: Totals,
         read_again: Option<ReadAgain>,
-        /// When the run ended.
-        ended: WallTime,
+        /// When the run ended, in the report that is kept.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ended: Option<WallTime>,
     },
 }
 
@@ -126,8 +127,13 @@ struct Drawn {
     seed: u64,
 }
 
-/// Writes the report for programs, an object a line.
-pub fn write_json(report: &Report, site: Site<'_>, to: &mut impl Write) -> io::Result<()> {
+/// Writes the report for programs, an object a line, with the time at which the run ended where it is to be kept.
+pub fn write_json(
+    report: &Report,
+    site: Site<'_>,
+    ended: Option<WallTime>,
+    to: &mut impl Write,
+) -> io::Result<()> {
     for finding in &report.findings {
         let (severity, message) = (finding.severity(), finding.to_string());
         write_line(&Line::Finding { severity, finding, message, next: next(finding, site) }, to)?;
@@ -143,7 +149,7 @@ pub fn write_json(report: &Report, site: Site<'_>, to: &mut impl Write) -> io::R
         }),
     });
     let totals = Totals::of(&report.findings);
-    let (archives, rows, ended) = (report.archives, report.rows, report.ended.into());
+    let (archives, rows) = (report.archives, report.rows);
     write_line(&Line::Summary { archives, rows, totals, read_again, ended }, to)
 }
 

@@ -142,7 +142,8 @@ fn what_only_has_the_name_of_an_archive_is_named_and_neither_followed_nor_waited
     let Ended { code, said, .. } = run(&sandbox, "cis490-index-backfill", &[]);
     assert_eq!(code, 0, "{said}");
     for (name, kind) in kinds {
-        let told = format!("warning: `{}` gets no row: it is {kind}, ", place(name).display());
+        let told =
+            format!("warning: `{}` gets no row: it is {kind} and no regular file", place(name).display());
         assert!(said.contains(&told), "{told:?} is not in {said}");
     }
     let rows = rows(&sandbox);

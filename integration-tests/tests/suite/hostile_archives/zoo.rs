@@ -105,7 +105,6 @@ fn frames() -> Vec<Animal> {
     let last = wrong_sum.len() - 1;
     wrong_sum[last] ^= 1;
     vec![
-        ("empty", Vec::new(), Reason(CUT)),
         ("cut", zst(&whole)[..40].to_vec(), Reason(CUT)),
         ("frames", [skippable(b"hello"), split, skippable(b"")].concat(), Commit),
         ("frames-of-nothing", [zst(b"").repeat(300_000), zst(&whole)].concat(), Commit),

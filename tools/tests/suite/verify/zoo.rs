@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use cis490_receiver::store::verified;
 use insta::assert_snapshot;
 
 use crate::verify::state::{State, age, row};
@@ -114,4 +115,17 @@ fn the_commands_repair_what_they_are_told_for() {
     let told = state.run(&["--settle", "0"]);
     assert!(told.contains("found 0 errors, 1 warning,"), "{told}");
     assert!(told.contains("has a second row in line 10 with another hash"), "{told}");
+}
+
+#[test]
+fn the_report_that_is_kept_is_what_the_receiver_reads() {
+    let state = zoo();
+    let report = state.path("report.json");
+    let told = state.run(&["--settle", "0", "--json", "--report", report.to_str().unwrap()]);
+    let verified = verified::read(&report).unwrap().unwrap();
+    let mut damaged: Vec<String> =
+        verified.damaged.iter().map(|(host, episode)| format!("{host}/{episode}")).collect();
+    damaged.sort();
+    assert_eq!(damaged, ["h1/flipped", "h1/short"], "{told}");
+    assert!(verified.findings > 2 && verified.ended.is_some(), "{verified:?}");
 }
