@@ -200,7 +200,7 @@ pub async fn run(
         () = &mut stop => Ok(()),
         () = actors.reload_when_told(hangup) => Ok(()),
         () = repair.then(|()| std::future::pending()) => Ok(()),
-        () = lookout.run() => Ok(()),
+        () = lookout.run(Looker::start("store")) => Ok(()),
         gone = watchdog::watch(&watched, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::latest::Latest;
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use super::space::{self, Room};
 use super::verified::{self, Verified};
+use crate::looker::Looker;
 
 /// How often the store is looked at.
 const PACE: Duration = Duration::from_secs(5);
@@ -70,17 +70,17 @@ impl Lookout {
         self.latest.clone()
     }
 
-    /// Looks again and again, for ever. One look at a time: while one hangs, no other begins.
-    pub async fn run(mut self) {
+    /// Looks again and again, for ever, by `looker`: while one look hangs, no other begins.
+    pub async fn run(mut self, looker: Looker) {
         loop {
             tokio::time::sleep(PACE).await;
             let looking = move || {
                 self.look();
                 self
             };
-            match spawn_blocking(looking).await {
+            match looker.look(looking).await {
                 Ok(lookout) => self = lookout,
-                // It panicked, which has been printed; that nothing was seen for long shows in health.
+                // That nothing was seen for long shows in health.
                 Err(_) => return std::future::pending().await,
             }
         }

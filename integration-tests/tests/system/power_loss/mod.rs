@@ -46,7 +46,19 @@ struct Found {
 /// What is found several times is checked once, for the latest time: then most has been promised. Fails where there
 /// are fewer operations or fewer different states than `at_least`, since nothing would be proved then.
 fn walk(name: &str, history: &History, from: usize, at_least: (usize, usize), check: impl Fn(&Found) + Sync) {
-    let (mut distinct, by_chance) = (HashMap::new(), by_chance());
+    walk_by(by_chance(), name, history, from, at_least, check);
+}
+
+/// The same with so many losses by chance at each position, for a story in which most of them differ.
+fn walk_by(
+    by_chance: usize,
+    name: &str,
+    history: &History,
+    from: usize,
+    at_least: (usize, usize),
+    check: impl Fn(&Found) + Sync,
+) {
+    let mut distinct = HashMap::new();
     for position in from..=history.len() {
         let seeds = (position * by_chance) as u64..((position + 1) * by_chance) as u64;
         for loss in BY_RULE.into_iter().chain(seeds.map(Loss::Some)) {
