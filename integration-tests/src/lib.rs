@@ -13,6 +13,7 @@
 //! - [`proxy`]: a network that cuts, trickles and stands still
 //! - [`awkward_proxy`]: a proxy that counts what it is asked, and gets something about HTTP wrong
 //! - [`forgetful`]: a disk that forgets everything that was not synced
+//! - [`mounts`], [`small_disk`]: mounts of the kernel, and disks that are soon full
 //! - [`strace`]: which system calls a program makes, and what it does when each of them fails
 //! - [`verify`]: what the real `cis490-verify` says about a store
 //! - [`depth`]: how many rounds a test makes
@@ -33,6 +34,7 @@ pub mod episodes;
 pub mod forgetful;
 pub mod good_host;
 pub mod http;
+pub mod mounts;
 mod notices;
 pub mod process;
 pub mod proxy;

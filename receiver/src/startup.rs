@@ -78,41 +78,38 @@ pub async fn with_more_time<T>(work: impl Future<Output = T>) -> T {
 
 /// How far the repair is, for whoever asks.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<[AtomicUsize; 3]>);
+pub struct Progress(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    found: usize,
+    repaired: AtomicUsize,
+    failed: AtomicUsize,
+}
 
 impl Progress {
-    const FOUND: usize = 0;
-    const REPAIRED: usize = 1;
-    const FAILED: usize = 2;
-
     fn of(found: usize) -> Self {
-        let progress = Self::default();
-        progress.0[Self::FOUND].store(found, Ordering::Relaxed);
-        progress
+        Self(Arc::new(Counts { found, ..Counts::default() }))
     }
 
     fn count(&self, is_repaired: bool) {
-        let which = if is_repaired { Self::REPAIRED } else { Self::FAILED };
-        self.0[which].fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn get(&self, which: usize) -> usize {
-        self.0[which].load(Ordering::Relaxed)
+        let Counts { repaired, failed, .. } = &*self.0;
+        (if is_repaired { repaired } else { failed }).fetch_add(1, Ordering::Relaxed);
     }
 
     /// Archives that the start found without a row.
     pub fn found(&self) -> usize {
-        self.get(Self::FOUND)
+        self.0.found
     }
 
     /// Of these, how many have theirs now.
     pub fn repaired(&self) -> usize {
-        self.get(Self::REPAIRED)
+        self.0.repaired.load(Ordering::Relaxed)
     }
 
     /// Of these, how many got none; the log says why.
     pub fn failed(&self) -> usize {
-        self.get(Self::FAILED)
+        self.0.failed.load(Ordering::Relaxed)
     }
 
     /// Of these, how many are still to be read.

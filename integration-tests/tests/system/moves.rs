@@ -4,12 +4,15 @@
 
 use std::fs;
 
+use cis490_shared::ids::CommitHash;
 use integration_tests::clone::GitClone;
 use integration_tests::episodes::Recording;
 use integration_tests::forgetful::{ForgetfulDisk, Tree};
+use integration_tests::mounts::Mount;
 use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
+use rustix::io::Errno;
 
 #[test]
 fn episodes_are_moved_where_a_rename_cannot_be_told_to_replace_nothing() {
@@ -59,4 +62,60 @@ fn moves_on(mount: fn(&Sandbox, &Tree) -> ForgetfulDisk) -> String {
     drop(receiver);
     drop(disk);
     pass.log
+}
+
+/// A lab host's one pass over an episode that was recorded before `mount` was made of its data directory, and that the
+/// receiver takes: what it logged.
+fn pass_on<'a>(sandbox: &'a Sandbox, mount: impl FnOnce(&'a Sandbox, &LabHost<'a>) -> Vec<Mount>) -> String {
+    let receiver = Receiver::start(sandbox, Options::open());
+    let lab_host = LabHost::new(sandbox, "lab-1", receiver.url());
+    let recording = Recording {
+        commit: None,
+        ..Recording::new(1, &CommitHash::parse(&"ab".repeat(20)).unwrap(), 20_000)
+    };
+    let recorded = recording.write_to(&lab_host.episodes());
+    let names = |dir: &std::path::Path| integration_tests::shipper::names(dir);
+    let before = names(&recorded);
+    let mounts = mount(sandbox, &lab_host);
+    let pass = lab_host.once();
+    assert_eq!(pass.code, Some(0), "{}", pass.log);
+    let id = recording.id().to_string();
+    assert_eq!(
+        (lab_host.names("episodes"), lab_host.names("shipped")),
+        (vec![], vec![id.clone()]),
+        "{}",
+        pass.log
+    );
+    assert_eq!(names(&lab_host.data().join("shipped").join(&id)), before, "{}", pass.log);
+    assert_eq!(receiver.rows().len(), 1);
+    drop(mounts);
+    pass.log
+}
+
+#[test]
+fn an_episode_of_the_lower_layer_of_an_overlay_is_put_away() {
+    let sandbox = Sandbox::new();
+    let log = pass_on(&sandbox, |sandbox, lab_host| {
+        // The layers lie in memory: the sandbox itself may be an overlay, which cannot hold them.
+        let [lower, layers] = ["lower", "layers"].map(|name| sandbox.dir(name));
+        let memory = Mount::new(sandbox, &["-t", "tmpfs", "tmpfs"], &layers);
+        let below = Mount::bind(sandbox, lab_host.data(), &lower);
+        fs::create_dir(lab_host.data().join("probe")).unwrap();
+        let overlay = Mount::overlay(sandbox, &lower, &layers, lab_host.data());
+        let [from, to] = ["probe", "renamed"].map(|name| lab_host.data().join(name));
+        assert_eq!(rustix::fs::rename(from, to), Err(Errno::XDEV), "nothing would be proved");
+        vec![overlay, below, memory]
+    });
+    assert!(!log.contains("episodes cannot be moved"), "{log}");
+}
+
+#[test]
+fn an_episode_is_put_away_to_another_mount_and_the_start_says_so() {
+    let sandbox = Sandbox::new();
+    let log = pass_on(&sandbox, |sandbox, lab_host| {
+        let shipped = lab_host.data().join("shipped");
+        fs::create_dir_all(&shipped).unwrap();
+        vec![Mount::bind(sandbox, &sandbox.dir("elsewhere"), &shipped)]
+    });
+    assert_eq!(log.matches("episodes are copied and then deleted").count(), 1, "{log}");
 }

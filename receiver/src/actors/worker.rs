@@ -16,7 +16,7 @@ use super::Ping;
 
 /// See the module's documentation.
 #[derive(Debug)]
-struct WorkerActor;
+pub struct WorkerActor;
 
 impl Actor for WorkerActor {
     type Context = Context<Self>;

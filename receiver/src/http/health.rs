@@ -147,13 +147,13 @@ fn store_health(api: &Api, condition: &Condition) -> StoreHealth {
     let told = api.storing.told();
     let free_files = condition.room.and_then(|room| room.files);
     let free_bytes = condition.room.map(|room| room.bytes);
-    let problem = match () {
-        () if condition.hangs() => Some("the disk does not answer"),
-        () if told.fails => Some("the last upload could not be stored"),
-        () if free_files == Some(0) => Some("no file can be created any more"),
-        () if free_bytes.is_some_and(|free| free <= api.rules.min_free_bytes) => Some("the disk is full"),
-        () => None,
-    };
+    let problems = [
+        (condition.hangs(), "the disk does not answer"),
+        (told.fails, "the last upload could not be stored"),
+        (free_files == Some(0), "no file can be created any more"),
+        (free_bytes.is_some_and(|free| free <= api.rules.min_free_bytes), "the disk is full"),
+    ];
+    let problem = problems.into_iter().find_map(|(is_so, problem)| is_so.then_some(problem));
     StoreHealth {
         problem,
         last_stored: told.last_success.map(WallTime::from),

@@ -7,7 +7,6 @@
 //! - [`condition`]: how the store is, without asking the disk; [`verified`]: what cis490-verify last said of it
 //! - [`sweep`]: what a crash left in `.incoming`
 //! - [`scan`]: which archives there are
-//! - [`open`]: opening an archive, and nothing that only has the name of one
 //! - [`examine`]: what an archive says about itself, from one read
 //! - [`reconcile`]: the store against its index
 //! - [`host_reports`]: host-health/, the reports of the lab hosts
