@@ -150,8 +150,8 @@ impl Episode {
     }
 
     /// Makes sure that the directory holds what was listed and nothing else, as it was then: what came or changed since
-    /// may be missing from the archive.
-    fn confirm(&self) -> Result<(), PackError> {
+    /// may be missing from the archive. Blocks.
+    pub fn confirm(&self) -> Result<(), PackError> {
         if !Step::ListAgain.is_taken() {
             return Ok(());
         }

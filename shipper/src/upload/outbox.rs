@@ -148,6 +148,25 @@ pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archiv
     remove(&path).map(|()| None)
 }
 
+/// Whether an archive still holds all of its episode: what came or changed since it was packed is on this host alone.
+/// Blocks.
+pub fn holds_all_of(
+    dirs: &Dirs,
+    episode: &Episode,
+    archive: &Archive,
+    stop: &Stop,
+) -> Result<bool, OutboxError> {
+    match episode.confirm() {
+        Ok(()) => Ok(true),
+        // Other times and rights are no other content.
+        Err(PackError::Changed { .. }) => {
+            let packed = look(dirs, episode.id())?.packed_in(&archive.file, &|| *stop.borrow());
+            packed.map(|packed| packed.is_some()).map_err(not_packed)
+        }
+        Err(error) => Err(not_packed(error)),
+    }
+}
+
 fn pack(
     dirs: &Dirs,
     episode: &Episode,

@@ -63,7 +63,8 @@ impl Source {
     }
 }
 
-fn no_archive(error: OutboxError, dir: &Path) -> Outcome {
+/// What it leads to that there is no archive, or none that can be compared with its episode.
+pub(super) fn no_archive(error: OutboxError, dir: &Path) -> Outcome {
     match error {
         OutboxError::Stopped => Outcome::Stopped,
         OutboxError::Pack(error) => unpackable(&error, dir),

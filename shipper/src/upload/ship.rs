@@ -31,7 +31,7 @@ use crate::upload::meter::Meter;
 use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::pace::Pace;
 use crate::upload::preflight::Verdict;
-use crate::upload::prepare::{Prepared, Source};
+use crate::upload::prepare::{Prepared, Source, no_archive};
 use crate::upload::progress::Deadlines;
 use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
@@ -135,6 +135,11 @@ impl Shipper {
         // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
         let _ = upload.published.await;
         drop(turn);
+        if matches!(outcome, Outcome::Stored(_) | Outcome::AlreadyPresent(_))
+            && let Some(other) = self.changed_since(&episode, archive, stop.clone()).await
+        {
+            outcome = other;
+        }
         match &outcome {
             Outcome::Refused(refusal) if refusal.is_about_the_commit() => {
                 self.settings.gate.remember(meta.commit_text(), Verdict::Refused(refusal.clone()));
@@ -163,6 +168,25 @@ impl Shipper {
             commit: meta.commit_text(),
             archive,
             published,
+        }
+    }
+
+    /// What a delivered episode leads to whose directory holds something else by now: a recorder that goes on after it has
+    /// set the marker. That is on this host alone, and in `shipped/` nobody would look for it.
+    async fn changed_since(&self, episode: &Arc<Episode>, archive: &Archive, stop: Stop) -> Option<Outcome> {
+        let (dirs, of, archive) = (self.settings.dirs.clone(), Arc::clone(episode), archive.clone());
+        let dir = dirs.episode(episode.id());
+        match blocking(move || outbox::holds_all_of(&dirs, &of, &archive, &stop)).await {
+            Ok(true) => None,
+            Ok(false) => Some(Outcome::Refused(Refusal {
+                error: "local-changed".to_owned(),
+                detail: Some(format!(
+                    "`{}` changed after it was packed; the collector has it as it was then",
+                    dir.display()
+                )),
+                ..Refusal::default()
+            })),
+            Err(error) => Some(no_archive(error, &dir)),
         }
     }
 

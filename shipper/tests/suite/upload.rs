@@ -2,6 +2,7 @@
 //! leads to. What goes wrong on the way is in `upload_broken.rs`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use actix::Actor;
@@ -321,4 +322,34 @@ async fn an_episode_that_is_stored_already_is_not_refused_for_a_window_that_move
     assert!(matches!(first, Outcome::AlreadyPresent(_)), "{first:?}");
     let second = send(&uploader, "e2").await;
     assert!(matches!(second, Outcome::Refused(_)), "{second:?}");
+}
+
+#[actix::test]
+async fn what_is_written_to_an_episode_after_it_was_packed_is_noticed_before_it_is_put_away() {
+    type Late = fn(&std::path::Path);
+    let cases: [(Late, bool); 4] = [
+        (|_| (), true),
+        (|dir| fs::write(dir.join("late.jsonl"), "{}\n").unwrap(), false),
+        (|dir| fs::write(dir.join("events.jsonl"), "[]\n").unwrap(), false),
+        (
+            |dir| fs::set_permissions(dir.join("events.jsonl"), fs::Permissions::from_mode(0o600)).unwrap(),
+            true,
+        ),
+    ];
+    for (number, (late, is_whole)) in cases.into_iter().enumerate() {
+        let host = one_episode();
+        let dir = host.data().join("episodes/e1");
+        let receiver = on_put(move |request, conn| {
+            let body = conn.take_body(request);
+            late(&dir);
+            conn.answer(201, "", &stored(request, &body));
+        });
+        match ship(&host, &receiver, "e1").await {
+            Outcome::Stored(_) => assert!(is_whole, "case {number}"),
+            Outcome::Refused(refusal) => {
+                assert_eq!((refusal.error.as_str(), is_whole), ("local-changed", false), "case {number}");
+            }
+            other => panic!("case {number}: {other:?}"),
+        }
+    }
 }
