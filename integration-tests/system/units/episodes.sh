@@ -129,7 +129,10 @@ the_weekly_verify_looks_at_every_episode() {
   inside sh -c 'cd /var/lib/cis490/episodes/lab-1 && cp -p first.tar.zst /root && printf x | dd of=first.tar.zst bs=1 seek=9 conv=notrunc status=none'
   check 'a fault that it finds is no failure of the unit' inside systemctl start cis490-verify.service
   equal 'but is told' "$(property cis490-verify ExecMainStatus)" 3
+  check 'the receiver tells of it' within 30 health_is degraded
   inside cp -p /root/first.tar.zst /var/lib/cis490/episodes/lab-1/first.tar.zst
+  check 'verify finds the store mended' inside systemctl start cis490-verify.service
+  check 'and so does the receiver' within 30 health_is ok
 }
 
 a_lab_host_says_how_it_does_and_sends_what_the_maintainer_admits() {
