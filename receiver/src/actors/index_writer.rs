@@ -2,7 +2,7 @@
 //!
 //! - owns: the [`IndexLog`], and with it which pairs have a row
 //! - accepts: [`Append`], [`Deposit`], [`Look`], Ping, Drain
-//! - publishes: [`IndexObservation`], so that whoever asks how it goes never waits for a batch
+//! - publishes: [`IndexObservation`]; reading it never waits for a batch
 //! - sends to: nobody
 //! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
 //!   batch, so that they share one sync (group commit)

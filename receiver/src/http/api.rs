@@ -89,15 +89,16 @@ pub struct Rules {
 }
 
 impl Api {
-    /// What the index says of a pair now: for whoever will retire an episode, or condemn it, by the answer.
+    /// The row of a pair in the index as it is now. An answer that retires or refuses an episode must rest on this and not
+    /// on [`Self::known`].
     pub async fn row_now(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<KnownRow>, Refusal> {
         let look = Look { host_id: host.clone(), episode_id: episode.clone() };
         let looked = self.look.send(look).await.map_err(|_| Refusal::Gone)?;
         looked.map_err(|error| Refusal::Ingest(error.into()))
     }
 
-    /// What is stored of a pair, where that is what its row names: a file of another size is not, nor one that verify
-    /// called damaged and that still is. A row of a program that wrote no hash leaves it to the file.
+    /// The size and hash of a stored archive; none where the file is not what its row names. The size must match. The
+    /// file is hashed where verify called it damaged, and where the row has no hash.
     pub async fn stored(
         &self,
         host: &HostId,
@@ -111,7 +112,7 @@ impl Api {
                 let size = stored::size_of(&store, &host, &episode)?;
                 Ok(size.map(|size_bytes| Stored { size_bytes, sha256 }))
             }
-            // Whoever asks will decide by it.
+            // The row cannot prove this file, so its bytes must.
             None => stored::hash_of(&store, &host, &episode),
         });
         Ok(found.await?.filter(|found| {

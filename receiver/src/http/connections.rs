@@ -134,7 +134,7 @@ impl Connections {
             state.open.insert(id, open);
         }
         drop(state);
-        // Whoever opens and closes connections as he likes brings each bound about again and again.
+        // A client can reach a bound as often as it likes; the log tells each bound once an hour.
         if let Some(reached) = reached
             && self.shared.notices.due(format!("{reached:?}"), SAY_EVERY).is_some()
         {

@@ -149,7 +149,7 @@ fn store_health(api: &Api, condition: &Condition) -> StoreHealth {
     let free_bytes = condition.room.map(|room| room.bytes);
     let problems = [
         (condition.hangs(), "the disk does not answer"),
-        (told.fails, "the last upload could not be stored"),
+        (told.fails, "the disk failed, and nothing was stored since"),
         (free_files == Some(0), "no file can be created any more"),
         (free_bytes.is_some_and(|free| free <= api.rules.min_free_bytes), "the disk is full"),
     ];

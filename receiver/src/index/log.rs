@@ -13,7 +13,7 @@ use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::Sha256Digest;
 use cis490_shared::row::{IndexRow, RowKey};
 use cis490_shared::step::Step;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::known::{KnownRows, KnownView, Tail};
 use super::{IndexError, IndexStep};
@@ -25,7 +25,7 @@ const INDEX_MODE: u32 = 0o640;
 /// How long a batch waits for another program's batch before it fails.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// By so many of the last bytes that were read, a file is known to be still the one that was read: some rows.
-const FINGERPRINT_BYTES: u64 = 4096;
+const FINGERPRINT_BYTES: usize = 4096;
 
 /// What became of one row of a batch that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,11 @@ impl IndexLog {
         let found = file.metadata()?;
         let mut place = match self.place.take() {
             Some(place) if place.still_holds(file, &found)? => place,
-            _ => return self.read_anew(file, &found),
+            Some(_) => {
+                info!(path = %self.path.display(), "the index was replaced or written over, it is read again");
+                return self.read_anew(file, &found);
+            }
+            None => return self.read_anew(file, &found),
         };
         if found.len() > place.end && Step::CatchUp.is_taken() {
             let tail = self.known.learn(rows_of(file, place.end, found.len())?)?;
@@ -261,7 +265,7 @@ impl Place {
     fn advance(&mut self, text: &[u8]) {
         self.end += text.len() as u64;
         self.fingerprint.extend_from_slice(text);
-        let excess = self.fingerprint.len().saturating_sub(usize::try_from(FINGERPRINT_BYTES).unwrap_or(0));
+        let excess = self.fingerprint.len().saturating_sub(FINGERPRINT_BYTES);
         self.fingerprint.drain(..excess);
         self.torn = false;
         self.unsynced = false;
@@ -276,9 +280,9 @@ fn rows_of(mut file: &File, from: u64, to: u64) -> std::io::Result<impl Read> {
 
 /// The last bytes before `end`; fewer where the file is shorter.
 fn fingerprint(file: &File, end: u64) -> std::io::Result<Vec<u8>> {
-    let length = end.min(FINGERPRINT_BYTES);
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    match file.read_exact_at(&mut bytes, end - length) {
+    let length = usize::try_from(end).map_or(FINGERPRINT_BYTES, |end| end.min(FINGERPRINT_BYTES));
+    let mut bytes = vec![0; length];
+    match file.read_exact_at(&mut bytes, end - length as u64) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(Vec::new()),
         Err(error) => Err(error),
         Ok(()) => Ok(bytes),

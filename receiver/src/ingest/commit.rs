@@ -158,11 +158,11 @@ fn take_the_name(
         Err(error) => return Err(error.into()),
     };
     let promised = row()?.and_then(|row| row.sha256);
-    let is_healed = match promised {
+    let is_right = match promised {
         Some(promised) => promised == *sha256,
         None => dir.archive(episode_id)?.map_or(Ok(false), |file| stored::is_void(&file))?,
     };
-    if !is_healed && Step::HealByRow.is_taken() {
+    if !is_right && Step::HealByRow.is_taken() {
         compare(promised.map_or(found, Ok)?, *sha256)?;
         return Ok(None);
     }

@@ -3,16 +3,15 @@
 //! Its word is a reason to look, never a verdict: who is told that an archive is damaged reads it again.
 
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::moment::Moment;
-use cis490_shared::regular;
-use rustix::fs::CWD;
+use cis490_shared::small_file::read_text;
 use serde::Deserialize;
 
-/// A report is not read beyond this many bytes: a store in which more is damaged has another trouble.
+/// A longer report is an error: a store in which more is damaged has another trouble.
 const MAX_REPORT: u64 = 64 << 20;
 
 /// One run of verify, as its report tells it.
@@ -48,12 +47,10 @@ const DAMAGE: [&str; 2] = ["size-differs", "hash-differs"];
 
 /// Reads a report; none where there is none yet. Blocks.
 pub fn read(path: &Path) -> io::Result<Option<Verified>> {
-    let mut text = String::new();
-    match regular::open(CWD, path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?.take(MAX_REPORT).read_to_string(&mut text)?,
-    };
-    parse(&text).map(Some)
+    match read_text(path, MAX_REPORT) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => parse(&text?).map(Some),
+    }
 }
 
 fn parse(text: &str) -> io::Result<Verified> {

@@ -49,7 +49,7 @@ fn walk(name: &str, history: &History, from: usize, at_least: (usize, usize), ch
     walk_by(by_chance(), name, history, from, at_least, check);
 }
 
-/// The same with so many losses by chance at each position, for a story in which most of them differ.
+/// Like [`walk`], with `by_chance` random losses at each position. Stories with many different states take fewer.
 fn walk_by(
     by_chance: usize,
     name: &str,
