@@ -18,4 +18,5 @@ mod power_loss;
 mod proxies;
 mod shipped_room;
 mod soak;
+mod sparse;
 mod wire_compat;

@@ -181,6 +181,7 @@ impl Episode {
     }
 }
 
+mod layout;
 mod listing;
 mod output;
 mod packer;

@@ -80,8 +80,8 @@ pub enum ReadError {
     /// What was decompressed is not a tar.
     #[error("the archive is no usable tar: {}", excerpt(&.0.to_string()))]
     Tar(#[source] io::Error),
-    /// A sparse file, of which a few bytes can claim to be any number of zeros.
-    #[error("the archive holds a sparse file, which no packer of episodes writes")]
+    /// A sparse file, of which a few bytes can claim to be any number of zeros. Ours come after meta.json.
+    #[error("the archive holds a sparse file before its {META_NAME}")]
     Sparse,
     /// More members than are looked at.
     #[error("no {META_NAME} among the first {0} members of the archive")]

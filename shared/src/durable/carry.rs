@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -95,10 +96,10 @@ fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
         match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mut copy = File::from(openat(to, &name, flags, Mode::RUSR | Mode::WUSR)?);
+                let copy = File::from(openat(to, &name, flags, Mode::RUSR | Mode::WUSR)?);
                 // No more than was there: a file that grows all the time would never end.
                 let length = u64::try_from(found.st_size).unwrap_or(u64::MAX);
-                io::copy(&mut open(from, &name)?.take(length), &mut copy)?;
+                copy_file(open(from, &name)?.take(length), &copy)?;
                 fchmod(&copy, mode)?;
             }
             FileType::Directory => {
@@ -113,6 +114,19 @@ fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Copies what is not zero, and leaves holes for the rest: the original may be larger than the disk for its holes.
+fn copy_file(mut from: impl Read, to: &File) -> io::Result<()> {
+    let (mut chunk, mut at) = (Vec::new(), 0);
+    while from.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? > 0 {
+        if chunk.iter().any(|byte| *byte != 0) {
+            to.write_all_at(&chunk, at)?;
+        }
+        at += chunk.len() as u64;
+        chunk.clear();
+    }
+    to.set_len(at)
 }
 
 /// Whether everything in `original` is in `copy` as well, byte for byte.
@@ -172,7 +186,7 @@ fn sync_tree(dir: &OwnedFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 
@@ -208,6 +222,19 @@ mod tests {
         assert!(is_all_there(&to) && to.join("done").try_exists().unwrap());
         assert!(!to.join("torn").try_exists().unwrap() && !from.try_exists().unwrap());
         assert_eq!(fs::read_dir(root.path().join("place")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_copy_has_the_holes_of_the_original_and_all_else() {
+        let (_root, from, to) = recorded();
+        let image = File::create(from.join("disk.img")).unwrap();
+        image.set_len(64 << 20).unwrap();
+        image.write_all_at(b"data", (32 << 20) - 2).unwrap();
+        let content = fs::read(from.join("disk.img")).unwrap();
+        carry_noreplace(&from, &to, "done").unwrap();
+        assert!(fs::read(to.join("disk.img")).unwrap() == content);
+        let blocks = fs::metadata(to.join("disk.img")).unwrap().blocks();
+        assert!(blocks * 512 < 1 << 20, "{blocks} blocks");
     }
 
     #[test]

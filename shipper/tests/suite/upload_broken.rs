@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::FileExt;
 
 use cis490_shipper::actors::upload::Ship;
 use cis490_shipper::actors::{Drain, Ping};
@@ -216,7 +217,11 @@ async fn a_drain_drops_the_upload_in_flight_and_keeps_its_archive_while_pings_ar
 async fn a_drain_ends_the_packing_of_an_episode_of_any_size() {
     let host = one_episode();
     let endless = fs::File::create(host.data().join("episodes/e1/network.pcap")).unwrap();
+    // Of its blocks of 64 MiB a thousand hold something, and are read and compressed to the end.
     endless.set_len(1 << 42).unwrap();
+    for block in 0..1000 {
+        endless.write_all_at(b"x", block << 26).unwrap();
+    }
     let receiver = Receiver::start(stores_everything);
     let (uploader, _lock) = uploader_at(&host, &receiver.url(), Deadlines::default());
     let shipping = uploader.send(Ship { episode_id: id("e1"), rebuild: false });

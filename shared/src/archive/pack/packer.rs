@@ -7,12 +7,15 @@
 //! and half of the time, and the bytes of an archive do not depend on how many there are.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use zstd::stream::{raw, zio};
 use zstd::zstd_safe::{CCtx, CParameter, ResetDirective, get_error_name};
 
+use super::layout::Layout;
 use super::listing::Member;
 use super::output::{self, Output};
 use super::{Episode, PackError, Packed};
@@ -118,23 +121,29 @@ fn append_file(
     member: &Member,
     source: &mut Source<'_>,
 ) -> Result<(), PackError> {
-    let (mut file, size) = (episode.tree.open_member(member)?, member.stamp.length());
+    let (file, length) = (episode.tree.open_member(member)?, member.stamp.length());
     let path = episode.tree.path(&member.path);
     let name = Path::new(episode.id.as_str()).join(&member.path);
-    archive.append_data(&mut header(size), name, io::empty()).map_err(PackError::Write)?;
-    let (out, mut left) = (archive.get_mut(), size);
-    while left > 0 {
-        let read = source.read(&mut file, &path, left)?;
-        if read.is_empty() {
-            return Err(PackError::Changed { path });
-        }
-        out.write_all(read).map_err(PackError::Write)?;
-        left -= read.len() as u64;
+    let layout = Layout::of(&file, &path, length, source)?;
+    let mut header = header(layout.stored_bytes());
+    let extensions = layout.describe(&mut header);
+    archive.append_data(&mut header, name, io::empty()).map_err(PackError::Write)?;
+    let out = archive.get_mut();
+    for extension in &extensions {
+        out.write_all(extension.as_bytes()).map_err(PackError::Write)?;
     }
-    if !source.read(&mut file, &path, 1)?.is_empty() {
+    for part in layout.parts() {
+        let mut at = part.start;
+        while at < part.end {
+            let read = source.read_at(&file, &path, at..part.end)?;
+            out.write_all(read).map_err(PackError::Write)?;
+            at += read.len() as u64;
+        }
+    }
+    if !source.is_end(&file, &path, length)? {
         return Err(PackError::Changed { path });
     }
-    let begun = usize::try_from(size % TAR_BLOCK.len() as u64).unwrap_or_default();
+    let begun = usize::try_from(layout.stored_bytes() % TAR_BLOCK.len() as u64).unwrap_or_default();
     match begun {
         0 => Ok(()),
         begun => out.write_all(&TAR_BLOCK[begun..]).map_err(PackError::Write),
@@ -142,20 +151,44 @@ fn append_file(
 }
 
 /// Reads files piece by piece, for as long as nobody stops it.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     buffer: &'a mut [u8],
     is_stopped: &'a dyn Fn() -> bool,
 }
 
 impl Source<'_> {
-    /// The next bytes of a file, `limit` at most; none at its end.
-    fn read(&mut self, file: &mut File, path: &Path, limit: u64) -> Result<&[u8], PackError> {
+    /// The bytes at the beginning of `range`, one at least: a file that ends before has changed.
+    fn read_at(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<&[u8], PackError> {
+        match self.read(file, path, range)? {
+            [] => Err(PackError::Changed { path: path.to_owned() }),
+            read => Ok(read),
+        }
+    }
+
+    fn is_end(&mut self, file: &File, path: &Path, at: u64) -> Result<bool, PackError> {
+        Ok(self.read(file, path, at..at + 1)?.is_empty())
+    }
+
+    /// Whether all bytes of `range` are zeros; reads up to the first that is not.
+    pub(super) fn is_zero(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<bool, PackError> {
+        let mut at = range.start;
+        while at < range.end {
+            let read = self.read_at(file, path, at..range.end)?;
+            if read.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += read.len() as u64;
+        }
+        Ok(true)
+    }
+
+    fn read(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<&[u8], PackError> {
         if (self.is_stopped)() {
             return Err(PackError::Stopped);
         }
-        let wanted = self.buffer.len().min(usize::try_from(limit).unwrap_or(usize::MAX));
+        let wanted = self.buffer.len().min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
         loop {
-            match file.read(&mut self.buffer[..wanted]) {
+            match file.read_at(&mut self.buffer[..wanted], range.start) {
                 Ok(read) => return Ok(&self.buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(PackError::Read { path: path.to_owned(), source }),

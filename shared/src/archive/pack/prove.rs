@@ -80,8 +80,8 @@ impl Episode {
 }
 
 fn is_named(entry: &tar::Entry<'_, impl Read>, name: &Path) -> bool {
-    let is_a_file = entry.header().entry_type().is_file();
-    is_a_file && *entry.path_bytes() == *name.as_os_str().as_bytes()
+    let kind = entry.header().entry_type();
+    (kind.is_file() || kind.is_gnu_sparse()) && *entry.path_bytes() == *name.as_os_str().as_bytes()
 }
 
 /// Whether a member has the bytes of its file, and as many.

@@ -328,3 +328,4 @@ fn every_level_holds_the_same_members() {
 }
 
 mod changes;
+mod sparse;
