@@ -117,6 +117,12 @@ pub fn remedy(complaint: &str) -> Option<&'static str> {
     told.into_iter().find(|(name, _)| complaint.contains(name)).map(|(_, remedy)| remedy)
 }
 
+/// What is wrong with a certificate of one's own: the TLS library reports it as a peer's.
+pub fn own_fault(complaint: &str) -> &str {
+    let reason = complaint.strip_prefix("invalid peer certificate: ").unwrap_or(complaint);
+    remedy(complaint).unwrap_or(reason)
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair};

@@ -98,7 +98,8 @@ fn nth_of_each_thread<'a>(steps: impl Iterator<Item = &'a Step>, nth: usize) -> 
 /// More aims at one point than these are not tried.
 const MOST_AIMS: usize = 6;
 
-/// The aims at a point, the best first.
+/// The aims at a point, the best first, then the simplest: which threads open which files may be the same in all
+/// recordings and another in every shot, since strace slows down only what it traces.
 pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Vec<Aim> {
     let mut all: Vec<Aim> = Vec::new();
     for recording in recordings {
@@ -109,9 +110,17 @@ pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Ve
             }
         }
     }
+    let simplest = all.first().cloned();
     // Stable: of two that are worth the same, the simple one comes first.
     all.sort_by_key(|aim| std::cmp::Reverse(aim.worth(point, recordings)));
     all.truncate(MOST_AIMS);
+    match simplest {
+        Some(aim) if !all[..1].contains(&aim) => {
+            all.retain(|other| *other != aim);
+            all.insert(1, aim);
+        }
+        _ => {}
+    }
     all
 }
 
@@ -222,6 +231,21 @@ mod tests {
                     1 fsync(3</tmp/s/x>) = 0\n2 fsync(3</tmp/s/a>) = 0\n";
         let options = "inject=fsync:error=EIO:when=2 -P /tmp/s/a -P /tmp/s/own".to_owned();
         assert_eq!(told(text, &[]), (true, options, None));
+    }
+
+    #[test]
+    fn the_simplest_aim_is_tried_however_many_hit_less_beside_it() {
+        let opened = |thread: u32, file: &str| {
+            format!("{thread} openat(AT_FDCWD</tmp/s>, \"/tmp/s/{file}\", O_RDONLY) = 3</tmp/s/{file}>\n")
+        };
+        let before: String = ["a", "b", "c", "d", "e", "f", "g"].map(|file| opened(1, file)).concat();
+        let text = before + &opened(1, "lock") + &opened(2, "lock");
+        let names = Names::of(Path::new("/tmp/s"));
+        let steps = steps(&trace(&text, &[]), &names);
+        let point = steps[7].point.clone().unwrap();
+        let aims = aims(&point, &[Recording { steps, threads: Vec::new() }], &names);
+        assert_eq!(aims.len(), MOST_AIMS + 1, "{aims:?}");
+        assert_eq!((aims[1].paths.as_slice(), aims[1].nth), (["lock".to_owned()].as_slice(), 1), "{aims:?}");
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl Walk {
                 if lacked.contains(point) || point.is_made_by_dying() {
                     let _ = writeln!(account, "{}: {fault}: not hit, not demanded: {point}", self.operation);
                 } else {
-                    missed.push(format!("{fault} at {point}\n"));
+                    let aims = aims(point, &self.recordings, &self.names);
+                    missed.push(format!("{fault} at {point}, by {aims:?}\n"));
                 }
             }
         }

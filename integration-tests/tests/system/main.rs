@@ -13,6 +13,7 @@ mod failed_sync;
 mod index_trouble;
 mod memory;
 mod moves;
+mod odd_certificates;
 mod panicked_actor;
 mod power_loss;
 mod proxies;

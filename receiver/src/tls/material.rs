@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cis490_shared::certificate::Facts;
+use cis490_shared::certificate::{Facts, own_fault};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -50,7 +50,7 @@ pub struct Material {
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     /// Certificate and key.
-    #[error("`server.tls.cert_file` and `server.tls.key_file` cannot be used together: {0}")]
+    #[error("`server.tls.cert_file` and `server.tls.key_file` cannot be used together: {}", own_fault(&.0.to_string()))]
     Identity(#[source] rustls::Error),
     /// The first certificate cannot be read.
     #[error("`server.tls.cert_file`: its first certificate cannot be read")]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cis490_shared::certificate::Facts;
+use cis490_shared::certificate::{Facts, own_fault};
 use cis490_shared::pem::{PemError, PemFile};
 use cis490_shared::stamp::Stamp;
 use rustls::{ClientConfig, RootCertStore};
@@ -21,7 +21,7 @@ pub enum TlsError {
     #[error(transparent)]
     File(#[from] PemError),
     /// Certificate and key are readable but useless.
-    #[error("`receiver.client_cert_file` and `receiver.client_key_file` cannot be used: {0}")]
+    #[error("`receiver.client_cert_file` and `receiver.client_key_file` cannot be used: {}", own_fault(&.0.to_string()))]
     Identity(#[source] rustls::Error),
     /// The system trusts nobody, and the configuration names nobody.
     #[error("this system trusts no certificate authority: name the receiver's in `receiver.ca_file`")]
