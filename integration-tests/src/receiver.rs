@@ -137,8 +137,13 @@ impl<'a> Receiver<'a> {
     }
 
     /// The rows of the index, which must all parse.
+    ///
+    /// Whoever reads while a row is appended may see the first part of it: a file grows page by page.
     pub fn rows(&self) -> Vec<IndexRow> {
-        let bytes = fs::read(self.index()).unwrap_or_default();
+        let bytes = wait_until("the last row is whole", PATIENCE, || {
+            let bytes = fs::read(self.index()).unwrap_or_default();
+            bytes.last().is_none_or(|last| *last == b'\n').then_some(bytes)
+        });
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| IndexRow::parse(line).expect("a row that parses")).collect()
     }

@@ -10,6 +10,7 @@ use std::fmt;
 use super::Fault;
 use super::object::Names;
 use super::point::{Point, Step, steps};
+use super::run::Schedule;
 use super::trace::Trace;
 
 /// Which calls of one name are counted, and which of them is hit.
@@ -135,6 +136,7 @@ pub struct Shot {
     pub(super) point: Point,
     pub(super) fault: Fault,
     pub(super) aim: Aim,
+    pub(super) schedule: Schedule,
 }
 
 impl fmt::Display for Shot {
@@ -215,7 +217,7 @@ mod tests {
         let point = steps.last().unwrap().point.clone().unwrap();
         let recordings = [Recording { steps, threads: threads.to_vec() }];
         let aim = aims(&point, &recordings, &names).remove(0);
-        let shot = Shot { point: point.clone(), fault: Fault::Eio, aim };
+        let shot = Shot { point: point.clone(), fault: Fault::Eio, aim, schedule: Schedule::Free };
         (is_in_reach(&point, &recordings, &names), shot.options(&names).split_off(3).join(" "), shot.thread())
     }
 
@@ -263,7 +265,7 @@ mod tests {
         let point = recorded[0].point.clone().unwrap();
         let aim = Aim { call: "fsync".to_owned(), paths: Vec::new(), thread: None, nth: 2 };
         let fired = |fault, text: &str| {
-            let shot = Shot { point: point.clone(), fault, aim: aim.clone() };
+            let shot = Shot { point: point.clone(), fault, aim: aim.clone(), schedule: Schedule::Free };
             let fired = shot.fired(&trace(text, &[]), &names);
             (fired.points.iter().map(Point::to_string).collect::<Vec<_>>(), fired.lacked)
         };

@@ -8,6 +8,7 @@ use std::thread;
 use super::aim::{Fired, Recording, Shot, aims, is_in_reach};
 use super::object::Names;
 use super::point::{Point, steps};
+use super::run::Schedule;
 use super::{Fault, Trace};
 
 /// How often the operation is recorded. What only some of these runs do comes and goes with the schedule.
@@ -16,8 +17,9 @@ const RECORDINGS: usize = 3;
 /// How many points are tried at the same time: a run mostly waits for disks and processes.
 const AT_A_TIME: usize = 3;
 
-/// How often one point is aimed at before it counts as one that never fires.
-const ATTEMPTS: usize = 24;
+/// How often one point is aimed at before it counts as one that never fires: with the best aim and with each of the
+/// others under every schedule, several times.
+const ATTEMPTS: usize = 84;
 
 /// Fewer points than these mean that calls are overlooked, not that the program makes fewer.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +110,15 @@ impl Walk {
         account
     }
 
+    /// The best aim every other time, the others in between; each under one schedule after the other.
+    fn shot(&self, point: &Point, fault: Fault, attempt: usize) -> Shot {
+        let (aims, pair) = (aims(point, &self.recordings, &self.names), attempt / 2);
+        let (aim, round) =
+            if attempt.is_multiple_of(2) { (0, pair) } else { (pair % aims.len(), pair / aims.len()) };
+        let schedule = Schedule::ALL[round % Schedule::ALL.len()];
+        Shot { point: point.clone(), fault, aim: aims[aim].clone(), schedule }
+    }
+
     fn shoot(
         &self,
         wanted: &BTreeSet<Point>,
@@ -123,10 +134,7 @@ impl Walk {
                 if account.lock().expect("no panic under it").fired.contains(point) {
                     continue;
                 }
-                let aims = aims(point, &self.recordings, &self.names);
-                // The best aim twice as often as the others: a schedule that was unlucky once is not so again.
-                let aim = aims[if attempt % 2 == 0 { 0 } else { attempt / 2 % aims.len() }].clone();
-                let fired = survives(&Shot { point: point.clone(), fault, aim });
+                let fired = survives(&self.shot(point, fault, attempt));
                 let mut account = account.lock().expect("no panic under it");
                 account.runs += 1;
                 account.lacked.extend(fired.lacked.then(|| point.clone()));
