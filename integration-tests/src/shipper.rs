@@ -1,6 +1,7 @@
 //! The real `cis490-shipper` with a data directory of its own: once, or as a daemon.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct LabHost<'a> {
     host: String,
     config: PathBuf,
     data: PathBuf,
+    /// Another user than the test's, and a copy of the program that this one may run.
+    user: Option<(u32, PathBuf)>,
 }
 
 /// How a run of the shipper ended.
@@ -39,9 +42,18 @@ impl<'a> LabHost<'a> {
 
     /// The same on a data directory that is there already.
     pub fn on(sandbox: &'a Sandbox, host: &str, url: &str, data: PathBuf) -> Self {
-        let lab_host = Self { sandbox, host: host.to_owned(), config: sandbox.free(host, ".toml"), data };
+        let lab_host =
+            Self { sandbox, host: host.to_owned(), config: sandbox.free(host, ".toml"), data, user: None };
         lab_host.configure(url, "");
         lab_host
+    }
+
+    /// The same host with a shipper that runs as another user, who owns all that is in the data directory by now.
+    #[must_use]
+    pub fn run_by(mut self, user: u32) -> Self {
+        let program = self.sandbox.open_to(user, &binaries::path("cis490-shipper"), &self.data);
+        self.user = Some((user, program));
+        self
     }
 
     /// Writes the configuration anew; `queue` holds further lines of that section, and sections that follow it.
@@ -124,7 +136,14 @@ url = "{url}"
 
     /// The command of an invocation, for a test that runs it under another program.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.sandbox.command(binaries::path("cis490-shipper"));
+        let mut command = match &self.user {
+            None => self.sandbox.command(binaries::path("cis490-shipper")),
+            Some((user, program)) => {
+                let mut command = self.sandbox.command(program);
+                command.uid(*user).gid(*user);
+                command
+            }
+        };
         command.arg("--config").arg(&self.config).args(arguments);
         command
     }

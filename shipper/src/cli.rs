@@ -208,7 +208,7 @@ fn ship(config: &Config, path: &Path, mode: Mode) -> ExitCode {
         (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
         (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
         (Err(RunError::Target(error)), _) => bad_config(&error, path),
-        (Err(error), _) => failed(FAILURE, &error, error.remedy(&config.paths.data_root).as_deref()),
+        (Err(error), _) => failed(FAILURE, &error, error.remedy()),
     }
 }
 

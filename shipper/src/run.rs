@@ -4,7 +4,6 @@
 //! once; uploads in flight get five seconds, then they are dropped and their archives stay (invariant I4).
 
 use std::io;
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -73,17 +72,9 @@ pub enum RunError {
 
 impl RunError {
     /// What to do about it, where a person must act.
-    pub fn remedy(&self, data_root: &Path) -> Option<String> {
+    pub fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Dirs(DirsError::Locked(_)) => {
-                Some("stop the other one: systemctl stop cis490-shipper".to_owned())
-            }
-            Self::Dirs(DirsError::Apart(..)) => {
-                Some(format!("put all directories of `{}` on one file system", data_root.display()))
-            }
-            Self::Dirs(DirsError::Io { .. } | DirsError::Gone(_)) => {
-                Some(format!("make `{}` writable for the user of the shipper", data_root.display()))
-            }
+            Self::Dirs(error) => Some(error.remedy()),
             Self::Target(_) | Self::Signals(_) | Self::ActorDied(_) => None,
         }
     }

@@ -3,12 +3,14 @@
 
 clone=/home/max/cis490
 
-# The maintainer's clone as accident 4 had it: somebody else's, in a home that is closed, made under a careful umask.
+# The maintainer's clone as accident 4 had it: somebody else's, in a home that is closed, made under a careful umask. Its
+# first commit is in another repository, whose objects it borrows.
 make_clone() {
   inside useradd --create-home max
   inside chmod 700 /home/max
-  inside runuser -u max -- sh -c "umask 077 && git init --quiet $clone"
-  commit_to_clone one
+  inside runuser -u max -- sh -c "umask 077 && git init --quiet $clone.lender"
+  (clone+=.lender && commit_to_clone one)
+  inside runuser -u max -- sh -c "umask 077 && git clone --quiet --shared $clone.lender $clone"
   # What a git of ours must not run.
   inside runuser -u max -- git -C "$clone" config core.fsmonitor 'touch /tmp/clone-ran-a-program'
 }
@@ -94,8 +96,9 @@ incident_04_a_clone_of_another_user_in_a_closed_home_is_read() {
   check 'a commit that its owner makes counts, whatever his umask' within 20 admits "$commit"
   refused 'the service user itself cannot get into the home' inside runuser -u cis490 -- ls /home/max
   pid=$(property cis490-receiver MainPID)
-  equal 'of all homes the service sees the clone alone' "$(in_namespace "$pid" find /home -maxdepth 2 | sort)" \
-    "$(printf '/home\n/home/max\n%s' "$clone")"
+  equal 'of all homes the service sees the clone alone, and where that borrows' \
+    "$(in_namespace "$pid" find /home -maxdepth 3 -not -path "$clone/*" | sort)" \
+    "$(printf '/home\n/home/max\n%s\n%s\n%s' "$clone" "$clone.lender" "$clone.lender/.git")"
   refused 'not even root writes it there' in_namespace "$pid" touch "$clone/.git/written"
   refused 'no program of the clone was run' inside test -e /tmp/clone-ran-a-program
 }

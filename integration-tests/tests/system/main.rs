@@ -17,6 +17,7 @@ mod odd_certificates;
 mod panicked_actor;
 mod power_loss;
 mod proxies;
+mod read_only_disk;
 mod shipped_room;
 mod soak;
 mod sparse;

@@ -3,6 +3,7 @@
 //! else, and nothing is replaced.
 
 use std::fs;
+use std::os::unix::fs::chown;
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::clone::GitClone;
@@ -118,4 +119,34 @@ fn an_episode_is_put_away_to_another_mount_and_the_start_says_so() {
         vec![Mount::bind(sandbox, &sandbox.dir("elsewhere"), &shipped)]
     });
     assert_eq!(log.matches("episodes are copied and then deleted").count(), 1, "{log}");
+}
+
+#[test]
+fn a_shipper_that_may_not_move_says_so_at_its_start_or_holds_and_goes_on_once_it_may() {
+    const USER: u32 = 65_534;
+    let sandbox = Sandbox::new();
+    let receiver = Receiver::start(&sandbox, Options::open());
+    let lab_host = LabHost::new(&sandbox, "lab-1", receiver.url()).run_by(USER);
+    let give = |path: &std::path::Path, user| chown(path, Some(user), Some(user)).unwrap();
+    let help = "let the recorder run as that user, or give its directories to it";
+
+    // Where it may create nothing, nothing is begun.
+    give(&lab_host.episodes(), 0);
+    let start = lab_host.once();
+    assert_eq!(start.code, Some(1), "{}", start.log);
+    assert!(start.log.contains("Permission denied") && start.log.contains(help), "{}", start.log);
+    give(&lab_host.episodes(), USER);
+
+    // A recorder that runs as another user, and so do its directories.
+    let commit = CommitHash::parse(&"ab".repeat(20)).unwrap();
+    let recorded =
+        Recording { commit: None, ..Recording::new(1, &commit, 20_000) }.write_to(&lab_host.episodes());
+    let pass = lab_host.once();
+    assert_ne!(pass.code, Some(0), "{}", pass.log);
+    assert!(pass.log.contains("Permission denied") && pass.log.contains(help), "{}", pass.log);
+    assert_eq!((receiver.rows().len(), lab_host.names("shipped").len()), (1, 0), "{}", pass.log);
+    give(&recorded, USER);
+    let pass = lab_host.once();
+    assert_eq!(pass.code, Some(0), "{}", pass.log);
+    assert_eq!((receiver.rows().len(), lab_host.names("shipped").len()), (1, 1), "{}", pass.log);
 }

@@ -86,14 +86,14 @@ impl DirsError {
         match self {
             Self::Io { source, .. } => match source.kind() {
                 PermissionDenied => {
-                    "`ls -ld` it: moving a directory takes the right to write to it, so the recorder must run as the \
-                     shipper's user or leave its directories to it"
+                    "`ls -ld` it: the shipper's user must be able to write to it, since moving a directory takes that \
+                     right; let the recorder run as that user, or give its directories to it"
                 }
                 StorageFull | QuotaExceeded => "make room on its file system: `df -h` it",
                 _ => "look at its file system: `dmesg | tail`, `df -h` it",
             },
             Self::Gone(_) => "look for it in shipped/ and quarantine/",
-            Self::Locked(_) => "stop the other shipper: `systemctl status cis490-shipper`",
+            Self::Locked(_) => "stop the other shipper: `systemctl stop cis490-shipper`",
             Self::Apart(..) => "put `paths.data_root` on one file system: `df` both",
         }
     }

@@ -172,7 +172,7 @@ fn a_second_shipper_on_the_same_data_is_sent_away() {
     assert_snapshot!(both(&host, &run(&config, &["--once"])), @r"
     exit 1
     error: `[ROOT]/data/.shipper.lock` is locked: another shipper works on this data directory
-    help: stop the other one: systemctl stop cis490-shipper
+    help: stop the other shipper: `systemctl stop cis490-shipper`
     ");
     assert_eq!(run(&config, &[]).code, Some(1));
     assert_eq!(run(&config, &["--check-config"]).code, Some(0), "looking is always allowed");

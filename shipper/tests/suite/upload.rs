@@ -238,6 +238,8 @@ async fn the_receiver_judges_a_commit_that_is_none() {
     let host = Host::new();
     host.record("odd", Some("unknown"));
     host.record("none", None);
+    // Its head would be too long for somebody on the way.
+    host.record("long", Some(&"x".repeat(1025)));
     host.record_with_meta("line", "{\"episode_id\": \"line\", \"code_version\": {\"commit\": \"a\\nb\"}}");
     let receiver = on_put(|request, conn| match request.header("x-cis490-code-commit") {
         Some(_) => conn.answer(400, "", r#"{"error": "commit-malformed"}"#),
@@ -246,12 +248,12 @@ async fn the_receiver_judges_a_commit_that_is_none() {
     let outcome = ship(&host, &receiver, "odd").await;
     let Outcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
     assert_eq!((refusal.error.as_str(), refusal.commit.as_deref()), ("commit-malformed", Some("unknown")));
-    for name in ["none", "line"] {
+    for name in ["none", "long", "line"] {
         let outcome = ship(&host, &receiver, name).await;
         assert!(matches!(outcome, Outcome::Stored(_)), "{name}: {outcome:?}");
     }
     assert_eq!(receiver.seen()[0].header("x-cis490-code-commit"), Some("unknown"));
-    assert_eq!(receiver.kinds(), ["PUT /v1/episodes"; 3], "the gate is asked about commits only");
+    assert_eq!(receiver.kinds(), ["PUT /v1/episodes"; 4], "the gate is asked about commits only");
 }
 
 #[actix::test]
