@@ -22,17 +22,19 @@ use cis490_shared::config_file::ConfigError;
 use cis490_shared::telemetry::{self, Destination};
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::ping::PingError;
 use crate::actors::queue::Observation;
-use crate::config::rate::RateLimit;
+use crate::cli::bars::Screen;
+use crate::config::local_time::Zone;
+use crate::config::rate_limit::RateLimit;
 use crate::config::{self, Config};
-use crate::local_time::Zone;
-use crate::ping::{self, PingError};
+use crate::http::target::TargetFiles;
 use crate::run::{self, Mode, RunError};
 use crate::unit_settings;
-use crate::upload::bars::Screen;
 use crate::upload::meter::Meter;
-use crate::upload::target::TargetFiles;
 
+pub mod bars;
+pub mod ping;
 mod quarantine;
 mod status;
 

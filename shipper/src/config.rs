@@ -1,7 +1,7 @@
 //! `lab-host.toml`, typed and validated (protocol section 4).
 //!
 //! Built once at start and handed down by part, never global. What a file named here holds (certificates,
-//! keys) is read by [`crate::upload::target`]; a secret is never a value in the configuration.
+//! keys) is read by [`crate::http::target`]; a secret is never a value in the configuration.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use cis490_shared::config_file::{InvalidValue, Validate};
 use cis490_shared::ids::HostId;
 use serde::{Deserialize, Deserializer, de};
 
-use self::rate::RateLimit;
-use crate::queue::quarantine::Keep;
+use self::rate_limit::RateLimit;
+use crate::store::quarantine::Keep;
 
 /// Where the configuration is looked for when no flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
@@ -346,7 +346,8 @@ pub fn load(path: &Path) -> Result<Config, cis490_shared::config_file::ConfigErr
     cis490_shared::config_file::load(path)
 }
 
-pub mod rate;
+pub mod local_time;
+pub mod rate_limit;
 mod retention;
 
 pub use retention::Retention;

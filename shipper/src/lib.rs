@@ -8,16 +8,18 @@
 //! ```
 //!
 //! # Layout
-//! - [`actors`]: QueueActor, UploadActor and three smaller ones, thin shells around what follows
-//! - [`queue`]: policy and directories: order, back-off, what an answer means, what is moved where
-//! - [`upload`]: one episode from its directory to an outcome: packing, TLS, HTTP
-//! - [`status`]: what the daemon says about itself, and how people are told
+//! - [`actors`]: QueueActor, UploadActor and four smaller ones, thin shells around what follows
+//! - [`policy`]: order, back-off, holds: pure
+//! - [`answers`]: what an answer means for its episode: pure
+//! - [`store`]: the data directory and every move in it
+//! - [`upload`]: one episode from its directory to an outcome; [`http`]: requests, connections, TLS
+//! - [`report`]: what people are told, in the log and by the status
 //! - [`run`]: starts, watches and drains the actors; [`watchdog`] asks whether they are still there
-//! - [`cli`]: flags and exit codes; [`ping`] is one of them; [`config`] is `lab-host.toml`,
-//!   [`unit_settings`] is what it means for the unit, and [`local_time`] what its hours are
+//! - [`cli`]: flags and exit codes; [`config`] is `lab-host.toml`, [`unit_settings`] is what it means for the unit
 //!
 //! # Invariants
-//! - `upload` never names `actors`; `queue` names neither, and no HTTP type.
+//! - A module names only what stands to its right: `cli -> run -> watchdog -> actors -> upload -> report -> http ->
+//!   config -> store -> policy -> answers`.
 //! - Nothing but `shipped/` and what is old in `quarantine/` is ever deleted, and no notice is needed for anything: the
 //!   scan finds it.
 //! - The state of an episode is the directory that it is in. All that a restart forgets is waiting times.
@@ -26,13 +28,14 @@
 //! - Memory depends neither on the size of an episode nor on the length of the backlog (I8).
 
 pub mod actors;
+pub mod answers;
 pub mod cli;
 pub mod config;
-pub mod local_time;
-pub mod ping;
-pub mod queue;
+pub mod http;
+pub mod policy;
+pub mod report;
 pub mod run;
-pub mod status;
+pub mod store;
 pub mod unit_settings;
 pub mod upload;
 pub mod watchdog;

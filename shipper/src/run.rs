@@ -19,22 +19,23 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::actors::credentials::{CredentialsActor, Reload};
-use crate::actors::notice::{Listeners, NoticeActor};
 use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan};
 use crate::actors::status::{StatusActor, StatusSettings};
+use crate::actors::upkeep::{Room, UpkeepActor, UpkeepSettings};
 use crate::actors::upload::UploadActor;
+use crate::actors::watch::{Listeners, NoticeActor};
 use crate::actors::{Drain, Ping};
 use crate::config::Config;
-use crate::queue::dirs::{Dirs, DirsError};
-use crate::upload::clock_skew::ClockSkew;
+use crate::http::clock_skew::ClockSkew;
+use crate::http::target::{TargetError, TargetFiles};
+use crate::store::layout::{Dirs, DirsError};
+use crate::upload::deadlines::Deadlines;
 use crate::upload::expect::Expect;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
-use crate::upload::progress::Deadlines;
 use crate::upload::ship::Settings;
-use crate::upload::target::{TargetError, TargetFiles};
-use crate::upload::turns::Turns;
+use crate::upload::slots::Turns;
 use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
@@ -179,6 +180,8 @@ struct Fleet {
     queue: Addr<QueueActor>,
     /// None in a single pass, which looks once.
     notice: Option<Addr<NoticeActor>>,
+    /// None in a single pass, which deletes nothing.
+    upkeep: Option<Addr<UpkeepActor>>,
     credentials: Addr<CredentialsActor>,
     /// Of the daemon only: a single pass is over before anybody asks.
     status: Option<Addr<StatusActor>>,
@@ -197,14 +200,22 @@ impl Fleet {
         let queue_settings = QueueSettings {
             dirs: settings.dirs.clone(),
             scan_interval: (mode == Mode::Daemon).then(|| config.queue.scan_interval()),
-            quarantine_keep: config.queue.quarantine_keep(),
-            retention: config.retention.rules(),
             turns: settings.turns.clone(),
             ask: uploaders.first().map(|(addr, _)| addr.clone().recipient()),
             rng: StdRng::from_os_rng(),
         };
         let ships = uploaders.iter().map(|(addr, _)| addr.clone().recipient()).collect();
         let queue = QueueActor::new(queue_settings, ships).start();
+        let room = Latest::new(Room::default());
+        let upkeep = (mode == Mode::Daemon).then(|| {
+            let settings = UpkeepSettings {
+                dirs: settings.dirs.clone(),
+                quarantine_keep: config.queue.quarantine_keep(),
+                retention: config.retention.rules(),
+                room: room.clone(),
+            };
+            UpkeepActor::new(settings).start()
+        });
         let status = (mode == Mode::Daemon).then(|| {
             let settings = StatusSettings {
                 host_id: settings.host_id.clone(),
@@ -212,6 +223,7 @@ impl Fleet {
                 meter: settings.meter.clone(),
                 target: settings.target.clone(),
                 clock_skew: settings.clock_skew.clone(),
+                room,
             };
             StatusActor::new(settings, queue.clone().recipient()).start()
         });
@@ -222,7 +234,7 @@ impl Fleet {
         });
         let latest = settings.target.clone();
         let credentials = CredentialsActor::new(files, latest, queue.clone().recipient()).start();
-        Self { uploaders, queue, notice, credentials, status }
+        Self { uploaders, queue, notice, upkeep, credentials, status }
     }
 
     /// Until a signal, the end of a single pass, or the death of an actor.
@@ -265,7 +277,8 @@ impl Fleet {
         let credentials = watched("credentials", self.credentials.clone().recipient());
         let status = self.status.iter().map(|addr| watched("status", addr.clone().recipient()));
         let notice = self.notice.iter().map(|addr| watched("notice", addr.clone().recipient()));
-        [queue, credentials].into_iter().chain(notice).chain(status).chain(uploaders).collect()
+        let upkeep = self.upkeep.iter().map(|addr| watched("upkeep", addr.clone().recipient()));
+        [queue, credentials].into_iter().chain(notice).chain(upkeep).chain(status).chain(uploaders).collect()
     }
 
     /// Lets what is under way come to its end, within limits. What the queue has seen by then.
@@ -274,6 +287,9 @@ impl Fleet {
         // An actor that has died is drained, in a way; a mailbox error is no news here.
         if let Some(notice) = &self.notice {
             let _ = notice.send(Drain).await;
+        }
+        if let Some(upkeep) = &self.upkeep {
+            let _ = upkeep.send(Drain).await;
         }
         let mut queue = pin!(self.queue.send(Drain));
         let drained = timeout(DRAIN_LIMIT, &mut queue).await.is_ok();

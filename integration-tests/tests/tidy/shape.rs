@@ -64,7 +64,7 @@ pub(crate) fn only_front_ends_print(tree: &Tree) -> Vec<Finding> {
 
 /// Where a message may vary, and why.
 const MAY_VARY: &[(&str, &str)] = &[(
-    "shipper/src/queue/report.rs",
+    "shipper/src/report/log.rs",
     "the remediation is there to be pasted, so it stands on lines of its own",
 )];
 

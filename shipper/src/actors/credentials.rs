@@ -25,7 +25,7 @@ use tracing::warn;
 
 use crate::actors::queue::ShownAnew;
 use crate::actors::{Drain, Ping};
-use crate::upload::target::{Target, TargetFiles};
+use crate::http::target::{Target, TargetFiles};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@
 //! - ends: when an uploader has died, so that the process ends and is started again
 //!
 //! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`, how episodes leave in `moves.rs`, how refused
-//! ones come back in `release.rs`, what is deleted in `upkeep.rs`.
+//! ones come back in `release.rs`.
 
 use std::time::Duration;
 
@@ -18,36 +18,29 @@ use actix::{
 use cis490_shared::ids::EpisodeId;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use self::moves::{Because, Moves};
 use self::pass::Pass;
 use self::release::Quarantine;
-use self::upkeep::Upkeep;
 use crate::actors::upload::{Ask, Ship};
-use crate::actors::{Drain, Ping};
-use crate::queue::backlog::{Backlog, Deed, Next};
-use crate::queue::dirs::Dirs;
-use crate::queue::outcome::Outcome;
-use crate::queue::quarantine::Keep;
-use crate::queue::report::Report;
-use crate::queue::retention::Rules;
-use crate::queue::schedule::Pick;
-use crate::upload::turns::Turns;
+use crate::actors::{self, Drain, Ping, rearm};
+use crate::answers::outcome::Outcome;
+use crate::policy::backlog::{Backlog, Deed, Next};
+use crate::policy::schedule::Pick;
+use crate::report::log::Report;
+use crate::store::layout::Dirs;
+use crate::upload::slots::Turns;
 
 mod moves;
 mod noticed;
 mod observation;
 mod pass;
 mod release;
-mod shown;
-mod upkeep;
 
-pub use noticed::{Missed, Noticed};
+pub use noticed::{Missed, Noticed, ShownAnew};
 pub use observation::{Details, Observation};
-pub use shown::ShownAnew;
 
 /// The second mismatch of an archive has it packed anew, whatever its hash.
 const REBUILD_AFTER_MISMATCHES: u32 = 2;
@@ -87,10 +80,6 @@ pub struct QueueSettings {
     pub dirs: Dirs,
     /// Time between two passes; none: only when asked to.
     pub scan_interval: Option<Duration>,
-    /// How long refused episodes are kept. Heeded by a queue with a scan interval only.
-    pub quarantine_keep: Keep,
-    /// What is kept in `shipped/`. Heeded by a queue with a scan interval only.
-    pub retention: Rules,
     /// Says whether a large episode may be handed out.
     pub turns: Turns,
     /// Whom to ask about the commits of refused episodes; none: they go back by hand only.
@@ -108,7 +97,6 @@ struct Uploader {
 pub struct QueueActor {
     dirs: Dirs,
     scan_interval: Option<Duration>,
-    quarantine_keep: Keep,
     quarantine: Quarantine,
     turns: Turns,
     uploaders: Vec<Uploader>,
@@ -123,7 +111,6 @@ pub struct QueueActor {
     again: bool,
     /// What was noticed during a pass, to be offered behind it.
     noticed: Vec<EpisodeId>,
-    upkeep: Upkeep,
     /// The timer for the next pass, and the one for the next episode that becomes due.
     tick: Option<SpawnHandle>,
     wake: Option<SpawnHandle>,
@@ -136,12 +123,11 @@ pub struct QueueActor {
 impl QueueActor {
     /// A queue that ships by way of `uploaders`, of which there is at least one.
     pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
-        let QueueSettings { dirs, scan_interval, quarantine_keep, retention, turns, ask, rng } = settings;
+        let QueueSettings { dirs, scan_interval, turns, ask, rng } = settings;
         let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
         Self {
             dirs,
             scan_interval,
-            quarantine_keep,
             quarantine: Quarantine::asking(ask),
             turns,
             uploaders,
@@ -153,7 +139,6 @@ impl QueueActor {
             more: false,
             again: false,
             noticed: Vec::new(),
-            upkeep: Upkeep::new(retention),
             tick: None,
             wake: None,
             draining: false,
@@ -170,14 +155,7 @@ impl QueueActor {
         then: impl FnOnce(&mut Self, T, &mut Context<Self>) + 'static,
     ) {
         let dirs = self.dirs.clone();
-        let done = spawn_blocking(move || work(&dirs)).into_actor(self);
-        ctx.spawn(done.map(move |done: Result<T, JoinError>, act, ctx| match done {
-            Ok(done) => then(act, done, ctx),
-            Err(error) => {
-                error!(%error, "work on the data directory ended in a panic");
-                ctx.stop();
-            }
-        }));
+        actors::in_pool(self, ctx, move || work(&dirs), then);
     }
 
     /// Hands out episodes as long as there are free uploaders and episodes whose turn it is.
@@ -275,18 +253,6 @@ impl QueueActor {
     }
 }
 
-/// Sets a timer anew: the time since it was set before does not count.
-fn rearm<M>(timer: &mut Option<SpawnHandle>, ctx: &mut Context<QueueActor>, next: Option<(M, Duration)>)
-where
-    M: Message<Result = ()> + 'static,
-    QueueActor: Handler<M>,
-{
-    if let Some(old) = timer.take() {
-        ctx.cancel_future(old);
-    }
-    *timer = next.map(|(message, wait)| ctx.notify_later(message, wait));
-}
-
 impl Actor for QueueActor {
     type Context = Context<Self>;
 
@@ -294,7 +260,6 @@ impl Actor for QueueActor {
         if self.scan_interval.is_some() {
             self.begin_pass(ctx);
             self.begin_replay(ctx);
-            self.keep_up(ctx);
         }
     }
 }
@@ -348,9 +313,8 @@ impl Handler<Drain> for QueueActor {
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.draining = true;
         self.quarantine.stop();
-        rearm::<Tick>(&mut self.tick, ctx, None);
-        rearm::<Wake>(&mut self.wake, ctx, None);
-        self.end_upkeep(ctx);
+        rearm::<Self, Tick>(&mut self.tick, ctx, None);
+        rearm::<Self, Wake>(&mut self.wake, ctx, None);
         let (drained, wait) = oneshot::channel();
         self.drained.push(drained);
         self.answer_those_who_wait();

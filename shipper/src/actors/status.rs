@@ -26,13 +26,14 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::actors::queue::{Observation, Observe};
+use crate::actors::upkeep::Room;
 use crate::actors::{Drain, Ping};
-use crate::status::line::line;
-use crate::status::rate::Rate;
-use crate::status::{Backlog, Disk, Quarantined, Rates, State, Status, UnderWay};
-use crate::upload::clock_skew::ClockSkew;
+use crate::http::clock_skew::ClockSkew;
+use crate::http::target::Target;
+use crate::report::rate::Rate;
+use crate::report::status::{Backlog, Disk, Quarantined, Rates, State, Status, UnderWay};
+use crate::report::text::line;
 use crate::upload::meter::Meter;
-use crate::upload::target::Target;
 
 /// How often it looks whether something has changed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -54,6 +55,8 @@ pub struct StatusSettings {
     pub target: Latest<Target>,
     /// The difference between the clocks.
     pub clock_skew: ClockSkew,
+    /// Room on the disk, as UpkeepActor publishes it.
+    pub room: Latest<Room>,
 }
 
 /// See the module.
@@ -164,7 +167,7 @@ impl StatusActor {
             commit_position: seen.commit_position.clone(),
             certificate_expires: target.tls.as_ref().and_then(|tls| tls.expires).map(WallTime::from),
             clock_skew_s: clock_skew.seen().map(|skew| skew.as_secs()),
-            disk: disk(seen),
+            disk: disk(&self.settings.room.now()),
         }
     }
 
@@ -212,9 +215,9 @@ fn state_of(seen: &Observation) -> State {
     }
 }
 
-fn disk(seen: &Observation) -> Option<Disk> {
-    let is_nearly_full = seen.is_nearly_full;
-    seen.disk.map(|disk| Disk { free_bytes: disk.free_bytes, total_bytes: disk.total_bytes, is_nearly_full })
+fn disk(room: &Room) -> Option<Disk> {
+    let is_nearly_full = room.is_nearly_full;
+    room.disk.map(|disk| Disk { free_bytes: disk.free_bytes, total_bytes: disk.total_bytes, is_nearly_full })
 }
 
 /// So that the same moment, worked out twice, is the same text.

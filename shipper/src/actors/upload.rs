@@ -15,7 +15,7 @@ use cis490_shared::ids::EpisodeId;
 use tokio::sync::watch;
 
 use crate::actors::{Drain, Ping};
-use crate::queue::outcome::Outcome;
+use crate::answers::outcome::Outcome;
 use crate::upload::preflight::Verdict;
 use crate::upload::ship::{Settings, Shipper};
 

@@ -11,11 +11,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::AS_THE_SERVICE;
+use crate::answers::outcome::Refusal;
 use crate::config::Config;
-use crate::queue::dirs::{Dirs, DirsError};
-use crate::queue::outcome::Refusal;
-use crate::queue::quarantine::entries::{Entry, entries};
-use crate::queue::quarantine::release::release;
+use crate::store::layout::{Dirs, DirsError};
+use crate::store::quarantine::entries::{Entry, entries};
+use crate::store::quarantine::release::release;
 
 /// What is to be done with refused episodes.
 #[derive(Debug, Subcommand)]

@@ -6,8 +6,8 @@ use cis490_shared::clock::system_time;
 use clap::Args;
 
 use crate::config::Config;
-use crate::status::look::{self, LookError};
-use crate::status::text;
+use crate::report::file::{self, LookError};
+use crate::report::text;
 
 /// The flags.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) struct Flags {
 /// What is to be printed.
 pub(super) fn run(flags: &Flags, config: &Config) -> Result<String, LookError> {
     let now = system_time();
-    let report = look::look(config, now)?;
+    let report = file::look(config, now)?;
     Ok(match flags.json {
         // Text and numbers only: there is nothing in it that JSON could not hold.
         true => serde_json::to_string_pretty(&report).unwrap_or_default(),

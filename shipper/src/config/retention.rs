@@ -7,8 +7,8 @@ use cis490_shared::config_file::{InvalidValue, Validate};
 use serde::Deserialize;
 
 use super::within;
-use crate::queue::disk::DEFAULT_FREE_PERCENT;
-use crate::queue::retention::Rules;
+use crate::store::disk::DEFAULT_FREE_PERCENT;
+use crate::store::shipped::Rules;
 
 /// `[retention]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

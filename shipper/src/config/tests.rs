@@ -5,7 +5,6 @@ use std::path::Path;
 use cis490_shared::config_file::parse;
 
 use super::*;
-use crate::upload::progress::Deadlines;
 
 const MINIMAL: &str = "host_id = \"lab-1\"\n[receiver]\nurl = \"https://collector.wg\"\n";
 
@@ -23,7 +22,6 @@ fn two_keys_are_enough() {
     assert_eq!(config.paths.data_root, Path::new("/var/lib/cis490/data"));
     assert_eq!(config.queue, Queue::default());
     assert_eq!((config.queue.scan_interval_s, config.queue.parallel_uploads), (5, 2));
-    assert_eq!(Deadlines::with_stall(config.queue.stall_timeout()), Deadlines::default());
     assert_eq!((config.queue.compression_level, config.queue.quarantine_keep_days), (3, 30));
     assert_eq!((config.retention.shipped_keep_days, config.retention.free_percent), (0, 10));
 }

@@ -3,7 +3,7 @@
 //! The next chunk is read in the blocking pool while one is sent, so an upload of any size needs the memory
 //! of a few chunks (invariant I8), and asking for a chunk is the sign of progress. A file that is shorter
 //! than promised is an error. The end of an archive is held back until it is published: see
-//! [`crate::upload::outbox::Unpublished`].
+//! [`crate::store::outbox::Unpublished`].
 
 use std::io;
 use std::rc::Rc;
@@ -16,10 +16,10 @@ use futures_util::stream::{Stream, try_unfold};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::store::outbox::{Archive, read_at};
+use crate::upload::deadlines::Progress;
 use crate::upload::meter::Sending;
-use crate::upload::outbox::{Archive, read_at};
 use crate::upload::pace::{LEAST_PART, Pace, Permit};
-use crate::upload::progress::Progress;
 use crate::upload::published::Published;
 
 /// How long nothing at all is sent while the end is held back; well below what either side takes for a stall.
@@ -131,9 +131,9 @@ mod tests {
     use futures_util::{StreamExt, TryStreamExt, poll};
 
     use super::*;
+    use crate::store::outbox::{OutboxError, READ_BYTES};
+    use crate::upload::deadlines::Deadlines;
     use crate::upload::meter::Meter;
-    use crate::upload::outbox::{OutboxError, READ_BYTES};
-    use crate::upload::progress::Deadlines;
 
     /// An archive of `size_bytes` as it was hashed, in a file that holds `bytes` now.
     fn archive(bytes: &[u8], size_bytes: usize) -> Archive {

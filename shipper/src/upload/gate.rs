@@ -13,10 +13,10 @@ use cis490_shared::ids::{CommitHash, HostId};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::queue::judge::about_the_receiver;
-use crate::queue::outcome::Outcome;
-use crate::upload::ask;
-use crate::upload::client::{Client, out_of_reach};
+use crate::answers::judge::about_the_receiver;
+use crate::answers::outcome::Outcome;
+use crate::http::client::{Client, out_of_reach};
+use crate::http::requests;
 use crate::upload::preflight::{self, Verdict, Verdicts};
 
 /// What this host knows of the gate.
@@ -53,10 +53,10 @@ impl Gate {
         if let Some((_, outcome)) = unanswered.as_ref().filter(|(when, _)| *when >= came) {
             return Err(outcome.clone());
         }
-        let outcome = match ask::gate(client, host, &hash, limit).await {
-            Ok(ask::Gate::Says(answer)) => return Ok(self.remember(commit, preflight::verdict(answer))),
-            Ok(ask::Gate::Mute) => return Ok(self.remember(commit, Verdict::Unknown)),
-            Ok(ask::Gate::Unclear(answer)) => about_the_receiver(&answer),
+        let outcome = match requests::gate(client, host, &hash, limit).await {
+            Ok(requests::Gate::Says(answer)) => return Ok(self.remember(commit, preflight::verdict(answer))),
+            Ok(requests::Gate::Mute) => return Ok(self.remember(commit, Verdict::Unknown)),
+            Ok(requests::Gate::Unclear(answer)) => about_the_receiver(&answer),
             Err(silence) => out_of_reach(&silence),
         };
         *unanswered = Some((Instant::now(), outcome.clone()));

@@ -11,8 +11,8 @@ use jiff::civil::DateTime;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::config::rate::RateLimit;
-use crate::local_time::Zone;
+use crate::config::local_time::Zone;
+use crate::config::rate_limit::RateLimit;
 
 /// What is left unused is kept for so long, so that a sender that came late catches up.
 const BURST: Duration = Duration::from_millis(125);

@@ -11,7 +11,7 @@ use cis490_shared::wire::answer::CommitAnswer;
 use cis490_shared::wire::problem::ErrorCode;
 use tokio::time::Instant;
 
-use crate::queue::outcome::Refusal;
+use crate::answers::outcome::Refusal;
 
 /// How long a verdict counts.
 pub const MEMORY: Duration = Duration::from_secs(30);

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cis490_shared::archive::pack::{Episode, PackError, Packer};
 use cis490_shared::ids::EpisodeId;
 
-use crate::queue::dirs::Dirs;
-use crate::queue::outcome::{Outcome, Refusal};
-use crate::upload::outbox::{self, Archive, OutboxError, Stop, Unpublished};
+use crate::answers::outcome::{Outcome, Refusal};
+use crate::store::layout::Dirs;
+use crate::store::outbox::{self, Archive, OutboxError, Stop, Unpublished};
 use crate::upload::ship::{Early, local};
-use crate::upload::turns::{Lane, Turns};
+use crate::upload::slots::{Lane, Turns};
 
 /// What an archive is to be made of.
 pub(super) enum Source {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 
-use crate::upload::outbox::OutboxError;
+use crate::store::outbox::OutboxError;
 
 /// Ready once the archive is in the outbox, bytes and name on disk, or cannot be brought there. All clones say the
 /// same.

@@ -15,14 +15,14 @@ use cis490_shared::row::SCHEMA_VERSION;
 use cis490_shared::wire::{headers, path};
 use tokio::time::Instant;
 
-use crate::queue::answer::Answer;
+use crate::answers::answer::Answer;
+use crate::http::client::{Client, Silence, read_answer, silence};
+use crate::http::connect::ConnectFailure;
+use crate::store::outbox::Archive;
 use crate::upload::body::chunks;
-use crate::upload::client::{Client, Silence, read_answer, silence};
-use crate::upload::connect::ConnectFailure;
+use crate::upload::deadlines::{Deadlines, Late, Progress};
 use crate::upload::meter::Meter;
-use crate::upload::outbox::Archive;
 use crate::upload::pace::Pace;
-use crate::upload::progress::{Deadlines, Late, Progress};
 use crate::upload::published::Published;
 
 /// One episode, ready to go.

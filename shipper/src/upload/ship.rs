@@ -18,25 +18,25 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::queue::answer::Answer;
-use crate::queue::dirs::Dirs;
-use crate::queue::judge::{BODY_HANGS, Proof, Sent, about_the_receiver, judge, proof, success};
-use crate::queue::outcome::{Outcome, Refusal, Scope, Shipped};
-use crate::upload::ask::{self, Stored};
-use crate::upload::client::{Client, Silence, out_of_reach};
-use crate::upload::clock_skew::ClockSkew;
+use crate::answers::answer::Answer;
+use crate::answers::judge::{BODY_HANGS, Proof, Sent, about_the_receiver, judge, proof, success};
+use crate::answers::outcome::{Outcome, Refusal, Scope, Shipped};
+use crate::http::client::{Client, Silence, out_of_reach};
+use crate::http::clock_skew::ClockSkew;
+use crate::http::requests::{self, Stored};
+use crate::http::target::Target;
+use crate::store::layout::Dirs;
+use crate::store::outbox::{self, Archive, Stop, Unpublished};
+use crate::upload::deadlines::Deadlines;
 use crate::upload::expect::Expect;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
-use crate::upload::outbox::{self, Archive, Stop, Unpublished};
 use crate::upload::pace::Pace;
 use crate::upload::preflight::Verdict;
 use crate::upload::prepare::{Prepared, Source, no_archive};
-use crate::upload::progress::Deadlines;
 use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
-use crate::upload::target::Target;
-use crate::upload::turns::{Lane, Turns};
+use crate::upload::slots::{Lane, Turns};
 
 /// What shipping needs to know; may cross threads.
 #[derive(Debug, Clone)]
@@ -313,14 +313,14 @@ impl Shipper {
     /// Whether a HEAD names the very hash that was sent.
     async fn is_stored(&self, upload: &Upload<'_>) -> bool {
         let limit = self.settings.deadlines.small;
-        let stored = ask::head(&self.client, upload.host_id, upload.episode_id, limit).await;
+        let stored = requests::head(&self.client, upload.host_id, upload.episode_id, limit).await;
         stored.is_ok_and(|stored| stored == Stored::Yes(Some(upload.archive.sha256)))
     }
 
     /// Finds out what became of an upload that broke; the reason once more where the receiver does not have it.
     async fn find_out(&self, upload: &Upload<'_>, begin: Instant, reason: String) -> Result<Outcome, String> {
         let (ours, limit) = (upload.archive.sha256, self.settings.deadlines.small);
-        match ask::head(&self.client, upload.host_id, upload.episode_id, limit).await {
+        match requests::head(&self.client, upload.host_id, upload.episode_id, limit).await {
             Ok(Stored::Yes(Some(hash))) if hash == ours || !Step::MatchHead.is_taken() => {
                 Ok(Outcome::AlreadyPresent(shipped(200, upload, begin)))
             }

@@ -16,8 +16,8 @@ use cis490_shared::latest::Latest;
 use cis490_shipper::actors::queue::{Observation, Observe};
 use cis490_shipper::actors::upload::UploadActor;
 use cis490_shipper::config;
-use cis490_shipper::upload::progress::Deadlines;
-use cis490_shipper::upload::target::TargetFiles;
+use cis490_shipper::http::target::TargetFiles;
+use cis490_shipper::upload::deadlines::Deadlines;
 use tokio::time::{Instant, sleep_until};
 
 use crate::support::host::Host;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use actix::Actor;
 use cis490_shipper::actors::upload::UploadActor;
-use cis490_shipper::config::rate::RateLimit;
-use cis490_shipper::queue::outcome::{Outcome, Scope, Shipped};
+use cis490_shipper::answers::outcome::{Outcome, Scope, Shipped};
+use cis490_shipper::config::rate_limit::RateLimit;
+use cis490_shipper::upload::deadlines::Deadlines;
 use cis490_shipper::upload::pace::Pace;
-use cis490_shipper::upload::progress::Deadlines;
 use jiff::civil::{DateTime, date};
 
 use crate::support::host::Host;

@@ -5,14 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
 use cis490_shipper::actors::queue::{Details, Observation, Observe, Scan};
 use cis490_shipper::actors::{Drain, Ping};
-use cis490_shipper::queue::outcome::Outcome;
-use cis490_shipper::upload::turns::{LARGE_BYTES, Turns};
+use cis490_shipper::answers::outcome::Outcome;
+use cis490_shipper::upload::slots::{LARGE_BYTES, Turns};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
@@ -231,35 +230,6 @@ fn a_huge_episode_never_blocks_small_ones() {
         assert_eq!(*done.borrow(), ["small-1", "small-2", "small-3", "a-huge", "b-huge", "c-huge"]);
         assert!(begin.elapsed() < Duration::from_hours(4));
         assert!(in_script.get() <= 20, "{} tries: no busy loop", in_script.get());
-    });
-}
-
-#[test]
-fn incident_08_the_quarantine_is_bounded_by_age_and_walked_once_an_hour() {
-    paused(async {
-        let host = Host::new();
-        let refuse_long_ago = |name: &str, status: u16| {
-            let dir = host.data().join("quarantine").join(name);
-            fs::create_dir(&dir).unwrap();
-            let mut note = fs::File::create(dir.join("quarantine_reason.json")).unwrap();
-            writeln!(note, "{{\"status\": {status}, \"error\": \"x\"}}").unwrap();
-            note.set_modified(std::time::UNIX_EPOCH).unwrap();
-        };
-        refuse_long_ago("first", 409);
-        refuse_long_ago("window", 412);
-        let begin = Instant::now();
-        let at = |hours: u64, minutes: u64| begin + Duration::from_secs(3600 * hours + 60 * minutes);
-        let _queue = start(&host, Some(Duration::from_hours(24)), vec![Scripted::start(|_| shipped())]);
-        // By its clock it has lain there since 1970; that is no evidence.
-        sleep_until(at(23, 30)).await;
-        assert_eq!(host.names("quarantine"), ["first", "window"]);
-        sleep_until(at(25, 30)).await;
-        assert_eq!(host.names("quarantine"), ["window"], "what the gate may still admit is kept");
-        refuse_long_ago("second", 413);
-        sleep_until(at(25, 50)).await;
-        assert_eq!(host.names("quarantine"), ["second", "window"]);
-        sleep_until(at(26, 50)).await;
-        assert_eq!(host.names("quarantine"), ["window"]);
     });
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::{Addr, Recipient};
 use cis490_shipper::actors::queue::{Observation, Observe, QueueActor};
 use cis490_shipper::actors::upload::{Ask, Ship};
-use cis490_shipper::queue::outcome::{Outcome, Scope};
+use cis490_shipper::answers::outcome::{Outcome, Scope};
 use cis490_shipper::upload::preflight::Verdict;
 use tokio::time::{Instant, sleep};
 

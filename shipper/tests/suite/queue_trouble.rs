@@ -10,8 +10,8 @@ use actix::MailboxError;
 use cis490_shared::durable;
 use cis490_shipper::actors::Ping;
 use cis490_shipper::actors::queue::{Ended, Observe, Scan, ShownAnew};
-use cis490_shipper::queue::judge;
-use cis490_shipper::queue::outcome::{Outcome, Scope};
+use cis490_shipper::answers::judge;
+use cis490_shipper::answers::outcome::{Outcome, Scope};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 

@@ -12,12 +12,13 @@ use cis490_shared::latest::Latest;
 use cis490_shipper::actors::Drain;
 use cis490_shipper::actors::queue::{Details, Observation, Observe};
 use cis490_shipper::actors::status::{StatusActor, StatusSettings};
+use cis490_shipper::actors::upkeep::Room;
+use cis490_shipper::answers::outcome::{Blocked, Outcome};
 use cis490_shipper::config::ReceiverUrl;
-use cis490_shipper::queue::outcome::{Blocked, Outcome};
-use cis490_shipper::status::{Hold, State, Status};
-use cis490_shipper::upload::clock_skew::ClockSkew;
+use cis490_shipper::http::clock_skew::ClockSkew;
+use cis490_shipper::http::target::Target;
+use cis490_shipper::report::status::{Hold, State, Status};
 use cis490_shipper::upload::meter::Meter;
-use cis490_shipper::upload::target::Target;
 use tokio::time::{Instant, sleep};
 
 use crate::support::host::{COMMIT, id};
@@ -59,6 +60,7 @@ fn scene(name: &str) -> Scene {
         meter: meter.clone(),
         target: Latest::new(Target { url, tls: None, authorization: None }),
         clock_skew: ClockSkew::default(),
+        room: Latest::new(Room::default()),
     };
     let queue = Queue(Rc::clone(&seen)).start();
     let status = StatusActor::new(settings, queue.recipient()).start();

@@ -8,9 +8,9 @@ use std::time::Duration;
 use actix::Actor;
 use cis490_shared::archive::pack::{Episode, Packer};
 use cis490_shipper::actors::upload::{Ship, UploadActor};
-use cis490_shipper::queue::outcome::{Blocked, Outcome, Scope};
-use cis490_shipper::upload::progress::Deadlines;
-use cis490_shipper::upload::turns::{LARGE_BYTES, Lane};
+use cis490_shipper::answers::outcome::{Blocked, Outcome, Scope};
+use cis490_shipper::upload::deadlines::Deadlines;
+use cis490_shipper::upload::slots::{LARGE_BYTES, Lane};
 
 use crate::support::host::{COMMIT, Host, id};
 use crate::support::receiver::{Receiver, gate, sha256, stored, stores_everything};

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 
 use cis490_shipper::actors::upload::Ship;
 use cis490_shipper::actors::{Drain, Ping};
-use cis490_shipper::queue::outcome::{Blocked, Outcome, Scope};
-use cis490_shipper::upload::progress::Deadlines;
+use cis490_shipper::answers::outcome::{Blocked, Outcome, Scope};
+use cis490_shipper::upload::deadlines::Deadlines;
 
 use crate::support::host::{Host, id};
 use crate::support::receiver::{Receiver, sha256, stores_everything};

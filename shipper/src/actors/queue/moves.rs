@@ -11,9 +11,10 @@ use cis490_shared::ids::EpisodeId;
 use tokio::time::Instant;
 
 use super::QueueActor;
-use crate::queue::dirs::{DirsError, Leaving};
-use crate::queue::outcome::{Refusal, Shipped};
-use crate::queue::quarantine::Reason;
+use crate::answers::outcome::{Refusal, Shipped};
+use crate::store::layout::DirsError;
+use crate::store::moves::Leaving;
+use crate::store::quarantine::Reason;
 
 /// How long an episode that has settled waits for others. A crash meanwhile has it sent again, which is answered 200.
 const PATIENCE: Duration = Duration::from_millis(50);

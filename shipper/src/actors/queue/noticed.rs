@@ -1,10 +1,12 @@
-//! What others notice in `episodes/` between two passes: an episode that is finished counts at once.
+//! What other actors notice between two passes: an episode that is finished counts at once, and a hold that is about
+//! what this host shows to the receiver ends when that changes.
 //!
 //! A notice is a shortcut and never the only way: the next scan finds whatever was not noticed. It leaves the order as
 //! it is; where a scan left episodes out, these are older, and the notice waits for the scan that finds it.
 
 use actix::{Context, Handler, Message};
 use cis490_shared::ids::EpisodeId;
+use tokio::time::Instant;
 
 use super::QueueActor;
 use super::pass::{Pass, SCAN_LIMIT};
@@ -21,6 +23,11 @@ pub struct Noticed {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Missed;
+
+/// There is a new certificate or token, or another authority is trusted. From CredentialsActor.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ShownAnew;
 
 impl QueueActor {
     /// Offers what was noticed during a scan, which may have passed by that place before.
@@ -60,5 +67,14 @@ impl Handler<Missed> for QueueActor {
 
     fn handle(&mut self, _: Missed, ctx: &mut Context<Self>) {
         self.look_again(ctx);
+    }
+}
+
+impl Handler<ShownAnew> for QueueActor {
+    type Result = ();
+
+    fn handle(&mut self, _: ShownAnew, ctx: &mut Context<Self>) {
+        self.backlog.shown_anew(Instant::now());
+        self.ship_what_is_due(ctx);
     }
 }

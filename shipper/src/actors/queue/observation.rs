@@ -6,14 +6,12 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::QueueActor;
-use crate::queue::backlog::News;
-use crate::queue::dirs;
-use crate::queue::hold::Cause;
-use crate::queue::outcome::Refusal;
-use crate::queue::quarantine::entries::Tally;
-use crate::status::{Hold, LastRefusal, Oldest, Success};
-
-use crate::queue::retention::Disk;
+use crate::answers::outcome::Refusal;
+use crate::policy::awaited::Tally;
+use crate::policy::backlog::News;
+use crate::policy::hold::Cause;
+use crate::report::status::{Hold, LastRefusal, Oldest, Success};
+use crate::store::scan;
 
 /// The queue's counters since its start, and its state at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -48,10 +46,6 @@ pub struct Observation {
     pub on_hold: bool,
     /// `X-Cis490-Commit-Position` of the latest answer that had one.
     pub commit_position: Option<String>,
-    /// The disk at the latest look; none before the first, after one that failed, and where nobody looks.
-    pub disk: Option<Disk>,
-    /// Less of it is free than should be.
-    pub is_nearly_full: bool,
     /// What only the status is for.
     pub details: Details,
 }
@@ -81,7 +75,7 @@ pub struct Details {
 
 impl Details {
     /// A look through `episodes/` has ended.
-    pub(super) fn looked(&mut self, in_episodes: usize, oldest: Option<dirs::Oldest>) {
+    pub(super) fn looked(&mut self, in_episodes: usize, oldest: Option<scan::Oldest>) {
         self.in_episodes = in_episodes;
         self.oldest = oldest.map(|oldest| Oldest {
             episode_id: oldest.id.to_string(),
@@ -176,7 +170,8 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::status::{Life, Status, problem};
+    use crate::report::problem;
+    use crate::report::status::{Life, Status};
 
     #[test]
     fn a_person_is_told_in_words_why_the_queue_waits() {

@@ -6,9 +6,11 @@
 use actix::Context;
 use tracing::info;
 
-use super::{QueueActor, Tick, rearm};
-use crate::queue::dirs::{Dirs, DirsError, Oldest, Scan};
-use crate::queue::sweep;
+use super::{QueueActor, Tick};
+use crate::actors::rearm;
+use crate::store::layout::{Dirs, DirsError};
+use crate::store::scan::{Oldest, Scan};
+use crate::store::sweep;
 
 /// So many episodes are known at a time; the next ones are looked for when these are through.
 pub(super) const SCAN_LIMIT: usize = 1024;

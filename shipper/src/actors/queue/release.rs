@@ -15,12 +15,14 @@ use actix::{
 use tokio::time::Instant;
 use tracing::error;
 
-use super::{QueueActor, rearm};
+use super::QueueActor;
+use crate::actors::rearm;
 use crate::actors::upload::Ask;
-use crate::queue::outcome::Outcome;
-use crate::queue::quarantine::awaited::{Awaited, Release};
-use crate::queue::quarantine::entries::{Tally, count, survey};
-use crate::queue::quarantine::release::{Released, release_commit};
+use crate::answers::outcome::Outcome;
+use crate::policy::awaited::Tally;
+use crate::policy::awaited::{Awaited, Release};
+use crate::store::quarantine::entries::{count, survey};
+use crate::store::quarantine::release::{Released, release_commit};
 use crate::upload::preflight::Verdict;
 
 /// The time between two looks. With the memory of a verdict it makes less than a minute between two questions.

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cis490_shipper::actors::queue::Observe;
-use cis490_shipper::upload::progress::Deadlines;
+use cis490_shipper::upload::deadlines::Deadlines;
 use tokio::time::{Instant, sleep_until};
 
 use crate::support::host::{COMMIT, Host};

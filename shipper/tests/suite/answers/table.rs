@@ -1,6 +1,6 @@
 //! The right-hand column of protocol 2.2 once more, as what a lab host and its operator see of it.
 //!
-//! Deliberately not derived from the table in `queue/outcome.rs`: a mistake there must not be one here.
+//! Deliberately not derived from the table in `answers/judge.rs`: a mistake there must not be one here.
 #![allow(unreachable_pub, reason = "it is a module of a test binary")]
 
 use std::ops::RangeInclusive;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cis490_shared::archive::DONE_MARKER;
 use cis490_shared::durable::FileLock;
 use cis490_shared::ids::EpisodeId;
-use cis490_shipper::queue::dirs::Dirs;
+use cis490_shipper::store::layout::Dirs;
 use tempfile::TempDir;
 
 /// The commit of recorded episodes unless a test says otherwise.

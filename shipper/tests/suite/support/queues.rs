@@ -8,11 +8,9 @@ use std::time::Duration;
 use actix::{Actor, Addr, Recipient};
 use cis490_shipper::actors::queue::{Observation, QueueActor, QueueSettings, Scan};
 use cis490_shipper::actors::upload::{Ask, Ship};
-use cis490_shipper::queue::dirs::Dirs;
-use cis490_shipper::queue::outcome::Outcome;
-use cis490_shipper::queue::quarantine::Keep;
-use cis490_shipper::queue::retention::Rules;
-use cis490_shipper::upload::turns::Turns;
+use cis490_shipper::answers::outcome::Outcome;
+use cis490_shipper::store::layout::Dirs;
+use cis490_shipper::upload::slots::Turns;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -36,18 +34,8 @@ pub fn start(
     scan_interval: Option<Duration>,
     uploaders: Vec<Recipient<Ship>>,
 ) -> Addr<QueueActor> {
-    start_with(host, scan_interval, Rules::default(), uploaders)
-}
-
-/// A queue that also looks after what it has shipped.
-pub fn start_with(
-    host: &Host,
-    scan_interval: Option<Duration>,
-    retention: Rules,
-    uploaders: Vec<Recipient<Ship>>,
-) -> Addr<QueueActor> {
     let (dirs, _) = host.open();
-    QueueActor::new(QueueSettings { retention, ..settings(dirs, scan_interval) }, uploaders).start()
+    QueueActor::new(settings(dirs, scan_interval), uploaders).start()
 }
 
 /// A queue that looks only when asked to, and shares these turns with its uploaders.
@@ -68,10 +56,8 @@ pub fn start_asking(
 }
 
 fn settings(dirs: Dirs, scan_interval: Option<Duration>) -> QueueSettings {
-    let quarantine_keep = Keep { for_commit: None, others: Some(Duration::from_hours(24)) };
     let (turns, rng) = (Turns::new(1), StdRng::seed_from_u64(1));
-    let retention = Rules::default();
-    QueueSettings { dirs, scan_interval, quarantine_keep, retention, turns, ask: None, rng }
+    QueueSettings { dirs, scan_interval, turns, ask: None, rng }
 }
 
 pub async fn scan(queue: &Addr<QueueActor>) -> Observation {

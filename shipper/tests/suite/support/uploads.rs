@@ -8,18 +8,18 @@ use cis490_shared::durable::FileLock;
 use cis490_shared::ids::HostId;
 use cis490_shared::latest::Latest;
 use cis490_shipper::actors::upload::{Ship, UploadActor};
+use cis490_shipper::answers::outcome::Outcome;
 use cis490_shipper::config::ReceiverUrl;
-use cis490_shipper::queue::outcome::Outcome;
 
-use cis490_shipper::upload::clock_skew::ClockSkew;
+use cis490_shipper::http::clock_skew::ClockSkew;
+use cis490_shipper::http::target::Target;
+use cis490_shipper::upload::deadlines::Deadlines;
 use cis490_shipper::upload::expect::Expect;
 use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::meter::Meter;
 use cis490_shipper::upload::pace::Pace;
-use cis490_shipper::upload::progress::Deadlines;
 use cis490_shipper::upload::ship::Settings;
-use cis490_shipper::upload::target::Target;
-use cis490_shipper::upload::turns::Turns;
+use cis490_shipper::upload::slots::Turns;
 
 use super::host::{COMMIT, Host, id};
 use super::receiver::{Conn, Receiver, Request, stores_everything};

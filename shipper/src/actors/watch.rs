@@ -1,0 +1,214 @@
+//! NoticeActor: tells the queue of an episode at once when it is finished.
+//!
+//! - owns: the watches on `episodes/`
+//! - accepts: `Ping`, `Drain`
+//! - sends to: QueueActor, by [`Noticed`] and [`Missed`]
+//! - runs on: the main arbiter; every look at the disk is in the blocking pool
+//! - ends: with its System, or when the queue has ended
+//!
+//! Where nothing can be watched the log says so once, and it is tried again every minute; the scan finds everything
+//! meanwhile. What is watched, and what an event means, is [`crate::store::inotify`]'s.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, SpawnHandle, WrapFuture,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::actors::queue::{Missed, Noticed};
+use crate::actors::{Drain, Ping};
+use crate::store::inotify::{Lookout, MAX_WATCHES, Seen};
+
+/// How long to wait before watching is tried again where it failed.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// Whom to tell.
+#[derive(Debug, Clone)]
+pub struct Listeners {
+    /// Takes episodes that are finished.
+    pub noticed: Recipient<Noticed>,
+    /// Takes that something may have been missed.
+    pub missed: Recipient<Missed>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct NoticeActor {
+    watch: Watch,
+    watching: Option<SpawnHandle>,
+}
+
+impl NoticeActor {
+    /// Watches the directory `episodes`.
+    pub fn new(episodes: PathBuf, listeners: Listeners) -> Self {
+        let watch = Watch { episodes, listeners, said: Said::default() };
+        Self { watch, watching: None }
+    }
+}
+
+impl Actor for NoticeActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // It comes back only when nothing is left to be done: the end of the process is then under way.
+        let watching = self.watch.clone().go_on().into_actor(self).map(|(), _, ctx| ctx.stop());
+        self.watching = Some(ctx.spawn(watching));
+    }
+}
+
+/// Why watching came to an end.
+enum End {
+    /// It failed, or `episodes/` went away.
+    Failed(io::Error),
+    /// Nobody listens, or a look has ended in a panic.
+    Over,
+}
+
+/// What a person was told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    fails: bool,
+    leaves_some_out: bool,
+}
+
+/// The work itself, from one look to the next.
+#[derive(Debug, Clone)]
+struct Watch {
+    episodes: PathBuf,
+    listeners: Listeners,
+    said: Said,
+}
+
+impl Watch {
+    async fn go_on(mut self) {
+        loop {
+            match self.until_it_fails().await {
+                End::Over => return,
+                End::Failed(error) => {
+                    if !std::mem::replace(&mut self.said.fails, true) {
+                        warn!(
+                            episodes = %self.episodes.display(),
+                            %error,
+                            help = "the scan finds them, every `queue.scan_interval_s`; look at `sysctl fs.inotify` if it says too many",
+                            "new episodes are not noticed at once"
+                        );
+                    }
+                }
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn until_it_fails(&mut self) -> End {
+        let episodes = self.episodes.clone();
+        let opened = spawn_blocking(move || Lookout::open(&episodes, MAX_WATCHES)).await;
+        let watching = match opened {
+            Ok(Ok(lookout)) => register(lookout),
+            Ok(Err(error)) => Err(error),
+            Err(_) => return End::Over,
+        };
+        let (mut lookout, events) = match watching {
+            Ok(watching) => watching,
+            Err(error) => return End::Failed(error),
+        };
+        let mut seen = Seen { look_at_all: true, ..Seen::default() };
+        loop {
+            if seen.look_at_all {
+                lookout = match self.look_at_all(lookout).await {
+                    Ok(lookout) => lookout,
+                    Err(end) => return end,
+                };
+                if std::mem::take(&mut self.said.fails) {
+                    info!("new episodes are noticed at once again");
+                }
+            }
+            let mut events = match events.readable().await {
+                Ok(events) => events,
+                Err(error) => return End::Failed(error),
+            };
+            (lookout, seen) = match in_pool(lookout, Lookout::take).await {
+                Ok(taken) => taken,
+                Err(end) => return end,
+            };
+            if seen.emptied {
+                events.clear_ready();
+            }
+            for episode_id in std::mem::take(&mut seen.ready) {
+                if self.listeners.noticed.send(Noticed { episode_id }).await.is_err() {
+                    return End::Over;
+                }
+            }
+            if seen.gone {
+                return End::Failed(io::ErrorKind::NotFound.into());
+            }
+        }
+    }
+
+    async fn look_at_all(&mut self, lookout: Lookout) -> Result<Lookout, End> {
+        let (lookout, is_any_ready) = in_pool(lookout, Lookout::look_at_all).await?;
+        if is_any_ready && self.listeners.missed.send(Missed).await.is_err() {
+            return Err(End::Over);
+        }
+        let leaves_some_out = lookout.leaves_some_out();
+        match (leaves_some_out, std::mem::replace(&mut self.said.leaves_some_out, leaves_some_out)) {
+            (true, false) => info!(
+                watched = MAX_WATCHES,
+                "more unfinished directories in episodes/ than are watched, the scan finds the others"
+            ),
+            (false, true) => info!("all unfinished directories in episodes/ are watched again"),
+            _ => {}
+        }
+        Ok(lookout)
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "tokio's other way in is unsafe; an Arc<OwnedFd> stays open and stays the same"
+)]
+fn register(lookout: Lookout) -> io::Result<(Lookout, AsyncFd<Arc<OwnedFd>>)> {
+    let events = AsyncFd::with_interest(lookout.descriptor(), Interest::READABLE)?;
+    Ok((lookout, events))
+}
+
+/// Hands the watches to the blocking pool, and takes them back with what was found.
+async fn in_pool<T: Send + 'static>(
+    mut lookout: Lookout,
+    look: impl FnOnce(&mut Lookout) -> io::Result<T> + Send + 'static,
+) -> Result<(Lookout, T), End> {
+    let looked = spawn_blocking(move || {
+        let found = look(&mut lookout);
+        (lookout, found)
+    });
+    match looked.await {
+        Ok((lookout, Ok(found))) => Ok((lookout, found)),
+        Ok((_, Err(error))) => Err(End::Failed(error)),
+        // A panic is printed where it happens.
+        Err(_) => Err(End::Over),
+    }
+}
+
+impl Handler<Ping> for NoticeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<Drain> for NoticeActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Drain, ctx: &mut Self::Context) {
+        if let Some(watching) = self.watching.take() {
+            ctx.cancel_future(watching);
+        }
+    }
+}

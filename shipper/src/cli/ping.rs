@@ -1,0 +1,241 @@
+//! `--ping`: proves that a receiver answers and takes this host, and says what its gate does, in one line.
+//!
+//! It needs no actor and writes nothing, on either side. Health stubs and captive portals say 200 too, so an answer
+//! counts only if it is that of a receiver: its version and its clock.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use actix::System;
+use cis490_shared::clock::system_time;
+use cis490_shared::excerpt::excerpt;
+use cis490_shared::latest::Latest;
+use cis490_shared::wire::answer::{GateAnswer, PingAnswer};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use crate::answers::answer::Answer;
+use crate::answers::judge::about_the_receiver;
+use crate::answers::outcome::Outcome;
+use crate::config::Config;
+use crate::http::client::{Client, Silence};
+use crate::http::clock_skew::ClockSkew;
+use crate::http::requests;
+use crate::http::target::{TargetError, TargetFiles};
+use crate::upload::deadlines::Deadlines;
+
+/// A receiver that answered.
+#[derive(Debug)]
+pub struct Pong {
+    url: String,
+    round_trip: Duration,
+    /// None for one of the earlier generation.
+    version: Option<String>,
+    skew: Option<SignedDuration>,
+    gate: Option<GateAnswer>,
+}
+
+impl fmt::Display for Pong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, round_trip, version, skew, gate } = self;
+        let millis = round_trip.as_secs_f64() * 1000.0;
+        write!(f, "{url}: 200 in {millis:.1} ms, ")?;
+        match version {
+            Some(version) => write!(f, "receiver {}", excerpt(version))?,
+            None => f.write_str("taken for a receiver of the earlier generation")?,
+        }
+        match skew {
+            Some(skew) => write!(f, ", clock skew {:+.3} s", skew.as_secs_f64())?,
+            None => f.write_str(", clock skew unknown")?,
+        }
+        match gate {
+            None => f.write_str("; its gate says nothing"),
+            Some(GateAnswer { enabled: false, .. }) => f.write_str("; gate off, every commit is taken"),
+            Some(GateAnswer { ready: false, .. }) => {
+                f.write_str("; gate not ready: it has read no window yet, uploads are told to come again")
+            }
+            Some(GateAnswer { commits, head_commit, polled_s_ago, .. }) => {
+                write!(f, "; gate open for {commits} commits")?;
+                if let Some(head) = head_commit {
+                    write!(f, " up to {:.12}", head.as_str())?;
+                }
+                polled_s_ago.map_or(Ok(()), |age| write!(f, ", read {age:.0} s ago"))
+            }
+        }
+    }
+}
+
+/// Why the path to the receiver is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum PingError {
+    /// A certificate, key or token that the configuration names cannot be used.
+    #[error(transparent)]
+    Target(TargetError),
+    /// No answer.
+    #[error("`{url}`: {silence}")]
+    Silent {
+        /// The receiver.
+        url: String,
+        /// Why.
+        silence: Silence,
+    },
+    /// An answer of 200, but not a receiver's.
+    #[error("`{url}`: answered 200, and no receiver says so: {what}")]
+    Stranger {
+        /// What was asked.
+        url: String,
+        /// What the answer looks like.
+        what: String,
+    },
+    /// An answer, but not the right one.
+    #[error("`{url}`: answered {status}{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    Refused {
+        /// The receiver.
+        url: String,
+        /// The status code.
+        status: u16,
+        /// What it says about it.
+        detail: Option<String>,
+        /// What a person should look at.
+        help: &'static str,
+    },
+}
+
+impl PingError {
+    /// What to do next.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Refused { help, .. } => help,
+            Self::Stranger { .. } => {
+                "check `receiver.url` and the proxies on the way; one of the earlier generation cannot be told from others: \
+                 set `receiver.accept_unproven_success` as long as it is in service"
+            }
+            Self::Target(_) => "mend the file that it names, then: cis490-shipper --check-config",
+            Self::Silent { silence, .. } => silence.help().unwrap_or(
+                "check `receiver.url` and the network; on the collector: systemctl status cis490-receiver",
+            ),
+        }
+    }
+}
+
+/// Asks once.
+pub fn ping(config: &Config) -> Result<Pong, PingError> {
+    let url = config.receiver.url.to_string();
+    let (target, _) = TargetFiles::read(&config.receiver).map_err(PingError::Target)?;
+    System::new().block_on(async move {
+        let client = Client::new(Latest::new(target), ClockSkew::default());
+        let (begin, asked_at) = (Instant::now(), system_time());
+        let answer = match requests::ping(&client, &config.host_id, Deadlines::default().small).await {
+            Ok(answer) => answer,
+            Err(silence) => return Err(PingError::Silent { url, silence }),
+        };
+        let round_trip = begin.elapsed();
+        let pong = match pong(&url, &answer) {
+            Ok(pong) => Some(pong),
+            // It says no more than that it is there.
+            Err(PingError::Stranger { .. })
+                if config.receiver.accept_unproven_success && answer.object().is_some() =>
+            {
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let gate = requests::gate_state(&client, Deadlines::default().small).await.ok().flatten();
+        let skew = pong.as_ref().and_then(|pong| skew(pong, asked_at + round_trip / 2));
+        Ok(Pong { url, round_trip, version: pong.map(|pong| pong.version), skew, gate })
+    })
+}
+
+/// What a receiver said; an error where another did, or it takes nothing from this host.
+fn pong(url: &str, answer: &Answer) -> Result<PingAnswer, PingError> {
+    let url = url.to_owned();
+    match (answer.status, about_the_receiver(answer)) {
+        (200, _) => requests::read::<PingAnswer>(answer)
+            .filter(|pong| pong.status == "ok")
+            .ok_or_else(|| PingError::Stranger { url, what: answer.looks_like() }),
+        (status, Outcome::HostBlocked(blocked)) => {
+            Err(PingError::Refused { url, status, detail: blocked.detail, help: blocked.help })
+        }
+        (status, _) => Err(PingError::Refused {
+            url,
+            status,
+            detail: Some(answer.words()),
+            help: "the receiver, or a proxy before it, is in trouble: look at its log",
+        }),
+    }
+}
+
+/// How far the receiver's clock is ahead of ours.
+fn skew(pong: &PingAnswer, ours: SystemTime) -> Option<SignedDuration> {
+    let theirs: Timestamp = pong.server_time.as_str().parse().ok()?;
+    Some(theirs.duration_since(Timestamp::try_from(ours).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answers::answer::Body;
+
+    fn said(status: u16, body: &str) -> Result<PingAnswer, String> {
+        let answer = Answer { status, body: Body::Whole(body.into()), ..Answer::default() };
+        pong("http://x", &answer).map_err(|error| error.to_string())
+    }
+
+    const OURS: &str =
+        r#"{"status": "ok", "version": "0.1.0", "server_time": "2025-10-09T08:53:21.500000+00:00"}"#;
+
+    #[test]
+    fn only_a_receivers_answer_is_one() {
+        assert!(said(200, OURS).is_ok());
+        let strangers = [
+            ("", "an empty body"),
+            ("{}", "an empty JSON object"),
+            (r#"{"status": "ok"}"#, "a JSON object with `status`"),
+            ("<html><title>Welcome</title></html>", "a web page titled `Welcome`"),
+            (r#"["ok", "0.1.0", "2025-10-09T08:53:21.500000+00:00"]"#, "JSON that is no object"),
+        ];
+        for (body, looks_like) in strangers {
+            let told = said(200, body).unwrap_err();
+            assert!(told.ends_with(looks_like), "{body}: {told}");
+        }
+        assert!(
+            said(401, r#"{"error": "unauthenticated", "detail": "no token"}"#)
+                .unwrap_err()
+                .contains("no token")
+        );
+        assert!(said(502, "<title>502 Bad Gateway</title><html>").unwrap_err().contains("502 Bad Gateway"));
+    }
+
+    #[test]
+    fn the_skew_is_between_the_two_clocks() {
+        let ours = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        assert_eq!(skew(&said(200, OURS).unwrap(), ours), Some(SignedDuration::from_millis(1500)));
+    }
+
+    #[test]
+    fn the_gate_is_told_in_words() {
+        let gate = |enabled, ready| GateAnswer {
+            enabled,
+            ready,
+            window: 100,
+            commits: 7,
+            head_commit: cis490_shared::ids::CommitHash::parse(&"ab".repeat(20)).ok(),
+            polled_s_ago: Some(2.4),
+            amnesties: None,
+        };
+        let told = |gate| {
+            let pong = Pong {
+                url: "http://x".to_owned(),
+                round_trip: Duration::from_millis(3),
+                version: Some("0.1.0".to_owned()),
+                skew: None,
+                gate,
+            };
+            pong.to_string().split_once("; ").unwrap().1.to_owned()
+        };
+        assert_eq!(told(Some(gate(true, true))), "gate open for 7 commits up to abababababab, read 2 s ago");
+        assert_eq!(told(Some(gate(false, true))), "gate off, every commit is taken");
+        assert!(told(Some(gate(true, false))).starts_with("gate not ready"));
+        assert_eq!(told(None), "its gate says nothing");
+    }
+}

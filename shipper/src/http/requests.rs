@@ -1,0 +1,121 @@
+//! Small requests: is this episode stored, would this commit be taken, is anybody there.
+//!
+//! Each takes one round trip and has one deadline for all of it. What an answer means for an episode is not
+//! decided here.
+
+use std::time::Duration;
+
+use awc::error::PayloadError;
+use awc::http::{Method, StatusCode};
+use awc::{ClientRequest, ClientResponse};
+use bytes::Bytes;
+use cis490_shared::excerpt::excerpt_of_lines;
+use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
+use cis490_shared::wire::answer::{CommitAnswer, GateAnswer};
+use cis490_shared::wire::headers::{CONTENT_SHA256, LAB_HOST};
+use cis490_shared::wire::path;
+use futures_util::Stream;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+
+use crate::answers::answer::Answer;
+use crate::http::client::{Client, Silence, read_answer, silence};
+
+/// What a HEAD says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stored {
+    /// An episode of this id is stored; the hash as the receiver names it, where it does.
+    Yes(Option<Sha256Digest>),
+    /// It is not, or an earlier receiver does not know the question.
+    No,
+    /// Something else; the answer says what.
+    Unclear(Answer),
+}
+
+/// Asks whether an episode is stored.
+pub async fn head(
+    client: &Client,
+    host: &HostId,
+    episode: &EpisodeId,
+    limit: Duration,
+) -> Result<Stored, Silence> {
+    let request = client.request(Method::HEAD, &path::episode(host, episode));
+    let response = send(client, request, limit).await?;
+    match response.status() {
+        StatusCode::OK => {
+            let hash = response.headers().get(CONTENT_SHA256).and_then(|value| value.to_str().ok());
+            Ok(Stored::Yes(hash.and_then(|text| Sha256Digest::parse(text).ok())))
+        }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(Stored::No),
+        _ => Ok(Stored::Unclear(read_answer(response, limit).await)),
+    }
+}
+
+/// What the gate says about a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Gate {
+    /// It has an opinion.
+    Says(CommitAnswer),
+    /// An earlier receiver does not know the question, or the answer cannot be used: the PUT will tell.
+    Mute,
+    /// The receiver takes nothing at the moment, or nothing of this host; the answer says why.
+    Unclear(Answer),
+}
+
+/// Asks whether an episode of a commit would be taken from this host: some are admitted for one host alone.
+pub async fn gate(
+    client: &Client,
+    host: &HostId,
+    commit: &CommitHash,
+    limit: Duration,
+) -> Result<Gate, Silence> {
+    let request = client.request(Method::GET, &path::gate_of(commit));
+    let answer = small(client, request.insert_header((LAB_HOST, host.as_str())), limit).await?;
+    Ok(match answer.status {
+        200 => match read::<CommitAnswer>(&answer).filter(|said| said.commit == *commit) {
+            Some(said) => Gate::Says(CommitAnswer {
+                remediation: said.remediation.as_deref().map(excerpt_of_lines),
+                ..said
+            }),
+            None => Gate::Mute,
+        },
+        401 | 403 | 429 | 500..=599 => Gate::Unclear(answer),
+        _ => Gate::Mute,
+    })
+}
+
+/// The state of the gate; none where the answer is no receiver's.
+pub async fn gate_state(client: &Client, limit: Duration) -> Result<Option<GateAnswer>, Silence> {
+    let answer = small(client, client.request(Method::GET, path::GATE), limit).await?;
+    Ok(read(&answer).filter(|_| answer.status == 200))
+}
+
+/// The body of an answer, where it is whole and of this form.
+pub fn read<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
+    // A struct would be read from an array as well.
+    answer.object().and_then(|members| serde_json::from_value(members.into()).ok())
+}
+
+/// Proves the whole path to the receiver and back, for this host: one with another's token is refused. Nothing is written.
+pub async fn ping(client: &Client, host: &HostId, limit: Duration) -> Result<Answer, Silence> {
+    let request = client.request(Method::POST, path::PING).insert_header((LAB_HOST, host.as_str()));
+    small(client, request, limit).await
+}
+
+async fn small(client: &Client, request: ClientRequest, limit: Duration) -> Result<Answer, Silence> {
+    let response = send(client, request, limit).await?;
+    Ok(read_answer(response, limit).await)
+}
+
+/// The head of the answer, within `limit`.
+async fn send(
+    client: &Client,
+    request: ClientRequest,
+    limit: Duration,
+) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + use<>>, Silence> {
+    let asked = Instant::now();
+    let response =
+        timeout(limit, request.send()).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
+    client.note_clock(response.headers(), asked);
+    Ok(response)
+}

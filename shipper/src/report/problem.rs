@@ -1,0 +1,182 @@
+//! The one thing that a person should read first, if there is any: what is wrong, and the next command.
+//!
+//! Pure. The order is that of the harm: what keeps recordings from being made or shipped comes before what keeps some of
+//! them, and that before what will do so in days.
+
+use std::time::{Duration, SystemTime};
+
+use cis490_shared::certificate::Remaining;
+use cis490_shared::excerpt::excerpt;
+use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use serde::Serialize;
+
+use crate::http::clock_skew;
+use crate::report::status::{Life, State, Status};
+use crate::report::words;
+
+/// For less than this a queue may wait without anybody being told first of all.
+const SHORT_WAIT: Duration = Duration::from_secs(10);
+
+/// What a person should see to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What it is, in a few words, for a line that has room for no more.
+    pub short: String,
+    /// What it is.
+    pub what: String,
+    /// What to look at or do.
+    pub help: Option<String>,
+    /// What to paste into a shell of this host, on lines of its own.
+    pub paste: Option<String>,
+}
+
+impl Problem {
+    fn new(short: impl Into<String>, what: String, help: impl Into<Option<String>>) -> Self {
+        Self { short: short.into(), what, help: help.into(), paste: None }
+    }
+}
+
+/// The most harmful one.
+pub fn first(status: &Status, life: Life, now: SystemTime) -> Option<Problem> {
+    not_running(status, life, now)
+        .or_else(|| disk(status))
+        .or_else(|| hold(status, now))
+        .or_else(|| refused_commit(status))
+        .or_else(|| certificate(status, now))
+        .or_else(|| clock(status))
+}
+
+fn not_running(status: &Status, life: Life, now: SystemTime) -> Option<Problem> {
+    let ago = status
+        .updated_at
+        .as_ref()
+        .map(|at| format!("{} ({})", words::clock_time(at), words::relative(at, now)));
+    match (life, ago) {
+        (Life::Running, _) => None,
+        (Life::Silent, ago) => {
+            let ago = ago.unwrap_or_else(|| "it began".to_owned());
+            let what = format!(
+                "a shipper works on this data directory, and none has written its status since {ago}"
+            );
+            let help = "a `--once` run writes none; otherwise it is stuck: systemctl status cis490-shipper";
+            Some(Problem::new("silent", what, help.to_owned()))
+        }
+        (Life::NotRunning, ago) => {
+            let what = match (ago, status.state) {
+                (None, _) => "the shipper is not running, and has written no status here before".to_owned(),
+                (Some(ago), State::Stopped) => format!("the shipper is not running since {ago}"),
+                (Some(ago), _) => {
+                    format!("the shipper is not running; it ended without a word after {ago}")
+                }
+            };
+            Some(Problem::new("not running", what, "systemctl status cis490-shipper".to_owned()))
+        }
+    }
+}
+
+fn disk(status: &Status) -> Option<Problem> {
+    let disk = status.disk.filter(|disk| disk.is_nearly_full)?;
+    let (free, total) = (words::bytes(disk.free_bytes), words::bytes(disk.total_bytes));
+    let what = format!(
+        "the disk of the data directory is nearly full: {free} of {total} are free; when it is full, recording fails"
+    );
+    let help = "make room: `df -h`, `du -sh` its shipped/ and quarantine/";
+    Some(Problem::new(format!("{free} of disk left"), what, help.to_owned()))
+}
+
+fn hold(status: &Status, now: SystemTime) -> Option<Problem> {
+    let hold = status.hold.as_ref()?;
+    let began = hold.since.as_ref().and_then(words::moment);
+    let is_young = began.and_then(|began| now.duration_since(began).ok()).is_some_and(|age| age < SHORT_WAIT);
+    if is_young && hold.help.is_none() {
+        return None;
+    }
+    let (short, what) = match hold.cause.as_str() {
+        "unreachable" => ("receiver unreachable", "the receiver cannot be reached"),
+        "distrusted" => {
+            ("certificates not trusted", "this host and the receiver do not take each other's certificates")
+        }
+        "unavailable" => ("receiver takes no episodes", "the receiver takes no episodes at the moment"),
+        "blocked" => ("receiver takes nothing from this host", "the receiver takes nothing from this host"),
+        "unmovable" => (
+            "episodes cannot be moved",
+            "episodes that were delivered or refused cannot be moved to their place, and nothing is sent until they can",
+        ),
+        "failing" => ("one episode after the other fails", "one episode after the other fails"),
+        _ => ("the queue waits", "the queue waits"),
+    };
+    let since =
+        hold.since.as_ref().map(|since| format!(", since {}", words::clock_time(since))).unwrap_or_default();
+    let what = format!("{what}{since}: {}", excerpt(&hold.reason));
+    let help = hold.help.clone().unwrap_or_else(|| {
+        "nothing is lost, and it is tried again by itself; to try the whole path now: cis490-shipper --ping".to_owned()
+    });
+    Some(Problem::new(short, what, help))
+}
+
+/// Episodes that wait in quarantine for their commit to be admitted, or for this host to be updated.
+pub(super) fn refused_commit(status: &Status) -> Option<Problem> {
+    let last = status.last_refusal.as_ref().filter(|refusal| refusal.remediation.is_some());
+    let (commits, episodes) = match (&status.quarantined, last) {
+        (Some(quarantined), _) => {
+            let commits = &quarantined.by_commit;
+            (commits.len(), commits.iter().map(|commit| commit.episodes).sum::<u64>())
+        }
+        (None, Some(_)) => (1, 0),
+        (None, None) => (0, 0),
+    };
+    let newest = match (&status.quarantined, last) {
+        (_, Some(last)) => last.commit.as_deref(),
+        (Some(quarantined), None) => quarantined.by_commit.first()?.commit.as_deref(),
+        (None, None) => return None,
+    };
+    let (short, what) = match (commits, episodes) {
+        (0, _) => return None,
+        (1, 0) => (
+            "1 refused commit".to_owned(),
+            format!("episodes of commit {} are refused", words::short_commit(newest)),
+        ),
+        (1, count) => (
+            format!("1 refused commit ({})", words::episodes(count)),
+            format!("{} of commit {} refused", words::episodes(count), words::short_commit(newest)),
+        ),
+        (commits, count) => (
+            format!("{commits} refused commits ({})", words::episodes(count)),
+            format!(
+                "{} of {commits} commits refused, the newest of {}",
+                words::episodes(count),
+                words::short_commit(newest)
+            ),
+        ),
+    };
+    let what = format!(
+        "{what}; kept in quarantine until the gate admits it. New episodes are taken once this host is up to date:"
+    );
+    let remediation = last.and_then(|last| last.remediation.as_deref()).unwrap_or(DEFAULT_REMEDIATION);
+    Some(Problem { short, what, help: None, paste: Some(words::block(remediation)) })
+}
+
+fn certificate(status: &Status, now: SystemTime) -> Option<Problem> {
+    let expires = status.certificate_expires.as_ref().and_then(words::moment)?;
+    let remaining = Remaining::of(expires, now);
+    let help = "put a new one in place of `receiver.client_cert_file` and `receiver.client_key_file`; nothing needs a restart";
+    let short = format!("certificate {remaining}");
+    remaining
+        .is_short()
+        .then(|| Problem::new(short, format!("the certificate of this host {remaining}"), help.to_owned()))
+}
+
+fn clock(status: &Status) -> Option<Problem> {
+    let too_much = clock_skew::TOO_MUCH.as_secs().unsigned_abs();
+    let skew = status.clock_skew_s.filter(|skew| skew.unsigned_abs() > too_much)?;
+    let what = format!("{}; certificates and tokens are refused by a wrong clock", skew_in_words(skew));
+    let help = "see which of the two is wrong, and set it: timedatectl";
+    Some(Problem::new("clocks differ", what, help.to_owned()))
+}
+
+/// `the receiver's clock is 5 min behind this host's`.
+pub(super) fn skew_in_words(skew_s: i64) -> String {
+    let side = if skew_s < 0 { "behind" } else { "ahead of" };
+    let distance = words::duration(Duration::from_secs(skew_s.unsigned_abs()));
+    format!("the receiver's clock is {distance} {side} this host's")
+}

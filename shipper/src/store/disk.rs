@@ -1,0 +1,261 @@
+//! How full the file system of the data directory is, and when a person must hear of it.
+//!
+//! [`Fullness`] is pure: what was found is told to it. It warns long before recording fails, once per change, and does
+//! not flap about a boundary. It deletes nothing; that is [`crate::store::shipped`].
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// The share that is to be free where `retention.free_percent` is 0: nothing is deleted then, but it is said.
+pub const DEFAULT_FREE_PERCENT: u8 = 10;
+
+/// Room on the file system of the data directory, for this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Disk {
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Files that can still be created.
+    pub free_inodes: u64,
+    /// Files in all; 0 where the file system sets no bound.
+    pub total_inodes: u64,
+}
+
+impl Disk {
+    /// Looks. The kernel answers from memory on a local disk, but the caller should not count on it: blocks.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(Self {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            free_inodes: found.f_favail,
+            total_inodes: found.f_files,
+        })
+    }
+
+    /// The free share in percent, rounded down: of bytes or of files, whichever is scarcer.
+    pub fn free_percent(&self) -> u64 {
+        (self.free_millionths() / 10_000).into()
+    }
+
+    /// Whether less than `percent` of the bytes or of the files are free.
+    pub fn is_below(&self, percent: u8) -> bool {
+        self.free_millionths() < u32::from(percent) * 10_000
+    }
+
+    fn free_millionths(&self) -> u32 {
+        let bytes = share(self.free_bytes, self.total_bytes);
+        bytes.min(share(self.free_inodes, self.total_inodes))
+    }
+}
+
+/// In millionths; where there is no bound, everything is free.
+fn share(free: u64, total: u64) -> u32 {
+    let millionths = (u128::from(free) * 1_000_000).checked_div(total.into()).unwrap_or(1_000_000);
+    u32::try_from(millionths).unwrap_or(1_000_000).min(1_000_000)
+}
+
+/// What changed about the room on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Less is free than should be.
+    Low,
+    /// Less than a quarter of that: recording fails soon.
+    Critical,
+    /// Enough is free again.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Fine,
+    Low,
+    Critical,
+}
+
+/// What was said about the room on the disk.
+#[derive(Debug)]
+pub struct Fullness {
+    percent: u8,
+    level: Level,
+}
+
+/// Beyond the boundary by so much, in millionths, a level is left again.
+const MARGIN: u32 = 10_000;
+
+impl Fullness {
+    /// Nothing was said yet; less than `percent` free is low.
+    pub fn new(percent: u8) -> Self {
+        Self { percent, level: Level::Fine }
+    }
+
+    /// Whether less is free than should be, as a person was told.
+    pub fn is_low(&self) -> bool {
+        self.level > Level::Fine
+    }
+
+    /// What a person must hear after a look at the disk. `room_is_made`: episodes are being deleted, and more can be.
+    pub fn change(&mut self, disk: &Disk, room_is_made: bool) -> Option<Change> {
+        let free = disk.free_millionths();
+        let low = u32::from(self.percent) * 10_000;
+        let now = match self.level {
+            _ if free >= low + MARGIN => Level::Fine,
+            // Without a word: what was said is still so.
+            Level::Critical if free >= low / 2 => Level::Low,
+            before => {
+                let reached = if free < low / 4 {
+                    Level::Critical
+                } else if free < low {
+                    Level::Low
+                } else {
+                    Level::Fine
+                };
+                if room_is_made { before } else { before.max(reached) }
+            }
+        };
+        let before = std::mem::replace(&mut self.level, now);
+        match now {
+            Level::Fine if before > now => Some(Change::Over),
+            Level::Low if before < now => Some(Change::Low),
+            Level::Critical if before < now => Some(Change::Critical),
+            Level::Fine | Level::Low | Level::Critical => None,
+        }
+    }
+}
+
+/// What lies in the data directory, by the number of names in its four places.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Not shipped yet.
+    pub episodes: usize,
+    /// Archives that wait to be sent.
+    pub outbox: usize,
+    /// Acknowledged.
+    pub shipped: usize,
+    /// Refused.
+    pub quarantine: usize,
+}
+
+/// Counting ends here: more is as good as that for whoever reads it.
+const MOST_COUNTED: usize = 100_000;
+
+impl Holdings {
+    /// Counts. Blocks, for a moment with many; what cannot be read counts as nothing.
+    pub fn of(root: &Path) -> Self {
+        let count =
+            |name: &str| fs::read_dir(root.join(name)).map_or(0, |names| names.take(MOST_COUNTED).count());
+        Self {
+            episodes: count("episodes"),
+            outbox: count("outbox"),
+            shipped: count("shipped"),
+            quarantine: count("quarantine"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A disk with so many thousandths of its bytes free, and all of its inodes.
+    fn disk(thousandths: u64) -> Disk {
+        Disk { free_bytes: thousandths, total_bytes: 1000, free_inodes: 5, total_inodes: 5 }
+    }
+
+    #[test]
+    fn the_scarcer_of_bytes_and_inodes_counts_and_inodes_without_a_bound_do_not() {
+        assert_eq!(
+            (disk(99).free_percent(), disk(99).is_below(10), disk(100).is_below(10)),
+            (9, true, false)
+        );
+        let no_files = Disk { free_inodes: 3, total_inodes: 100, ..disk(500) };
+        assert_eq!((no_files.free_percent(), no_files.is_below(10)), (3, true));
+        let boundless = Disk { free_inodes: 0, total_inodes: 0, ..disk(500) };
+        assert_eq!((boundless.free_percent(), boundless.is_below(50)), (50, false));
+        let huge = Disk { free_bytes: u64::MAX / 2, total_bytes: u64::MAX, ..disk(0) };
+        assert_eq!(huge.free_percent(), 49);
+        assert!(!Disk { total_bytes: 0, free_bytes: 0, ..disk(0) }.is_below(100), "no size is no full disk");
+    }
+
+    #[test]
+    fn a_real_disk_has_room_and_a_directory_that_is_gone_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::of(dir.path()).unwrap();
+        assert!(disk.total_bytes >= disk.free_bytes && disk.total_bytes > 0, "{disk:?}");
+        assert!(Disk::of(&dir.path().join("gone")).is_err());
+    }
+
+    #[test]
+    fn each_change_is_said_once_and_nothing_flaps_at_a_boundary() {
+        let mut fullness = Fullness::new(10);
+        let looks = [
+            (500, None),
+            (100, None),
+            (99, Some(Change::Low)),
+            (101, None),
+            (99, None),
+            (109, None),
+            (25, None),
+            (24, Some(Change::Critical)),
+            (26, None),
+            (24, None),
+            (49, None),
+            // From here on it is low again, which was said.
+            (50, None),
+            (30, None),
+            (24, Some(Change::Critical)),
+            (60, None),
+            (110, Some(Change::Over)),
+            (300, None),
+            (20, Some(Change::Critical)),
+            (200, Some(Change::Over)),
+        ];
+        for (step, (free, said)) in looks.into_iter().enumerate() {
+            assert_eq!(fullness.change(&disk(free), false), said, "step {step}, {free} of 1000 free");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_while_room_is_being_made() {
+        let mut fullness = Fullness::new(10);
+        assert_eq!(fullness.change(&disk(1), true), None);
+        assert_eq!(fullness.change(&disk(99), false), Some(Change::Low));
+        assert_eq!(fullness.change(&disk(1), true), None);
+        assert_eq!(fullness.change(&disk(110), true), Some(Change::Over), "a relief is a relief");
+    }
+
+    #[test]
+    fn what_lies_in_the_four_places_is_counted() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["episodes/e1", "episodes/e2", "shipped/e3"] {
+            fs::create_dir_all(root.path().join(name)).unwrap();
+        }
+        assert_eq!(Holdings::of(root.path()), Holdings { episodes: 2, shipped: 1, ..Holdings::default() });
+    }
+
+    proptest! {
+        #[test]
+        fn a_level_is_said_again_only_after_another_was_reached(looks in prop::collection::vec(0..200_u64, 1..300)) {
+            let (mut fullness, mut last) = (Fullness::new(10), Change::Over);
+            for free in looks {
+                if let Some(change) = fullness.change(&disk(free), false) {
+                    let holds = match change {
+                        Change::Low => free < 100 && last == Change::Over,
+                        Change::Critical => free < 25,
+                        Change::Over => free >= 110 && last != Change::Over,
+                    };
+                    prop_assert!(holds, "{:?} after {:?} with {} free", change, last, free);
+                    last = change;
+                } else {
+                    prop_assert!(free >= 25 || last == Change::Critical, "an emergency that nobody hears of");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! How long shipped episodes are kept: by age, and until the disk needs the room.
+//!
+//! Only what is in `shipped/` is ever deleted, that is what the receiver has (I6); oldest first, by the time at which
+//! it was put there. A round does a bounded amount of work and holds a bounded number of names, however many episodes
+//! there are. Whether a person must hear of a full disk is for [`crate::store::disk`] to say.
+
+use std::collections::BinaryHeap;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use cis490_shared::ids::EpisodeId;
+
+pub use crate::store::disk::Disk;
+use crate::store::doomed::{self, Freed};
+use crate::store::lived::Lived;
+
+/// So many episodes are deleted in a round at most.
+const ROUND: usize = 256;
+
+/// What is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a shipped episode is kept; none: age is no reason to delete it.
+    pub keep: Option<Duration>,
+    /// The share of the file system that is to be free, in percent; 0: nothing is deleted for room.
+    pub free_percent: u8,
+}
+
+/// What a round is to do.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Delete what is too old by this; without it, only what there is no room for.
+    pub by_age: Option<Lived>,
+}
+
+/// What a round has done.
+#[derive(Debug)]
+pub struct Round {
+    /// The disk after it.
+    pub disk: Disk,
+    /// Episodes deleted for their age.
+    pub for_age: usize,
+    /// Episodes deleted for the room that they took.
+    pub for_space: usize,
+    /// What they gave back.
+    pub freed: Freed,
+    /// Another round would find more to delete.
+    pub more: bool,
+    /// Room is being made: what was deleted is enough once the file system shows it, or more can be deleted.
+    pub room_is_made: bool,
+    /// What could not be deleted, the first of it.
+    pub failure: Option<(PathBuf, io::Error)>,
+}
+
+/// Looks at the disk below `root`, and deletes from its `shipped/` what the rules say. Blocks; ends early once `stop`
+/// is set.
+pub fn round(root: &Path, rules: Rules, look: Look, stop: &AtomicBool) -> io::Result<Round> {
+    round_of(ROUND, root, rules, look, stop)
+}
+
+fn round_of(most: usize, root: &Path, rules: Rules, look: Look, stop: &AtomicBool) -> io::Result<Round> {
+    let disk = Disk::of(root)?;
+    let mut round = Round {
+        disk,
+        for_age: 0,
+        for_space: 0,
+        freed: Freed::default(),
+        more: false,
+        room_is_made: false,
+        failure: None,
+    };
+    let by_age = rules.keep.zip(look.by_age);
+    if by_age.is_some() || disk.is_below(rules.free_percent) {
+        let shipped = root.join("shipped");
+        let (oldest, more) = round.oldest(most, &shipped, stop)?;
+        round.more = more;
+        for one in oldest {
+            let is_expired = by_age.as_ref().is_some_and(|(keep, lived)| lived.age(one.since) > *keep);
+            let is_short = round.is_short(&disk, rules);
+            if stop.load(Ordering::Relaxed) || !(is_expired || is_short) {
+                round.more = false;
+                break;
+            }
+            if round.delete(&shipped, &one.name) {
+                *if is_expired { &mut round.for_age } else { &mut round.for_space } += 1;
+                round.disk = Disk::of(root)?;
+            }
+        }
+        // What cannot be deleted is not tried again at once.
+        let deleted = round.for_age + round.for_space > 0;
+        round.more &= deleted;
+        round.room_is_made = deleted && (round.more || !round.is_short(&disk, rules));
+    }
+    Ok(round)
+}
+
+impl Round {
+    /// Whether the disk lacks room, by what it shows and by what should be free now: some file systems take a while to
+    /// show what was deleted, and nothing more must go meanwhile.
+    fn is_short(&self, before: &Disk, rules: Rules) -> bool {
+        let owed = Disk {
+            free_bytes: before.free_bytes.saturating_add(self.freed.bytes),
+            free_inodes: before.free_inodes.saturating_add(self.freed.inodes),
+            ..*before
+        };
+        self.disk.is_below(rules.free_percent) && owed.is_below(rules.free_percent)
+    }
+
+    /// The oldest episodes, oldest first, and whether there are more. Ends deletions that were cut short.
+    fn oldest(&mut self, most: usize, shipped: &Path, stop: &AtomicBool) -> io::Result<(Vec<Kept>, bool)> {
+        let (mut oldest, mut more) = (BinaryHeap::new(), false);
+        for entry in fs::read_dir(shipped)? {
+            if stop.load(Ordering::Relaxed) {
+                return Ok((Vec::new(), false));
+            }
+            let entry = entry?;
+            match entry.file_name().to_str() {
+                Some(name) if doomed::is_doomed(name) => {
+                    self.delete(shipped, name);
+                }
+                Some(name) if is_of_an_episode(name) => oldest.extend(Kept::of(&entry, name)),
+                // Not put there by us.
+                _ => {}
+            }
+            if oldest.len() > most {
+                oldest.pop();
+                more = true;
+            }
+        }
+        Ok((oldest.into_sorted_vec(), more))
+    }
+
+    fn delete(&mut self, shipped: &Path, name: &str) -> bool {
+        match doomed::delete(shipped, name) {
+            Ok(freed) => {
+                self.freed = self.freed.and(freed);
+                true
+            }
+            Err(error) => {
+                self.failure.get_or_insert((shipped.join(name), error));
+                false
+            }
+        }
+    }
+}
+
+/// A shipped episode.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    /// When it was put there: being renamed changes the status of a directory, and nothing does after that.
+    since: SystemTime,
+    name: String,
+}
+
+impl Kept {
+    /// None for what is no directory, or is gone by now.
+    fn of(entry: &DirEntry, name: &str) -> Option<Self> {
+        let data = entry.metadata().ok().filter(fs::Metadata::is_dir)?;
+        let seconds = u64::try_from(data.ctime()).unwrap_or_default();
+        let nanoseconds = u32::try_from(data.ctime_nsec()).unwrap_or_default();
+        let since = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))?;
+        Some(Self { since, name: name.to_owned() })
+    }
+}
+
+/// Whether an episode is kept under that name: its id, with a number behind it where it is not the first.
+fn is_of_an_episode(name: &str) -> bool {
+    let (id, copy) = name.split_once('.').unwrap_or((name, "1"));
+    EpisodeId::parse(id).is_ok() && copy.parse::<u32>().is_ok()
+}
+
+#[cfg(test)]
+mod tests;
