@@ -33,6 +33,7 @@ pub mod depth;
 pub mod episodes;
 pub mod forgetful;
 pub mod good_host;
+mod group;
 pub mod http;
 pub mod mounts;
 mod notices;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-use crate::process::group;
+use crate::group;
 
 /// A temporary directory with everything that a test writes, and the process groups that it started.
 ///

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use cis490_receiver::ingest::Claim;
+use cis490_receiver::ingest::DeclaredUpload;
 use cis490_receiver::ingest::writer::EpisodeWriter;
 use cis490_receiver::store::layout::Store;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
@@ -21,7 +21,7 @@ fn write(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ingest_writer");
     for size in [64 * 1024, 4 * 1024 * 1024] {
         let body = vec![7_u8; size];
-        let claim = Claim {
+        let declared = DeclaredUpload {
             host_id: HostId::parse("h").unwrap(),
             episode_id: EpisodeId::parse("e").unwrap(),
             sha256: Sha256Digest::from_bytes(Sha256::digest(&body).into()),
@@ -33,7 +33,7 @@ fn write(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("{} KiB", size / 1024), |bencher| {
             bencher.iter(|| {
-                let mut writer = EpisodeWriter::begin(&store, claim.clone()).unwrap();
+                let mut writer = EpisodeWriter::begin(&store, declared.clone()).unwrap();
                 for part in &parts {
                     writer.write(black_box(part)).unwrap();
                 }

@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
-use self::admit::Asking;
+use self::admit::RequestOrigin;
 use self::token::TokenError;
 use crate::config::ReceiverConfig;
 use crate::http::activation;
@@ -145,7 +145,7 @@ fn print(lines: &[String]) -> ExitCode {
 }
 
 fn manage_amnesties(admit: &admit::Admit, config: &ReceiverConfig) -> ExitCode {
-    match admit::run(admit, config, &Asking { user: user(), now: system_time() }) {
+    match admit::run(admit, config, &RequestOrigin { user: user(), now: system_time() }) {
         Ok(lines) => print(&lines),
         Err(error) => {
             error!("{error}");

@@ -9,9 +9,10 @@ use cis490_shared::ids::HostId;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use serde::Deserialize;
 
+use self::limits::{Bounds, Pace};
 use crate::auth::proxy::{Proxies, Trusted};
-use crate::http::body::Pace;
-use crate::http::connections::Bounds;
+
+pub mod limits;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]

@@ -5,7 +5,7 @@
 //!                   │ │                            └─ ReplaceAmnesties ── AmnestyActor (admitted.json)
 //!                   │ └── admission: one upload per pair, permits, bytes promised
 //!                   │ parts, bounded ──> writer that an IngestActor started: hash, write, sync, publish
-//!                   └── answer <── IngestActor <──┘ └─ Deposit ──> IndexWriterActor (batch, lock, write, sync)
+//!                   └── answer <── IngestActor <──┘ └─ AppendPublished ──> IndexWriterActor (batch, lock, write, sync)
 //! ```
 //!
 //! # Layout

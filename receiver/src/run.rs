@@ -34,7 +34,7 @@ use crate::descriptors;
 use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
 use crate::http::connections::Connections;
-use crate::http::identity::Identities;
+use crate::http::identity::Authenticator;
 use crate::http::listeners::{BindError, Listeners};
 use crate::http::notices::Notices;
 use crate::http::server;
@@ -43,7 +43,7 @@ use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
 use crate::looker::Looker;
 use crate::startup::{self, BrokenHash};
-use crate::store::condition::Lookout;
+use crate::store::condition::ConditionWatcher;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::sweep::sweep;
@@ -134,7 +134,7 @@ pub async fn run(
     let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
     descriptors::provide_for(config.server.max_connections, config.server.max_concurrent_uploads);
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
-    startup::prove_hash()?;
+    startup::self_test_sha256()?;
     let _lock = lock(&state_dir)?;
     let (store, _store_lock) = open_store(&config)?;
     let archives = startup::begin_listing(&store);
@@ -226,8 +226,8 @@ fn listen(config: &ReceiverConfig) -> Result<Listeners, BindError> {
     Listeners::bind(&config.server.listeners().unwrap_or_default())
 }
 
-fn lookout(config: &ReceiverConfig) -> Lookout {
-    Lookout::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
+fn lookout(config: &ReceiverConfig) -> ConditionWatcher {
+    ConditionWatcher::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
 }
 
 fn warn_of_tokens(config: &ReceiverConfig, listeners: &Listeners) {
@@ -309,8 +309,8 @@ pub fn open_credentials(config: &ReceiverConfig) -> Result<Option<CredentialsAct
     is_needed.then(|| CredentialsActor::open(sources, Looker::start("credentials"))).transpose()
 }
 
-fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Identities {
-    Identities {
+fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Authenticator {
+    Authenticator {
         readers: config.readers.clone(),
         // What is wrong with it was said when the configuration was checked.
         proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),

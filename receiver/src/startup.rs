@@ -54,7 +54,7 @@ pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
 pub struct BrokenHash;
 
 /// Asks the hash that this machine uses a question whose answer is known.
-pub fn prove_hash() -> Result<(), BrokenHash> {
+pub fn self_test_sha256() -> Result<(), BrokenHash> {
     prove(|message| Sha256::digest(message).into())
 }
 
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_hashes_wrong_is_found_out() {
-        prove_hash().unwrap();
+        self_test_sha256().unwrap();
         let with_a_flipped_bit = |message: &[u8]| {
             let mut digest: [u8; 32] = Sha256::digest(message).into();
             digest[31] ^= 1;

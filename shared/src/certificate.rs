@@ -10,14 +10,14 @@ use crate::ids::HostId;
 
 /// What is read in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct CertificateInfo {
     /// The host or person whom it names; none where it names nobody, or several.
     pub name: Option<HostId>,
     /// Its last moment.
     pub expires: SystemTime,
 }
 
-impl Facts {
+impl CertificateInfo {
     /// Reads them; none where the bytes are no certificate.
     pub fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
@@ -129,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn facts(alternatives: &[&str], common: &[&str]) -> Facts {
+    fn facts(alternatives: &[&str], common: &[&str]) -> CertificateInfo {
         let names: Vec<String> = alternatives.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -138,7 +138,7 @@ mod tests {
         }
         params.not_after = rcgen::date_time_ymd(2031, 2, 3);
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        Facts::read(certificate.der()).unwrap()
+        CertificateInfo::read(certificate.der()).unwrap()
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         // `date -u -d 2031-02-03 +%s`, in days.
         let expected = SystemTime::UNIX_EPOCH + Duration::from_hours(22_313 * 24);
         assert_eq!(facts(&["lab-1"], &[]).expires, expected);
-        assert_eq!(Facts::read(&CertificateDer::from(vec![0x30, 0x01, 0x00])), None);
+        assert_eq!(CertificateInfo::read(&CertificateDer::from(vec![0x30, 0x01, 0x00])), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
 //! - [`latest`], [`kept`]: what one actor keeps current and others read, also where its files are bad for a while
-//! - [`stamp`]: whether a file is another than it was
+//! - [`file_fingerprint`]: whether a file is another than it was
 //! - [`small_file`]: files that others write, read whole or not at all
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
 //! - [`excerpt`]: text from elsewhere, made fit for a terminal and a log
@@ -31,6 +31,7 @@ pub mod clock;
 pub mod config_file;
 pub mod durable;
 pub mod excerpt;
+pub mod file_fingerprint;
 pub mod ids;
 pub mod json;
 pub mod kept;
@@ -43,7 +44,6 @@ pub mod remediation;
 pub mod row;
 pub mod service;
 pub mod small_file;
-pub mod stamp;
 pub mod step;
 pub mod telemetry;
 pub mod unit_settings;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::file_fingerprint::FileFingerprint;
 use crate::small_file::SmallFile;
-use crate::stamp::Stamp;
 
 /// More than any chain, key or list of a lab's authority needs, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
@@ -53,7 +53,7 @@ impl<'a> PemFile<'a> {
     }
 
     /// The state that it is in.
-    pub fn stamp(&self) -> Stamp {
+    pub fn stamp(&self) -> FileFingerprint {
         self.file.stamp()
     }
 

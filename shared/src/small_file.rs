@@ -7,13 +7,13 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::stamp::Stamp;
+use crate::file_fingerprint::FileFingerprint;
 
 /// An open file, so that its state and its bytes belong together.
 #[derive(Debug)]
 pub struct SmallFile {
     file: File,
-    stamp: Stamp,
+    stamp: FileFingerprint,
     limit: u64,
 }
 
@@ -26,11 +26,11 @@ impl SmallFile {
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        Ok(Self { stamp: Stamp::of(&metadata), file, limit })
+        Ok(Self { stamp: FileFingerprint::of(&metadata), file, limit })
     }
 
     /// The state in which it was opened.
-    pub fn stamp(&self) -> Stamp {
+    pub fn stamp(&self) -> FileFingerprint {
         self.stamp
     }
 

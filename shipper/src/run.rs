@@ -35,7 +35,7 @@ use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
 use crate::upload::ship::Settings;
-use crate::upload::slots::Turns;
+use crate::upload::slots::UploadSlots;
 use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
@@ -113,7 +113,7 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
         accept_unproven_success: config.receiver.accept_unproven_success,
         deadlines: Deadlines::with_stall(config.queue.stall_timeout()),
         expect: Expect::default(),
-        turns: Turns::new(config.queue.parallel_uploads),
+        slots: UploadSlots::new(config.queue.parallel_uploads),
         meter: meter.clone(),
         pace: Pace::of_this_host(&config.queue.rate_limit),
         clock_skew: ClockSkew::default(),
@@ -200,7 +200,7 @@ impl Fleet {
         let queue_settings = QueueSettings {
             dirs: settings.dirs.clone(),
             scan_interval: (mode == Mode::Daemon).then(|| config.queue.scan_interval()),
-            turns: settings.turns.clone(),
+            slots: settings.slots.clone(),
             ask: uploaders.first().map(|(addr, _)| addr.clone().recipient()),
             rng: StdRng::from_os_rng(),
         };

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::loss::Loss;
 use super::tree::Tree;
 
 /// The number of a file or directory.
@@ -30,7 +29,7 @@ pub(super) struct Node {
     /// The position of the log at its last change: the only clock here.
     pub(super) changed: usize,
     /// Where it has, or last had, its name.
-    place: (Number, OsString),
+    pub(super) place: (Number, OsString),
 }
 
 /// What a node holds.
@@ -263,18 +262,6 @@ impl Disk {
     pub(super) fn sync(&mut self, number: Number, covers: usize) {
         let kind = if self.entries(number).is_ok() { "directory" } else { "file" };
         self.note(format!("sync {kind} {}", self.path(number)), Change::Sync { node: number, covers });
-    }
-
-    /// The disk as it was after the first `position` operations, with nothing lost and nothing more lasting than then.
-    pub(super) fn rewound(&self, position: usize) -> Self {
-        let mut nodes = self.nodes_after(position, Loss::Nothing);
-        for (directory, node) in nodes.clone() {
-            let Body::Directory(entries) = node.body else { continue };
-            for (name, number) in entries {
-                nodes.entry(number).and_modify(|node| node.place = (directory, name));
-            }
-        }
-        Self { nodes, log: self.log[..position].to_vec(), ..self.clone() }
     }
 
     fn edit(&mut self, label: String, edits: Vec<Edit>) {

@@ -38,6 +38,18 @@ impl Disk {
         tree
     }
 
+    /// The disk as it was after the first `position` operations, with nothing lost and nothing more lasting than then.
+    pub(super) fn rewound(&self, position: usize) -> Self {
+        let mut nodes = self.nodes_after(position, Loss::Nothing);
+        for (directory, node) in nodes.clone() {
+            let Body::Directory(entries) = node.body else { continue };
+            for (name, number) in entries {
+                nodes.entry(number).and_modify(|node| node.place = (directory, name));
+            }
+        }
+        Self { nodes, log: self.log[..position].to_vec(), ..self.clone() }
+    }
+
     /// The same as files and directories by number, with some that cannot be reached.
     pub(super) fn nodes_after(&self, position: usize, loss: Loss) -> Nodes {
         let mut replay = Replay::of(self);

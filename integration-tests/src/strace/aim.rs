@@ -10,7 +10,7 @@ use std::fmt;
 use super::Fault;
 use super::object::Names;
 use super::point::{Point, Step, steps};
-use super::run::Schedule;
+use super::schedule::Schedule;
 use super::trace::Trace;
 
 /// Which calls of one name are counted, and which of them is hit.

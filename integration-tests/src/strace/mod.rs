@@ -6,13 +6,14 @@
 //!
 //! - `run`: strace itself, attached to a process ([`Strace`]) or around a program ([`Traced`])
 //! - `trace`, `object`, `point`: what strace wrote, as points that have the same name in every run
-//! - `aim`: how strace is told to hit one of them
+//! - `aim`: how strace is told to hit one of them, `schedule`: while the threads take turns in one way or another
 //! - `walk`: all of them, one after the other, and the account of it
 
 mod aim;
 mod object;
 mod point;
 mod run;
+mod schedule;
 mod trace;
 mod walk;
 

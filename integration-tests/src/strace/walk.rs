@@ -8,7 +8,7 @@ use std::thread;
 use super::aim::{Fired, Recording, Shot, aims, is_in_reach};
 use super::object::Names;
 use super::point::{Point, steps};
-use super::run::Schedule;
+use super::schedule::Schedule;
 use super::{Fault, Trace};
 
 /// How often the operation is recorded. What only some of these runs do comes and goes with the schedule.

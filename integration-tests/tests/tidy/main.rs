@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
+mod circles;
 mod deployment;
 mod documents;
 mod edges;
@@ -45,6 +46,7 @@ type Rule = fn(&Tree) -> Vec<Finding>;
 const RULES: &[Rule] = &[
     edges::crates_know_only_their_left,
     edges::modules_know_only_their_right,
+    circles::files_form_no_circle,
     edges::libraries_stay_in_their_rooms,
     shape::files_are_short,
     shape::files_say_what_they_are_for,

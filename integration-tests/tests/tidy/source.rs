@@ -125,6 +125,17 @@ pub(crate) fn functions(code: &str) -> impl Iterator<Item = &str> {
     places(code, "fn ").map(|at| name(code[at + 3..].trim_start()))
 }
 
+/// What stands between the commas of a `{...}`, whose brace is already open.
+pub(crate) fn group(code: &str) -> Vec<&str> {
+    let mut depth = 1;
+    let close = code.find(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth == 0
+    });
+    let end = close.unwrap_or(code.len());
+    split_arguments(code, 0, end).iter().map(|(from, to)| code[*from..*to].trim()).collect()
+}
+
 /// The line of a position, counted from 1.
 pub(crate) fn line(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1

@@ -1,6 +1,6 @@
 //! CredentialsActor: keeps what proves a name current.
 //!
-//! - owns: the token file and the files of TLS, and with them what it publishes: [`Tokens`] and [`Material`]
+//! - owns: the token file and the files of TLS, and with them what it publishes: [`Tokens`] and [`ServerTls`]
 //! - accepts: [`Reload`], Ping, Drain
 //! - sends to: nobody; whoever needs a name proved reads what it has published
 //! - runs on: the system's arbiter; files are touched on a thread of its own
@@ -27,7 +27,7 @@ use crate::auth::file::{TokenFile, TokenFileError};
 use crate::auth::tokens::Tokens;
 use crate::looker::{Looker, PATIENCE};
 use crate::tls::files::{TlsError, TlsFiles};
-use crate::tls::material::Material;
+use crate::tls::server_tls::ServerTls;
 
 /// How often the files are looked at: what was taken out of them is refused within this time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub struct Sources {
 /// What one look at the files brought; none for what the configuration does not name.
 struct Looked {
     tokens: Option<Result<Option<Tokens>, TokenFileError>>,
-    tls: Option<Result<Option<Material>, TlsError>>,
+    tls: Option<Result<Option<ServerTls>, TlsError>>,
 }
 
 impl Sources {
@@ -92,7 +92,7 @@ pub struct CredentialsActor {
     began: Instant,
     looker: Looker,
     tokens: Option<Kept<Tokens>>,
-    tls: Option<Kept<Material>>,
+    tls: Option<Kept<ServerTls>>,
     reminder: ExpiryReminder,
 }
 
@@ -116,7 +116,7 @@ impl CredentialsActor {
     }
 
     /// TLS as it is in force, kept current while the actor lives; none where no certificate is named.
-    pub fn tls(&self) -> Option<Latest<Material>> {
+    pub fn tls(&self) -> Option<Latest<ServerTls>> {
         self.tls.as_ref().map(|kept| kept.latest().clone())
     }
 

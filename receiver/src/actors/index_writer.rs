@@ -1,7 +1,7 @@
 //! IndexWriterActor: the only code in the project that appends to index.jsonl.
 //!
 //! - owns: the [`IndexLog`], and with it which pairs have a row
-//! - accepts: [`Append`], [`Deposit`], [`Look`], Ping, Drain
+//! - accepts: [`Append`], [`AppendPublished`], [`Look`], Ping, Drain
 //! - publishes: [`IndexObservation`]; reading it never waits for a batch
 //! - sends to: nobody
 //! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
@@ -45,7 +45,7 @@ pub struct Append {
 /// which therefore comes by a channel of its own.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Deposit {
+pub struct AppendPublished {
     /// The row to append unless its pair has one.
     pub row: IndexRow,
     /// The directory in which the archive was published, open: what is synced is that one, whatever its path leads to now.
@@ -258,10 +258,10 @@ impl Handler<Append> for IndexWriterActor {
     }
 }
 
-impl Handler<Deposit> for IndexWriterActor {
+impl Handler<AppendPublished> for IndexWriterActor {
     type Result = ();
 
-    fn handle(&mut self, Deposit { row, dir, receipt }: Deposit, ctx: &mut Self::Context) {
+    fn handle(&mut self, AppendPublished { row, dir, receipt }: AppendPublished, ctx: &mut Self::Context) {
         self.take_in(Waiting { row, published: Some(Published::Open(dir)), reply: receipt }, ctx);
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
+use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::ids::HostId;
 use cis490_shared::small_file::SmallFile;
-use cis490_shared::stamp::Stamp;
 
 use super::tokens::{BadLine, Token, Tokens};
 
@@ -65,7 +65,7 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenFil
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
-    seen: Option<Stamp>,
+    seen: Option<FileFingerprint>,
 }
 
 impl TokenFile {

@@ -109,7 +109,7 @@ pub(super) enum AdmitError {
 
 /// Who asks, and when.
 #[derive(Debug)]
-pub(super) struct Asking {
+pub(super) struct RequestOrigin {
     /// The user, as the environment names him.
     pub(super) user: Option<String>,
     /// The time now.
@@ -120,7 +120,7 @@ pub(super) struct Asking {
 pub(super) fn run(
     admit: &Admit,
     config: &ReceiverConfig,
-    asking: &Asking,
+    asking: &RequestOrigin,
 ) -> Result<Vec<String>, AdmitError> {
     let path = amnesty_file::path_in(durable::parent(&config.store.index));
     let gate = &config.version_gate;
@@ -152,7 +152,7 @@ pub(super) fn run(
     }
 }
 
-fn amnesty(admit: &Admit, gate: &GateConfig, asking: &Asking) -> Result<Amnesty, AdmitError> {
+fn amnesty(admit: &Admit, gate: &GateConfig, asking: &RequestOrigin) -> Result<Amnesty, AdmitError> {
     // Neither can be missing here: clap asks for them. Nothing would be refused as what it is, which is nothing.
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let commit = full_hash(&given(&admit.commit), gate)?;

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::excerpt::excerpt;
+use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::small_file::SmallFile;
-use cis490_shared::stamp::Stamp;
 
 use super::amnesty::Amnesties;
 
@@ -95,7 +95,7 @@ pub struct AmnestyFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
-    File(Stamp),
+    File(FileFingerprint),
 }
 
 impl AmnestyFile {
@@ -107,7 +107,7 @@ impl AmnestyFile {
     /// The list, where the file is another than it was when it was read last. No file is an empty list.
     pub fn read_if_changed(&mut self) -> Result<Option<Amnesties>, AmnestyFileError> {
         let found = found(fs::metadata(&self.path)).map_err(failed("looked at", &self.path))?;
-        if self.seen == Some(found.map_or(Seen::Nothing, |found| Seen::File(Stamp::of(&found)))) {
+        if self.seen == Some(found.map_or(Seen::Nothing, |found| Seen::File(FileFingerprint::of(&found)))) {
             return Ok(None);
         }
         let (amnesties, seen) = read(&self.path)?;

@@ -9,8 +9,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::small_file::read_text;
-use cis490_shared::stamp::Stamp;
 
 use super::clone_paths::common_dir;
 
@@ -24,7 +24,7 @@ const MAX_REF_BYTES: u64 = 4096;
 /// The states of all files that say which commit a ref is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefState {
-    files: Vec<Option<Stamp>>,
+    files: Vec<Option<FileFingerprint>>,
     /// The last change of any of them.
     changed: SystemTime,
 }
@@ -63,8 +63,8 @@ impl RefState {
 
     fn add(&mut self, path: &Path) -> io::Result<()> {
         let found = found(fs::metadata(path))?;
-        let stamp = found.as_ref().map(Stamp::of);
-        self.changed = self.changed.max(stamp.map_or(SystemTime::UNIX_EPOCH, Stamp::changed));
+        let stamp = found.as_ref().map(FileFingerprint::of);
+        self.changed = self.changed.max(stamp.map_or(SystemTime::UNIX_EPOCH, FileFingerprint::changed));
         self.files.push(stamp);
         Ok(())
     }

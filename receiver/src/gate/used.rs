@@ -6,8 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use cis490_shared::ids::CommitHash;
 
-use super::window::Window;
-
 /// A commit that was admitted within this time counts as used: hosts that record send an episode a day at least.
 const RECENT: Duration = Duration::from_hours(24);
 
@@ -25,10 +23,10 @@ impl Used {
         }
     }
 
-    /// Forgets the commits that are not in this window and returns those of them that were used lately.
-    pub fn taken_away(&self, window: &Window, now: SystemTime) -> Vec<CommitHash> {
+    /// Forgets the commits that the window does not hold and returns those of them that were used lately.
+    pub fn taken_away(&self, holds: impl Fn(&CommitHash) -> bool, now: SystemTime) -> Vec<CommitHash> {
         let mut used = self.used();
-        let gone = used.extract_if(|commit, _| !window.holds(commit));
+        let gone = used.extract_if(|commit, _| !holds(commit));
         // A clock that was set back makes no use old.
         let is_recent =
             |last: SystemTime| now.duration_since(last).is_ok_and(|age| age <= RECENT) || last > now;
@@ -55,13 +53,10 @@ mod tests {
         for (digit, hour) in [("a", 1), ("b", 1), ("b", 30), ("c", 30), ("d", 99)] {
             used.note(&commit(digit), at(hour));
         }
-        let window = Window::new(vec![commit("c")]).unwrap();
-        assert_eq!(
-            used.taken_away(&window, at(50)),
-            [commit("b"), commit("d")],
-            "a is too old, c is still there"
-        );
-        assert_eq!(used.taken_away(&window, at(50)), []);
+        let holds = |held: &CommitHash| *held == commit("c");
+        let gone = used.taken_away(holds, at(50));
+        assert_eq!(gone, [commit("b"), commit("d")], "a is too old, c is still there");
+        assert_eq!(used.taken_away(holds, at(50)), []);
         assert_eq!(used.used().len(), 1);
     }
 }

@@ -168,7 +168,7 @@ impl Gate {
 
     /// Forgets that hosts use commits outside of this window, and returns those that they used lately.
     pub fn taken_away(&self, window: &Window, now: SystemTime) -> Vec<CommitHash> {
-        self.used.taken_away(window, now)
+        self.used.taken_away(|commit| window.holds(commit), now)
     }
 
     /// What is admitted by name; some of it may be over.

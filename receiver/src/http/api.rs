@@ -11,9 +11,8 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::latest::Latest;
 use tracing::info;
 
-use super::body::Pace;
 use super::headers;
-use super::identity::Identities;
+use super::identity::Authenticator;
 use super::notices::Notices;
 use super::refusal::Refusal;
 use super::storing::Storing;
@@ -21,6 +20,7 @@ use crate::actors::git_poll;
 use crate::actors::index_writer::{Append, IndexObservation, Look};
 use crate::actors::ingest::Ingest;
 use crate::actors::worker::Workers;
+use crate::config::limits::Pace;
 use crate::gate::window::Gate;
 use crate::index::known::{KnownRow, KnownView};
 use crate::ingest::IngestError;
@@ -30,7 +30,7 @@ use crate::store::condition::Condition;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::stored::{self, Stored};
-use crate::tls::material::Material;
+use crate::tls::server_tls::ServerTls;
 
 /// The handlers' view of the receiver.
 #[derive(Debug)]
@@ -58,9 +58,9 @@ pub struct Api {
     /// The reports of the hosts.
     pub reports: HostReports,
     /// How it is found out who sends a request.
-    pub identities: Identities,
+    pub identities: Authenticator,
     /// The receiver's certificate; none without TLS.
-    pub tls: Option<Latest<Material>>,
+    pub tls: Option<Latest<ServerTls>>,
     /// What is said about clients.
     pub notices: Notices,
     /// What requests are held to.

@@ -7,29 +7,40 @@
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
-use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::time::Instant;
 
-use super::refusal::Refusal;
-
-/// What is asked of the sender of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// A byte at least in this time.
-    pub idle: Duration,
-    /// So many bytes a second at least, on the average of such a time; 0: any number.
-    pub bytes_per_s: u64,
-}
+use crate::config::limits::Pace;
 
 /// Why a body did not come to its end.
 #[derive(Debug)]
 pub enum Interrupted {
     /// Its sender does not keep the pace.
-    TooSlow(Refusal),
+    TooSlow(TooSlow),
     /// It broke off, or is not what its head said.
     Broken(PayloadError),
+}
+
+/// How a sender does not keep the pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooSlow {
+    /// No byte came for the idle limit.
+    #[error("the body brought no byte for {seconds} seconds")]
+    Stalled {
+        /// The limit in seconds.
+        seconds: u64,
+    },
+    /// Too little came over that time.
+    #[error("the body brought {bytes} bytes in {seconds} seconds, at least {least} a second are expected")]
+    Dribbled {
+        /// What came, in bytes.
+        bytes: u64,
+        /// The time in seconds.
+        seconds: u64,
+        /// What should have come at least, in bytes a second.
+        least: u64,
+    },
 }
 
 /// A body whose sender has to keep the pace.
@@ -53,7 +64,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> PacedBody<S> {
     pub async fn next(&mut self) -> Result<Option<Bytes>, Interrupted> {
         let began = Instant::now();
         let Ok(next) = tokio::time::timeout(self.pace.idle, self.parts.next()).await else {
-            return Err(Interrupted::TooSlow(Refusal::Stalled { seconds: self.pace.idle.as_secs() }));
+            return Err(Interrupted::TooSlow(TooSlow::Stalled { seconds: self.pace.idle.as_secs() }));
         };
         let Some(part) = next.transpose().map_err(Interrupted::Broken)? else { return Ok(None) };
         self.waited += began.elapsed();
@@ -62,7 +73,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> PacedBody<S> {
         Ok(Some(part))
     }
 
-    fn keep_pace(&mut self) -> Result<(), Refusal> {
+    fn keep_pace(&mut self) -> Result<(), TooSlow> {
         if self.waited < self.pace.idle {
             return Ok(());
         }
@@ -70,26 +81,10 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> PacedBody<S> {
         (self.waited, self.came) = (Duration::ZERO, 0);
         let least = self.pace.bytes_per_s;
         if bytes < least.saturating_mul(seconds) {
-            return Err(Refusal::Dribbled { bytes, seconds, least });
+            return Err(TooSlow::Dribbled { bytes, seconds, least });
         }
         Ok(())
     }
-}
-
-/// Refuses a body that ends where the HTTP library sees its end, and not where `Content-Length` says.
-///
-/// It takes everything that follows a request for a WebSocket as one body. Whoever stands before us counts bytes, and
-/// would let the next request of somebody else be a part of this one. Any other protocol that a client offers, as curl does
-/// with HTTP/2, is not taken up, and its request is one of HTTP/1.1.
-pub fn ends_where_declared(headers: &HeaderMap) -> Result<(), Refusal> {
-    let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
-    if headers.get_all(UPGRADE).any(is_websocket) {
-        return Err(Refusal::Header {
-            name: "upgrade",
-            reason: "a body is taken over HTTP/1.1 only".to_owned(),
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -101,7 +96,7 @@ mod tests {
     const PACE: Pace = Pace { idle: Duration::from_secs(30), bytes_per_s: 100 };
 
     /// Reads parts of so many bytes, each after so many seconds; what came, and the refusal that ended it.
-    async fn read(parts: &[(u64, usize)], pace: Pace) -> (usize, Option<Refusal>) {
+    async fn read(parts: &[(u64, usize)], pace: Pace) -> (usize, Option<TooSlow>) {
         let parts = stream::iter(parts.to_vec()).then(|(seconds, bytes)| async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             Ok(Bytes::from(vec![0; bytes]))
@@ -122,13 +117,13 @@ mod tests {
     async fn a_dribble_ends_however_often_a_byte_comes_and_whatever_came_before() {
         let (came, refusal) = read(&[(1, 1); 100], PACE).await;
         assert!(
-            matches!(refusal, Some(Refusal::Dribbled { bytes: 30, seconds: 30, least: 100 })),
+            matches!(refusal, Some(TooSlow::Dribbled { bytes: 30, seconds: 30, least: 100 })),
             "{refusal:?}"
         );
         assert_eq!(came, 29);
         let after_a_good_start = [&[(0, 1_000_000)][..], &[(29, 1); 100]].concat();
         let (came, refusal) = read(&after_a_good_start, PACE).await;
-        assert!(matches!(refusal, Some(Refusal::Dribbled { bytes: 2, seconds: 58, .. })), "{refusal:?}");
+        assert!(matches!(refusal, Some(TooSlow::Dribbled { bytes: 2, seconds: 58, .. })), "{refusal:?}");
         assert_eq!(came, 1_000_000 + 3);
     }
 
@@ -144,7 +139,7 @@ mod tests {
     async fn a_body_that_stalls_ends_though_no_rate_is_asked_for() {
         let any = Pace { bytes_per_s: 0, ..PACE };
         let (came, refusal) = read(&[(1, 5), (31, 5)], any).await;
-        assert!(matches!((came, refusal), (5, Some(Refusal::Stalled { seconds: 30 }))));
+        assert!(matches!((came, refusal), (5, Some(TooSlow::Stalled { seconds: 30 }))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,19 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::notices::{Notices, SAY_EVERY};
-use super::server::{HEAD_TIMEOUT, KEEP_ALIVE, LINGER};
+use super::timeouts::{self, GIVEN_UP, KEEP_ALIVE, LINGER, WRITTEN};
 use crate::auth::proxy::{Origin, Proxies};
-
-/// How many connections there may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// From everywhere.
-    pub in_all: usize,
-    /// From one address.
-    pub per_peer: usize,
-    /// How long a client may take nothing of its answer.
-    pub stall: Duration,
-}
+use crate::config::limits::Bounds;
 
 /// How long a connection may go without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +38,10 @@ pub enum Rest {
 impl Rest {
     const fn limit(self) -> Duration {
         match self {
-            Self::Between => Duration::from_secs(KEEP_ALIVE.as_secs() + HEAD_TIMEOUT.as_secs()),
-            // Up to 64 KiB, at the lowest rate that is asked of bodies if nothing else is configured.
-            Self::Written => Duration::from_secs(Self::Between.limit().as_secs() + 64),
+            Self::Between => Duration::from_secs(KEEP_ALIVE.as_secs() + timeouts::HEAD.as_secs()),
+            Self::Written => Duration::from_secs(Self::Between.limit().as_secs() + WRITTEN.as_secs()),
             Self::Lingering => LINGER,
-            Self::GivenUp => Duration::from_secs(5),
+            Self::GivenUp => GIVEN_UP,
         }
     }
 }

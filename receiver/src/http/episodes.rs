@@ -12,10 +12,10 @@ use cis490_shared::wire::headers::{COMMIT_POSITION, CONTENT_SHA256, CommitPositi
 use super::api::Api;
 use super::body::{Interrupted, PacedBody};
 use super::headers;
-use super::preflight::{self, Cleared};
+use super::preflight::{self, Preflight};
 use super::refusal::Refusal;
 use crate::actors::ingest::Upload;
-use crate::ingest::{Claim, Done, IngestError, Part};
+use crate::ingest::{DeclaredUpload, Done, IngestError, Part};
 use crate::store::stored;
 
 /// Stores one episode.
@@ -31,19 +31,19 @@ pub async fn put(request: HttpRequest, body: web::Payload, api: web::Data<Api>) 
 
 async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<HttpResponse, Refusal> {
     // The expect service has cleared the request already where the client asked it to.
-    let cleared = request.extensions_mut().remove::<Cleared>();
+    let cleared = request.extensions_mut().remove::<Preflight>();
     let cleared = match cleared {
         Some(cleared) => cleared,
-        None => preflight::clear(api, request.head()).await?,
+        None => preflight::check_upload(api, request.head()).await?,
     };
-    let (claim, permit, position) = match cleared {
-        Cleared::AlreadyStored { answer, position } => return Ok(stored_answer(answer, position)),
-        Cleared::Upload { claim, permit, position } => (claim, permit, position),
+    let (declared, permit, position) = match cleared {
+        Preflight::AlreadyStored { answer, position } => return Ok(stored_answer(answer, position)),
+        Preflight::Upload { declared, permit, position } => (declared, permit, position),
     };
-    let upload = api.ingest.begin(claim.clone(), permit);
+    let upload = api.ingest.begin(declared.clone(), permit);
     let Done { status } = pump(body, upload, api).await?;
     api.disk_works();
-    let Claim { host_id, episode_id, sha256, length, .. } = claim;
+    let DeclaredUpload { host_id, episode_id, sha256, length, .. } = declared;
     let answer = StoreAnswer { status, host_id, episode_id, sha256, size_bytes: length };
     Ok(stored_answer(answer, position))
 }
@@ -57,8 +57,8 @@ async fn pump(body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Ref
         let part = match body.next().await {
             Ok(Some(bytes)) => Part::Data(bytes),
             Ok(None) => Part::Finish,
-            Err(Interrupted::TooSlow(refusal)) => {
-                interrupted = Some(refusal);
+            Err(Interrupted::TooSlow(slow)) => {
+                interrupted = Some(Refusal::TooSlow(slow));
                 break;
             }
             Err(Interrupted::Broken(error)) => {

@@ -1,12 +1,11 @@
 //! The head of an upload, from raw headers to the types that the rest of the receiver works with.
 
 use actix_http::RequestHead;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE};
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::SCHEMA_VERSION;
 use cis490_shared::wire::{headers, path};
 
-use super::body::ends_where_declared;
 use super::refusal::Refusal;
 use crate::gate::window::ClaimedCommit;
 
@@ -98,4 +97,20 @@ fn optional<'a>(map: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
         .to_str()
         .map_err(|_| Refusal::Header { name, reason: "it holds characters outside ASCII".to_owned() })?;
     Ok(Some(text.trim()))
+}
+
+/// Refuses a body that ends where the HTTP library sees its end, and not where `Content-Length` says.
+///
+/// It takes everything that follows a request for a WebSocket as one body. Whoever stands before us counts bytes, and
+/// would let the next request of somebody else be a part of this one. Any other protocol that a client offers, as curl does
+/// with HTTP/2, is not taken up, and its request is one of HTTP/1.1.
+pub fn ends_where_declared(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    if headers.get_all(UPGRADE).any(is_websocket) {
+        return Err(Refusal::Header {
+            name: "upgrade",
+            reason: "a body is taken over HTTP/1.1 only".to_owned(),
+        });
+    }
+    Ok(())
 }

@@ -10,9 +10,11 @@ use cis490_shared::wire::path::HOST_HEALTH;
 use futures_util::{StreamExt, stream};
 
 use super::api::{Api, blocking};
-use super::body::{Interrupted, Pace, PacedBody, ends_where_declared};
+use super::body::{Interrupted, PacedBody};
+use super::headers::ends_where_declared;
 use super::identity::Authorized;
 use super::refusal::Refusal;
+use crate::config::limits::Pace;
 use crate::store::host_reports::MAX_REPORT_BYTES;
 
 /// The pace of a report, in bytes a second: the longest one takes a minute, so that nobody holds a place for long.
@@ -53,7 +55,7 @@ async fn read(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<Ve
         let bytes = match body.next().await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(text),
-            Err(Interrupted::TooSlow(refusal)) => return Err(refusal),
+            Err(Interrupted::TooSlow(slow)) => return Err(Refusal::TooSlow(slow)),
             Err(Interrupted::Broken(_)) => return Err(Refusal::BrokenReport),
         };
         text.extend_from_slice(&bytes);

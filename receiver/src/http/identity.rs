@@ -1,27 +1,22 @@
 //! Who sends a request, and whether he may: asked once for each, before `100 Continue` and before any handler.
 
 use actix_http::RequestHead;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
 use cis490_shared::ids::HostId;
 use cis490_shared::latest::Latest;
 use cis490_shared::wire::headers::LAB_HOST;
 
-use super::api::Api;
 use super::refusal::Refusal;
 use crate::auth::principal::Principal;
 use crate::auth::proxy::{self, Origin, Proxies};
 use crate::auth::rights;
 use crate::auth::tokens::Tokens;
-use crate::tls::material::Material;
 use crate::tls::peer::Peer;
+use crate::tls::server_tls::ServerTls;
 
 /// How the receiver finds out who sends a request.
 #[derive(Debug, Clone, Default)]
-pub struct Identities {
+pub struct Authenticator {
     /// The names that may only read.
     pub readers: Vec<HostId>,
     /// The proxies that are believed.
@@ -29,7 +24,7 @@ pub struct Identities {
     /// The tokens that are accepted.
     pub tokens: Option<Latest<Tokens>>,
     /// Whose certificates are accepted; none where no client is asked for one.
-    pub certificates: Option<Latest<Material>>,
+    pub certificates: Option<Latest<ServerTls>>,
 }
 
 /// A request that was let through, and who sends it; goes with it, so that nobody is asked twice.
@@ -69,7 +64,7 @@ pub enum Via {
 
 /// A request's head and the connection that it came over: everything that says who sends it.
 #[derive(Debug, Clone, Copy)]
-pub struct Asking<'a> {
+pub struct RequestOrigin<'a> {
     /// The head.
     pub head: &'a RequestHead,
     /// The listener.
@@ -78,7 +73,7 @@ pub struct Asking<'a> {
     pub peer: Option<&'a Peer>,
 }
 
-impl Asking<'_> {
+impl RequestOrigin<'_> {
     fn origin(&self) -> Origin {
         match self.via {
             Via::Unix => Origin::Unix,
@@ -87,9 +82,9 @@ impl Asking<'_> {
     }
 }
 
-impl Identities {
+impl Authenticator {
     /// Finds out who sends a request, and refuses what he may not do.
-    pub fn authorize(&self, asking: Asking<'_>) -> Result<Authorized, Refusal> {
+    pub fn authorize(&self, asking: RequestOrigin<'_>) -> Result<Authorized, Refusal> {
         let head = asking.head;
         let need = rights::need(head.method.as_str(), head.uri.path());
         if need == rights::Need::Nothing {
@@ -109,7 +104,7 @@ impl Identities {
 
     /// A proxy that is believed speaks for its client, whatever certificate is its own; a certificate is better proof
     /// than a token that somebody may have copied.
-    fn principal(&self, asking: Asking<'_>) -> Result<Principal, Refusal> {
+    fn principal(&self, asking: RequestOrigin<'_>) -> Result<Principal, Refusal> {
         if self.proxies.is_none() && self.tokens.is_none() && self.certificates.is_none() {
             return Ok(Principal::Anybody);
         }
@@ -152,38 +147,6 @@ impl Identities {
                 owner.ok_or(Refusal::Unauthenticated("the token is not known"))
             }
             _ => Err(Refusal::Unauthenticated("`authorization` holds no bearer token")),
-        }
-    }
-}
-
-/// Lets a request through to its handler, or answers it.
-pub async fn guard(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let (Some(api), Some(via)) =
-        (request.app_data::<web::Data<Api>>().cloned(), request.app_data::<Via>().copied())
-    else {
-        // Nobody who built the application left them out; without them nothing is let through.
-        return Ok(request.into_response(Refusal::Gone.response("")).map_into_right_body());
-    };
-    // The expect service has asked already where the client asked it to.
-    let authorized = request.extensions_mut().remove::<Authorized>();
-    let authorized = authorized.map_or_else(
-        || {
-            let peer = request.request().conn_data();
-            api.identities.authorize(Asking { head: request.head(), via, peer })
-        },
-        Ok,
-    );
-    match authorized {
-        Ok(authorized) => {
-            request.extensions_mut().insert(authorized);
-            next.call(request).await.map(ServiceResponse::map_into_left_body)
-        }
-        Err(refusal) => {
-            api.turn_away(request.head(), &refusal);
-            Ok(request.into_response(api.refuse(&refusal)).map_into_right_body())
         }
     }
 }

@@ -4,8 +4,9 @@
 //! - [`activation`]: listeners that the service manager holds for the receiver
 //! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
 //! - [`connections`], [`serving`]: how many connections there may be, and which one makes room
+//! - [`timeouts`]: how long a connection is waited for
 //! - [`api`]: what every handler needs
-//! - [`identity`]: who sends a request, and whether he may
+//! - [`identity`]: who sends a request, and whether that is allowed; [`guard`] asks it before every handler
 //! - [`notices`]: what clients bring about, in the log
 //! - [`headers`]: the head of an upload, typed
 //! - [`preflight`]: the verdict on an upload before its body
@@ -17,10 +18,12 @@
 
 use std::future::ready;
 
+use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use cis490_shared::wire::path;
 
 use self::api::Api;
+use self::refusal::Refusal;
 
 pub mod activation;
 pub mod api;
@@ -28,6 +31,7 @@ pub mod body;
 pub mod connections;
 pub mod episodes;
 pub mod gate;
+pub mod guard;
 pub mod headers;
 pub mod health;
 pub mod host_health;
@@ -39,12 +43,13 @@ pub mod refusal;
 pub mod server;
 pub mod serving;
 pub mod storing;
+pub mod timeouts;
 
 /// The routes of protocol section 2.
 pub fn routes(config: &mut ServiceConfig) {
     let resource = |path: &str, allowed: &'static str| {
         web::resource(path.to_owned()).default_service(web::to(move |api: web::Data<Api>| {
-            ready(refusal::method_not_allowed(&api, allowed))
+            ready(api.refuse(&Refusal::MethodNotAllowed { allowed }))
         }))
     };
     config
@@ -63,5 +68,10 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(web::put().to(host_health::put)),
         )
         .service(resource(path::HEALTH, "GET").route(web::get().to(health::health)))
-        .default_service(web::to(refusal::not_found));
+        .default_service(web::to(not_found));
+}
+
+/// Answers a path that does not exist.
+async fn not_found(api: web::Data<Api>) -> HttpResponse {
+    api.refuse(&Refusal::NotFound)
 }

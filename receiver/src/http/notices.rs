@@ -21,10 +21,10 @@ const REMEMBERED: usize = 1000;
 
 /// What was said, and when it may be said again.
 #[derive(Debug, Default)]
-pub struct Notices(Mutex<HashMap<String, Said>>);
+pub struct Notices(Mutex<HashMap<String, Muted>>);
 
 #[derive(Debug)]
-struct Said {
+struct Muted {
     until: Instant,
     /// How often it came about since, and was not said.
     unsaid: u64,
@@ -95,7 +95,7 @@ impl Notices {
         }
         let has_room = said.len() < REMEMBERED;
         has_room.then(|| {
-            said.insert(what, Said { until: now + again_after, unsaid: 0 });
+            said.insert(what, Muted { until: now + again_after, unsaid: 0 });
             0
         })
     }

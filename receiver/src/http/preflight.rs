@@ -14,9 +14,10 @@ use cis490_shared::wire::headers::CommitPosition;
 use super::api::Api;
 use super::headers::{self, UploadHead};
 use super::refusal::Refusal;
+use crate::actors::ingest::confirm_row;
 use crate::gate::window::{ClaimedCommit, Verdict};
 use crate::ingest::admission::{Permit, Room};
-use crate::ingest::{Claim, commit};
+use crate::ingest::{DeclaredUpload, commit};
 use crate::store::{space, stored};
 
 /// Whoever is refused for the number of uploads is told so after this time. One that comes again at once, over many
@@ -25,11 +26,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to happen with an upload that was not refused.
 #[derive(Debug)]
-pub enum Cleared {
+pub enum Preflight {
     /// Its body may come. Dropping the permit lets others in.
     Upload {
         /// What was promised.
-        claim: Claim,
+        declared: DeclaredUpload,
         /// The right to upload it.
         permit: Permit,
         /// Where its commit stands in the window.
@@ -45,14 +46,14 @@ pub enum Cleared {
 }
 
 /// Looks at the head of a PUT.
-pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
+pub async fn check_upload(api: &Api, head: &RequestHead) -> Result<Preflight, Refusal> {
     let upload = headers::upload(head, api.rules.max_upload_bytes)?;
     if let Some(answer) = already_stored(api, &upload).await? {
         let position = match gate(api, &upload) {
             Verdict::Admitted { position, .. } => position,
             Verdict::UnderAmnesty { .. } | Verdict::Refused(_) => None,
         };
-        return Ok(Cleared::AlreadyStored { answer, position });
+        return Ok(Preflight::AlreadyStored { answer, position });
     }
     let (commit, position, amnesty) = match gate(api, &upload) {
         Verdict::Admitted { commit, position } => (commit, position, None),
@@ -74,8 +75,8 @@ pub async fn clear(api: &Api, head: &RequestHead) -> Result<Cleared, Refusal> {
         }
     };
     let UploadHead { host_id, episode_id, length, sha256, .. } = upload;
-    let claim = Claim { host_id, episode_id, sha256, length, commit, amnesty };
-    Ok(Cleared::Upload { claim, permit, position })
+    let declared = DeclaredUpload { host_id, episode_id, sha256, length, commit, amnesty };
+    Ok(Preflight::Upload { declared, permit, position })
 }
 
 /// The gate's verdict on an upload. Whoever may write as a host is that host, so its amnesties are his.
@@ -100,7 +101,7 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
     let Some(stored::Stored { size_bytes, .. }) = api.stored(host_id, episode_id, row).await? else {
         return Ok(None);
     };
-    let claim = Claim {
+    let declared = DeclaredUpload {
         host_id: host_id.clone(),
         episode_id: episode_id.clone(),
         sha256,
@@ -111,7 +112,7 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
         },
         amnesty: None,
     };
-    commit::confirm_row(&claim, &api.append).await.map_err(Refusal::Ingest)?;
-    let Claim { host_id, episode_id, .. } = claim;
+    confirm_row(&declared, &api.append).await.map_err(Refusal::Ingest)?;
+    let DeclaredUpload { host_id, episode_id, .. } = declared;
     Ok(Some(StoreAnswer { status: StoreStatus::AlreadyPresent, host_id, episode_id, sha256, size_bytes }))
 }

@@ -3,15 +3,15 @@
 //! A body says what happened to the request and never where: no path of the server, no system error text.
 //! Those go to the log, once, from here.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use actix_web::{HttpResponse, web};
 use cis490_shared::ids::IdError;
 use cis490_shared::wire::headers::PROBLEM_MEDIA_TYPE;
 use cis490_shared::wire::problem::{ErrorCode, Problem};
 use tracing::error;
 
-use super::api::Api;
+use super::body::TooSlow;
 use crate::auth::principal::Principal;
 use crate::gate::window::GateRefusal;
 use crate::ingest::IngestError;
@@ -64,20 +64,8 @@ pub enum Refusal {
     Admission(AdmissionRefusal),
     /// The upload itself.
     Ingest(IngestError),
-    /// The body brought no byte for the idle limit.
-    Stalled {
-        /// The limit in seconds.
-        seconds: u64,
-    },
-    /// The body brought too little over that time.
-    Dribbled {
-        /// What it brought, in bytes.
-        bytes: u64,
-        /// The time in seconds.
-        seconds: u64,
-        /// What it should have brought at least, in bytes a second.
-        least: u64,
-    },
+    /// The body comes too slowly.
+    TooSlow(TooSlow),
     /// The disk, outside an upload.
     Disk(std::io::Error),
     /// An actor is gone; the process is about to end.
@@ -161,15 +149,7 @@ impl Refusal {
             Self::Gate(refusal) => gate_problem(refusal),
             Self::Admission(refusal) => admission_problem(refusal),
             Self::Ingest(error) => ingest_problem(error),
-            Self::Stalled { seconds } => {
-                problem(ErrorCode::Stalled, format!("the body brought no byte for {seconds} seconds"))
-            }
-            Self::Dribbled { bytes, seconds, least } => problem(
-                ErrorCode::Stalled,
-                format!(
-                    "the body brought {bytes} bytes in {seconds} seconds, at least {least} a second are expected"
-                ),
-            ),
+            Self::TooSlow(slow) => problem(ErrorCode::Stalled, slow.to_string()),
             Self::Disk(_) => problem(ErrorCode::Storage, "the receiver's log says why".to_owned()),
             Self::Gone => going_down(),
             Self::NotFound => {
@@ -281,16 +261,6 @@ fn retry_after(error: ErrorCode) -> Option<u32> {
         ErrorCode::DiskFull | ErrorCode::Quota => Some(SLOWLY_S),
         _ => None,
     }
-}
-
-/// Answers a path that does not exist.
-pub async fn not_found(api: web::Data<Api>) -> HttpResponse {
-    api.refuse(&Refusal::NotFound)
-}
-
-/// Answers a method that a path does not have.
-pub fn method_not_allowed(api: &Api, allowed: &'static str) -> HttpResponse {
-    api.refuse(&Refusal::MethodNotAllowed { allowed })
 }
 
 #[cfg(test)]

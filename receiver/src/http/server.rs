@@ -24,23 +24,17 @@ use cis490_shared::wire::path;
 
 use super::api::Api;
 use super::connections::{Connections, counted_peer};
-use super::identity::{self, Asking, Via};
+use super::guard;
+use super::identity::{RequestOrigin, Via};
 use super::listeners::Listeners;
 use super::notices::Notices;
-use super::preflight::{self, Cleared};
+use super::preflight::{self, Preflight};
 use super::serving::{self, Serving, bounded};
+use super::timeouts::{self, KEEP_ALIVE, LINGER};
 use super::{episodes, routes};
 use crate::tls::handshake;
-use crate::tls::material::Material;
 use crate::tls::peer::Peer;
-
-/// The head of a request must be there within this time.
-pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// An idle connection is kept for this long; the shipper's pool keeps its end longer and notices.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A client that sends no Expect may be in the middle of a large body when it is refused. It gets this long to
-/// finish sending and then to read the answer; an earlier shipper would otherwise see a broken pipe only.
-pub(super) const LINGER: Duration = Duration::from_mins(2);
+use crate::tls::server_tls::ServerTls;
 
 /// Serves the listeners until the returned server is stopped. Signals are the caller's business.
 pub fn serve(
@@ -95,7 +89,7 @@ fn prepare(io: &TcpStream) -> Option<SocketAddr> {
 /// Shakes hands; a client with whom that fails is gone, and the log says why.
 async fn encrypt(
     io: TcpStream,
-    now: Arc<Material>,
+    now: Arc<ServerTls>,
     api: web::Data<Api>,
 ) -> Result<(TlsStream<TcpStream>, Option<SocketAddr>), DispatchError> {
     let address = prepare(&io);
@@ -137,7 +131,7 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
     api.workers.enlist();
     let stopping = stopping.clone();
     let app = App::new().app_data(api.clone()).app_data(via).configure(routes);
-    let app = app.wrap(from_fn(identity::guard)).wrap(from_fn(serving::attend));
+    let app = app.wrap(from_fn(guard::let_through)).wrap(from_fn(serving::attend));
     let app = app.into_factory().map_err(|error| error.error_response());
     let api = api.clone();
     HttpService::build()
@@ -147,7 +141,7 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
         })
         .on_connect_ext(on_connect)
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
-        .client_request_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(timeouts::HEAD)
         .client_disconnect_timeout(LINGER)
         // The builder's, for requests that expect 100-continue: nothing is unwrapped here.
         .expect(fn_service(move |request| {
@@ -167,7 +161,7 @@ async fn before_continue(
     via: Via,
     api: web::Data<Api>,
 ) -> Result<Request, Response<BoxBody>> {
-    let asking = Asking { head: request.head(), via, peer: request.conn_data() };
+    let asking = RequestOrigin { head: request.head(), via, peer: request.conn_data() };
     match api.identities.authorize(asking) {
         Ok(authorized) => request.extensions_mut().insert(authorized),
         Err(refusal) => {
@@ -179,8 +173,8 @@ async fn before_continue(
     if !is_upload {
         return Ok(request);
     }
-    match preflight::clear(&api, request.head()).await {
-        Ok(Cleared::AlreadyStored { answer, position }) => {
+    match preflight::check_upload(&api, request.head()).await {
+        Ok(Preflight::AlreadyStored { answer, position }) => {
             Err(episodes::stored_answer(answer, position).into())
         }
         Ok(cleared) => {

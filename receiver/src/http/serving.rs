@@ -156,8 +156,8 @@ impl MessageBody for Answer {
 mod tests {
     use std::time::Duration;
 
-    use super::super::connections::Bounds;
     use super::*;
+    use crate::config::limits::Bounds;
 
     const STALL: Duration = Duration::from_secs(30);
 

@@ -9,7 +9,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use actix::Recipient;
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable::Temp;
 use cis490_shared::ids::Sha256Digest;
@@ -17,21 +16,15 @@ use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
 use rustix::io::Errno;
-use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::writer::Sealed;
-use super::{Claim, Done, IngestError};
-use crate::actors::index_writer::{Append, Deposit};
-use crate::index::IndexError;
+use super::{DeclaredUpload, Done, IngestError};
 use crate::index::known::KnownRow;
 use crate::index::log::Receipt;
 use crate::store::host_dir::HostDir;
 use crate::store::layout::Store;
 use crate::store::stored;
-
-/// Where IndexWriterActor says that a row is durable, or why it is not.
-pub type ReceiptSender = oneshot::Sender<Result<Receipt, IndexError>>;
 
 /// An archive that has its name.
 #[derive(Debug)]
@@ -53,41 +46,36 @@ pub struct Healed {
     found: Option<Sha256Digest>,
 }
 
-/// Hands the row of a published archive to IndexWriterActor, which will write it whether or not anybody still waits for
-/// the receipt.
-pub fn deposit(claim: &Claim, dir: HostDir, index: &Recipient<Deposit>, receipt: ReceiptSender) {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
-    )]
-    index.do_send(Deposit { row: row_of(claim), dir, receipt });
-}
-
 /// The end of an upload whose row is durable.
-pub fn stored(claim: &Claim, status: StoreStatus, healed: Option<&Healed>, began: Instant) -> Done {
+pub fn log_stored(
+    declared: &DeclaredUpload,
+    status: StoreStatus,
+    healed: Option<&Healed>,
+    began: Instant,
+) -> Done {
     if let Some(Healed { kept, found }) = healed {
         warn!(
-            host_id = %claim.host_id,
-            episode_id = %claim.episode_id,
+            host_id = %declared.host_id,
+            episode_id = %declared.episode_id,
             kept = %kept.display(),
             found_sha256 = found.map(tracing::field::display),
-            sha256 = %claim.sha256,
+            sha256 = %declared.sha256,
             "a stored archive was damaged; it is kept aside, and the right bytes are in its place"
         );
     }
     info!(
-        host_id = %claim.host_id,
-        episode_id = %claim.episode_id,
-        commit = claim.commit.as_ref().map(tracing::field::display),
-        size_bytes = claim.length,
+        host_id = %declared.host_id,
+        episode_id = %declared.episode_id,
+        commit = declared.commit.as_ref().map(tracing::field::display),
+        size_bytes = declared.length,
         elapsed_ms = began.elapsed().as_millis(),
         was_there = status == StoreStatus::AlreadyPresent,
         "episode stored"
     );
-    if let Some(amnesty) = &claim.amnesty {
+    if let Some(amnesty) = &declared.amnesty {
         info!(
-            host_id = %claim.host_id,
-            episode_id = %claim.episode_id,
+            host_id = %declared.host_id,
+            episode_id = %declared.episode_id,
             commit = %amnesty.commit,
             reason = %amnesty.reason,
             admitted_by = %amnesty.by,
@@ -98,22 +86,11 @@ pub fn stored(claim: &Claim, status: StoreStatus, healed: Option<&Healed>, began
     Done { status }
 }
 
-/// Makes sure that the pair of an archive that is stored has its row in the index as it is now, not as it was
-/// when it was last looked at: whoever asks will retire the episode (I4, accident 1).
-pub async fn confirm_row(claim: &Claim, index: &Recipient<Append>) -> Result<(), IngestError> {
-    if !Step::ConfirmRow.is_taken() {
-        return Ok(());
-    }
-    let append = Append { row: row_of(claim), publish_dir: None };
-    let receipt = index.send(append).await.map_err(|_| IngestError::Gone)??;
-    has_its_row(claim, receipt)
-}
-
 /// Refuses an upload whose pair has a row that names other bytes.
-pub fn has_its_row(claim: &Claim, receipt: Receipt) -> Result<(), IngestError> {
+pub fn has_its_row(declared: &DeclaredUpload, receipt: Receipt) -> Result<(), IngestError> {
     match receipt {
         Receipt::Appended | Receipt::AlreadyKnown => Ok(()),
-        Receipt::OtherBytes(stored) => compare(stored, claim.sha256),
+        Receipt::OtherBytes(stored) => compare(stored, declared.sha256),
     }
 }
 
@@ -124,13 +101,13 @@ pub fn publish(
     store: &Store,
     row: impl FnOnce() -> Result<Option<KnownRow>, IngestError>,
 ) -> Result<Published, IngestError> {
-    let Sealed { claim, mut temp } = sealed;
+    let Sealed { declared, mut temp } = sealed;
     Step::SyncArchive.take(|| temp.sync())?;
-    let dir = store.ensure_host_dir(&claim.host_id)?;
-    match dir.publish(&mut temp, &claim.episode_id) {
+    let dir = store.ensure_host_dir(&declared.host_id)?;
+    match dir.publish(&mut temp, &declared.episode_id) {
         Ok(()) => Ok(Published { status: StoreStatus::Stored, dir, healed: None }),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let healed = take_the_name(&claim, temp, store, &dir, row)?;
+            let healed = take_the_name(&declared, temp, store, &dir, row)?;
             let status = if healed.is_some() { StoreStatus::Stored } else { StoreStatus::AlreadyPresent };
             Ok(Published { status, dir, healed })
         }
@@ -143,13 +120,13 @@ pub fn publish(
 ///
 /// A crash between both leaves a row without an archive, and a host that was told nothing: it sends again (I1, I4).
 fn take_the_name(
-    claim: &Claim,
+    declared: &DeclaredUpload,
     mut temp: Temp,
     store: &Store,
     dir: &HostDir,
     row: impl FnOnce() -> Result<Option<KnownRow>, IngestError>,
 ) -> Result<Option<Healed>, IngestError> {
-    let Claim { host_id, episode_id, sha256, .. } = claim;
+    let DeclaredUpload { host_id, episode_id, sha256, .. } = declared;
     let found = match stored::hash_in(dir, episode_id) {
         Ok(Some(found)) if found.sha256 == *sha256 => return Ok(None),
         Ok(Some(found)) => Ok(found.sha256),
@@ -185,15 +162,16 @@ pub fn compare(stored: Sha256Digest, yours: Sha256Digest) -> Result<(), IngestEr
     Err(IngestError::Conflict { stored, yours })
 }
 
-fn row_of(claim: &Claim) -> IndexRow {
+/// The row of a stored upload.
+pub fn row_of(declared: &DeclaredUpload) -> IndexRow {
     IndexRow {
         backfilled: false,
-        commit: claim.commit.clone(),
-        episode_id: claim.episode_id.clone(),
-        host_id: claim.host_id.clone(),
+        commit: declared.commit.clone(),
+        episode_id: declared.episode_id.clone(),
+        host_id: declared.host_id.clone(),
         received_at_wall: WallTime::now(),
         schema_version: SCHEMA_VERSION,
-        sha256: claim.sha256,
-        size_bytes: claim.length,
+        sha256: declared.sha256,
+        size_bytes: declared.length,
     }
 }

@@ -3,8 +3,8 @@
 //! - [`admission`]: who may upload what now, and how many bytes that will take
 //! - [`receive`]: its parts, one after the other
 //! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
-//! - [`precedence`]: short uploads before long ones at the disk
-//! - [`turns`]: hosts at the disk, of whom none crowds out the others
+//! - [`sync_scheduler`]: short uploads before long ones at the disk
+//! - [`host_fairness`]: hosts at the disk, of whom none crowds out the others
 //! - [`commit`]: making them durable, visible and indexed, in that order
 //!
 //! The actor that drives them is [`crate::actors::ingest::IngestActor`].
@@ -21,14 +21,14 @@ use crate::index::IndexError;
 pub mod admission;
 pub mod commit;
 pub mod hasher;
-pub mod precedence;
+pub mod host_fairness;
 pub mod receive;
-pub mod turns;
+pub mod sync_scheduler;
 pub mod writer;
 
 /// What the head of a request promises, after it was found in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct DeclaredUpload {
     /// The host of the pair.
     pub host_id: HostId,
     /// The episode of the pair.

@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::precedence::{Precedence, STEP_BYTES};
+use super::sync_scheduler::{STEP_BYTES, SyncScheduler};
 use super::writer::{EpisodeWriter, Sealed};
-use super::{Claim, IngestError, Part};
+use super::{DeclaredUpload, IngestError, Part};
 use crate::store::layout::Store;
 
 /// A body up to this length, in bytes, is gathered before a thread is given to it: one that is woken for each part of a
@@ -35,9 +35,9 @@ impl Body {
     /// Gathers a small body; a large one is left to come.
     ///
     /// Into one buffer of the declared length: kept as they come, parts of a few bytes each would hold many times that.
-    pub async fn of(claim: &Claim, mut parts: mpsc::Receiver<Part>) -> Result<Self, IngestError> {
-        let length = match usize::try_from(claim.length) {
-            Ok(length) if Self::is_small(claim.length) => length,
+    pub async fn of(declared: &DeclaredUpload, mut parts: mpsc::Receiver<Part>) -> Result<Self, IngestError> {
+        let length = match usize::try_from(declared.length) {
+            Ok(length) if Self::is_small(declared.length) => length,
             _ => return Ok(Self::Streamed(parts)),
         };
         let mut gathered = BytesMut::with_capacity(length);
@@ -45,7 +45,7 @@ impl Body {
             match parts.recv().await {
                 Some(Part::Data(bytes)) if bytes.len() > length - gathered.len() => {
                     let received = (gathered.len() + bytes.len()) as u64;
-                    return Err(IngestError::LengthMismatch { promised: claim.length, received });
+                    return Err(IngestError::LengthMismatch { promised: declared.length, received });
                 }
                 Some(Part::Data(bytes)) => gathered.extend_from_slice(&bytes),
                 Some(Part::Finish) => return Ok(Self::Gathered(gathered.freeze())),
@@ -59,12 +59,12 @@ impl Body {
 /// own account. After an error, and where a stream ends without `Finish`, nothing is left. Blocks.
 pub fn receive(
     body: Body,
-    claim: Claim,
+    declared: DeclaredUpload,
     store: &Store,
-    precedence: &Precedence,
+    scheduler: &SyncScheduler,
     reserved: impl FnOnce(),
 ) -> Result<Sealed, IngestError> {
-    let mut writer = EpisodeWriter::begin(store, claim)?;
+    let mut writer = EpisodeWriter::begin(store, declared)?;
     match body {
         // Written at once, it takes its room by that.
         Body::Gathered(bytes) => {
@@ -74,7 +74,7 @@ pub fn receive(
         Body::Streamed(parts) => {
             writer.reserve()?;
             reserved();
-            stream(parts, &mut writer, precedence)?;
+            stream(parts, &mut writer, scheduler)?;
         }
     }
     writer.seal()
@@ -84,15 +84,15 @@ pub fn receive(
 fn stream(
     mut parts: mpsc::Receiver<Part>,
     writer: &mut EpisodeWriter,
-    precedence: &Precedence,
+    scheduler: &SyncScheduler,
 ) -> Result<(), IngestError> {
     loop {
         match parts.blocking_recv() {
             Some(Part::Data(bytes)) => {
                 writer.write(&bytes)?;
-                writer.give_way(precedence, STEP_BYTES)?;
+                writer.yield_to_short(scheduler, STEP_BYTES)?;
             }
-            Some(Part::Finish) => return Ok(writer.give_way(precedence, 1)?),
+            Some(Part::Finish) => return Ok(writer.yield_to_short(scheduler, 1)?),
             None => return Err(IngestError::Aborted { received: writer.received() }),
         }
     }
@@ -106,7 +106,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_body_that_comes_byte_by_byte_holds_its_declared_length_and_no_more() {
-        let claim = Claim {
+        let declared = DeclaredUpload {
             host_id: HostId::parse("h").unwrap(),
             episode_id: EpisodeId::parse("e").unwrap(),
             sha256: Sha256Digest::from_bytes([0; 32]),
@@ -123,7 +123,7 @@ mod tests {
             }
             sender.send(Part::Finish).await.unwrap();
         };
-        let (body, ()) = futures_util::future::join(Body::of(&claim, parts), sending).await;
+        let (body, ()) = futures_util::future::join(Body::of(&declared, parts), sending).await;
         let Body::Gathered(bytes) = body.unwrap() else { panic!("it is small") };
         let expected: Vec<u8> = (0..1000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
         assert_eq!(bytes, expected);

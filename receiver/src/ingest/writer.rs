@@ -7,14 +7,14 @@ use cis490_shared::durable::Temp;
 use cis490_shared::step::Step;
 
 use super::hasher::Hasher;
-use super::precedence::Precedence;
-use super::{Claim, IngestError};
+use super::sync_scheduler::SyncScheduler;
+use super::{DeclaredUpload, IngestError};
 use crate::store::layout::{ARCHIVE_MODE, Store};
 
 /// An upload on its way to the disk. Dropping it removes the temp file.
 #[derive(Debug)]
 pub struct EpisodeWriter {
-    claim: Claim,
+    declared: DeclaredUpload,
     temp: Temp,
     hasher: Hasher,
     received: u64,
@@ -26,29 +26,29 @@ pub struct EpisodeWriter {
 #[derive(Debug)]
 pub struct Sealed {
     /// What was promised and kept.
-    pub claim: Claim,
+    pub declared: DeclaredUpload,
     /// The file, not yet synced.
     pub temp: Temp,
 }
 
 impl EpisodeWriter {
     /// Creates the temp file.
-    pub fn begin(store: &Store, claim: Claim) -> io::Result<Self> {
+    pub fn begin(store: &Store, declared: DeclaredUpload) -> io::Result<Self> {
         let temp = Temp::create(store.new_partial(), ARCHIVE_MODE)?;
-        let hasher = Hasher::begin(claim.length)?;
-        Ok(Self { claim, temp, hasher, received: 0, stepped: 0 })
+        let hasher = Hasher::begin(declared.length)?;
+        Ok(Self { declared, temp, hasher, received: 0, stepped: 0 })
     }
 
     /// Reserves the declared length, so that a full disk shows before the first byte of a body that is still to come.
     pub fn reserve(&self) -> io::Result<()> {
-        self.temp.reserve(self.claim.length)
+        self.temp.reserve(self.declared.length)
     }
 
     /// Takes the next bytes; more than promised are refused and none of them written.
     pub fn write(&mut self, bytes: &Bytes) -> Result<(), IngestError> {
         let received = self.received + bytes.len() as u64;
-        if received > self.claim.length && Step::StopAtLength.is_taken() {
-            return Err(IngestError::LengthMismatch { promised: self.claim.length, received });
+        if received > self.declared.length && Step::StopAtLength.is_taken() {
+            return Err(IngestError::LengthMismatch { promised: self.declared.length, received });
         }
         self.hasher.update(bytes)?;
         self.temp.write_all(bytes)?;
@@ -58,12 +58,12 @@ impl EpisodeWriter {
 
     /// Syncs what was written since the last step, where short uploads would wait for it otherwise.
     /// Fewer than `least` bytes are left for later.
-    pub fn give_way(&mut self, precedence: &Precedence, least: u64) -> io::Result<()> {
+    pub fn yield_to_short(&mut self, scheduler: &SyncScheduler, least: u64) -> io::Result<()> {
         if self.received - self.stepped < least {
             return Ok(());
         }
         self.stepped = self.received;
-        if precedence.is_wanted() { precedence.step(|| self.temp.sync_so_far()) } else { Ok(()) }
+        if scheduler.is_wanted() { scheduler.step(|| self.temp.sync_so_far()) } else { Ok(()) }
     }
 
     /// How many bytes came so far.
@@ -73,7 +73,7 @@ impl EpisodeWriter {
 
     /// Ends the upload where length and hash are what was promised.
     pub fn seal(self) -> Result<Sealed, IngestError> {
-        let promised = &self.claim;
+        let promised = &self.declared;
         if self.received != promised.length && Step::MatchLength.is_taken() {
             return Err(IngestError::LengthMismatch { promised: promised.length, received: self.received });
         }
@@ -81,7 +81,7 @@ impl EpisodeWriter {
         if received != promised.sha256 && Step::MatchDigest.is_taken() {
             return Err(IngestError::DigestMismatch { promised: promised.sha256, received });
         }
-        Ok(Sealed { claim: self.claim, temp: self.temp })
+        Ok(Sealed { declared: self.declared, temp: self.temp })
     }
 }
 
@@ -96,8 +96,8 @@ mod tests {
         Sha256Digest::from_bytes(Sha256::digest(bytes).into())
     }
 
-    fn claim(promised: &[u8]) -> Claim {
-        Claim {
+    fn declared(promised: &[u8]) -> DeclaredUpload {
+        DeclaredUpload {
             host_id: HostId::parse("h").unwrap(),
             episode_id: EpisodeId::parse("e").unwrap(),
             sha256: sha256_of(promised),
@@ -111,7 +111,7 @@ mod tests {
     fn upload(promised: &[u8], body: &'static [u8]) -> (Result<(), IngestError>, usize) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let mut writer = EpisodeWriter::begin(&store, claim(promised)).unwrap();
+        let mut writer = EpisodeWriter::begin(&store, declared(promised)).unwrap();
         let sealed = match writer.write(&Bytes::from_static(body)) {
             Ok(()) => writer.seal().map(drop),
             Err(error) => {
@@ -135,7 +135,7 @@ mod tests {
     fn bytes_beyond_the_declared_length_are_refused_when_they_come_and_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let mut writer = EpisodeWriter::begin(&store, claim(b"abc")).unwrap();
+        let mut writer = EpisodeWriter::begin(&store, declared(b"abc")).unwrap();
         writer.write(&Bytes::from_static(b"ab")).unwrap();
         writer.write(&Bytes::from_static(b"cd")).unwrap_err();
         assert_eq!((writer.received(), std::fs::metadata(writer.temp.path()).unwrap().len()), (2, 2));

@@ -47,7 +47,7 @@ impl Condition {
 
 /// Whoever looks.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct ConditionWatcher {
     root: PathBuf,
     report: PathBuf,
     latest: Latest<Condition>,
@@ -56,7 +56,7 @@ pub struct Lookout {
     complaint: Option<String>,
 }
 
-impl Lookout {
+impl ConditionWatcher {
     /// Looks for the first time, at the store below `root` and at verify's `report`. Blocks.
     pub fn begin(root: PathBuf, report: PathBuf) -> Self {
         let latest = Latest::new(Condition { looked: Instant::now(), room: None, verified: None });

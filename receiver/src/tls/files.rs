@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::pem::{PemError, PemFile};
-use cis490_shared::stamp::Stamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::material::{Clients, Contents, Material, Unusable};
+use super::server_tls::{Clients, InvalidTls, ServerTls, TlsInputs};
 use crate::config::{AuthConfig, TlsConfig};
 
 /// Why TLS cannot be set up.
@@ -17,7 +17,7 @@ pub enum TlsError {
     File(#[from] PemError),
     /// Everything can be read, and does not fit together.
     #[error(transparent)]
-    Unusable(#[from] Unusable),
+    InvalidTls(#[from] InvalidTls),
 }
 
 /// The files, and the states in which they were read last.
@@ -27,7 +27,7 @@ pub struct TlsFiles {
     client_ca: Option<PathBuf>,
     client_crl: Option<PathBuf>,
     certificates_are_optional: bool,
-    seen: Vec<Stamp>,
+    seen: Vec<FileFingerprint>,
 }
 
 impl TlsFiles {
@@ -46,18 +46,18 @@ impl TlsFiles {
     ///
     /// A certificate and its key are two files that nobody can replace at once. Where they are met half way they do not
     /// fit together, nothing changes, and the next look finds both.
-    pub fn read_if_changed(&mut self) -> Result<Option<Material>, TlsError> {
+    pub fn read_if_changed(&mut self) -> Result<Option<ServerTls>, TlsError> {
         let optional = |key, path| Option::map(path, |path: &PathBuf| PemFile::open(key, path)).transpose();
         let chain = PemFile::open("server.tls.cert_file", &self.tls.cert_file)?;
         let key = PemFile::open("server.tls.key_file", &self.tls.key_file)?;
         let authorities = optional("auth.client_ca_file", self.client_ca.as_ref())?;
         let revoked = optional("auth.client_crl_file", self.client_crl.as_ref())?;
         let all = [Some(&chain), Some(&key), authorities.as_ref(), revoked.as_ref()];
-        let stamps: Vec<Stamp> = all.into_iter().flatten().map(PemFile::stamp).collect();
+        let stamps: Vec<FileFingerprint> = all.into_iter().flatten().map(PemFile::stamp).collect();
         if self.seen == stamps {
             return Ok(None);
         }
-        let material = Material::of(Contents {
+        let material = ServerTls::of(TlsInputs {
             chain: chain.all::<CertificateDer<'static>>("certificate")?,
             key: key.private_key()?,
             clients: authorities

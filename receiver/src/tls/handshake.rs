@@ -7,13 +7,13 @@ use actix_rt::net::TcpStream;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::material::Material;
+use super::server_tls::ServerTls;
 
 /// A client that takes longer is let go of: a few small messages each way.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Shakes hands under what is in force.
-pub async fn shake(connection: TcpStream, now: &Material) -> io::Result<TlsStream<TcpStream>> {
+pub async fn shake(connection: TcpStream, now: &ServerTls) -> io::Result<TlsStream<TcpStream>> {
     let accepting = TlsAcceptor::from(now.config.clone()).accept(connection);
     match tokio::time::timeout(LIMIT, accepting).await {
         Ok(shaken) => Ok(shaken?.into()),

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use actix::{Actor, Addr};
 use cis490_receiver::actors::Drain;
-use cis490_receiver::actors::index_writer::{Append, Deposit, IndexObservation, IndexWriterActor, Look};
+use cis490_receiver::actors::index_writer::{
+    Append, AppendPublished, IndexObservation, IndexWriterActor, Look,
+};
 use cis490_receiver::index::IndexStep;
 use cis490_receiver::index::log::Receipt;
 use cis490_receiver::store::host_dir::HostDir;
@@ -69,7 +71,7 @@ async fn a_deposit_is_written_although_nobody_waits_for_its_receipt() {
     let writer = start(&index);
     let (receipt, nobody) = oneshot::channel();
     let published_in = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
-    writer.try_send(Deposit { row: append("a").row, dir: published_in, receipt }).unwrap();
+    writer.try_send(AppendPublished { row: append("a").row, dir: published_in, receipt }).unwrap();
     drop(nobody);
     writer.send(Drain).await.unwrap();
     assert_eq!(episodes(&index), ["a"]);

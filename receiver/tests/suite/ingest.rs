@@ -9,7 +9,7 @@ use cis490_receiver::actors::index_writer::IndexWriterActor;
 use cis490_receiver::actors::ingest::{Ingest, Upload};
 use cis490_receiver::index::known::KnownView;
 use cis490_receiver::ingest::admission::{Admission, Limits, Room};
-use cis490_receiver::ingest::{Claim, IngestError, Part};
+use cis490_receiver::ingest::{DeclaredUpload, IngestError, Part};
 use cis490_receiver::store::layout::Store;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use cis490_shared::wire::answer::StoreStatus;
@@ -22,8 +22,8 @@ fn bodies() -> [Bytes; 3] {
     [10, 300_000, 5 << 20].map(|length| (0..length).map(noise).collect())
 }
 
-fn claim_of(episode: &str, body: &[u8]) -> Claim {
-    Claim {
+fn claim_of(episode: &str, body: &[u8]) -> DeclaredUpload {
+    DeclaredUpload {
         host_id: HostId::parse("lab-1").unwrap(),
         episode_id: EpisodeId::parse(episode).unwrap(),
         sha256: Sha256Digest::parse(&support::sha256(body)).unwrap(),
@@ -33,7 +33,7 @@ fn claim_of(episode: &str, body: &[u8]) -> Claim {
     }
 }
 
-fn claim(episode: &str) -> Claim {
+fn declared(episode: &str) -> DeclaredUpload {
     claim_of(episode, BODY)
 }
 
@@ -57,22 +57,22 @@ impl World {
         Self { _dir: dir, store, admission, known, pool }
     }
 
-    fn begin(&self, claim: &Claim) -> Upload {
+    fn begin(&self, declared: &DeclaredUpload) -> Upload {
         let room = Room { free_bytes: u64::MAX, host_bytes: 0 };
         let permit = self
             .admission
-            .admit(&claim.host_id, &claim.episode_id, claim.length, || Ok(room))
+            .admit(&declared.host_id, &declared.episode_id, declared.length, || Ok(room))
             .unwrap()
             .unwrap();
-        self.pool.begin(claim.clone(), permit)
+        self.pool.begin(declared.clone(), permit)
     }
 
-    fn is_indexed(&self, claim: &Claim) -> bool {
-        self.known.get(&claim.host_id, &claim.episode_id).is_some()
+    fn is_indexed(&self, declared: &DeclaredUpload) -> bool {
+        self.known.get(&declared.host_id, &declared.episode_id).is_some()
     }
 
-    fn is_stored(&self, claim: &Claim) -> bool {
-        self.store.archive(&claim.host_id, &claim.episode_id).is_file()
+    fn is_stored(&self, declared: &DeclaredUpload) -> bool {
+        self.store.archive(&declared.host_id, &declared.episode_id).is_file()
     }
 
     fn partials(&self) -> usize {
@@ -88,13 +88,13 @@ fn data(bytes: &'static [u8]) -> Part {
 async fn parts_in_order_and_a_finish_make_an_episode() {
     for body in bodies() {
         let world = World::new();
-        let claim = claim_of("E1", &body);
-        let Upload { parts, outcome } = world.begin(&claim);
+        let declared = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&declared);
         for part in [Part::Data(body.slice(..4)), Part::Data(body.slice(4..)), Part::Finish] {
             parts.send(part).await.unwrap();
         }
         assert_eq!(outcome.await.unwrap().unwrap().status, StoreStatus::Stored);
-        assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+        assert!(world.is_stored(&declared) && world.is_indexed(&declared));
         assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
     }
 }
@@ -103,15 +103,15 @@ async fn parts_in_order_and_a_finish_make_an_episode() {
 async fn bytes_that_are_not_what_was_promised_leave_nothing() {
     for body in bodies() {
         let world = World::new();
-        let claim = claim_of("E1", &body);
+        let declared = claim_of("E1", &body);
         let mut other = body.to_vec();
         other[7] ^= 1;
-        let Upload { parts, outcome } = world.begin(&claim);
+        let Upload { parts, outcome } = world.begin(&declared);
         for part in [Part::Data(other.into()), Part::Finish] {
             parts.send(part).await.unwrap();
         }
         assert!(matches!(outcome.await.unwrap(), Err(IngestError::DigestMismatch { .. })));
-        assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+        assert!(!world.is_stored(&declared) && !world.is_indexed(&declared));
         assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
     }
 }
@@ -120,13 +120,13 @@ async fn bytes_that_are_not_what_was_promised_leave_nothing() {
 async fn a_stream_that_ends_without_finish_leaves_nothing() {
     for body in bodies() {
         let world = World::new();
-        let claim = claim_of("E1", &body);
-        let Upload { parts, outcome } = world.begin(&claim);
+        let declared = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&declared);
         parts.send(Part::Data(body.clone())).await.unwrap();
         drop(parts);
         let aborted = outcome.await.unwrap();
-        assert!(matches!(aborted, Err(IngestError::Aborted { received }) if received == claim.length));
-        assert!(!world.is_stored(&claim) && !world.is_indexed(&claim));
+        assert!(matches!(aborted, Err(IngestError::Aborted { received }) if received == declared.length));
+        assert!(!world.is_stored(&declared) && !world.is_indexed(&declared));
         assert_eq!((world.partials(), world.admission.in_flight()), (0, 0));
     }
 }
@@ -135,14 +135,14 @@ async fn a_stream_that_ends_without_finish_leaves_nothing() {
 async fn a_client_that_hangs_up_after_the_last_byte_cannot_cut_the_commit_in_half() {
     for body in bodies() {
         let world = World::new();
-        let claim = claim_of("E1", &body);
-        let Upload { parts, outcome } = world.begin(&claim);
+        let declared = claim_of("E1", &body);
+        let Upload { parts, outcome } = world.begin(&declared);
         for part in [Part::Data(body), Part::Finish] {
             parts.send(part).await.unwrap();
         }
         drop((parts, outcome));
         world.admission.idle().await;
-        assert!(world.is_stored(&claim) && world.is_indexed(&claim));
+        assert!(world.is_stored(&declared) && world.is_indexed(&declared));
     }
 }
 
@@ -163,11 +163,11 @@ async fn more_bytes_than_promised_end_the_upload_at_once() {
 async fn a_name_that_is_taken_is_compared_and_never_replaced() {
     let world = World::new();
     for (episode, stored) in [("same", BODY), ("other", b"other bytes")] {
-        let claim = claim(episode);
-        world.store.ensure_host_dir(&claim.host_id).unwrap();
-        let path = world.store.archive(&claim.host_id, &claim.episode_id);
+        let declared = declared(episode);
+        world.store.ensure_host_dir(&declared.host_id).unwrap();
+        let path = world.store.archive(&declared.host_id, &declared.episode_id);
         std::fs::write(&path, stored).unwrap();
-        let Upload { parts, outcome } = world.begin(&claim);
+        let Upload { parts, outcome } = world.begin(&declared);
         for part in [data(BODY), Part::Finish] {
             parts.send(part).await.unwrap();
         }
@@ -177,7 +177,7 @@ async fn a_name_that_is_taken_is_compared_and_never_replaced() {
             Err(error) => panic!("{error}"),
         }
         assert_eq!(std::fs::read(path).unwrap(), stored);
-        assert_eq!((world.is_indexed(&claim), world.partials()), (episode == "same", 0));
+        assert_eq!((world.is_indexed(&declared), world.partials()), (episode == "same", 0));
     }
 }
 

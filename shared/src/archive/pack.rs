@@ -186,5 +186,6 @@ mod listing;
 mod output;
 mod packer;
 mod prove;
+mod source;
 #[cfg(test)]
 mod tests;

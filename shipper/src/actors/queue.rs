@@ -27,11 +27,11 @@ use self::release::Quarantine;
 use crate::actors::upload::{Ask, Ship};
 use crate::actors::{self, Drain, Ping, rearm};
 use crate::answers::outcome::Outcome;
-use crate::policy::backlog::{Backlog, Deed, Next};
+use crate::policy::backlog::{Action, Backlog, Next};
 use crate::policy::schedule::Pick;
 use crate::report::log::Report;
 use crate::store::layout::Dirs;
-use crate::upload::slots::Turns;
+use crate::upload::slots::UploadSlots;
 
 mod moves;
 mod noticed;
@@ -81,7 +81,7 @@ pub struct QueueSettings {
     /// Time between two passes; none: only when asked to.
     pub scan_interval: Option<Duration>,
     /// Says whether a large episode may be handed out.
-    pub turns: Turns,
+    pub slots: UploadSlots,
     /// Whom to ask about the commits of refused episodes; none: they go back by hand only.
     pub ask: Option<Recipient<Ask>>,
     /// Decides the jitter of waiting times.
@@ -98,7 +98,7 @@ pub struct QueueActor {
     dirs: Dirs,
     scan_interval: Option<Duration>,
     quarantine: Quarantine,
-    turns: Turns,
+    slots: UploadSlots,
     uploaders: Vec<Uploader>,
     backlog: Backlog,
     report: Report,
@@ -123,13 +123,13 @@ pub struct QueueActor {
 impl QueueActor {
     /// A queue that ships by way of `uploaders`, of which there is at least one.
     pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
-        let QueueSettings { dirs, scan_interval, turns, ask, rng } = settings;
+        let QueueSettings { dirs, scan_interval, slots, ask, rng } = settings;
         let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
         Self {
             dirs,
             scan_interval,
             quarantine: Quarantine::asking(ask),
-            turns,
+            slots,
             uploaders,
             backlog: Backlog::new(rng),
             report: Report::default(),
@@ -164,7 +164,7 @@ impl QueueActor {
         let mut next_due = None;
         while !self.draining && self.pass != Pass::Sweeping {
             let Some(slot) = self.uploaders.iter().position(|uploader| uploader.is_free) else { break };
-            match self.backlog.next(now, self.turns.has_room_for_large()) {
+            match self.backlog.next(now, self.slots.has_room_for_large()) {
                 Next::Ship(pick) => self.hand_out(slot, pick, ctx),
                 Next::Wait(until) => {
                     next_due = Some((Wake, until - now));
@@ -213,10 +213,10 @@ impl QueueActor {
             self.tell(news);
         }
         match deed {
-            Deed::Retire(shipped) => self.put_away(id, Because::Shipped { shipped, already_present }, ctx),
-            Deed::Quarantine(refusal) => self.put_away(id, Because::Refused(refusal), ctx),
-            Deed::Keep => self.seen.retries += u64::from(!says_nothing),
-            Deed::KeepWithoutArchive => {
+            Action::Retire(shipped) => self.put_away(id, Because::Shipped { shipped, already_present }, ctx),
+            Action::Quarantine(refusal) => self.put_away(id, Because::Refused(refusal), ctx),
+            Action::Keep => self.seen.retries += u64::from(!says_nothing),
+            Action::KeepWithoutArchive => {
                 self.seen.retries += 1;
                 self.remove_archive(id, ctx);
             }

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 use crate::actors::queue::{Missed, Noticed};
 use crate::actors::{Drain, Ping};
-use crate::store::inotify::{Lookout, MAX_WATCHES, Seen};
+use crate::store::inotify::{EpisodeWatcher, MAX_WATCHES, Seen};
 
 /// How long to wait before watching is tried again where it failed.
 const RETRY: Duration = Duration::from_mins(1);
@@ -50,7 +50,7 @@ pub struct NoticeActor {
 impl NoticeActor {
     /// Watches the directory `episodes`.
     pub fn new(episodes: PathBuf, listeners: Listeners) -> Self {
-        let watch = Watch { episodes, listeners, said: Said::default() };
+        let watch = Watch { episodes, listeners, said: SeenOnce::default() };
         Self { watch, watching: None }
     }
 }
@@ -75,7 +75,7 @@ enum End {
 
 /// What a person was told.
 #[derive(Debug, Clone, Copy, Default)]
-struct Said {
+struct SeenOnce {
     fails: bool,
     leaves_some_out: bool,
 }
@@ -85,7 +85,7 @@ struct Said {
 struct Watch {
     episodes: PathBuf,
     listeners: Listeners,
-    said: Said,
+    said: SeenOnce,
 }
 
 impl Watch {
@@ -110,7 +110,7 @@ impl Watch {
 
     async fn until_it_fails(&mut self) -> End {
         let episodes = self.episodes.clone();
-        let opened = spawn_blocking(move || Lookout::open(&episodes, MAX_WATCHES)).await;
+        let opened = spawn_blocking(move || EpisodeWatcher::open(&episodes, MAX_WATCHES)).await;
         let watching = match opened {
             Ok(Ok(lookout)) => register(lookout),
             Ok(Err(error)) => Err(error),
@@ -120,10 +120,10 @@ impl Watch {
             Ok(watching) => watching,
             Err(error) => return End::Failed(error),
         };
-        let mut seen = Seen { look_at_all: true, ..Seen::default() };
+        let mut seen = Seen { rescan: true, ..Seen::default() };
         loop {
-            if seen.look_at_all {
-                lookout = match self.look_at_all(lookout).await {
+            if seen.rescan {
+                lookout = match self.rescan(lookout).await {
                     Ok(lookout) => lookout,
                     Err(end) => return end,
                 };
@@ -135,7 +135,7 @@ impl Watch {
                 Ok(events) => events,
                 Err(error) => return End::Failed(error),
             };
-            (lookout, seen) = match in_pool(lookout, Lookout::take).await {
+            (lookout, seen) = match in_pool(lookout, EpisodeWatcher::take).await {
                 Ok(taken) => taken,
                 Err(end) => return end,
             };
@@ -153,8 +153,8 @@ impl Watch {
         }
     }
 
-    async fn look_at_all(&mut self, lookout: Lookout) -> Result<Lookout, End> {
-        let (lookout, is_any_ready) = in_pool(lookout, Lookout::look_at_all).await?;
+    async fn rescan(&mut self, lookout: EpisodeWatcher) -> Result<EpisodeWatcher, End> {
+        let (lookout, is_any_ready) = in_pool(lookout, EpisodeWatcher::rescan).await?;
         if is_any_ready && self.listeners.missed.send(Missed).await.is_err() {
             return Err(End::Over);
         }
@@ -175,16 +175,16 @@ impl Watch {
     deprecated,
     reason = "tokio's other way in is unsafe; an Arc<OwnedFd> stays open and stays the same"
 )]
-fn register(lookout: Lookout) -> io::Result<(Lookout, AsyncFd<Arc<OwnedFd>>)> {
+fn register(lookout: EpisodeWatcher) -> io::Result<(EpisodeWatcher, AsyncFd<Arc<OwnedFd>>)> {
     let events = AsyncFd::with_interest(lookout.descriptor(), Interest::READABLE)?;
     Ok((lookout, events))
 }
 
 /// Hands the watches to the blocking pool, and takes them back with what was found.
 async fn in_pool<T: Send + 'static>(
-    mut lookout: Lookout,
-    look: impl FnOnce(&mut Lookout) -> io::Result<T> + Send + 'static,
-) -> Result<(Lookout, T), End> {
+    mut lookout: EpisodeWatcher,
+    look: impl FnOnce(&mut EpisodeWatcher) -> io::Result<T> + Send + 'static,
+) -> Result<(EpisodeWatcher, T), End> {
     let looked = spawn_blocking(move || {
         let found = look(&mut lookout);
         (lookout, found)

@@ -26,7 +26,7 @@ pub enum Outcome {
     HostBlocked(Blocked),
     /// Receiver and host do not take each other's certificates: nothing was said about the episode, and a person must
     /// act.
-    Distrusted {
+    TlsRejected {
         /// What happened, for the log.
         reason: String,
         /// What to do.

@@ -18,7 +18,7 @@ use crate::answers::answer::Answer;
 use crate::answers::judge::about_the_receiver;
 use crate::answers::outcome::Outcome;
 use crate::config::Config;
-use crate::http::client::{Client, Silence};
+use crate::http::client::{Client, RequestError};
 use crate::http::clock_skew::ClockSkew;
 use crate::http::requests;
 use crate::http::target::{TargetError, TargetFiles};
@@ -77,7 +77,7 @@ pub enum PingError {
         /// The receiver.
         url: String,
         /// Why.
-        silence: Silence,
+        silence: RequestError,
     },
     /// An answer of 200, but not a receiver's.
     #[error("`{url}`: answered 200, and no receiver says so: {what}")]

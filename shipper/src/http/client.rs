@@ -33,7 +33,7 @@ const NEVER: Duration = Duration::from_hours(1);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Silence {
+pub enum RequestError {
     /// There was no connection, so nothing was sent.
     #[error(transparent)]
     Unreachable(ConnectFailure),
@@ -41,7 +41,7 @@ pub enum Silence {
     #[error(
         "the receiver does not accept the certificate of this host, or its lack of one ({0:?}); see `receiver.client_cert_file`"
     )]
-    NotLetIn(AlertDescription),
+    ClientCertRejected(AlertDescription),
     /// The connection broke, or what came back is not HTTP. Whether anything arrived is unknown.
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -50,7 +50,7 @@ pub enum Silence {
     TimedOut(Duration),
 }
 
-impl Silence {
+impl RequestError {
     /// What a person must do, where waiting will not help.
     pub fn help(&self) -> Option<&'static str> {
         match self {
@@ -66,7 +66,7 @@ impl Silence {
             Self::Unreachable(ConnectFailure::Refused(_)) => {
                 Some("check `receiver.url` and the certificates in [receiver]")
             }
-            Self::NotLetIn(_) => Some(
+            Self::ClientCertRejected(_) => Some(
                 "ask the maintainer for a certificate of the authority in `auth.client_ca_file` of receiver.toml",
             ),
             Self::Unreachable(ConnectFailure::Tcp(_) | ConnectFailure::TimedOut | ConnectFailure::Tls(_))
@@ -77,10 +77,10 @@ impl Silence {
 }
 
 /// What it means for the queue that a question has no answer: it waits. Nothing was said about any episode.
-pub fn out_of_reach(silence: &Silence) -> Outcome {
+pub fn out_of_reach(silence: &RequestError) -> Outcome {
     let reason = silence.to_string();
     match silence.help() {
-        Some(help) => Outcome::Distrusted { reason, help },
+        Some(help) => Outcome::TlsRejected { reason, help },
         None => Outcome::Transient { scope: Scope::Network, reason, retry_after: None },
     }
 }
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Goes on with the certificates and the token as they are now. To be called between two episodes.
-    pub fn keep_up(&self) {
+    pub fn refresh_target(&self) {
         let now = self.latest.now();
         if !Arc::ptr_eq(&self.target.borrow(), &now) {
             self.target.replace(now);
@@ -157,7 +157,7 @@ fn build(target: &Target, connected: &LastConnected) -> awc::Client {
 }
 
 /// Takes what awc says about a request without an answer.
-pub fn silence(error: SendRequestError) -> Silence {
+pub fn request_error(error: SendRequestError) -> RequestError {
     use AlertDescription as Alert;
     // What is said about certificates, and nothing that a broken network could bring about.
     if let Some(
@@ -173,18 +173,18 @@ pub fn silence(error: SendRequestError) -> Silence {
         | Alert::AccessDenied),
     ) = alert_in(&error)
     {
-        return Silence::NotLetIn(alert);
+        return RequestError::ClientCertRejected(alert);
     }
     match error {
         SendRequestError::Connect(ConnectError::Io(error)) => match error.downcast::<ConnectFailure>() {
-            Ok(failure) => Silence::Unreachable(failure),
-            Err(error) => Silence::Broken(error.to_string()),
+            Ok(failure) => RequestError::Unreachable(failure),
+            Err(error) => RequestError::Broken(error.to_string()),
         },
-        SendRequestError::Connect(error) => Silence::Broken(error.to_string()),
+        SendRequestError::Connect(error) => RequestError::Broken(error.to_string()),
         // These two say nothing about themselves but their source.
-        SendRequestError::Send(error) => Silence::Broken(error.to_string()),
-        SendRequestError::Response(error) => Silence::Broken(error.to_string()),
-        other => Silence::Broken(other.to_string()),
+        SendRequestError::Send(error) => RequestError::Broken(error.to_string()),
+        SendRequestError::Response(error) => RequestError::Broken(error.to_string()),
+        other => RequestError::Broken(other.to_string()),
     }
 }
 

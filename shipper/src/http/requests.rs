@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use crate::answers::answer::Answer;
-use crate::http::client::{Client, Silence, read_answer, silence};
+use crate::http::client::{Client, RequestError, read_answer, request_error};
 
 /// What a HEAD says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub async fn head(
     host: &HostId,
     episode: &EpisodeId,
     limit: Duration,
-) -> Result<Stored, Silence> {
+) -> Result<Stored, RequestError> {
     let request = client.request(Method::HEAD, &path::episode(host, episode));
     let response = send(client, request, limit).await?;
     match response.status() {
@@ -68,7 +68,7 @@ pub async fn gate(
     host: &HostId,
     commit: &CommitHash,
     limit: Duration,
-) -> Result<Gate, Silence> {
+) -> Result<Gate, RequestError> {
     let request = client.request(Method::GET, &path::gate_of(commit));
     let answer = small(client, request.insert_header((LAB_HOST, host.as_str())), limit).await?;
     Ok(match answer.status {
@@ -85,7 +85,7 @@ pub async fn gate(
 }
 
 /// The state of the gate; none where the answer is no receiver's.
-pub async fn gate_state(client: &Client, limit: Duration) -> Result<Option<GateAnswer>, Silence> {
+pub async fn gate_state(client: &Client, limit: Duration) -> Result<Option<GateAnswer>, RequestError> {
     let answer = small(client, client.request(Method::GET, path::GATE), limit).await?;
     Ok(read(&answer).filter(|_| answer.status == 200))
 }
@@ -97,12 +97,12 @@ pub fn read<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
 }
 
 /// Proves the whole path to the receiver and back, for this host: one with another's token is refused. Nothing is written.
-pub async fn ping(client: &Client, host: &HostId, limit: Duration) -> Result<Answer, Silence> {
+pub async fn ping(client: &Client, host: &HostId, limit: Duration) -> Result<Answer, RequestError> {
     let request = client.request(Method::POST, path::PING).insert_header((LAB_HOST, host.as_str()));
     small(client, request, limit).await
 }
 
-async fn small(client: &Client, request: ClientRequest, limit: Duration) -> Result<Answer, Silence> {
+async fn small(client: &Client, request: ClientRequest, limit: Duration) -> Result<Answer, RequestError> {
     let response = send(client, request, limit).await?;
     Ok(read_answer(response, limit).await)
 }
@@ -112,10 +112,12 @@ async fn send(
     client: &Client,
     request: ClientRequest,
     limit: Duration,
-) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + use<>>, Silence> {
+) -> Result<ClientResponse<impl Stream<Item = Result<Bytes, PayloadError>> + Unpin + use<>>, RequestError> {
     let asked = Instant::now();
-    let response =
-        timeout(limit, request.send()).await.map_err(|_| Silence::TimedOut(limit))?.map_err(silence)?;
+    let response = timeout(limit, request.send())
+        .await
+        .map_err(|_| RequestError::TimedOut(limit))?
+        .map_err(request_error)?;
     client.note_clock(response.headers(), asked);
     Ok(response)
 }

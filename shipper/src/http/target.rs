@@ -1,7 +1,7 @@
 //! Where requests go, and what they bring along to say who is asking: read again when one of its files changed. Blocks.
 
 use awc::http::header::HeaderValue;
-use cis490_shared::stamp::Stamp;
+use cis490_shared::file_fingerprint::FileFingerprint;
 
 use crate::config::{Receiver, ReceiverUrl};
 use crate::http::tls::{Tls, TlsError, TlsFiles};
@@ -33,7 +33,7 @@ pub enum TargetError {
 #[derive(Debug)]
 pub struct TargetFiles {
     receiver: Receiver,
-    seen: Vec<Stamp>,
+    seen: Vec<FileFingerprint>,
 }
 
 impl TargetFiles {
@@ -71,7 +71,7 @@ impl<'a> Opened<'a> {
         Ok(Self { receiver, tls, token })
     }
 
-    fn stamps(&self) -> Vec<Stamp> {
+    fn stamps(&self) -> Vec<FileFingerprint> {
         let tls = self.tls.iter().flat_map(TlsFiles::stamps);
         tls.chain(self.token.iter().map(TokenFile::stamp)).collect()
     }

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cis490_shared::certificate::{Facts, own_fault};
+use cis490_shared::certificate::{CertificateInfo, own_fault};
+use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::pem::{PemError, PemFile};
-use cis490_shared::stamp::Stamp;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 
@@ -66,7 +66,7 @@ impl<'a> TlsFiles<'a> {
     }
 
     /// The states that they are in.
-    pub fn stamps(&self) -> impl Iterator<Item = Stamp> {
+    pub fn stamps(&self) -> impl Iterator<Item = FileFingerprint> {
         let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
         self.authorities.iter().chain(identity).map(PemFile::stamp)
     }
@@ -81,7 +81,7 @@ impl<'a> TlsFiles<'a> {
         let (mut config, expires) = match &self.identity {
             Some((cert, key)) => {
                 let chain = cert.all::<CertificateDer<'static>>("certificate")?;
-                let expires = chain.first().and_then(Facts::read).map(|facts| facts.expires);
+                let expires = chain.first().and_then(CertificateInfo::read).map(|facts| facts.expires);
                 let config = builder.with_client_auth_cert(chain, key.private_key()?);
                 (config.map_err(TlsError::Identity)?, expires)
             }

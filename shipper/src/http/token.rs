@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use awc::http::header::HeaderValue;
+use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::small_file::SmallFile;
-use cis490_shared::stamp::Stamp;
 
 /// More than any token has, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -40,7 +40,7 @@ impl<'a> TokenFile<'a> {
     }
 
     /// The state that it is in.
-    pub fn stamp(&self) -> Stamp {
+    pub fn stamp(&self) -> FileFingerprint {
         self.file.stamp()
     }
 

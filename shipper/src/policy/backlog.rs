@@ -41,7 +41,7 @@ pub enum Next {
 
 /// What an outcome asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Deed {
+pub enum Action {
     /// Move it to `shipped/`, then say [`Backlog::finish`].
     Retire(Shipped),
     /// Move it to `quarantine/` with this note, then say [`Backlog::finish`].
@@ -129,19 +129,19 @@ impl Backlog {
     }
 
     /// Takes the outcome of an episode in flight.
-    pub fn settle(&mut self, id: &EpisodeId, outcome: Outcome, now: Instant) -> (Deed, Option<News>) {
+    pub fn settle(&mut self, id: &EpisodeId, outcome: Outcome, now: Instant) -> (Action, Option<News>) {
         match outcome {
             Outcome::Stored(shipped) | Outcome::AlreadyPresent(shipped) => {
-                (Deed::Retire(shipped), self.heard())
+                (Action::Retire(shipped), self.receiver_responded())
             }
-            Outcome::Refused(refusal) if refusal.status.is_none() => (Deed::Quarantine(refusal), None),
+            Outcome::Refused(refusal) if refusal.status.is_none() => (Action::Quarantine(refusal), None),
             Outcome::Refused(refusal) | Outcome::Conflict(refusal) => {
-                (Deed::Quarantine(refusal), self.heard())
+                (Action::Quarantine(refusal), self.receiver_responded())
             }
             Outcome::Mismatch(refusal) => {
-                let news = self.heard();
+                let news = self.receiver_responded();
                 match self.schedule.count_mismatch(id) >= MAX_MISMATCHES {
-                    true => (Deed::Quarantine(refusal), news),
+                    true => (Action::Quarantine(refusal), news),
                     false => (self.later(id, None, now), news),
                 }
             }
@@ -149,15 +149,15 @@ impl Backlog {
                 let news = self.blocked(status, detail, help, now);
                 if about_the_host(status) {
                     self.schedule.put_back(id.clone(), now);
-                    return (Deed::Keep, news);
+                    return (Action::Keep, news);
                 }
                 // Nobody knows what this status is about: another episode is tried first next time, in case it was
                 // this one.
                 (self.later(id, None, now), news)
             }
-            Outcome::Distrusted { reason, help } => {
+            Outcome::TlsRejected { reason, help } => {
                 self.schedule.put_back(id.clone(), now);
-                (Deed::Keep, self.fail(Cause::Distrusted, None, now, reason, Some(help)))
+                (Action::Keep, self.fail(Cause::TlsRejected, None, now, reason, Some(help)))
             }
             Outcome::Transient { scope, reason, retry_after } => {
                 self.transient(id, scope, reason, retry_after, now)
@@ -165,15 +165,15 @@ impl Backlog {
             Outcome::Unready { reason, aside } => self.unready(id, reason, aside, now),
             Outcome::Gone => {
                 self.finish(id);
-                (Deed::Keep, None)
+                (Action::Keep, None)
             }
             Outcome::Postponed => {
                 self.schedule.postpone(id.clone(), now);
-                (Deed::Keep, None)
+                (Action::Keep, None)
             }
             Outcome::Stopped => {
                 self.schedule.put_back(id.clone(), now);
-                (Deed::Keep, None)
+                (Action::Keep, None)
             }
         }
     }
@@ -185,11 +185,11 @@ impl Backlog {
         reason: String,
         aside: Option<&'static str>,
         now: Instant,
-    ) -> (Deed, Option<News>) {
+    ) -> (Action, Option<News>) {
         let tries = self.schedule.count_unready(id);
         if let Some(error) = aside.filter(|_| tries >= MAX_UNREADY) {
             let refusal = Refusal { error: error.to_owned(), detail: Some(reason), ..Refusal::default() };
-            return (Deed::Quarantine(refusal), None);
+            return (Action::Quarantine(refusal), None);
         }
         let delayed = (tries == 1).then(|| News::Delayed { episode_id: id.clone(), reason });
         (self.later(id, None, now), delayed)
@@ -202,11 +202,11 @@ impl Backlog {
         reason: String,
         retry_after: Option<Duration>,
         now: Instant,
-    ) -> (Deed, Option<News>) {
+    ) -> (Action, Option<News>) {
         match scope {
             Scope::Network => {
                 self.schedule.put_back(id.clone(), now);
-                (Deed::Keep, self.fail(Cause::Unreachable, retry_after, now, reason, None))
+                (Action::Keep, self.fail(Cause::Unreachable, retry_after, now, reason, None))
             }
             Scope::Receiver => {
                 let news = self.fail(Cause::Unavailable, retry_after, now, reason, None);
@@ -227,7 +227,7 @@ impl Backlog {
 
     /// What the receiver is shown has changed: if that was the trouble, it is over.
     pub fn shown_anew(&mut self, now: Instant) {
-        if matches!(self.hold.cause(), Some(Cause::Blocked(_) | Cause::Distrusted)) {
+        if matches!(self.hold.cause(), Some(Cause::Blocked(_) | Cause::TlsRejected)) {
             self.hold.cut_short(now);
         }
     }
@@ -263,8 +263,8 @@ impl Backlog {
     pub fn unanswered(&mut self, outcome: Outcome, now: Instant) -> Option<News> {
         match outcome {
             Outcome::HostBlocked(Blocked { status, detail, help }) => self.blocked(status, detail, help, now),
-            Outcome::Distrusted { reason, help } => {
-                self.fail(Cause::Distrusted, None, now, reason, Some(help))
+            Outcome::TlsRejected { reason, help } => {
+                self.fail(Cause::TlsRejected, None, now, reason, Some(help))
             }
             Outcome::Transient { scope, reason, retry_after } => {
                 let cause = if scope == Scope::Network { Cause::Unreachable } else { Cause::Unavailable };
@@ -288,7 +288,7 @@ impl Backlog {
     }
 
     /// The receiver said something about an episode: whatever was wrong is over.
-    fn heard(&mut self) -> Option<News> {
+    fn receiver_responded(&mut self) -> Option<News> {
         self.streak = 0;
         self.hold.end().map(News::HoldEnded)
     }
@@ -307,10 +307,10 @@ impl Backlog {
         }
     }
 
-    fn later(&mut self, id: &EpisodeId, retry_after: Option<Duration>, now: Instant) -> Deed {
+    fn later(&mut self, id: &EpisodeId, retry_after: Option<Duration>, now: Instant) -> Action {
         self.schedule.retry_later(id.clone(), retry_after, now, &mut self.rng);
         let (_, waiting) = self.schedule.counts();
-        if waiting > KEPT_ARCHIVES { Deed::KeepWithoutArchive } else { Deed::Keep }
+        if waiting > KEPT_ARCHIVES { Action::KeepWithoutArchive } else { Action::Keep }
     }
 
     /// The deed for an episode is done.

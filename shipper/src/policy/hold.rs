@@ -16,7 +16,7 @@ pub enum Cause {
     /// No connection, or none that lasted.
     Unreachable,
     /// Receiver and host do not take each other's certificates.
-    Distrusted,
+    TlsRejected,
     /// The receiver answers, but takes nothing at the moment.
     Unavailable,
     /// Nothing of this host is taken as it is set up; the status says why.

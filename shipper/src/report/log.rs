@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use crate::answers::outcome::{Refusal, Shipped};
 use crate::policy::backlog::News;
 use crate::policy::hold::Cause;
-use crate::report::said::Said;
+use crate::report::seen_once::SeenOnce;
 use crate::store::layout::DirsError;
 use crate::store::quarantine::release::Released;
 use crate::store::scan::NotAnEpisode;
@@ -24,10 +24,10 @@ const MEMORY: usize = 1024;
 /// The log of the queue.
 #[derive(Debug)]
 pub struct Report {
-    commits: Said<(String, Option<String>)>,
-    names: Said<String>,
+    commits: SeenOnce<(String, Option<String>)>,
+    names: SeenOnce<String>,
     /// Commits that are about to be refused.
-    leaving: Said<Option<String>>,
+    leaving: SeenOnce<Option<String>>,
     /// Whether the last look through the directories failed.
     looks_fail: bool,
 }
@@ -35,9 +35,9 @@ pub struct Report {
 impl Default for Report {
     fn default() -> Self {
         Self {
-            commits: Said::with_capacity(MEMORY),
-            names: Said::with_capacity(MEMORY),
-            leaving: Said::with_capacity(MEMORY),
+            commits: SeenOnce::with_capacity(MEMORY),
+            names: SeenOnce::with_capacity(MEMORY),
+            leaving: SeenOnce::with_capacity(MEMORY),
             looks_fail: false,
         }
     }
@@ -138,7 +138,7 @@ impl Report {
             News::HoldBegan { cause: Cause::Unreachable, reason, .. } => {
                 warn!(reason, ready, "receiver unreachable, the queue waits");
             }
-            News::HoldBegan { cause: Cause::Distrusted, reason, help } => {
+            News::HoldBegan { cause: Cause::TlsRejected, reason, help } => {
                 error!(reason, help, ready, "no trust between this host and the receiver, the queue waits");
             }
             News::HoldBegan { cause: Cause::Blocked(status), reason, help } => {
@@ -158,7 +158,7 @@ impl Report {
             }
             News::HoldEnded(Cause::Unmovable) => info!("episodes can be moved again"),
             News::HoldEnded(Cause::Unreachable) => info!("receiver reachable again"),
-            News::HoldEnded(Cause::Distrusted | Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
+            News::HoldEnded(Cause::TlsRejected | Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
                 info!("the receiver takes episodes again");
             }
         }

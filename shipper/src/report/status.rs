@@ -1,10 +1,6 @@
-//! What the daemon says about itself: in `status.json` below the data directory, to people and to the service manager.
+//! What the daemon says about itself: in `status.json` below the data directory.
 //!
 //! - [`Status`]: the file; keys are added and never change their meaning, and a reader takes what it knows
-//! - [`problem`]: the one thing that a person should read first
-//! - [`text`]: what `cis490-shipper status` prints; [`line`](mod@line): the one line of the service manager; `words` for both
-//! - [`rate`]: episodes and bytes per second, over the last minute and the last ten
-//! - [`look`]: reads the file, and looks for itself where no daemon has written it lately
 //!
 //! Nothing here is durable or decides anything: whoever loses the file loses nothing. It is written by
 //! [`crate::actors::status`].

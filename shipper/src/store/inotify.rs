@@ -49,7 +49,7 @@ pub struct Seen {
     /// Episodes that are finished.
     pub ready: Vec<EpisodeId>,
     /// The kernel had to drop events, or a place has become free that somebody waits for: look at everything.
-    pub look_at_all: bool,
+    pub rescan: bool,
     /// Nothing more is to be read at the moment.
     pub emptied: bool,
     /// `episodes/` is not where it was: nothing more will come.
@@ -69,7 +69,7 @@ enum Event {
 
 /// The watches on `episodes/`.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct EpisodeWatcher {
     episodes: PathBuf,
     inotify: Arc<OwnedFd>,
     /// The watch on `episodes/`.
@@ -80,8 +80,8 @@ pub struct Lookout {
     left_out: bool,
 }
 
-impl Lookout {
-    /// Begins to watch `episodes`, and at most `most` directories in it once [`Self::look_at_all`] was called. Blocks.
+impl EpisodeWatcher {
+    /// Begins to watch `episodes`, and at most `most` directories in it once [`Self::rescan`] was called. Blocks.
     pub fn open(episodes: &Path, most: usize) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let root = inotify::add_watch(&inotify, episodes, OF_EPISODES)?;
@@ -101,7 +101,7 @@ impl Lookout {
 
     /// Looks at all directories, and watches those without a marker. True where one has it already: a scan is due.
     /// Blocks.
-    pub fn look_at_all(&mut self) -> io::Result<bool> {
+    pub fn rescan(&mut self) -> io::Result<bool> {
         self.left_out = false;
         let mut is_any_ready = false;
         let mut gone: BTreeSet<EpisodeId> = self.watched.values().cloned().collect();
@@ -140,12 +140,12 @@ impl Lookout {
                     }
                 }
                 Event::Forgotten(watch) => drop(self.watched.remove(&watch)),
-                Event::Dropped => seen.look_at_all = true,
+                Event::Dropped => seen.rescan = true,
                 Event::Gone => seen.gone = true,
             }
         }
         // At half the places, so that a look at everything is not due for each that becomes free.
-        seen.look_at_all |= was_full && self.watched.len() * 2 <= self.most;
+        seen.rescan |= was_full && self.watched.len() * 2 <= self.most;
         Ok(seen)
     }
 

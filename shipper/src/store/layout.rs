@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
@@ -16,7 +16,6 @@ use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
-use crate::store::moves::LeftInDoubt;
 use crate::store::shared_sync::SharedSync;
 
 /// What the name of an archive ends in while it is written.
@@ -93,6 +92,17 @@ impl DirsError {
 pub(super) fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsError {
     let path = path.to_owned();
     move |source| DirsError::Io { deed, path, source }
+}
+
+/// Whether an episode may have left `episodes/` for a place that was not synced since: by a run that was killed, or
+/// because the sync failed. Also lets the episodes of one call be moved at a time.
+#[derive(Debug)]
+pub(super) struct LeftInDoubt(pub(super) Mutex<bool>);
+
+impl Default for LeftInDoubt {
+    fn default() -> Self {
+        Self(Mutex::new(true))
+    }
 }
 
 /// The directories of this host's episodes.

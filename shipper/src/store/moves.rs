@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use cis490_shared::archive::{DONE_MARKER, REASON_NAME};
@@ -34,7 +34,7 @@ const MAX_COPIES: u32 = 1000;
 
 /// An episode that leaves `episodes/`.
 #[derive(Debug, Clone)]
-pub struct Leaving {
+pub struct MoveOut {
     /// The episode.
     pub id: EpisodeId,
     /// Why it was refused; none where the receiver has it.
@@ -43,28 +43,17 @@ pub struct Leaving {
 
 /// An episode that returns from quarantine to `episodes/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Returning {
+pub struct MoveBack {
     /// The episode.
     pub id: EpisodeId,
     /// What its directory in `quarantine/` is called: the id, or a name made of it where that was taken.
     pub name: String,
 }
 
-/// Whether an episode may have left `episodes/` for a place that was not synced since: by a run that was killed, or
-/// because the sync failed. Also lets the episodes of one call be moved at a time.
-#[derive(Debug)]
-pub(super) struct LeftInDoubt(Mutex<bool>);
-
-impl Default for LeftInDoubt {
-    fn default() -> Self {
-        Self(Mutex::new(true))
-    }
-}
-
 impl Dirs {
     /// Puts episodes away, then removes their archives: what was refused, with the reason in it, to `quarantine/`,
     /// everything else to `shipped/`. What became of each, in their order.
-    pub fn put_away(&self, leaving: &[Leaving]) -> Vec<Result<(), DirsError>> {
+    pub fn put_away(&self, leaving: &[MoveOut]) -> Vec<Result<(), DirsError>> {
         // Whoever panicked while he held it left it as it was: in doubt.
         let mut in_doubt = self.in_doubt.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = match self.begin_moves(&mut in_doubt) {
@@ -100,7 +89,7 @@ impl Dirs {
 
     /// Lets episodes return from `quarantine/` to `episodes/`, where no episode of that id may be. What became of each,
     /// in their order. The note of their refusal stays in them; no archive holds it.
-    pub fn release(&self, returning: &[Returning]) -> Vec<Result<(), DirsError>> {
+    pub fn release(&self, returning: &[MoveBack]) -> Vec<Result<(), DirsError>> {
         let mut in_doubt = self.in_doubt.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = |error: &DirsError| returning.iter().map(|_| Err(error.again())).collect();
         let _lock = match self.begin_moves(&mut in_doubt) {
@@ -152,11 +141,11 @@ impl Dirs {
         Ok(lock)
     }
 
-    fn place(&self, leaving: &Leaving) -> PathBuf {
+    fn place(&self, leaving: &MoveOut) -> PathBuf {
         if leaving.refused.is_some() { self.quarantine_root() } else { self.shipped() }
     }
 
-    fn write_reason(&self, leaving: &Leaving) -> Result<(), DirsError> {
+    fn write_reason(&self, leaving: &MoveOut) -> Result<(), DirsError> {
         let Some(reason) = &leaving.refused else { return Ok(()) };
         let path = self.episode(&leaving.id).join(REASON_NAME);
         Step::WriteReason
@@ -179,7 +168,7 @@ impl Dirs {
     }
 
     /// Makes it last where episodes went, and only then that they left.
-    fn sync_moves(&self, renamed: &[&Leaving]) -> Result<(), DirsError> {
+    fn sync_moves(&self, renamed: &[&MoveOut]) -> Result<(), DirsError> {
         let places: BTreeSet<PathBuf> = renamed.iter().map(|leaving| self.place(leaving)).collect();
         for path in places {
             Step::SyncMovedTo.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))?;

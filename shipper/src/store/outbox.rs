@@ -29,7 +29,7 @@ const ARCHIVE_MODE: u32 = 0o640;
 /// How much is read at once, in bytes; a small archive as a whole.
 pub const READ_BYTES: usize = 256 * 1024;
 
-/// Turns true once, when the shipper stops: long work on a file looks at it and gives up.
+/// UploadSlots true once, when the shipper stops: long work on a file looks at it and gives up.
 pub type Stop = watch::Receiver<bool>;
 
 /// An archive that is open for sending. What is hashed and what is sent are the same descriptor.

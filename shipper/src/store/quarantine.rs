@@ -1,7 +1,6 @@
 //! The note beside a refused episode, and how long such an episode is kept (protocol 3.4).
 //!
 //! - [`entries`]: what lies in quarantine, and a tally of it
-//! - [`awaited`]: which commits the gate is asked about, and when their episodes go back
 //! - [`release`]: has them go back
 //!
 //! What was refused only for its commit is deleted only where the configuration says so: the gate may admit it yet

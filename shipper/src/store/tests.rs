@@ -11,7 +11,7 @@ use cis490_shared::ids::EpisodeId;
 use tempfile::TempDir;
 
 use super::layout::{Dirs, DirsError};
-use super::moves::{Leaving, Returning};
+use super::moves::{MoveBack, MoveOut};
 use super::quarantine::Reason;
 use super::scan::Scan;
 use super::sweep;
@@ -42,11 +42,11 @@ fn reason(name: &str) -> Reason {
 
 impl Dirs {
     fn retire(&self, id: &EpisodeId) -> Result<(), DirsError> {
-        self.put_away(&[Leaving { id: id.clone(), refused: None }]).remove(0)
+        self.put_away(&[MoveOut { id: id.clone(), refused: None }]).remove(0)
     }
 
     fn quarantine(&self, id: &EpisodeId, reason: &Reason) -> Result<(), DirsError> {
-        self.put_away(&[Leaving { id: id.clone(), refused: Some(reason.clone()) }]).remove(0)
+        self.put_away(&[MoveOut { id: id.clone(), refused: Some(reason.clone()) }]).remove(0)
     }
 }
 
@@ -139,7 +139,7 @@ fn episodes_that_leave_together_go_each_to_its_place_and_one_that_cannot_stops_n
         record(&dirs, name);
         fs::write(dirs.archive(&id(name)), "zst").unwrap();
     }
-    let leaving = |name, refused| Leaving { id: id(name), refused };
+    let leaving = |name, refused| MoveOut { id: id(name), refused };
     let done = dirs.put_away(&[
         leaving("stored", None),
         leaving("gone", None),
@@ -195,7 +195,7 @@ fn what_returns_is_whole_and_in_the_place_of_nothing() {
         dirs.quarantine(&id(name), &reason(name)).unwrap();
     }
     record(&dirs, "e2");
-    let returning = |id_of: &str, name: &str| Returning { id: id(id_of), name: name.to_owned() };
+    let returning = |id_of: &str, name: &str| MoveBack { id: id(id_of), name: name.to_owned() };
     // As after a run that was killed while others returned; and a person beside the daemon.
     let marker = root.path().join("data/.returning");
     fs::write(&marker, "").unwrap();

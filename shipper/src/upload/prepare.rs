@@ -7,24 +7,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cis490_shared::archive::pack::{Episode, PackError, Packer};
 use cis490_shared::ids::EpisodeId;
 
-use crate::answers::outcome::{Outcome, Refusal};
+use crate::answers::outcome::{Outcome, Refusal, Scope};
 use crate::store::layout::Dirs;
 use crate::store::outbox::{self, Archive, OutboxError, Stop, Unpublished};
-use crate::upload::ship::{Early, local};
-use crate::upload::slots::{Lane, Turns};
+use crate::upload::slots::{SizeClass, UploadSlots};
+
+/// An outcome that is known before all steps were taken.
+pub(super) type Early = Box<Outcome>;
 
 /// What an archive is to be made of.
 pub(super) enum Source {
     /// An episode that nobody looked at; its archive only where its commit is one of these.
     Look(EpisodeId, Vec<Option<String>>),
     /// One that was looked at, and whose commit is admitted.
-    Seen(Arc<Episode>, Lane),
+    Seen(Arc<Episode>, SizeClass),
 }
 
 /// An episode that was looked at.
 pub(super) struct Prepared {
     pub(super) episode: Arc<Episode>,
-    pub(super) lane: Lane,
+    pub(super) size_class: SizeClass,
     /// Only where its commit is admitted.
     pub(super) archive: Option<Archive>,
     /// What is to be published of the archive.
@@ -37,29 +39,29 @@ impl Source {
         self,
         dirs: &Dirs,
         packer: &Mutex<Packer>,
-        turns: &Turns,
+        slots: &UploadSlots,
         rebuild: bool,
         stop: &Stop,
     ) -> Result<Prepared, Early> {
-        let (episode, lane, is_admitted) = match self {
-            Self::Seen(episode, lane) => (episode, lane, true),
+        let (episode, size_class, is_admitted) = match self {
+            Self::Seen(episode, size_class) => (episode, size_class, true),
             Self::Look(id, admitted) => {
                 let episode =
                     outbox::look(dirs, &id).map_err(|error| no_archive(error, &dirs.episode(&id)))?;
                 let is_admitted =
                     admitted.iter().any(|commit| commit.as_deref() == episode.meta().commit_text());
-                let lane = turns.lane(episode.bytes()).ok_or(Outcome::Postponed)?;
-                (Arc::new(episode), lane, is_admitted)
+                let size_class = slots.size_class(episode.bytes()).ok_or(Outcome::Postponed)?;
+                (Arc::new(episode), size_class, is_admitted)
             }
         };
         if !is_admitted {
-            return Ok(Prepared { episode, lane, archive: None, unpublished: None });
+            return Ok(Prepared { episode, size_class, archive: None, unpublished: None });
         }
         // A packer begins every archive anew, whatever became of the one before.
         let mut packer = packer.lock().unwrap_or_else(PoisonError::into_inner);
         let (archive, unpublished) = outbox::take_or_pack(dirs, &episode, &mut packer, rebuild, stop)
             .map_err(|error| no_archive(error, &dirs.episode(episode.id())))?;
-        Ok(Prepared { episode, lane, archive: Some(archive), unpublished })
+        Ok(Prepared { episode, size_class, archive: Some(archive), unpublished })
     }
 }
 
@@ -97,6 +99,11 @@ fn unpackable(error: &PackError, dir: &Path) -> Outcome {
         detail: Some(error.to_string()),
         ..Refusal::default()
     })
+}
+
+/// Another try: the trouble is on this host's disk.
+fn local(reason: String) -> Outcome {
+    Outcome::Transient { scope: Scope::Episode, reason, retry_after: None }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use cis490_shared::wire::{headers, path};
 use tokio::time::Instant;
 
 use crate::answers::answer::Answer;
-use crate::http::client::{Client, Silence, read_answer, silence};
+use crate::http::client::{Client, RequestError, read_answer, request_error};
 use crate::http::connect::ConnectFailure;
 use crate::store::outbox::Archive;
 use crate::upload::body::chunks;
@@ -90,8 +90,8 @@ pub async fn put(
             Put::Answered(answer)
         }
         Err(SendRequestError::Body(error)) => Put::ArchiveUnreadable(error.to_string()),
-        Err(error) => match silence(error) {
-            Silence::Unreachable(failure) => Put::Unreachable(failure),
+        Err(error) => match request_error(error) {
+            RequestError::Unreachable(failure) => Put::Unreachable(failure),
             other => {
                 let (reason, body_began) = (other.to_string(), progress.body_began());
                 Put::Broken { reason, body_began, stalled: false }

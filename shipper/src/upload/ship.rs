@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::answers::answer::Answer;
 use crate::answers::judge::{BODY_HANGS, Proof, Sent, about_the_receiver, judge, proof, success};
 use crate::answers::outcome::{Outcome, Refusal, Scope, Shipped};
-use crate::http::client::{Client, Silence, out_of_reach};
+use crate::http::client::{Client, RequestError, out_of_reach};
 use crate::http::clock_skew::ClockSkew;
 use crate::http::requests::{self, Stored};
 use crate::http::target::Target;
@@ -33,10 +33,10 @@ use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
 use crate::upload::preflight::Verdict;
-use crate::upload::prepare::{Prepared, Source, no_archive};
+use crate::upload::prepare::{Early, Prepared, Source, no_archive};
 use crate::upload::published::Published;
 use crate::upload::put::{Put, Upload, put};
-use crate::upload::slots::{Lane, Turns};
+use crate::upload::slots::{SizeClass, UploadSlots};
 
 /// What shipping needs to know; may cross threads.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ pub struct Settings {
     /// Whether uploads wait for `100 Continue`.
     pub expect: Expect,
     /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
-    pub turns: Turns,
+    pub slots: UploadSlots,
     /// Is told what is sent.
     pub meter: Meter,
     /// How fast all of them together may send.
@@ -75,9 +75,6 @@ pub struct Shipper {
     packer: Arc<Mutex<Packer>>,
 }
 
-/// An outcome that is known before all steps were taken.
-pub(super) type Early = Box<Outcome>;
-
 impl Shipper {
     /// A shipper without any connection yet.
     pub fn new(settings: Settings) -> Self {
@@ -88,7 +85,7 @@ impl Shipper {
 
     /// What the gate says about a commit, whether or not there is an episode of it to be sent.
     pub async fn ask(&self, commit: &str) -> Result<Verdict, Outcome> {
-        self.client.keep_up();
+        self.client.refresh_target();
         self.verdict(Some(commit)).await
     }
 
@@ -110,7 +107,7 @@ impl Shipper {
 
     async fn steps(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Outcome, Early> {
         let begin = Instant::now();
-        self.client.keep_up();
+        self.client.refresh_target();
         let look = Source::Look(id.clone(), self.settings.gate.sendable());
         let mut ready = self.prepare(look, rebuild, stop.clone()).await?;
         let episode = Arc::clone(&ready.episode);
@@ -126,11 +123,11 @@ impl Shipper {
                 Ok(Verdict::Admitted { .. } | Verdict::Unknown) => {}
                 Err(outcome) => return Ok(outcome),
             }
-            let seen = Source::Seen(Arc::clone(&episode), ready.lane);
+            let seen = Source::Seen(Arc::clone(&episode), ready.size_class);
             ready = self.prepare(seen, rebuild, stop.clone()).await?;
         };
         let upload = self.upload(id, meta, archive, ready.published.clone());
-        let turn = self.settings.turns.turn(&ready.lane).await;
+        let turn = self.settings.slots.turn(&ready.size_class).await;
         let mut outcome = self.send(&upload, begin).await;
         // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
         let _ = upload.published.await;
@@ -214,12 +211,12 @@ impl Shipper {
     /// episode more than most of that. The job goes on and publishes what it packed while it is sent.
     async fn prepare(&self, source: Source, rebuild: bool, stop: Stop) -> Result<Ready, Early> {
         let (dirs, packer) = (self.settings.dirs.clone(), Arc::clone(&self.packer));
-        let turns = self.settings.turns.clone();
+        let slots = self.settings.slots.clone();
         let (sender, prepared) = oneshot::channel();
         let job = tokio::task::spawn_blocking(move || {
-            let (prepared, unpublished) = match source.prepare(&dirs, &packer, &turns, rebuild, &stop) {
-                Ok(Prepared { episode, lane, archive, unpublished }) => {
-                    (Ok((episode, lane, archive)), unpublished)
+            let (prepared, unpublished) = match source.prepare(&dirs, &packer, &slots, rebuild, &stop) {
+                Ok(Prepared { episode, size_class, archive, unpublished }) => {
+                    (Ok((episode, size_class, archive)), unpublished)
                 }
                 Err(early) => (Err(early), None),
             };
@@ -230,8 +227,8 @@ impl Shipper {
         });
         let published = Published::when(finished(job));
         if let Ok(prepared) = prepared.await {
-            let (episode, lane, archive) = prepared?;
-            return Ok(Ready { episode, lane, archive, published });
+            let (episode, size_class, archive) = prepared?;
+            return Ok(Ready { episode, size_class, archive, published });
         }
         // The job has panicked: so does this.
         let _ = published.await;
@@ -265,13 +262,13 @@ impl Shipper {
                         Err(reason) => return retry(Scope::Episode, reason),
                     }
                 }
-                Put::Unreachable(failure) => return out_of_reach(&Silence::Unreachable(failure)),
+                Put::Unreachable(failure) => return out_of_reach(&RequestError::Unreachable(failure)),
                 Put::ArchiveUnreadable(reason) => {
                     let path = self.settings.dirs.archive(upload.episode_id);
                     let unpublished = upload.published.clone().await.err();
                     let reason =
                         unpublished.unwrap_or_else(|| format!("cannot read `{}`: {reason}", path.display()));
-                    return local(reason);
+                    return retry(Scope::Episode, reason);
                 }
             }
         }
@@ -355,7 +352,7 @@ impl Shipper {
 /// An episode that passed the checks, with its archive where its commit was known to be admitted.
 struct Ready {
     episode: Arc<Episode>,
-    lane: Lane,
+    size_class: SizeClass,
     archive: Option<Archive>,
     published: Published,
 }
@@ -386,11 +383,6 @@ fn shipped(status: u16, upload: &Upload<'_>, begin: Instant) -> Shipped {
         position: None,
         remediation: None,
     }
-}
-
-/// Another try: the trouble is on this host's disk.
-pub(super) fn local(reason: String) -> Outcome {
-    retry(Scope::Episode, reason)
 }
 
 fn retry(scope: Scope, reason: String) -> Outcome {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cis490_shipper::actors::queue::{Details, Observation, Observe, Scan};
 use cis490_shipper::actors::{Drain, Ping};
 use cis490_shipper::answers::outcome::Outcome;
-use cis490_shipper::upload::slots::{LARGE_BYTES, Turns};
+use cis490_shipper::upload::slots::{LARGE_BYTES, UploadSlots};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
@@ -202,8 +202,8 @@ fn a_huge_episode_never_blocks_small_ones() {
         for name in ["a-huge", "b-huge", "c-huge", "small-1", "small-2", "small-3"] {
             host.record(name, Some(COMMIT));
         }
-        let turns = Turns::new(2);
-        let lanes = turns.clone();
+        let slots = UploadSlots::new(2);
+        let lanes = slots.clone();
         let (done, in_script) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
         let (order, tries) = (Rc::clone(&done), Rc::clone(&in_script));
         let uploaders: Vec<_> = (0..4)
@@ -214,7 +214,7 @@ fn a_huge_episode_never_blocks_small_ones() {
                     async move {
                         tries.set(tries.get() + 1);
                         let is_huge = ship.episode_id.as_str().ends_with("huge");
-                        let Some(lane) = lanes.lane(if is_huge { LARGE_BYTES } else { 1 }) else {
+                        let Some(lane) = lanes.size_class(if is_huge { LARGE_BYTES } else { 1 }) else {
                             return Outcome::Postponed;
                         };
                         tokio::time::sleep(Duration::from_secs(if is_huge { 3600 } else { 1 })).await;
@@ -226,7 +226,7 @@ fn a_huge_episode_never_blocks_small_ones() {
             })
             .collect();
         let begin = Instant::now();
-        scan(&queue_with(&host, turns, uploaders)).await;
+        scan(&queue_with(&host, slots, uploaders)).await;
         assert_eq!(*done.borrow(), ["small-1", "small-2", "small-3", "a-huge", "b-huge", "c-huge"]);
         assert!(begin.elapsed() < Duration::from_hours(4));
         assert!(in_script.get() <= 20, "{} tries: no busy loop", in_script.get());

@@ -10,7 +10,7 @@ use cis490_shared::archive::pack::{Episode, Packer};
 use cis490_shipper::actors::upload::{Ship, UploadActor};
 use cis490_shipper::answers::outcome::{Blocked, Outcome, Scope};
 use cis490_shipper::upload::deadlines::Deadlines;
-use cis490_shipper::upload::slots::{LARGE_BYTES, Lane};
+use cis490_shipper::upload::slots::{LARGE_BYTES, SizeClass};
 
 use crate::support::host::{COMMIT, Host, id};
 use crate::support::receiver::{Receiver, gate, sha256, stored, stores_everything};
@@ -79,7 +79,7 @@ async fn an_episode_is_packed_while_others_are_sent_and_waits_for_its_turn() {
     let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
     let uploader = UploadActor::new(settings.clone()).start();
     // As if another were being sent.
-    let turn = settings.turns.turn(&Lane::Small).await.unwrap();
+    let turn = settings.slots.turn(&SizeClass::Small).await.unwrap();
     let archive = host.data().join("outbox/e1.tar.zst");
     let take_turn = async {
         while !archive.try_exists().unwrap() {
@@ -99,7 +99,7 @@ async fn a_large_episode_is_left_alone_while_there_are_as_many_of_those_as_may_b
     std::fs::File::create(host.data().join("episodes/e1/disk.img")).unwrap().set_len(LARGE_BYTES).unwrap();
     let receiver = Receiver::start(stores_everything);
     let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
-    let other = settings.turns.lane(LARGE_BYTES);
+    let other = settings.slots.size_class(LARGE_BYTES);
     let uploader = UploadActor::new(settings).start();
     assert_eq!(send(&uploader, "e1").await, Outcome::Postponed);
     assert!(receiver.kinds().is_empty() && host.names("outbox").is_empty());

@@ -3,40 +3,19 @@
 //! The store is walked and the index read; archives are read again; then both are looked at once more, and only what
 //! is wrong by then is told. Random numbers, the clock and the progress bar are parameters.
 
-use std::io;
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use cis490_receiver::index::IndexError;
-use cis490_receiver::startup::{self, BrokenHash};
-use cis490_receiver::store::scan::ScanError;
-use cis490_shared::ids::HostId;
+use cis490_receiver::startup;
 use indicatif::ProgressBar;
 
 use super::compare::{Compared, compare, in_custody, in_index, in_store, unreadable};
 use super::custody;
 use super::findings::Finding;
 use super::ledger::Ledger;
-use super::reread::{Hashing, Proof, Reread, reread};
+use super::request::{CheckError, Request};
+use super::reread::{Proof, Reread, reread};
 use super::resume::{ResumeError, ResumeFile};
 use super::shelf::{self, Shelf};
-
-/// What to look at.
-#[derive(Debug)]
-pub struct Request {
-    /// The store.
-    pub episodes_root: PathBuf,
-    /// The index.
-    pub index: PathBuf,
-    /// One host alone.
-    pub host: Option<HostId>,
-    /// For how long an archive may be without its row.
-    pub settle: Duration,
-    /// How archives are read again; none for names and sizes only.
-    pub hashing: Option<Hashing>,
-    /// The time.
-    pub clock: fn() -> SystemTime,
-}
 
 /// What was found.
 #[derive(Debug)]
@@ -56,26 +35,6 @@ pub struct Report {
     resume: Option<ResumeFile>,
 }
 
-/// Why it could not be looked at all.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] ScanError),
-    /// The index.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// The state of an interrupted run.
-    #[error(transparent)]
-    Resume(#[from] ResumeError),
-    /// This machine cannot hash.
-    #[error(transparent)]
-    Hash(#[from] BrokenHash),
-    /// The system gives no thread.
-    #[error("no thread to read archives can be started: {0}")]
-    Thread(#[source] io::Error),
-}
-
 /// Looks at a store and its index. Blocks, for as long as it takes to read the archives.
 pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError> {
     let Request { episodes_root, index, host, hashing, clock, .. } = request;
@@ -84,7 +43,7 @@ pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError>
     let read = match hashing {
         None => Reread::default(),
         Some(hashing) => {
-            startup::prove_hash()?;
+            startup::self_test_sha256()?;
             reread(request, hashing, &shelf, &ledger, bar)?
         }
     };
@@ -134,10 +93,13 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use std::fs;
     use std::num::NonZeroUsize;
 
     use super::*;
+    use crate::verify::request::Hashing;
 
     /// A store with `h/e1` to `h/e3`, each with a row for the bytes `abc`.
     fn store() -> (tempfile::TempDir, Request) {

@@ -24,10 +24,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::advice::Site;
-use super::check::{CheckError, Report, Request, check};
+use super::check::{Report, check};
 use super::rate::Rate;
 use super::report::{Totals, write_human, write_json};
-use super::reread::Hashing;
+use super::request::{CheckError, Hashing, Request};
 use super::sample::Percent;
 use super::since;
 use crate::defaults;

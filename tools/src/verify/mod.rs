@@ -8,7 +8,7 @@
 //! - [`rehash`], [`rate`]: reading them, not faster than allowed
 //! - [`progress`], [`resume`]: how far that has come, over interruptions
 //! - [`findings`], [`advice`]: what is wrong, and the next command, ready to be pasted
-//! - [`check`]: one run from its first look to its last
+//! - [`request`]: what a run is asked for; [`check`]: the run from its first look to its last
 //! - [`report`], [`cli`]: what people and programs get to read; flags and exit codes
 //!
 //! Nothing below the store is ever written, moved or deleted, and the index is opened for reading alone: who looks
@@ -25,6 +25,7 @@ pub mod progress;
 pub mod rate;
 pub mod rehash;
 pub mod report;
+pub mod request;
 pub mod reread;
 pub mod resume;
 pub mod sample;

@@ -2,8 +2,7 @@
 //!
 //! The run can be kept in a file and gone on with; which files are read and how is [`super::rehash`]'s to do.
 
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cis490_receiver::store::reconcile::Pair;
 use indicatif::ProgressBar;
@@ -11,36 +10,17 @@ use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::check::{CheckError, Request};
 use super::compare::{subject_of, unreadable};
 use super::findings::Finding;
 use super::ledger::Ledger;
 use super::progress::{Mark, Progress};
-use super::rate::{Rate, Throttle};
+use super::rate::Throttle;
 use super::rehash::{Outcome, Target, rehash};
+use super::request::{CheckError, Hashing, Request};
 use super::resume::{ResumeError, ResumeFile, Run};
 use super::sample::{Percent, draw};
 use super::shelf::{Shelf, Shelved};
 use super::since::is_since;
-
-/// Which archives are read again, and how.
-#[derive(Debug)]
-pub struct Hashing {
-    /// Those stored at that moment or later.
-    pub since: Option<Timestamp>,
-    /// A random part of them.
-    pub sample: Option<Percent>,
-    /// What the sample is drawn with.
-    pub seed: Option<u64>,
-    /// What it is drawn with where neither `seed` nor an interrupted run says.
-    pub fresh_seed: u64,
-    /// How many at a time.
-    pub jobs: NonZeroUsize,
-    /// How fast, all together.
-    pub rate: Option<Rate>,
-    /// Where the run is kept over interruptions.
-    pub resume: Option<PathBuf>,
-}
 
 /// What was read again.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::PackError;
-use super::packer::Source;
+use super::source::Source;
 
 /// Zeros are left out of a file in which the blocks of zeros have so many bytes together: fewer are not worth a member
 /// that some readers of tar do not know. Part of the format, as is every constant here.

@@ -13,9 +13,9 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Stat, statat};
 
 use super::PackError;
 use crate::archive::{META_NAME, REASON_NAME};
+use crate::file_fingerprint::FileFingerprint;
 use crate::meta::MAX_META_BYTES;
 use crate::regular::{self, NotAFile};
-use crate::stamp::Stamp;
 use crate::step::Step;
 
 /// A file of the episode, as it was when it was listed.
@@ -23,7 +23,7 @@ use crate::step::Step;
 pub(super) struct Member {
     /// Relative to the directory of the episode.
     pub(super) path: PathBuf,
-    pub(super) stamp: Stamp,
+    pub(super) stamp: FileFingerprint,
 }
 
 /// The directory of an episode, open.
@@ -67,8 +67,10 @@ impl Tree {
             io::ErrorKind::NotFound => PackError::NoMeta(self.path.clone()),
             _ => self.error(&path, source),
         })?;
-        let stamp =
-            file.metadata().map(|file| Stamp::of(&file)).map_err(|source| self.error(&path, source))?;
+        let stamp = file
+            .metadata()
+            .map(|file| FileFingerprint::of(&file))
+            .map_err(|source| self.error(&path, source))?;
         let mut text = Vec::new();
         file.take(MAX_META_BYTES + 1).read_to_end(&mut text).map_err(|source| self.error(&path, source))?;
         Ok((Member { path, stamp }, text))
@@ -118,7 +120,7 @@ impl Tree {
         match FileType::from_raw_mode(found.st_mode) {
             FileType::Directory => folders.push(path),
             kind => match NotAFile::of_node(kind) {
-                None => members.push(Member { path, stamp: Stamp::of_stat(found) }),
+                None => members.push(Member { path, stamp: FileFingerprint::of_stat(found) }),
                 Some(kind) if Step::RefuseLinks.is_taken() => {
                     return Err(PackError::NotAFile { path: self.path(&path), kind });
                 }
@@ -134,7 +136,7 @@ impl Tree {
         let name = Path::new(member.path.file_name().unwrap_or_default());
         let opened = self.folder(folder).and_then(|dir| {
             let file = regular::open(dir, name)?;
-            let stamp = Stamp::of(&file.metadata()?);
+            let stamp = FileFingerprint::of(&file.metadata()?);
             Ok((file, stamp))
         });
         let (file, stamp) = opened.map_err(|source| self.vanished(&member.path, source))?;

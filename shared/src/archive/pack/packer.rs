@@ -6,10 +6,7 @@
 //! A large episode is compressed by threads of zstd's own while this one reads. They take a third more of the processor
 //! and half of the time, and the bytes of an archive do not depend on how many there are.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use zstd::stream::{raw, zio};
@@ -18,6 +15,7 @@ use zstd::zstd_safe::{CCtx, CParameter, ResetDirective, get_error_name};
 use super::layout::Layout;
 use super::listing::Member;
 use super::output::{self, Output};
+use super::source::Source;
 use super::{Episode, PackError, Packed};
 use crate::archive::META_NAME;
 
@@ -147,53 +145,6 @@ fn append_file(
     match begun {
         0 => Ok(()),
         begun => out.write_all(&TAR_BLOCK[begun..]).map_err(PackError::Write),
-    }
-}
-
-/// Reads files piece by piece, for as long as nobody stops it.
-pub(super) struct Source<'a> {
-    buffer: &'a mut [u8],
-    is_stopped: &'a dyn Fn() -> bool,
-}
-
-impl Source<'_> {
-    /// The bytes at the beginning of `range`, one at least: a file that ends before has changed.
-    fn read_at(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<&[u8], PackError> {
-        match self.read(file, path, range)? {
-            [] => Err(PackError::Changed { path: path.to_owned() }),
-            read => Ok(read),
-        }
-    }
-
-    fn is_end(&mut self, file: &File, path: &Path, at: u64) -> Result<bool, PackError> {
-        Ok(self.read(file, path, at..at + 1)?.is_empty())
-    }
-
-    /// Whether all bytes of `range` are zeros; reads up to the first that is not.
-    pub(super) fn is_zero(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<bool, PackError> {
-        let mut at = range.start;
-        while at < range.end {
-            let read = self.read_at(file, path, at..range.end)?;
-            if read.iter().any(|byte| *byte != 0) {
-                return Ok(false);
-            }
-            at += read.len() as u64;
-        }
-        Ok(true)
-    }
-
-    fn read(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<&[u8], PackError> {
-        if (self.is_stopped)() {
-            return Err(PackError::Stopped);
-        }
-        let wanted = self.buffer.len().min(usize::try_from(range.end - range.start).unwrap_or(usize::MAX));
-        loop {
-            match file.read_at(&mut self.buffer[..wanted], range.start) {
-                Ok(read) => return Ok(&self.buffer[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(PackError::Read { path: path.to_owned(), source }),
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::QueueActor;
 use crate::answers::outcome::{Refusal, Shipped};
 use crate::store::layout::DirsError;
-use crate::store::moves::Leaving;
+use crate::store::moves::MoveOut;
 use crate::store::quarantine::Reason;
 
 /// How long an episode that has settled waits for others. A crash meanwhile has it sent again, which is answered 200.
@@ -84,7 +84,7 @@ impl QueueActor {
         self.moves.under_way = true;
         let moves = std::mem::take(&mut self.moves.waiting);
         let now = WallTime::now();
-        let leaving: Vec<Leaving> = moves.iter().map(|(id, because)| because.leaving(id, &now)).collect();
+        let leaving: Vec<MoveOut> = moves.iter().map(|(id, because)| because.leaving(id, &now)).collect();
         self.in_pool(
             ctx,
             move |dirs| dirs.put_away(&leaving),
@@ -150,7 +150,7 @@ impl QueueActor {
 }
 
 impl Because {
-    fn leaving(&self, id: &EpisodeId, now: &WallTime) -> Leaving {
+    fn leaving(&self, id: &EpisodeId, now: &WallTime) -> MoveOut {
         let refused = match self {
             Self::Shipped { .. } => None,
             Self::Refused(refusal) => Some(Reason {
@@ -159,6 +159,6 @@ impl Because {
                 refused_at_wall: now.clone(),
             }),
         };
-        Leaving { id: id.clone(), refused }
+        MoveOut { id: id.clone(), refused }
     }
 }

@@ -134,7 +134,7 @@ impl Details {
 fn name_of(cause: Cause) -> &'static str {
     match cause {
         Cause::Unreachable => "unreachable",
-        Cause::Distrusted => "distrusted",
+        Cause::TlsRejected => "distrusted",
         Cause::Unavailable => "unavailable",
         Cause::Blocked(_) => "blocked",
         Cause::Failing => "failing",
@@ -177,7 +177,7 @@ mod tests {
     fn a_person_is_told_in_words_why_the_queue_waits() {
         let all = [
             Cause::Unreachable,
-            Cause::Distrusted,
+            Cause::TlsRejected,
             Cause::Unavailable,
             Cause::Blocked(401),
             Cause::Failing,

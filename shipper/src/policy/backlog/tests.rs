@@ -120,7 +120,7 @@ fn while_a_hold_is_on_a_single_upload_probes() {
     let (mut backlog, mut now) = (thousand(), Instant::now());
     let (first, second) = (ship(&mut backlog, now), ship(&mut backlog, now));
     let (deed, news) = backlog.settle(&first, transient(Scope::Network), now);
-    assert_eq!(deed, Deed::Keep);
+    assert_eq!(deed, Action::Keep);
     assert!(matches!(news, Some(News::HoldBegan { cause: Cause::Unreachable, .. })));
     let Next::Wait(until) = backlog.next(now, true) else { panic!("a hold is on") };
     now = until;
@@ -168,7 +168,7 @@ fn what_is_about_the_host_never_counts_against_an_episode() {
 #[test]
 fn a_new_certificate_ends_the_wait_for_what_an_old_one_caused_and_no_other() {
     let now = Instant::now();
-    let distrusted = || Outcome::Distrusted { reason: "a reason".to_owned(), help: "help" };
+    let distrusted = || Outcome::TlsRejected { reason: "a reason".to_owned(), help: "help" };
     for (outcome, is_over) in [
         (crate::answers::judge::blocked(401, None), true),
         (distrusted(), true),
@@ -188,7 +188,7 @@ fn large_episodes_are_passed_over_until_there_is_room_for_one() {
     let (mut backlog, now) = (backlog(["e1", "e2", "e3"].map(str::to_owned)), Instant::now());
     for _ in 0..2 {
         let id = ship(&mut backlog, now);
-        assert_eq!(backlog.settle(&id, Outcome::Postponed, now), (Deed::Keep, None));
+        assert_eq!(backlog.settle(&id, Outcome::Postponed, now), (Action::Keep, None));
         let next = backlog.next(now, true);
         assert_eq!(next, Next::Ship(Pick { episode_id: id.clone(), mismatches: 0 }), "oldest first");
         backlog.settle(&id, Outcome::Postponed, now);
@@ -241,8 +241,8 @@ fn bytes_that_arrive_as_others_three_times_are_put_aside() {
         assert_eq!(pick.mismatches, expected);
         let (deed, _) = backlog.settle(&pick.episode_id, Outcome::Mismatch(refusal(400)), now);
         match expected + 1 == MAX_MISMATCHES {
-            true => assert_eq!(deed, Deed::Quarantine(refusal(400))),
-            false => assert_eq!(deed, Deed::Keep),
+            true => assert_eq!(deed, Action::Quarantine(refusal(400))),
+            false => assert_eq!(deed, Action::Keep),
         }
         now += backoff::CAP;
     }
@@ -260,7 +260,7 @@ fn an_episode_that_cannot_be_packed_holds_nobody_up_and_is_put_aside_where_that_
                     let outcome = Outcome::Unready { reason: "x".to_owned(), aside };
                     let (deed, news) = backlog.settle(&pick.episode_id, outcome, now);
                     all_news.extend(news);
-                    if let Deed::Quarantine(refusal) = deed {
+                    if let Action::Quarantine(refusal) = deed {
                         assert!(refusal.status.is_none() && Some(refusal.error.as_str()) == aside);
                         assert!(now - start > Duration::from_mins(2), "{:?}", now - start);
                         backlog.finish(&pick.episode_id);
@@ -285,7 +285,7 @@ fn what_is_refused_on_this_host_proves_nothing_about_the_receiver() {
     backlog.settle(&first, transient(Scope::Network), now);
     let local = Refusal { status: None, error: "local-no-meta".to_owned(), ..Refusal::default() };
     let (deed, news) = backlog.settle(&second, Outcome::Refused(local.clone()), now);
-    assert_eq!((deed, news), (Deed::Quarantine(local), None));
+    assert_eq!((deed, news), (Action::Quarantine(local), None));
     assert_eq!(backlog.hold_cause(), Some(Cause::Unreachable));
 }
 
@@ -324,7 +324,7 @@ fn days_of_trouble_do_not_fill_the_disk_with_archives() {
             Next::Ship(pick) => {
                 let (deed, _) = backlog.settle(&pick.episode_id, transient(Scope::Receiver), now);
                 match deed {
-                    Deed::Keep => with_archive.insert(pick.episode_id.clone()),
+                    Action::Keep => with_archive.insert(pick.episode_id.clone()),
                     _ => with_archive.remove(&pick.episode_id),
                 };
                 tried.insert(pick.episode_id);
@@ -360,9 +360,9 @@ proptest! {
             };
             let success = matches!(outcome, Outcome::Stored(_));
             match backlog.settle(&pick, outcome, now).0 {
-                Deed::Retire(_) => { prop_assert!(success); retired += 1; backlog.finish(&pick); }
-                Deed::Quarantine(_) => { prop_assert!(!success); aside += 1; backlog.finish(&pick); }
-                Deed::Keep | Deed::KeepWithoutArchive => prop_assert!(!success),
+                Action::Retire(_) => { prop_assert!(success); retired += 1; backlog.finish(&pick); }
+                Action::Quarantine(_) => { prop_assert!(!success); aside += 1; backlog.finish(&pick); }
+                Action::Keep | Action::KeepWithoutArchive => prop_assert!(!success),
             }
         }
         let (ready, waiting) = backlog.counts();

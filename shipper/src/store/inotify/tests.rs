@@ -12,7 +12,7 @@ fn id(text: &str) -> EpisodeId {
 
 struct Place {
     dir: TempDir,
-    lookout: Lookout,
+    lookout: EpisodeWatcher,
 }
 
 impl Place {
@@ -24,8 +24,8 @@ impl Place {
         for name in names {
             fs::create_dir(dir.path().join("episodes").join(name)).unwrap();
         }
-        let mut lookout = Lookout::open(&dir.path().join("episodes"), most).unwrap();
-        assert!(!lookout.look_at_all().unwrap());
+        let mut lookout = EpisodeWatcher::open(&dir.path().join("episodes"), most).unwrap();
+        assert!(!lookout.rescan().unwrap());
         Self { dir, lookout }
     }
 
@@ -47,7 +47,7 @@ impl Place {
         while !all.emptied {
             let seen = self.lookout.take().unwrap();
             all.ready.extend(seen.ready);
-            all.look_at_all |= seen.look_at_all;
+            all.rescan |= seen.rescan;
             all.gone |= seen.gone;
             all.emptied = seen.emptied;
         }
@@ -122,7 +122,7 @@ fn what_is_no_episode_is_neither_watched_nor_told() {
     fs::write(place.path("file"), "").unwrap();
     std::os::unix::fs::symlink(place.dir.path().join("quarantine"), place.path("link")).unwrap();
     assert_eq!((place.ready(), place.watched().len()), (vec![], 0));
-    assert!(!place.lookout.look_at_all().unwrap());
+    assert!(!place.lookout.rescan().unwrap());
     assert_eq!(place.watched().len(), 0);
 }
 
@@ -133,10 +133,10 @@ fn watches_are_bounded_and_whoever_was_left_out_gets_a_place_when_half_of_them_a
     place.begin("e");
     assert_eq!((place.ready(), place.lookout.leaves_some_out()), (vec![], true));
     place.end("a");
-    assert!(!place.seen().look_at_all, "one place is not worth a look at everything");
+    assert!(!place.seen().rescan, "one place is not worth a look at everything");
     place.end("b");
-    assert!(place.seen().look_at_all);
-    assert!(place.lookout.look_at_all().unwrap(), "a and b are still there, and ready");
+    assert!(place.seen().rescan);
+    assert!(place.lookout.rescan().unwrap(), "a and b are still there, and ready");
     assert_eq!((place.watched(), place.lookout.leaves_some_out()), (vec!["c", "d", "e"], false));
     place.end("e");
     assert_eq!(place.ready(), ["e"]);
@@ -156,8 +156,8 @@ fn events_that_the_kernel_drops_are_known_to_be_missed_and_a_look_at_everything_
     place.end("marked");
     fs::remove_dir(place.path("gone")).unwrap();
     let seen = place.seen();
-    assert!(seen.look_at_all && seen.ready.is_empty(), "{seen:?}");
-    assert!(place.lookout.look_at_all().unwrap(), "one is ready");
+    assert!(seen.rescan && seen.ready.is_empty(), "{seen:?}");
+    assert!(place.lookout.rescan().unwrap(), "one is ready");
     assert_eq!(place.watched().len(), 0);
     place.begin("later");
     place.end("later");
@@ -169,13 +169,13 @@ fn episodes_that_is_no_more_is_told() {
     let mut place = Place::with(&[], 9);
     durable::rename_noreplace(&place.dir.path().join("episodes"), &place.dir.path().join("other")).unwrap();
     assert!(place.seen().gone);
-    assert!(Lookout::open(&place.dir.path().join("episodes"), 9).is_err());
+    assert!(EpisodeWatcher::open(&place.dir.path().join("episodes"), 9).is_err());
 }
 
 #[test]
 fn a_directory_that_is_told_twice_is_watched_once() {
     let mut place = Place::with(&["a"], 9);
-    assert!(!place.lookout.look_at_all().unwrap());
+    assert!(!place.lookout.rescan().unwrap());
     assert!(!place.lookout.admit(&id("a")));
     assert_eq!(place.watched(), ["a"]);
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::answers::outcome::Refusal;
 use crate::policy::awaited::Tally;
-use crate::store::moves::Returning;
+use crate::store::moves::MoveBack;
 
 /// The largest note that is read, in bytes. Ours are below 4 KiB.
 const MAX_NOTE_BYTES: u64 = 1024 * 1024;
@@ -72,8 +72,8 @@ impl Entry {
     }
 
     /// How it goes back to `episodes/`.
-    pub fn returning(&self) -> Option<Returning> {
-        Some(Returning { id: self.episode_id()?, name: self.name.clone() })
+    pub fn returning(&self) -> Option<MoveBack> {
+        Some(MoveBack { id: self.episode_id()?, name: self.name.clone() })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::entries::{Entry, entries};
 use crate::store::layout::{Dirs, DirsError};
-use crate::store::moves::Returning;
+use crate::store::moves::MoveBack;
 
 /// So many go back together, and share the syncs.
 const BATCH: usize = 256;
@@ -26,7 +26,7 @@ pub struct Released {
 const MAX_STAYED: usize = 10;
 
 impl Released {
-    fn take(&mut self, batch: &[Returning], done: Vec<Result<(), DirsError>>) {
+    fn take(&mut self, batch: &[MoveBack], done: Vec<Result<(), DirsError>>) {
         for (returning, done) in batch.iter().zip(done) {
             match done {
                 Ok(()) => self.count += 1,

@@ -10,7 +10,7 @@ use cis490_shipper::actors::queue::{Observation, QueueActor, QueueSettings, Scan
 use cis490_shipper::actors::upload::{Ask, Ship};
 use cis490_shipper::answers::outcome::Outcome;
 use cis490_shipper::store::layout::Dirs;
-use cis490_shipper::upload::slots::Turns;
+use cis490_shipper::upload::slots::UploadSlots;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -39,9 +39,9 @@ pub fn start(
 }
 
 /// A queue that looks only when asked to, and shares these turns with its uploaders.
-pub fn queue_with(host: &Host, turns: Turns, uploaders: Vec<Recipient<Ship>>) -> Addr<QueueActor> {
+pub fn queue_with(host: &Host, slots: UploadSlots, uploaders: Vec<Recipient<Ship>>) -> Addr<QueueActor> {
     let (dirs, _) = host.open();
-    QueueActor::new(QueueSettings { turns, ..settings(dirs, None) }, uploaders).start()
+    QueueActor::new(QueueSettings { slots, ..settings(dirs, None) }, uploaders).start()
 }
 
 /// A queue that asks about the commits of refused episodes, and ships what goes back.
@@ -56,8 +56,8 @@ pub fn start_asking(
 }
 
 fn settings(dirs: Dirs, scan_interval: Option<Duration>) -> QueueSettings {
-    let (turns, rng) = (Turns::new(1), StdRng::seed_from_u64(1));
-    QueueSettings { dirs, scan_interval, turns, ask: None, rng }
+    let (slots, rng) = (UploadSlots::new(1), StdRng::seed_from_u64(1));
+    QueueSettings { dirs, scan_interval, slots, ask: None, rng }
 }
 
 pub async fn scan(queue: &Addr<QueueActor>) -> Observation {

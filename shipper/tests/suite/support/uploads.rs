@@ -19,7 +19,7 @@ use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::meter::Meter;
 use cis490_shipper::upload::pace::Pace;
 use cis490_shipper::upload::ship::Settings;
-use cis490_shipper::upload::slots::Turns;
+use cis490_shipper::upload::slots::UploadSlots;
 
 use super::host::{COMMIT, Host, id};
 use super::receiver::{Conn, Receiver, Request, stores_everything};
@@ -46,7 +46,7 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
         compression_level: 3,
         deadlines,
         expect: Expect::default(),
-        turns: Turns::new(1),
+        slots: UploadSlots::new(1),
         gate: Gate::default(),
         meter: Meter::default(),
         pace: Pace::default(),

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileFingerprint {
     inode: (u64, u64),
     length: u64,
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileFingerprint {
     /// The state that a file is in.
     pub fn of(file: &Metadata) -> Self {
         Self {

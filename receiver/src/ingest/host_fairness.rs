@@ -3,7 +3,7 @@
 //! A host that sends over many connections has as many uploads at the disk at the same time, and one that sends a single
 //! upload would wait among all of these (I9). So while another host is about, a host has a few at the disk and the rest of
 //! its own waits in line behind them. A host that is alone is not held up, and most never have as many as may be there.
-//! Long uploads take no turns: they give way by themselves (see [`super::precedence`]).
+//! Long uploads take no turns: they give way by themselves (see [`super::sync_scheduler`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ const LULL: Duration = Duration::from_secs(1);
 
 /// Which hosts have short uploads. Clones share one state.
 #[derive(Debug, Clone, Default)]
-pub struct Turns {
+pub struct HostFairness {
     hosts: Arc<Mutex<HashMap<HostId, Host>>>,
 }
 
@@ -32,9 +32,9 @@ struct Host {
     line: Arc<Semaphore>,
 }
 
-impl Turns {
+impl HostFairness {
     /// A short upload of this host has begun; its bytes may still be on their way.
-    pub fn arrive(&self, host: &HostId) -> Arrived {
+    pub fn arrive(&self, host: &HostId) -> WaitingUpload {
         let now = Instant::now();
         let mut hosts = self.hosts();
         hosts.retain(|_, known| known.is_about(now));
@@ -42,7 +42,7 @@ impl Turns {
         let known = hosts.entry(host.clone()).or_insert_with(new);
         known.uploads += 1;
         known.seen = now;
-        Arrived { turns: self.clone(), host: host.clone() }
+        WaitingUpload { fairness: self.clone(), host: host.clone() }
     }
 
     fn hosts(&self) -> MutexGuard<'_, HashMap<HostId, Host>> {
@@ -59,8 +59,8 @@ impl Host {
 
 /// A short upload, from its head to its receipt.
 #[derive(Debug)]
-pub struct Arrived {
-    turns: Turns,
+pub struct WaitingUpload {
+    fairness: HostFairness,
     host: HostId,
 }
 
@@ -71,7 +71,7 @@ pub struct Turn {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl Arrived {
+impl WaitingUpload {
     /// Waits for its turn.
     pub async fn turn(&self) -> Turn {
         let line = self.line();
@@ -85,15 +85,15 @@ impl Arrived {
 
     /// The line of its host; none where there is no need for one.
     fn line(&self) -> Option<Arc<Semaphore>> {
-        let (hosts, now) = (self.turns.hosts(), Instant::now());
+        let (hosts, now) = (self.fairness.hosts(), Instant::now());
         let is_alone = hosts.iter().all(|(host, known)| *host == self.host || !known.is_about(now));
         hosts.get(&self.host).filter(|_| !is_alone).map(|known| Arc::clone(&known.line))
     }
 }
 
-impl Drop for Arrived {
+impl Drop for WaitingUpload {
     fn drop(&mut self) {
-        if let Some(known) = self.turns.hosts().get_mut(&self.host) {
+        if let Some(known) = self.fairness.hosts().get_mut(&self.host) {
             known.uploads -= 1;
             known.seen = Instant::now();
         }
@@ -111,37 +111,37 @@ mod tests {
     }
 
     /// How many of a host's uploads get their turn at once, and hold it.
-    fn turns_at_once(turns: &Turns, name: &str, uploads: usize) -> Vec<(Turn, Arrived)> {
-        let arrived = (0..uploads).map(|_| turns.arrive(&host(name)));
+    fn turns_at_once(fairness: &HostFairness, name: &str, uploads: usize) -> Vec<(Turn, WaitingUpload)> {
+        let arrived = (0..uploads).map(|_| fairness.arrive(&host(name)));
         arrived.filter_map(|arrived| Some((arrived.turn().now_or_never()?, arrived))).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_host_is_held_up_only_while_another_one_is_about() {
-        let turns = Turns::default();
-        let alone = turns_at_once(&turns, "flood", 20);
+        let fairness = HostFairness::default();
+        let alone = turns_at_once(&fairness, "flood", 20);
         assert_eq!(alone.len(), 20);
-        let good = turns_at_once(&turns, "lab-1", 2);
+        let good = turns_at_once(&fairness, "lab-1", 2);
         assert_eq!(good.len(), 2);
-        assert_eq!(turns_at_once(&turns, "flood", 20).len(), AT_ONCE);
+        assert_eq!(turns_at_once(&fairness, "flood", 20).len(), AT_ONCE);
         drop(good);
         tokio::time::advance(LULL / 2).await;
-        assert_eq!(turns_at_once(&turns, "flood", 20).len(), AT_ONCE, "another one is expected");
+        assert_eq!(turns_at_once(&fairness, "flood", 20).len(), AT_ONCE, "another one is expected");
         tokio::time::advance(LULL).await;
-        assert_eq!(turns_at_once(&turns, "flood", 20).len(), 20);
-        assert_eq!(turns_at_once(&turns, "lab-1", 1).len(), 1);
+        assert_eq!(turns_at_once(&fairness, "flood", 20).len(), 20);
+        assert_eq!(turns_at_once(&fairness, "lab-1", 1).len(), 1);
         drop(alone);
         tokio::time::advance(2 * LULL).await;
-        drop(turns.arrive(&host("lab-2")));
-        assert_eq!(turns.hosts().len(), 1, "who is gone is forgotten");
+        drop(fairness.arrive(&host("lab-2")));
+        assert_eq!(fairness.hosts().len(), 1, "who is gone is forgotten");
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_is_next_when_one_of_his_own_is_through() {
-        let turns = Turns::default();
-        let _good = turns.arrive(&host("lab-1"));
-        let mut at_disk = turns_at_once(&turns, "flood", AT_ONCE);
-        let next = turns.arrive(&host("flood"));
+        let fairness = HostFairness::default();
+        let _good = fairness.arrive(&host("lab-1"));
+        let mut at_disk = turns_at_once(&fairness, "flood", AT_ONCE);
+        let next = fairness.arrive(&host("flood"));
         let turn = next.turn();
         tokio::pin!(turn);
         assert!(turn.as_mut().now_or_never().is_none());

@@ -19,7 +19,7 @@ const LULL: Duration = Duration::from_secs(5);
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Precedence {
+pub struct SyncScheduler {
     patience: Duration,
     lull: Duration,
     state: Mutex<State>,
@@ -27,7 +27,7 @@ pub struct Precedence {
     changed: Condvar,
 }
 
-impl Default for Precedence {
+impl Default for SyncScheduler {
     fn default() -> Self {
         Self { patience: PATIENCE, lull: LULL, state: Mutex::default(), changed: Condvar::new() }
     }
@@ -57,9 +57,9 @@ impl State {
 
 /// A short upload at the disk, from its first byte there to its receipt.
 #[derive(Debug)]
-pub struct Short(Arc<Precedence>);
+pub struct Short(Arc<SyncScheduler>);
 
-impl Precedence {
+impl SyncScheduler {
     /// A short upload goes to the disk.
     pub fn short(self: &Arc<Self>) -> Short {
         self.lock().short += 1;
@@ -105,7 +105,7 @@ impl Drop for Short {
 }
 
 /// A step that is being taken; it ends even where the sync panics.
-struct Stepping<'a>(&'a Precedence);
+struct Stepping<'a>(&'a SyncScheduler);
 
 impl Drop for Stepping<'_> {
     fn drop(&mut self) {
@@ -129,20 +129,20 @@ mod tests {
     /// Long enough for a thread that is not held back.
     const MOMENT: Duration = Duration::from_millis(100);
 
-    fn precedence(patience: Duration, lull: Duration) -> Arc<Precedence> {
-        let precedence = Precedence { patience, lull, ..Precedence::default() };
+    fn scheduler(patience: Duration, lull: Duration) -> Arc<SyncScheduler> {
+        let scheduler = SyncScheduler { patience, lull, ..SyncScheduler::default() };
         // The first step of all waits for nobody.
-        precedence.step(|| ());
-        Arc::new(precedence)
+        scheduler.step(|| ());
+        Arc::new(scheduler)
     }
 
     #[test]
     fn a_step_waits_for_the_short_upload_at_the_disk() {
-        let precedence = precedence(EVER, EVER);
-        let shorts = [precedence.short(), precedence.short()];
+        let scheduler = scheduler(EVER, EVER);
+        let shorts = [scheduler.short(), scheduler.short()];
         let (sender, stepped) = mpsc::channel();
         thread::scope(|scope| {
-            scope.spawn(|| precedence.step(|| sender.send(()).unwrap()));
+            scope.spawn(|| scheduler.step(|| sender.send(()).unwrap()));
             for short in shorts {
                 stepped.recv_timeout(MOMENT).unwrap_err();
                 drop(short);
@@ -153,18 +153,18 @@ mod tests {
 
     #[test]
     fn a_flood_of_short_uploads_does_not_stop_the_long_ones() {
-        let precedence = precedence(Duration::from_millis(1), EVER);
-        let _short = precedence.short();
-        assert_eq!((0..10).map(|step| precedence.step(|| step)).sum::<i32>(), 45);
+        let scheduler = scheduler(Duration::from_millis(1), EVER);
+        let _short = scheduler.short();
+        assert_eq!((0..10).map(|step| scheduler.step(|| step)).sum::<i32>(), 45);
     }
 
     #[test]
     fn one_long_upload_at_a_time_takes_a_step_and_a_panic_in_it_ends_it() {
-        let precedence = precedence(Duration::ZERO, EVER);
+        let scheduler = scheduler(Duration::ZERO, EVER);
         let at_once = AtomicUsize::new(0);
         let steps = || {
             for _ in 0..500 {
-                precedence.step(|| {
+                scheduler.step(|| {
                     assert_eq!(at_once.fetch_add(1, Ordering::SeqCst), 0);
                     thread::yield_now();
                     at_once.fetch_sub(1, Ordering::SeqCst);
@@ -172,19 +172,19 @@ mod tests {
             }
         };
         thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(steps))));
-        thread::scope(|scope| scope.spawn(|| precedence.step(|| panic!("as it should"))).join().unwrap_err());
-        precedence.step(|| ());
+        thread::scope(|scope| scope.spawn(|| scheduler.step(|| panic!("as it should"))).join().unwrap_err());
+        scheduler.step(|| ());
     }
 
     #[test]
     fn steps_are_wanted_while_short_uploads_are_about_and_for_a_while_after() {
         for lull in [Duration::ZERO, EVER] {
-            let precedence = precedence(EVER, lull);
-            assert!(!precedence.is_wanted());
-            let short = precedence.short();
-            assert!(precedence.is_wanted());
+            let scheduler = scheduler(EVER, lull);
+            assert!(!scheduler.is_wanted());
+            let short = scheduler.short();
+            assert!(scheduler.is_wanted());
             drop(short);
-            assert_eq!(precedence.is_wanted(), lull == EVER);
+            assert_eq!(scheduler.is_wanted(), lull == EVER);
         }
     }
 }

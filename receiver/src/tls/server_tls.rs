@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use cis490_shared::certificate::{Facts, own_fault};
+use cis490_shared::certificate::{CertificateInfo, own_fault};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 
 /// The contents of the files.
 #[derive(Debug)]
-pub struct Contents {
+pub struct TlsInputs {
     /// The receiver's certificate first, then those that lead to its authority.
     pub chain: Vec<CertificateDer<'static>>,
     /// The key of the first.
@@ -37,7 +37,7 @@ pub struct Clients {
 
 /// TLS as it is in force.
 #[derive(Debug)]
-pub struct Material {
+pub struct ServerTls {
     /// For new connections.
     pub config: Arc<ServerConfig>,
     /// For certificates of connections that are there already.
@@ -48,7 +48,7 @@ pub struct Material {
 
 /// Why the contents cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub enum InvalidTls {
     /// Certificate and key.
     #[error("`server.tls.cert_file` and `server.tls.key_file` cannot be used together: {}", own_fault(&.0.to_string()))]
     Identity(#[source] rustls::Error),
@@ -63,28 +63,28 @@ pub enum Unusable {
     Provider(#[source] rustls::Error),
 }
 
-impl Material {
+impl ServerTls {
     /// Takes the contents of the files.
-    pub fn of(contents: Contents) -> Result<Self, Unusable> {
-        let Contents { chain, key, clients } = contents;
-        let expires = chain.first().and_then(Facts::read).ok_or(Unusable::Certificate)?.expires;
+    pub fn of(contents: TlsInputs) -> Result<Self, InvalidTls> {
+        let TlsInputs { chain, key, clients } = contents;
+        let expires = chain.first().and_then(CertificateInfo::read).ok_or(InvalidTls::Certificate)?.expires;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = clients.map(verifier).transpose()?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(Unusable::Provider)?;
+            .map_err(InvalidTls::Provider)?;
         let builder = match &verifier {
             Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(Unusable::Identity)?;
+        let mut config = builder.with_single_cert(chain, key).map_err(InvalidTls::Identity)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), verifier, expires })
     }
 }
 
-fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, Unusable> {
-    let unusable = |reason: &dyn std::fmt::Display| Unusable::Clients(reason.to_string());
+fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, InvalidTls> {
+    let unusable = |reason: &dyn std::fmt::Display| InvalidTls::Clients(reason.to_string());
     let mut roots = RootCertStore::empty();
     for authority in clients.authorities {
         roots.add(authority).map_err(|error| unusable(&error))?;

@@ -7,13 +7,13 @@ use std::hash::Hash;
 
 /// A set of at most so many things that forgets the oldest.
 #[derive(Debug)]
-pub struct Said<T> {
+pub struct SeenOnce<T> {
     order: VecDeque<T>,
     set: HashSet<T>,
     capacity: usize,
 }
 
-impl<T: Clone + Eq + Hash> Said<T> {
+impl<T: Clone + Eq + Hash> SeenOnce<T> {
     /// Remembers up to `capacity` things.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { order: VecDeque::new(), set: HashSet::new(), capacity }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_thing_is_new_once_and_the_memory_is_bounded() {
-        let mut said = Said::with_capacity(2);
+        let mut said = SeenOnce::with_capacity(2);
         assert!(said.is_new("a") && !said.is_new("a"));
         assert!(said.is_new("b") && said.is_new("c"));
         assert_eq!((said.order.len(), said.set.len()), (2, 2));
