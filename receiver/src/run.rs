@@ -354,8 +354,6 @@ impl Actors {
         }
         // An actor that is gone has nothing left to drain.
         let _ = self.index.send(Drain).await;
-        let _ = self.polls.send(Drain).await;
-        let _ = self.gate.send(Drain).await;
     }
 
     /// Ends them, after what was begun where there is patience for it.

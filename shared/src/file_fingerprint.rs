@@ -2,7 +2,6 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +34,5 @@ impl FileFingerprint {
     /// The length in bytes.
     pub fn length(self) -> u64 {
         self.length
-    }
-
-    /// When the file was changed last, in any way; the epoch for times before it.
-    pub fn changed(self) -> SystemTime {
-        let (seconds, nanoseconds) = self.changed;
-        let part = |number: i64| u64::try_from(number).unwrap_or(0);
-        SystemTime::UNIX_EPOCH + Duration::from_secs(part(seconds)) + Duration::from_nanos(part(nanoseconds))
     }
 }

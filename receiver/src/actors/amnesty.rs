@@ -1,7 +1,7 @@
 //! AmnestyActor: keeps the list of commits that are admitted by name current.
 //!
 //! - owns: what it last saw of admitted.json, which `cis490-receiver admit` rewrites
-//! - accepts: [`Look`], Ping, Drain
+//! - accepts: [`Look`], Ping
 //! - sends to: GateActor ([`ReplaceAmnesties`]), only where the list is another than it was
 //! - runs on: the system's arbiter; the file is touched on a thread of its own
 //! - ends: with its System
@@ -19,8 +19,8 @@ use cis490_shared::clock::system_time;
 use tokio::time::Instant;
 use tracing::{error, info};
 
+use super::Ping;
 use super::gate::ReplaceAmnesties;
-use super::{Drain, Ping};
 use crate::gate::amnesty::Amnesties;
 use crate::gate::amnesty_file::{AmnestyFile, AmnestyFileError};
 use crate::looker::{Looker, PATIENCE};
@@ -170,10 +170,4 @@ impl Handler<Ping> for AmnestyActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
-}
-
-impl Handler<Drain> for AmnestyActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

@@ -1,7 +1,7 @@
 //! CredentialsActor: keeps what proves a name current.
 //!
 //! - owns: the token file and the files of TLS, and with them what it publishes: [`Tokens`] and [`ServerTls`]
-//! - accepts: [`Reload`], Ping, Drain
+//! - accepts: [`Reload`], Ping
 //! - sends to: nobody; whoever needs a name proved reads what it has published
 //! - runs on: the system's arbiter; files are touched on a thread of its own
 //! - ends: with its System
@@ -22,7 +22,7 @@ use cis490_shared::latest::Latest;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Drain, Ping};
+use super::Ping;
 use crate::auth::file::{TokenFile, TokenFileError};
 use crate::auth::tokens::Tokens;
 use crate::looker::{Looker, PATIENCE};
@@ -203,10 +203,4 @@ impl Handler<Ping> for CredentialsActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
-}
-
-impl Handler<Drain> for CredentialsActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

@@ -1,7 +1,7 @@
 //! GateActor: keeps the version gate current.
 //!
 //! - owns: the published [`Gate`], that is the commit window and the amnesties: it alone publishes others
-//! - accepts: [`Replace`], [`ReplaceAmnesties`], Ping, Drain
+//! - accepts: [`Replace`], [`ReplaceAmnesties`], Ping
 //! - sends to: nobody; whoever needs a verdict reads what it has published, without waiting for it
 //! - runs on: the system's arbiter; it never does I/O, so it always answers at once
 //! - ends: with its System
@@ -12,7 +12,7 @@ use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
 use tracing::warn;
 
-use super::{Drain, Ping};
+use super::Ping;
 use crate::gate::amnesty::Amnesties;
 use crate::gate::window::{Current, Gate};
 
@@ -89,10 +89,4 @@ impl Handler<Ping> for GateActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
-}
-
-impl Handler<Drain> for GateActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

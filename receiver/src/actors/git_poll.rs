@@ -1,7 +1,7 @@
 //! GitPollActor: reads the maintainer's clone on a timer.
 //!
 //! - owns: the poll, the state of its last attempt, gate.json
-//! - accepts: [`Poll`], [`Observe`], Ping, Drain
+//! - accepts: [`Poll`], [`Observe`], Ping
 //! - sends to: GateActor ([`Replace`]), only after a poll that succeeded: a failing git changes nothing
 //! - runs on: the system's arbiter; git is a child process, files are touched on a thread of its own
 //! - ends: with its System
@@ -16,10 +16,10 @@ use cis490_shared::clock;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::Ping;
 use super::gate::Replace;
-use super::{Drain, Ping};
 use crate::gate::advice::remedy;
-use crate::gate::rev_list::{PollError, Reading, RevList};
+use crate::gate::rev_list::{PollError, RevList};
 use crate::gate::snapshot::SnapshotFile;
 use crate::gate::window::{Current, Window};
 use crate::looker::Looker;
@@ -65,7 +65,7 @@ pub struct GitPollActor {
     snapshot: SnapshotFile,
     gate: Recipient<Replace>,
     /// What was read last.
-    last: Option<Reading>,
+    last: Option<Window>,
     /// The window that gate.json holds, so that an unchanged one is not written again.
     kept: Option<Window>,
     /// Since when a poll is under way.
@@ -89,7 +89,7 @@ impl GitPollActor {
             interval,
             snapshot,
             gate,
-            last: kept.clone().map(Reading::kept),
+            last: kept.clone(),
             kept,
             began: None,
             told: Vec::new(),
@@ -146,9 +146,9 @@ impl GitPollActor {
     }
 
     /// Takes in the end of a poll: what GateActor is to know, if anything.
-    fn conclude(&mut self, outcome: Result<Reading, PollError>) -> Option<Read> {
-        let reading = match outcome {
-            Ok(reading) => reading,
+    fn conclude(&mut self, outcome: Result<Window, PollError>) -> Option<Read> {
+        let window = match outcome {
+            Ok(window) => window,
             Err(failure) => {
                 self.note_failure(&failure);
                 return None;
@@ -159,11 +159,10 @@ impl GitPollActor {
         if self.seen.problem.take().is_some() {
             info!("the maintainer's clone can be read again");
         }
-        let window = reading.window.clone();
-        if self.last.as_ref().map(|last| &last.window) != Some(&window) {
+        if self.last.as_ref() != Some(&window) {
             info!(head = %window.head(), commits = window.commits().len(), "the commit window moved");
         }
-        self.last = Some(reading);
+        self.last = Some(window.clone());
         let unkept = self.kept.as_ref() != Some(&window);
         Some(Read { current: Current { window, read_at: clock::system_time() }, unkept })
     }
@@ -236,10 +235,4 @@ impl Handler<Ping> for GitPollActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
-}
-
-impl Handler<Drain> for GitPollActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

@@ -10,7 +10,7 @@
 //! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, AppendPublished, Look | nobody; how it goes is read from its view | an arbiter of its own |
 //! | [`worker::WorkerActor`] | nothing | Ping | nobody | the arbiter of an HTTP worker |
 //!
-//! All long-lived actors also accept [`Ping`] and [`Drain`]. Asks run downwards only, so they cannot deadlock.
+//! All long-lived actors also accept [`Ping`]. Asks run downwards only, so they cannot deadlock.
 //! A panicked actor does not come back: the watchdog notices its closed mailbox and ends the process.
 
 use actix::Message;

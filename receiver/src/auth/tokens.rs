@@ -3,12 +3,12 @@
 //! A token is 32 random bytes, so its plain sha256 is as hard to turn back as it is to guess; a slow hash would only slow
 //! the receiver down. Only hashes are kept, one `NAME = HASH` a line, and a name may have several: the old token and the new.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
 
 use cis490_shared::ids::{HostId, IdError, Sha256Digest};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 /// What every token begins with, so that one that leaked is recognised for what it is.
 pub const PREFIX: &str = "cis490-";
@@ -74,9 +74,9 @@ pub enum BadToken {
     Hash,
 }
 
-/// The tokens that are accepted.
+/// The tokens that are accepted, by their hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tokens(Vec<(HostId, Sha256Digest)>);
+pub struct Tokens(HashMap<Sha256Digest, HostId>);
 
 impl Tokens {
     /// Reads the text of a token file. One bad line refuses the whole: a host that is missing is noticed at once, not when
@@ -90,28 +90,24 @@ impl Tokens {
             .map(Self)
     }
 
-    /// Whose token this is. Compares with all of them in constant time: how long it takes tells nothing about any.
+    /// Whose token this is. How long a look takes may tell something of the hashes, and a hash tells nothing of its token.
     pub fn owner(&self, token: &str) -> Option<&HostId> {
-        let hash = hash_of(token);
-        let mut owner = None;
-        for (name, kept) in &self.0 {
-            if bool::from(kept.as_bytes().ct_eq(hash.as_bytes())) {
-                owner = Some(name);
-            }
-        }
-        owner
+        self.0.get(&hash_of(token))
     }
 
-    /// The names, in the order of the file; one that has two tokens comes twice.
-    pub fn names(&self) -> impl Iterator<Item = &HostId> {
-        self.0.iter().map(|(name, _)| name)
+    /// The names in their order; one that has two tokens comes twice.
+    pub fn names(&self) -> Vec<&HostId> {
+        let mut names: Vec<_> = self.0.values().collect();
+        names.sort();
+        names
     }
 }
 
-fn entry(line: &str) -> Result<(HostId, Sha256Digest), BadToken> {
+/// The hash of a line's token, and whose it is.
+fn entry(line: &str) -> Result<(Sha256Digest, HostId), BadToken> {
     let (name, hash) = line.split_once('=').ok_or(BadToken::NoEquals)?;
     let name = HostId::parse(name.trim()).map_err(BadToken::Name)?;
-    Ok((name, Sha256Digest::parse(hash.trim()).map_err(|_| BadToken::Hash)?))
+    Ok((Sha256Digest::parse(hash.trim()).map_err(|_| BadToken::Hash)?, name))
 }
 
 #[cfg(test)]
@@ -139,7 +135,7 @@ mod tests {
         for wrong in ["", "cis490-", token(4).expose(), &old.hash().to_string(), &old.expose()[..70]] {
             assert_eq!(owner(wrong), None, "{wrong}");
         }
-        assert_eq!(tokens.names().count(), 3);
+        assert_eq!(tokens.names().len(), 3);
     }
 
     #[test]

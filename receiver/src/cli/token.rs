@@ -56,7 +56,7 @@ pub(super) fn run(command: &Command, config: &AuthConfig) -> Result<Vec<String>,
             file::add(path, name, &token)?;
             Ok(vec![token.expose().to_owned()])
         }
-        Command::List => Ok(file::list(path)?.names().map(ToString::to_string).collect()),
+        Command::List => Ok(file::list(path)?.names().into_iter().map(ToString::to_string).collect()),
         Command::Remove { name } => match file::remove(path, name)? {
             0 => Err(TokenError::NoToken(name.clone())),
             _ => Ok(Vec::new()),

@@ -5,7 +5,6 @@
 //! - [`amnesty`]: commits that are admitted by name, whatever the window says (pure)
 //! - [`amnesty_file`]: admitted.json, where these are kept
 //! - [`clone_paths`]: where the files of the clone are
-//! - [`refs`]: whether a ref can have moved, told without git
 //! - [`rev_list`]: reading the window from the maintainer's clone with git
 //! - [`shallow`]: whether a shallow clone cuts the window
 //! - [`snapshot`]: gate.json, the last good window on disk
@@ -15,7 +14,6 @@ pub mod advice;
 pub mod amnesty;
 pub mod amnesty_file;
 pub mod clone_paths;
-pub mod refs;
 pub mod rev_list;
 pub mod shallow;
 pub mod snapshot;

@@ -10,15 +10,13 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cis490_shared::clock::system_time;
 use cis490_shared::ids::CommitHash;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
 use super::clone_paths::find_git_dir;
-use super::refs::RefState;
 use super::shallow;
 use super::window::Window;
 use crate::looker::{Gone, Looker};
@@ -31,9 +29,6 @@ const MAX_LINE_BYTES: u64 = 65;
 /// What git reads beside the commits, where its configuration says so: a flipped bit there admits commits that do not
 /// exist.
 const DERIVED: [&str; 3] = ["core.commitGraph", "core.multiPackIndex", "core.useReplaceRefs"];
-
-/// git is asked again after this time, whatever the files of the ref say.
-const ASK_AT_LEAST: Duration = Duration::from_mins(1);
 
 /// How the window is read.
 #[derive(Debug, Clone)]
@@ -50,30 +45,6 @@ pub struct RevList {
     pub timeout: Duration,
     /// Looks at the files of the clone, which may hang.
     pub looker: Looker,
-}
-
-/// What a poll has found.
-#[derive(Debug, Clone)]
-pub struct Reading {
-    /// The window.
-    pub window: Window,
-    /// The files of the ref, just before git read it; none where they tell nothing.
-    refs: Option<RefState>,
-    /// When git was asked; none where the window is that of an earlier run.
-    asked: Option<Instant>,
-}
-
-impl Reading {
-    /// A window that an earlier run has kept.
-    pub fn kept(window: Window) -> Self {
-        Self { window, refs: None, asked: None }
-    }
-
-    /// Whether the ref cannot have moved since, as far as its files tell.
-    fn still_holds(&self, refs: Option<&RefState>) -> bool {
-        let is_young = self.asked.is_some_and(|asked| asked.elapsed() < ASK_AT_LEAST);
-        is_young && refs.is_some() && self.refs.as_ref() == refs
-    }
 }
 
 /// Why the window could not be read. The last good one stays in force.
@@ -165,36 +136,29 @@ impl RevList {
     /// with one look after another. The caller begins no other read before.
     ///
     /// `last` is what was read before, which an unchanged clone is not walked again for.
-    pub async fn read(&self, last: Option<&Reading>) -> Result<Reading, PollError> {
+    pub async fn read(&self, last: Option<&Window>) -> Result<Window, PollError> {
         match self.read_once(last).await {
             Err(PollError::Failed(_)) => self.read_once(None).await,
             other => other,
         }
     }
 
-    async fn read_once(&self, last: Option<&Reading>) -> Result<Reading, PollError> {
-        let (repo, reference) = (self.repo.clone(), self.reference.clone());
+    async fn read_once(&self, last: Option<&Window>) -> Result<Window, PollError> {
+        let repo = self.repo.clone();
         let found = self.looker.look(move || {
             let git_dir = find_git_dir(&repo)?;
-            // Before git reads it, so that what moves meanwhile shows at the next look.
-            let now = system_time();
-            let refs = RefState::look(&git_dir, &reference).ok().filter(|refs| refs.is_settled(now));
             let boundaries = shallow::boundaries(&git_dir)?;
-            Ok((git_dir, refs, boundaries))
+            Ok((git_dir, boundaries))
         });
-        let (git_dir, refs, boundaries) = found.await?.map_err(|source| self.unreadable(source))?;
-        if let Some(last) = last.filter(|last| self.is_full(&last.window) && last.still_holds(refs.as_ref()))
-        {
-            return Ok(last.clone());
-        }
-        let window = self.ask(&git_dir, last.map(|last| &last.window)).await?;
+        let (git_dir, boundaries) = found.await?.map_err(|source| self.unreadable(source))?;
+        let window = self.ask(&git_dir, last).await?;
         // Once more, since a fetch may have cut the clone while git read it.
         let later = self.looker.look(move || shallow::boundaries(&git_dir)).await?;
         let later = later.map_err(|source| self.unreadable(source))?;
         if [boundaries, later].iter().any(|boundaries| shallow::cuts(boundaries, &window, self.window)) {
             return Err(PollError::Shallow { repo: self.repo.clone(), commits: window.commits().len() });
         }
-        Ok(Reading { window, refs, asked: Some(Instant::now()) })
+        Ok(window)
     }
 
     fn unreadable(&self, source: io::Error) -> PollError {

@@ -164,7 +164,7 @@ async fn tokens_that_do_not_answer_are_told_of_once_and_read_when_they_do() {
     let credentials = credentials.start();
     tokio::time::sleep(4 * PATIENCE).await;
     assert!(!credentials.send(Reload).await.unwrap());
-    assert_eq!((times_logged("stay in force"), tokens.now().names().count()), (1, 1));
+    assert_eq!((times_logged("stay in force"), tokens.now().names().len()), (1, 1));
     // A clock that jumps whenever nobody is busy would take the thread for one that hangs again.
     tokio::time::resume();
     disk_is_back.send(()).unwrap();
@@ -172,5 +172,5 @@ async fn tokens_that_do_not_answer_are_told_of_once_and_read_when_they_do() {
     while !credentials.send(Reload).await.unwrap() {
         tokio::task::yield_now().await;
     }
-    assert_eq!((times_logged("can be used again"), tokens.now().names().count()), (1, 0));
+    assert_eq!((times_logged("can be used again"), tokens.now().names().len()), (1, 0));
 }

@@ -13,7 +13,7 @@ fn send(receiver: &TestReceiver, head: &[u8], rest: &[&[u8]]) -> (u16, bool) {
     connection.send(&[head, &rest.concat()].concat());
     let status = connection.answer(false).status;
     connection.finish();
-    (status, connection.is_at_its_end())
+    (status, connection.rest().is_empty())
 }
 
 /// An upload that is in order but for the lines that say how long its body is.

@@ -1,7 +1,7 @@
 //! CredentialsActor: keeps current what this host shows to the receiver, and whom it trusts.
 //!
 //! - owns: the files of certificates, key and token, and with them the published [`Target`]
-//! - accepts: [`Reload`], `Ping`, `Drain`
+//! - accepts: [`Reload`], `Ping`
 //! - sends to: QueueActor, by [`ShownAnew`], after a change; an uploader takes up what was published before its next
 //!   episode
 //! - runs on: the main arbiter; files are touched in the blocking pool
@@ -23,8 +23,8 @@ use cis490_shared::latest::Latest;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
+use crate::actors::Ping;
 use crate::actors::queue::ShownAnew;
-use crate::actors::{Drain, Ping};
 use crate::http::target::{Target, TargetFiles};
 
 /// How often the files are looked at.
@@ -125,10 +125,4 @@ impl Handler<Ping> for CredentialsActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
-}
-
-impl Handler<Drain> for CredentialsActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Drain, _: &mut Self::Context) {}
 }

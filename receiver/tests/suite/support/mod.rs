@@ -251,7 +251,7 @@ impl Connection {
     pub fn has_something_to_read_within(&mut self, patience: Duration) -> bool {
         let usual = self.0.get_ref().read_timeout().unwrap();
         self.0.get_ref().set_read_timeout(Some(patience)).unwrap();
-        let found = self.0.fill_buf().is_ok();
+        let found = self.fill().is_ok();
         self.0.get_ref().set_read_timeout(usual).unwrap();
         found
     }
@@ -287,13 +287,24 @@ impl<S: Read + Write> Connection<S> {
         self.try_answer(request.method == "HEAD")
     }
 
-    /// Whether the other side says nothing more: it has closed the connection. Waits until either is known.
-    pub fn is_at_its_end(&mut self) -> bool {
-        // One that is reset holds nothing either; one that is left open is found out by the timeout.
-        match self.0.fill_buf() {
-            Ok(bytes) => bytes.is_empty(),
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    /// What the other side says next: nothing once it has closed or reset the connection. One that is left open is found
+    /// out by the timeout.
+    pub fn rest(&mut self) -> String {
+        match self.fill() {
+            Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => String::new(),
+            Err(error) => error.to_string(),
         }
+    }
+
+    /// What was sent and not read yet. A signal ends no wait: one with a timeout is not begun again by the system.
+    fn fill(&mut self) -> std::io::Result<&[u8]> {
+        while let Err(error) = self.0.fill_buf() {
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        self.0.fill_buf()
     }
 
     /// Reads one answer; a `100 Continue` is one.
