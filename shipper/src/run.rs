@@ -23,7 +23,7 @@ use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan
 use crate::actors::status::{StatusActor, StatusSettings};
 use crate::actors::upkeep::{Room, UpkeepActor, UpkeepSettings};
 use crate::actors::upload::UploadActor;
-use crate::actors::watch::{Listeners, NoticeActor};
+use crate::actors::watch::{Listeners, WatchActor};
 use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::http::clock_skew::ClockSkew;
@@ -179,7 +179,7 @@ struct Fleet {
     uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
     queue: Addr<QueueActor>,
     /// None in a single pass, which looks once.
-    notice: Option<Addr<NoticeActor>>,
+    watch: Option<Addr<WatchActor>>,
     /// None in a single pass, which deletes nothing.
     upkeep: Option<Addr<UpkeepActor>>,
     credentials: Addr<CredentialsActor>,
@@ -227,14 +227,14 @@ impl Fleet {
             };
             StatusActor::new(settings, queue.clone().recipient()).start()
         });
-        let notice = (mode == Mode::Daemon).then(|| {
+        let watch = (mode == Mode::Daemon).then(|| {
             let listeners =
                 Listeners { noticed: queue.clone().recipient(), missed: queue.clone().recipient() };
-            NoticeActor::new(settings.dirs.episodes(), listeners).start()
+            WatchActor::new(settings.dirs.episodes(), listeners).start()
         });
         let latest = settings.target.clone();
         let credentials = CredentialsActor::new(files, latest, queue.clone().recipient()).start();
-        Self { uploaders, queue, notice, upkeep, credentials, status }
+        Self { uploaders, queue, watch, upkeep, credentials, status }
     }
 
     /// Until a signal, the end of a single pass, or the death of an actor.
@@ -276,17 +276,17 @@ impl Fleet {
         let queue = watched(QUEUE, self.queue.clone().recipient());
         let credentials = watched("credentials", self.credentials.clone().recipient());
         let status = self.status.iter().map(|addr| watched("status", addr.clone().recipient()));
-        let notice = self.notice.iter().map(|addr| watched("notice", addr.clone().recipient()));
+        let watch = self.watch.iter().map(|addr| watched("watch", addr.clone().recipient()));
         let upkeep = self.upkeep.iter().map(|addr| watched("upkeep", addr.clone().recipient()));
-        [queue, credentials].into_iter().chain(notice).chain(upkeep).chain(status).chain(uploaders).collect()
+        [queue, credentials].into_iter().chain(watch).chain(upkeep).chain(status).chain(uploaders).collect()
     }
 
     /// Lets what is under way come to its end, within limits. What the queue has seen by then.
     async fn shut_down(self) -> Option<Observation> {
         service::stopping();
         // An actor that has died is drained, in a way; a mailbox error is no news here.
-        if let Some(notice) = &self.notice {
-            let _ = notice.send(Drain).await;
+        if let Some(watch) = &self.watch {
+            let _ = watch.send(Drain).await;
         }
         if let Some(upkeep) = &self.upkeep {
             let _ = upkeep.send(Drain).await;

@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | [`queue::QueueActor`] | the directories and the order of episodes | `Scan`, `Noticed`, `Missed`, `ShownAnew`, `Observe`, `Ping`, `Drain` | UploadActor: `Ship`, `Ask` | the main arbiter |
 //! | [`upkeep::UpkeepActor`] | when something was deleted for its age last | `Ping`, `Drain` | nobody; StatusActor reads what it publishes | the main arbiter |
-//! | [`watch::NoticeActor`] | the watches on `episodes/` | `Ping`, `Drain` | QueueActor: `Noticed`, `Missed` | the main arbiter |
+//! | [`watch::WatchActor`] | the watches on `episodes/` | `Ping`, `Drain` | QueueActor: `Noticed`, `Missed` | the main arbiter |
 //! | [`credentials::CredentialsActor`] | the files of certificates and token | `Reload`, `Ping` | QueueActor: `ShownAnew`; uploaders read what it publishes | the main arbiter |
 //! | [`status::StatusActor`] | `status.json` | `Ping`, `Drain` | QueueActor: `Observe` | the main arbiter |
 //! | [`upload::UploadActor`] | an HTTP client | `Ship`, `Ask`, `Ping`, `Drain` | nobody | an arbiter of its own |

@@ -1,4 +1,4 @@
-//! NoticeActor: tells the queue of an episode at once when it is finished.
+//! WatchActor: tells the queue of an episode at once when it is finished.
 //!
 //! - owns: the watches on `episodes/`
 //! - accepts: `Ping`, `Drain`
@@ -42,20 +42,20 @@ pub struct Listeners {
 
 /// See the module.
 #[derive(Debug)]
-pub struct NoticeActor {
+pub struct WatchActor {
     watch: Watch,
     watching: Option<SpawnHandle>,
 }
 
-impl NoticeActor {
+impl WatchActor {
     /// Watches the directory `episodes`.
     pub fn new(episodes: PathBuf, listeners: Listeners) -> Self {
-        let watch = Watch { episodes, listeners, said: SeenOnce::default() };
+        let watch = Watch { episodes, listeners, said: Told::default() };
         Self { watch, watching: None }
     }
 }
 
-impl Actor for NoticeActor {
+impl Actor for WatchActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
@@ -75,7 +75,7 @@ enum End {
 
 /// What a person was told.
 #[derive(Debug, Clone, Copy, Default)]
-struct SeenOnce {
+struct Told {
     fails: bool,
     leaves_some_out: bool,
 }
@@ -85,7 +85,7 @@ struct SeenOnce {
 struct Watch {
     episodes: PathBuf,
     listeners: Listeners,
-    said: SeenOnce,
+    said: Told,
 }
 
 impl Watch {
@@ -112,19 +112,19 @@ impl Watch {
         let episodes = self.episodes.clone();
         let opened = spawn_blocking(move || EpisodeWatcher::open(&episodes, MAX_WATCHES)).await;
         let watching = match opened {
-            Ok(Ok(lookout)) => register(lookout),
+            Ok(Ok(watcher)) => register(watcher),
             Ok(Err(error)) => Err(error),
             Err(_) => return End::Over,
         };
-        let (mut lookout, events) = match watching {
+        let (mut watcher, events) = match watching {
             Ok(watching) => watching,
             Err(error) => return End::Failed(error),
         };
         let mut seen = Seen { rescan: true, ..Seen::default() };
         loop {
             if seen.rescan {
-                lookout = match self.rescan(lookout).await {
-                    Ok(lookout) => lookout,
+                watcher = match self.rescan(watcher).await {
+                    Ok(watcher) => watcher,
                     Err(end) => return end,
                 };
                 if std::mem::take(&mut self.said.fails) {
@@ -135,7 +135,7 @@ impl Watch {
                 Ok(events) => events,
                 Err(error) => return End::Failed(error),
             };
-            (lookout, seen) = match in_pool(lookout, EpisodeWatcher::take).await {
+            (watcher, seen) = match in_pool(watcher, EpisodeWatcher::take).await {
                 Ok(taken) => taken,
                 Err(end) => return end,
             };
@@ -153,12 +153,12 @@ impl Watch {
         }
     }
 
-    async fn rescan(&mut self, lookout: EpisodeWatcher) -> Result<EpisodeWatcher, End> {
-        let (lookout, is_any_ready) = in_pool(lookout, EpisodeWatcher::rescan).await?;
+    async fn rescan(&mut self, watcher: EpisodeWatcher) -> Result<EpisodeWatcher, End> {
+        let (watcher, is_any_ready) = in_pool(watcher, EpisodeWatcher::rescan).await?;
         if is_any_ready && self.listeners.missed.send(Missed).await.is_err() {
             return Err(End::Over);
         }
-        let leaves_some_out = lookout.leaves_some_out();
+        let leaves_some_out = watcher.leaves_some_out();
         match (leaves_some_out, std::mem::replace(&mut self.said.leaves_some_out, leaves_some_out)) {
             (true, false) => info!(
                 watched = MAX_WATCHES,
@@ -167,7 +167,7 @@ impl Watch {
             (false, true) => info!("all unfinished directories in episodes/ are watched again"),
             _ => {}
         }
-        Ok(lookout)
+        Ok(watcher)
     }
 }
 
@@ -175,35 +175,35 @@ impl Watch {
     deprecated,
     reason = "tokio's other way in is unsafe; an Arc<OwnedFd> stays open and stays the same"
 )]
-fn register(lookout: EpisodeWatcher) -> io::Result<(EpisodeWatcher, AsyncFd<Arc<OwnedFd>>)> {
-    let events = AsyncFd::with_interest(lookout.descriptor(), Interest::READABLE)?;
-    Ok((lookout, events))
+fn register(watcher: EpisodeWatcher) -> io::Result<(EpisodeWatcher, AsyncFd<Arc<OwnedFd>>)> {
+    let events = AsyncFd::with_interest(watcher.descriptor(), Interest::READABLE)?;
+    Ok((watcher, events))
 }
 
 /// Hands the watches to the blocking pool, and takes them back with what was found.
 async fn in_pool<T: Send + 'static>(
-    mut lookout: EpisodeWatcher,
+    mut watcher: EpisodeWatcher,
     look: impl FnOnce(&mut EpisodeWatcher) -> io::Result<T> + Send + 'static,
 ) -> Result<(EpisodeWatcher, T), End> {
     let looked = spawn_blocking(move || {
-        let found = look(&mut lookout);
-        (lookout, found)
+        let found = look(&mut watcher);
+        (watcher, found)
     });
     match looked.await {
-        Ok((lookout, Ok(found))) => Ok((lookout, found)),
+        Ok((watcher, Ok(found))) => Ok((watcher, found)),
         Ok((_, Err(error))) => Err(End::Failed(error)),
         // A panic is printed where it happens.
         Err(_) => Err(End::Over),
     }
 }
 
-impl Handler<Ping> for NoticeActor {
+impl Handler<Ping> for WatchActor {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
 }
 
-impl Handler<Drain> for NoticeActor {
+impl Handler<Drain> for WatchActor {
     type Result = ();
 
     fn handle(&mut self, _: Drain, ctx: &mut Self::Context) {

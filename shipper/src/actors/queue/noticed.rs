@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::QueueActor;
 use super::pass::{Pass, SCAN_LIMIT};
 
-/// An episode has its marker. From NoticeActor; nothing is lost where it is not told.
+/// An episode has its marker. From WatchActor; nothing is lost where it is not told.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Noticed {
@@ -19,7 +19,7 @@ pub struct Noticed {
     pub episode_id: EpisodeId,
 }
 
-/// Something may have escaped notice: a look at `episodes/` is due. From NoticeActor.
+/// Something may have escaped notice: a look at `episodes/` is due. From WatchActor.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Missed;

@@ -12,7 +12,7 @@ fn id(text: &str) -> EpisodeId {
 
 struct Place {
     dir: TempDir,
-    lookout: EpisodeWatcher,
+    watcher: EpisodeWatcher,
 }
 
 impl Place {
@@ -24,9 +24,9 @@ impl Place {
         for name in names {
             fs::create_dir(dir.path().join("episodes").join(name)).unwrap();
         }
-        let mut lookout = EpisodeWatcher::open(&dir.path().join("episodes"), most).unwrap();
-        assert!(!lookout.rescan().unwrap());
-        Self { dir, lookout }
+        let mut watcher = EpisodeWatcher::open(&dir.path().join("episodes"), most).unwrap();
+        assert!(!watcher.rescan().unwrap());
+        Self { dir, watcher }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -45,7 +45,7 @@ impl Place {
     fn seen(&mut self) -> Seen {
         let mut all = Seen::default();
         while !all.emptied {
-            let seen = self.lookout.take().unwrap();
+            let seen = self.watcher.take().unwrap();
             all.ready.extend(seen.ready);
             all.rescan |= seen.rescan;
             all.gone |= seen.gone;
@@ -59,7 +59,7 @@ impl Place {
     }
 
     fn watched(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.lookout.watched.values().map(EpisodeId::as_str).collect();
+        let mut names: Vec<&str> = self.watcher.watched.values().map(EpisodeId::as_str).collect();
         names.sort_unstable();
         names
     }
@@ -122,22 +122,22 @@ fn what_is_no_episode_is_neither_watched_nor_told() {
     fs::write(place.path("file"), "").unwrap();
     std::os::unix::fs::symlink(place.dir.path().join("quarantine"), place.path("link")).unwrap();
     assert_eq!((place.ready(), place.watched().len()), (vec![], 0));
-    assert!(!place.lookout.rescan().unwrap());
+    assert!(!place.watcher.rescan().unwrap());
     assert_eq!(place.watched().len(), 0);
 }
 
 #[test]
 fn watches_are_bounded_and_whoever_was_left_out_gets_a_place_when_half_of_them_are_free() {
     let mut place = Place::with(&["a", "b", "c", "d"], 4);
-    assert!(!place.lookout.leaves_some_out());
+    assert!(!place.watcher.leaves_some_out());
     place.begin("e");
-    assert_eq!((place.ready(), place.lookout.leaves_some_out()), (vec![], true));
+    assert_eq!((place.ready(), place.watcher.leaves_some_out()), (vec![], true));
     place.end("a");
     assert!(!place.seen().rescan, "one place is not worth a look at everything");
     place.end("b");
     assert!(place.seen().rescan);
-    assert!(place.lookout.rescan().unwrap(), "a and b are still there, and ready");
-    assert_eq!((place.watched(), place.lookout.leaves_some_out()), (vec!["c", "d", "e"], false));
+    assert!(place.watcher.rescan().unwrap(), "a and b are still there, and ready");
+    assert_eq!((place.watched(), place.watcher.leaves_some_out()), (vec!["c", "d", "e"], false));
     place.end("e");
     assert_eq!(place.ready(), ["e"]);
 }
@@ -157,7 +157,7 @@ fn events_that_the_kernel_drops_are_known_to_be_missed_and_a_look_at_everything_
     fs::remove_dir(place.path("gone")).unwrap();
     let seen = place.seen();
     assert!(seen.rescan && seen.ready.is_empty(), "{seen:?}");
-    assert!(place.lookout.rescan().unwrap(), "one is ready");
+    assert!(place.watcher.rescan().unwrap(), "one is ready");
     assert_eq!(place.watched().len(), 0);
     place.begin("later");
     place.end("later");
@@ -175,7 +175,7 @@ fn episodes_that_is_no_more_is_told() {
 #[test]
 fn a_directory_that_is_told_twice_is_watched_once() {
     let mut place = Place::with(&["a"], 9);
-    assert!(!place.lookout.rescan().unwrap());
-    assert!(!place.lookout.admit(&id("a")));
+    assert!(!place.watcher.rescan().unwrap());
+    assert!(!place.watcher.admit(&id("a")));
     assert_eq!(place.watched(), ["a"]);
 }
