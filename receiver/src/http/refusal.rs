@@ -152,9 +152,7 @@ impl Refusal {
             Self::TooSlow(slow) => problem(ErrorCode::Stalled, slow.to_string()),
             Self::Disk(_) => problem(ErrorCode::Storage, "the receiver's log says why".to_owned()),
             Self::Gone => going_down(),
-            Self::NotFound => {
-                problem(ErrorCode::NotFound, "the paths are those of protocol section 2".to_owned())
-            }
+            Self::NotFound => problem(ErrorCode::NotFound, "docs/protocol.md lists the paths".to_owned()),
             Self::MethodNotAllowed { allowed } => {
                 problem(ErrorCode::MethodNotAllowed, format!("this path takes {allowed}"))
             }
