@@ -138,7 +138,7 @@ impl<'a> Receiver<'a> {
 
     /// The rows of the index, which must all parse.
     ///
-    /// Whoever reads while a row is appended may see the first part of it: a file grows page by page.
+    /// Waits until the last line is complete: a file grows page by page, so a read beside an append can return part of a row.
     pub fn rows(&self) -> Vec<IndexRow> {
         let bytes = wait_until("the last row is whole", PATIENCE, || {
             let bytes = fs::read(self.index()).unwrap_or_default();

@@ -25,7 +25,7 @@ fn health_says_that_nothing_can_be_stored_once_the_file_system_has_given_up() {
     assert_eq!(health.status, 503);
     assert_eq!(health.json()["store"]["problem"], "the disk failed, and nothing was stored since");
     assert!(receiver.log().contains("Read-only file system"), "{}", receiver.log());
-    // What is stored is there, and is not sent again.
+    // The stored episode is still found, without an upload.
     assert_eq!(put("before").status, 200);
     assert_eq!(receiver.get("/v1/health").status, 503, "a file that is found says nothing about storing");
     drop(receiver);

@@ -1,4 +1,4 @@
-//! No circle of files: whoever reads one need not have read the other first.
+//! Files never import each other in a circle, so a reader can understand each of them after the ones below it.
 //!
 //! A file and what lies in the folder of its name are one module in parts, and may name each other.
 

@@ -116,8 +116,8 @@ fn deposit(
     index.do_send(AppendPublished { row: row_of(declared), dir, receipt });
 }
 
-/// Makes sure that the pair of an archive that is stored has its row in the index as it is now, not as it was
-/// when it was last looked at: whoever asks will retire the episode (I4, accident 1).
+/// Ensures that a stored archive has its row in the index file as it is now, not as it was last read: the client
+/// retires the episode after this answer (I4, accident 1).
 pub async fn confirm_row(declared: &DeclaredUpload, index: &Recipient<Append>) -> Result<(), IngestError> {
     if !Step::ConfirmRow.is_taken() {
         return Ok(());

@@ -1,13 +1,13 @@
-//! What is asked of clients, as the configuration says it.
+//! Limits on clients, in the form in which the configuration gives them to the HTTP server.
 
 use std::time::Duration;
 
-/// What is asked of the sender of a body.
+/// The pace that the sender of a body must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// A byte at least in this time.
+    /// The longest time without a byte.
     pub idle: Duration,
-    /// So many bytes a second at least, on the average of such a time; 0: any number.
+    /// The lowest average rate over that time, in bytes a second; 0 allows any rate.
     pub bytes_per_s: u64,
 }
 

@@ -99,11 +99,11 @@ fn optional<'a>(map: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
     Ok(Some(text.trim()))
 }
 
-/// Refuses a body that ends where the HTTP library sees its end, and not where `Content-Length` says.
+/// Refuses a request to upgrade to WebSocket.
 ///
-/// It takes everything that follows a request for a WebSocket as one body. Whoever stands before us counts bytes, and
-/// would let the next request of somebody else be a part of this one. Any other protocol that a client offers, as curl does
-/// with HTTP/2, is not taken up, and its request is one of HTTP/1.1.
+/// The HTTP library takes everything after such a request as its body and ignores `Content-Length`. A proxy counts bytes, so
+/// the next client's request on that connection would become part of this body. Other upgrades, such as curl's offer of
+/// HTTP/2, are ignored, and the request is served as HTTP/1.1.
 pub fn ends_where_declared(headers: &HeaderMap) -> Result<(), Refusal> {
     let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
     if headers.get_all(UPGRADE).any(is_websocket) {

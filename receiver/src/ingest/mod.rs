@@ -4,7 +4,7 @@
 //! - [`receive`]: its parts, one after the other
 //! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
 //! - [`sync_scheduler`]: short uploads before long ones at the disk
-//! - [`host_fairness`]: hosts at the disk, of whom none crowds out the others
+//! - [`host_fairness`]: hosts take turns at the disk, so that no host crowds out another
 //! - [`commit`]: making them durable, visible and indexed, in that order
 //!
 //! The actor that drives them is [`crate::actors::ingest::IngestActor`].

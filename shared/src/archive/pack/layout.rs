@@ -19,14 +19,14 @@ use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 use super::PackError;
 use super::source::Source;
 
-/// Zeros are left out of a file in which the blocks of zeros have so many bytes together: fewer are not worth a member
-/// that some readers of tar do not know. Part of the format, as is every constant here.
+/// A file becomes a sparse member if its blocks of zeros add up to this many bytes. Fewer do not justify a member type that
+/// some tar readers lack. Part of the format, as is every constant here.
 const WORTHWHILE_BYTES: u64 = 1 << 20;
 /// Zeros are left out block by block: the size of a cluster in an image of QEMU.
 const BLOCK_BYTES: u64 = 64 << 10;
-/// A file has no more blocks, so that its layout fits into half a megabyte: those of larger files are larger.
+/// The most blocks of a file, so that its layout fits into half a megabyte. Larger files have larger blocks.
 const MAX_BLOCKS: u64 = 1 << 16;
-/// How much of a block is read to see that it is not one of zeros, which nearly always suffices.
+/// The part of a block that is read first, in bytes: nearly every block of data shows there that it is not all zeros.
 const SAMPLE_BYTES: u64 = 4096;
 
 /// What of a file stands in the archive.
