@@ -7,7 +7,7 @@ use std::hint::black_box;
 use bytes::Bytes;
 use cis490_receiver::ingest::DeclaredUpload;
 use cis490_receiver::ingest::writer::EpisodeWriter;
-use cis490_receiver::store::layout::Store;
+use cis490_receiver::store::spool::Spool;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ const CHUNK: usize = 64 * 1024;
 
 fn write(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let spool = Spool::open(dir.path()).unwrap();
     let mut group = criterion.benchmark_group("ingest_writer");
     for size in [64 * 1024, 4 * 1024 * 1024] {
         let body = vec![7_u8; size];
@@ -33,7 +33,7 @@ fn write(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_function(format!("{} KiB", size / 1024), |bencher| {
             bencher.iter(|| {
-                let mut writer = EpisodeWriter::begin(&store, declared.clone()).unwrap();
+                let mut writer = EpisodeWriter::begin(&spool, declared.clone()).unwrap();
                 for part in &parts {
                     writer.write(black_box(part)).unwrap();
                 }

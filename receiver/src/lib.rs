@@ -4,7 +4,7 @@
 //!  PUT ── head ──> http <─ verdict ── GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
 //!                   │ │                            └─ ReplaceAmnesties ── AmnestyActor (admitted.json)
 //!                   │ └── admission: one upload per pair, permits, bytes promised
-//!                   │ parts, bounded ──> writer that an IngestActor started: hash, write, sync, publish
+//!                   │ parts, bounded ──> upload that an IngestActor carries: hash, write, sync, publish
 //!                   └── answer <── IngestActor <──┘ └─ AppendPublished ──> IndexWriterActor (batch, lock, write, sync)
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! - [`tls`]: as whom the receiver introduces itself, and whose certificates it believes
 //! - [`gate`]: the commit window, and how it is read; what is admitted by name beside it
 //! - [`ingest`]: one upload from promise to receipt
+//! - [`records`]: what is stored, for whoever answers requests
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
@@ -22,8 +23,8 @@
 //! - [`descriptors`]: how many files and connections the process may have open
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
 //!
-//! Modules name only what stands to their right in `http -> actors -> {auth, tls, gate, ingest, store, index} -> shared`;
-//! `ingest::commit` alone also names the message that it sends to IndexWriterActor.
+//! Modules name only what stands to their right in
+//! `http -> actors -> {auth, tls, gate, ingest, records, store, index} -> shared`.
 
 pub mod actors;
 pub mod auth;
@@ -35,6 +36,7 @@ pub mod http;
 pub mod index;
 pub mod ingest;
 pub mod looker;
+pub mod records;
 pub mod run;
 pub mod startup;
 pub mod store;

@@ -42,11 +42,12 @@ use crate::http::storing::Storing;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
 use crate::looker::Looker;
+use crate::records::EpisodeRecords;
 use crate::startup::{self, BrokenHash};
 use crate::store::condition::ConditionWatcher;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
-use crate::store::sweep::sweep;
+use crate::store::spool::Spool;
 use crate::tls::files::TlsFiles;
 use crate::watchdog::{self, ActorGone, Watched};
 
@@ -136,7 +137,7 @@ pub async fn run(
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
     startup::self_test_sha256()?;
     let _lock = lock(&state_dir)?;
-    let (store, _store_lock) = open_store(&config)?;
+    let (store, spool, _store_lock) = open_store(&config)?;
     let archives = startup::begin_listing(&store);
     let reports = open_reports(&state_dir.join("host-health"))?;
     let credentials = open_credentials(&config)?;
@@ -145,7 +146,7 @@ pub async fn run(
     info!(rows = known.len(), "the index is read");
     let identities = identities(&config.auth, credentials.as_ref());
     let tls = credentials.as_ref().and_then(CredentialsActor::tls);
-    let actors = start_actors(&config, &state_dir, credentials, index, &store).await;
+    let actors = start_actors(&config, &state_dir, credentials, index, (spool, &store)).await;
     tokio::pin!(stop);
     let repair = tokio::select! {
         () = &mut stop => return Ok(()),
@@ -169,13 +170,16 @@ pub async fn run(
         gate: actors.view.clone(),
         observe_polls: actors.polls.clone().recipient(),
         appending,
-        look: actors.index.clone().recipient(),
-        append: actors.index.clone().recipient(),
         ingest: actors.ingest.clone(),
         admission: admission.clone(),
-        known,
+        records: EpisodeRecords {
+            store,
+            known,
+            read_row: actors.index.clone().recipient(),
+            append: actors.index.clone().recipient(),
+            condition: lookout.latest(),
+        },
         repairing,
-        store,
         reports,
         identities,
         tls,
@@ -183,7 +187,6 @@ pub async fn run(
         rules: rules(&config),
         started: Instant::now(),
         storing: Storing::default(),
-        condition: lookout.latest(),
         workers: workers.clone(),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
@@ -268,16 +271,17 @@ fn take_lock(path: &Path, dir: &Path) -> Result<Option<FileLock>, RunError> {
     })
 }
 
-fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Option<FileLock>), RunError> {
+fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Spool, Option<FileLock>), RunError> {
     let root = &config.store.episodes_root;
     let store = Store::open(root).map_err(RunError::disk("open", root))?;
+    let spool = Spool::open(root).map_err(RunError::disk("open", root))?;
     // The index may be elsewhere, so what is swept has a lock of its own: itself.
-    let lock = take_lock(&store.incoming(), root)?;
-    let swept = sweep(&store).map_err(RunError::disk("sweep", &store.incoming()))?;
+    let lock = take_lock(spool.dir(), root)?;
+    let swept = spool.sweep().map_err(RunError::disk("sweep", spool.dir()))?;
     if swept.files > 0 {
         info!(files = swept.files, bytes = swept.bytes, "partial uploads of the last run were removed");
     }
-    Ok((Arc::new(store), lock))
+    Ok((Arc::new(store), spool, lock))
 }
 
 /// Starts the actors downstream first, and reads the clone once before anybody can ask.
@@ -286,14 +290,14 @@ async fn start_actors(
     state_dir: &Path,
     credentials: Option<CredentialsActor>,
     index: IndexWriterActor,
-    store: &Arc<Store>,
+    (spool, store): (Spool, &Arc<Store>),
 ) -> Actors {
     let index_arbiter = Arbiter::new();
     let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
     let (view, gate, polls) = gate::start(&config.version_gate, state_dir).await;
     let amnesties = gate::start_amnesties(&config.version_gate, state_dir, &gate).await;
 
-    let ingest = Ingest::new(Arc::clone(store), &index);
+    let ingest = Ingest::new(spool, Arc::clone(store), &index);
     let credentials = credentials.map(Actor::start);
     Actors { view, gate, polls, amnesties, credentials, index, ingest, index_arbiter }
 }

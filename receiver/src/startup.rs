@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Recipient;
-use cis490_shared::durable::FileLock;
+use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::Sha256Digest;
 use cis490_shared::service;
 use cis490_shared::step::Step;
@@ -20,9 +20,10 @@ use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 use tracing::{error, info, warn};
 
-use crate::actors::index_writer::Append;
 use crate::index::known::KnownView;
 use crate::index::log::Receipt;
+use crate::index::publication::Publication;
+use crate::index::requests::Append;
 use crate::store::examine::{Examined, Examiner, Stop};
 use crate::store::layout::Store;
 use crate::store::reconcile::{Pair, compare};
@@ -232,7 +233,7 @@ impl Drop for Reading {
 
 /// Makes the row of one archive; true where it is durable.
 async fn repair(archive: Archive, index: &Recipient<Append>, stop: Stop) -> bool {
-    let publish_dir = Some(cis490_shared::durable::parent(&archive.path).to_owned());
+    let publication = Some(Publication::at(durable::parent(&archive.path)));
     let path = archive.path.clone();
     let examined = tokio::task::spawn_blocking(move || Examiner::until(stop)?.examine(&archive)).await;
     let Examined { row, doubt } = match examined.map_err(io::Error::other).and_then(|examined| examined) {
@@ -246,7 +247,7 @@ async fn repair(archive: Archive, index: &Recipient<Append>, stop: Stop) -> bool
         warn!(reason = %doubt, path = %path.display(), "a stored archive gets a row without its commit");
     }
     // What the index said is logged by its actor.
-    matches!(index.send(Append { row, publish_dir }).await, Ok(Ok(Receipt::Appended | Receipt::AlreadyKnown)))
+    matches!(index.send(Append { row, publication }).await, Ok(Ok(Receipt::Appended | Receipt::AlreadyKnown)))
 }
 
 #[cfg(test)]

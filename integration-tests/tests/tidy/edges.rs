@@ -81,6 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "actors",
             "tls",
             "ingest",
+            "records",
             "store",
             "index",
             "gate",

@@ -1,7 +1,7 @@
 //! IndexWriterActor: the only code in the project that appends to index.jsonl.
 //!
 //! - owns: the [`IndexLog`], and with it which pairs have a row
-//! - accepts: [`Append`], [`AppendPublished`], [`Look`], Ping, Drain
+//! - accepts: [`Append`], [`AppendPublished`], [`ReadRow`], Ping, Drain
 //! - publishes: [`IndexObservation`]; reading it never waits for a batch
 //! - sends to: nobody
 //! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
@@ -15,8 +15,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
-use cis490_shared::durable;
-use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::latest::Latest;
 use cis490_shared::row::IndexRow;
 use cis490_shared::step::Step;
@@ -26,43 +24,9 @@ use tracing::{error, info};
 use super::{Drain, Ping};
 use crate::index::known::{KnownRow, KnownView};
 use crate::index::log::{IndexLog, Receipt};
+use crate::index::publication::{FileId, Publication};
+use crate::index::requests::{Append, AppendPublished, ReadRow};
 use crate::index::{IndexError, IndexStep};
-use crate::store::host_dir::{FileId, HostDir};
-
-/// Sent by an upload's commit and by the tools. `Ok` means that the pair has a durable row.
-///
-/// After an error no row was left behind, and sending again is safe.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<Receipt, IndexError>")]
-pub struct Append {
-    /// The row to append unless its pair has one.
-    pub row: IndexRow,
-    /// The directory whose new name must be durable before the row is; one sync serves a whole batch.
-    pub publish_dir: Option<PathBuf>,
-}
-
-/// Sent by an upload's writer when its archive is published. Handled whether or not anybody still waits for the receipt,
-/// which therefore comes by a channel of its own.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct AppendPublished {
-    /// The row to append unless its pair has one.
-    pub row: IndexRow,
-    /// The directory in which the archive was published, open: what is synced is that one, whatever its path leads to now.
-    pub dir: HostDir,
-    /// Where to say that it is durable, or why it is not.
-    pub receipt: oneshot::Sender<Result<Receipt, IndexError>>,
-}
-
-/// Asks for the row of a pair in the file as it is now, and not as it was when it was last looked at.
-#[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<Option<KnownRow>, IndexError>")]
-pub struct Look {
-    /// The host of the pair.
-    pub host_id: HostId,
-    /// The episode of the pair.
-    pub episode_id: EpisodeId,
-}
 
 /// The counters of IndexWriterActor since it was started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,35 +60,9 @@ pub struct IndexWriterActor {
 #[derive(Debug)]
 struct Waiting {
     row: IndexRow,
-    /// Where its archive has a new name, which must be durable before the row is.
-    published: Option<Published>,
+    /// What must be durable before the row is.
+    publication: Option<Publication>,
     reply: oneshot::Sender<Result<Receipt, IndexError>>,
-}
-
-/// The directory of a new name.
-#[derive(Debug)]
-enum Published {
-    /// As its publisher has opened it.
-    Open(HostDir),
-    /// By its path.
-    At(PathBuf),
-}
-
-impl Published {
-    /// What it is, since two directories may have had one path: a person moved the first away.
-    fn key(&self) -> (&Path, Option<FileId>) {
-        match self {
-            Self::Open(dir) => (dir.path(), Some(dir.id())),
-            Self::At(path) => (path, None),
-        }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        match self {
-            Self::Open(dir) => dir.sync(),
-            Self::At(path) => durable::sync_dir(path),
-        }
-    }
 }
 
 /// More senders than this wait for a free place; each is one upload, so this is far above the admitted number.
@@ -182,14 +120,16 @@ impl IndexWriterActor {
 
     /// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
     fn refuse_unpublished(&mut self, batch: &mut Vec<Waiting>) {
-        let published: BTreeMap<_, &Published> = batch
+        let publications: BTreeMap<_, &Publication> = batch
             .iter()
-            .filter_map(|waiting| waiting.published.as_ref())
-            .map(|dir| (dir.key(), dir))
+            .filter_map(|waiting| waiting.publication.as_ref())
+            .map(|publication| (publication.place(), publication))
             .collect();
-        let synced: Vec<(PathBuf, Option<FileId>, io::Result<()>)> = published
+        let synced: Vec<(PathBuf, Option<FileId>, io::Result<()>)> = publications
             .into_iter()
-            .map(|((path, id), dir)| (path.to_owned(), id, Step::SyncHostDir.take(|| dir.sync())))
+            .map(|((path, id), publication)| {
+                (path.to_owned(), id, Step::SyncHostDir.take(|| publication.sync()))
+            })
             .collect();
         for (dir, id, outcome) in synced {
             let Err(failure) = outcome else {
@@ -203,7 +143,7 @@ impl IndexWriterActor {
                 error!(error = %failure, help = %failure.remedy(), "the directory of a stored episode cannot be synced");
             }
             let of_dir = |waiting: &mut Waiting| {
-                waiting.published.as_ref().is_some_and(|published| published.key() == (&dir, id))
+                waiting.publication.as_ref().is_some_and(|publication| publication.place() == (&dir, id))
             };
             for waiting in batch.extract_if(.., of_dir) {
                 // A sender that is gone will ask again.
@@ -246,10 +186,10 @@ impl Handler<Append> for IndexWriterActor {
     type Result = ResponseFuture<Result<Receipt, IndexError>>;
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) -> Self::Result {
-        let Append { row, publish_dir } = append;
-        let path = publish_dir.clone().unwrap_or_default();
+        let Append { row, publication } = append;
+        let path = self.log.path().to_owned();
         let (reply, receipt) = oneshot::channel();
-        self.take_in(Waiting { row, published: publish_dir.map(Published::At), reply }, ctx);
+        self.take_in(Waiting { row, publication, reply }, ctx);
         Box::pin(async move {
             receipt.await.unwrap_or_else(|_| {
                 Err(IndexError::at(IndexStep::Write, &path)(io::Error::other("the writer stopped")))
@@ -261,8 +201,9 @@ impl Handler<Append> for IndexWriterActor {
 impl Handler<AppendPublished> for IndexWriterActor {
     type Result = ();
 
-    fn handle(&mut self, AppendPublished { row, dir, receipt }: AppendPublished, ctx: &mut Self::Context) {
-        self.take_in(Waiting { row, published: Some(Published::Open(dir)), reply: receipt }, ctx);
+    fn handle(&mut self, append: AppendPublished, ctx: &mut Self::Context) {
+        let AppendPublished { row, publication, receipt: reply } = append;
+        self.take_in(Waiting { row, publication: Some(publication), reply }, ctx);
     }
 }
 
@@ -274,10 +215,10 @@ impl Handler<CommitBatch> for IndexWriterActor {
     }
 }
 
-impl Handler<Look> for IndexWriterActor {
+impl Handler<ReadRow> for IndexWriterActor {
     type Result = Result<Option<KnownRow>, IndexError>;
 
-    fn handle(&mut self, Look { host_id, episode_id }: Look, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, ReadRow { host_id, episode_id }: ReadRow, _: &mut Self::Context) -> Self::Result {
         // That it can be read does not say that it can be appended to, so only a failure is noted.
         self.log.append_batch(&[]).inspect_err(|failure| self.note(Err(failure)))?;
         Ok(self.log.known().get(&host_id, &episode_id))

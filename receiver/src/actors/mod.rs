@@ -7,7 +7,7 @@
 //! | [`amnesty::AmnestyActor`] | what was seen of admitted.json | Look | GateActor | the system's arbiter |
 //! | [`ingest::IngestActor`] | one upload: its writer and its end | nothing; its parts go to the writer | IndexWriterActor | the request's arbiter |
 //! | [`credentials::CredentialsActor`] | the token file | Reload | nobody; tokens are read from its view | the system's arbiter |
-//! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, AppendPublished, Look | nobody; how it goes is read from its view | an arbiter of its own |
+//! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, AppendPublished, ReadRow | nobody; how it goes is read from its view | an arbiter of its own |
 //! | [`worker::WorkerActor`] | nothing | Ping | nobody | the arbiter of an HTTP worker |
 //!
 //! All long-lived actors also accept [`Ping`]. Asks run downwards only, so they cannot deadlock.

@@ -1,13 +1,11 @@
 //! What every handler needs, shared by all workers.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use actix::Recipient;
 use actix_http::RequestHead;
 use actix_web::HttpResponse;
 use cis490_shared::clock::system_time;
-use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::latest::Latest;
 use tracing::info;
 
@@ -17,19 +15,16 @@ use super::notices::Notices;
 use super::refusal::Refusal;
 use super::storing::Storing;
 use crate::actors::git_poll;
-use crate::actors::index_writer::{Append, IndexObservation, Look};
+use crate::actors::index_writer::IndexObservation;
 use crate::actors::ingest::Ingest;
 use crate::actors::worker::Workers;
 use crate::config::limits::Pace;
 use crate::gate::window::Gate;
-use crate::index::known::{KnownRow, KnownView};
 use crate::ingest::IngestError;
 use crate::ingest::admission::Admission;
+use crate::records::EpisodeRecords;
 use crate::startup::Progress;
-use crate::store::condition::Condition;
 use crate::store::host_reports::HostReports;
-use crate::store::layout::Store;
-use crate::store::stored::{self, Stored};
 use crate::tls::server_tls::ServerTls;
 
 /// The handlers' view of the receiver.
@@ -41,20 +36,14 @@ pub struct Api {
     pub observe_polls: Recipient<git_poll::Observe>,
     /// How appending goes.
     pub appending: Latest<IndexObservation>,
-    /// Has IndexWriterActor look at the index as it is now.
-    pub look: Recipient<Look>,
-    /// Makes sure that IndexWriterActor has the row of what is stored.
-    pub append: Recipient<Append>,
     /// Starts uploads.
     pub ingest: Ingest,
     /// Who may upload what now.
     pub admission: Admission,
-    /// Which pairs have a row.
-    pub known: KnownView,
+    /// What is stored.
+    pub records: EpisodeRecords,
     /// How far the archives are that the start found without a row.
     pub repairing: Progress,
-    /// The archives.
-    pub store: Arc<Store>,
     /// The reports of the hosts.
     pub reports: HostReports,
     /// How it is found out who sends a request.
@@ -69,8 +58,6 @@ pub struct Api {
     pub started: Instant,
     /// How storing goes.
     pub storing: Storing,
-    /// How the store is.
-    pub condition: Latest<Condition>,
     /// The HTTP workers, of which the watchdog asks each.
     pub workers: Workers,
 }
@@ -89,37 +76,6 @@ pub struct Rules {
 }
 
 impl Api {
-    /// The row of a pair in the index as it is now. An answer that retires or refuses an episode must rest on this and not
-    /// on [`Self::known`].
-    pub async fn row_now(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<KnownRow>, Refusal> {
-        let look = Look { host_id: host.clone(), episode_id: episode.clone() };
-        let looked = self.look.send(look).await.map_err(|_| Refusal::Gone)?;
-        looked.map_err(|error| Refusal::Ingest(error.into()))
-    }
-
-    /// The size and hash of a stored archive; none where the file is not what its row names. The size must match. The
-    /// file is hashed where verify called it damaged, and where the row has no hash.
-    pub async fn stored(
-        &self,
-        host: &HostId,
-        episode: &EpisodeId,
-        row: KnownRow,
-    ) -> Result<Option<Stored>, Refusal> {
-        let is_in_doubt = self.condition.now().is_in_doubt(host, episode);
-        let (store, host, episode) = (Arc::clone(&self.store), host.clone(), episode.clone());
-        let found = blocking(move || match row.sha256.filter(|_| !is_in_doubt) {
-            Some(sha256) => {
-                let size = stored::size_of(&store, &host, &episode)?;
-                Ok(size.map(|size_bytes| Stored { size_bytes, sha256 }))
-            }
-            // The row cannot prove this file, so its bytes must.
-            None => stored::hash_of(&store, &host, &episode),
-        });
-        Ok(found.await?.filter(|found| {
-            row.has_size(found.size_bytes) && row.sha256.is_none_or(|sha256| sha256 == found.sha256)
-        }))
-    }
-
     /// The answer that a refusal means. That the disk fails is logged when it begins, not once per try.
     pub fn refuse(&self, refusal: &Refusal) -> HttpResponse {
         if !refusal.is_disk_trouble() || self.storing.failed(system_time()) {

@@ -5,7 +5,6 @@ use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use cis490_shared::step::Step;
 use cis490_shared::wire::answer::{StoreAnswer, StoreStatus};
 use cis490_shared::wire::headers::{COMMIT_POSITION, CONTENT_SHA256, CommitPosition, EPISODE_MEDIA_TYPE};
 
@@ -16,7 +15,7 @@ use super::preflight::{self, Preflight};
 use super::refusal::Refusal;
 use crate::actors::ingest::Upload;
 use crate::ingest::{DeclaredUpload, Done, IngestError, Part};
-use crate::store::stored;
+use crate::store::stored::Stored;
 
 /// Stores one episode.
 pub async fn put(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> HttpResponse {
@@ -114,15 +113,10 @@ pub async fn head(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     }
 }
 
-/// Only what has its row counts as stored: whoever asks will put the episode away, and a file without a row may
-/// be one whose name is not on the disk yet (I1, I6). Sending it again is what gives it its row.
-async fn find(request: &HttpRequest, api: &Api) -> Result<Option<stored::Stored>, Refusal> {
+/// Only what has its row counts as stored: whoever asks will put the episode away.
+async fn find(request: &HttpRequest, api: &Api) -> Result<Option<Stored>, Refusal> {
     let (host, episode) = headers::pair(request.uri().path())?;
-    let row = api.row_now(&host, &episode).await?;
-    if row.is_none() && Step::HeadNeedsRow.is_taken() {
-        return Ok(None);
-    }
-    api.stored(&host, &episode, row.unwrap_or_default()).await
+    Ok(api.records.find(&host, &episode).await?)
 }
 
 /// The body of an answer to HEAD: it has a length and no bytes.

@@ -111,7 +111,7 @@ pub async fn health(api: web::Data<Api>) -> HttpResponse {
 async fn look(api: &Api) -> Result<Health, Refusal> {
     let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
-    let (index, condition) = (api.appending.now(), api.condition.now());
+    let (index, condition) = (api.appending.now(), api.records.condition.now());
     let tls = api.tls.as_ref().map(|tls| tls_health(tls.now().expires));
     let (store, verify) = (store_health(api, &condition), verify_health(&condition));
     let needs_somebody = polls.problem.is_some()
@@ -134,7 +134,7 @@ async fn look(api: &Api) -> Result<Health, Refusal> {
             polls_succeeded: polls.succeeded,
             polls_failed: polls.failed,
         },
-        index: IndexHealth { rows: api.known.len(), appended: index.appended, failing: index.failing },
+        index: IndexHealth { rows: api.records.len(), appended: index.appended, failing: index.failing },
         store,
         verify,
         uploads: UploadHealth { in_flight: api.admission.in_flight() },

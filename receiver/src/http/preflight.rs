@@ -14,11 +14,10 @@ use cis490_shared::wire::headers::CommitPosition;
 use super::api::Api;
 use super::headers::{self, UploadHead};
 use super::refusal::Refusal;
-use crate::actors::ingest::confirm_row;
 use crate::gate::window::{ClaimedCommit, Verdict};
 use crate::ingest::admission::{Permit, Room};
 use crate::ingest::{DeclaredUpload, commit};
-use crate::store::{space, stored};
+use crate::store::stored::Stored;
 
 /// Whoever is refused for the number of uploads is told so after this time. One that comes again at once, over many
 /// connections, would otherwise keep the receiver busy with refusing, to the others' cost (I9).
@@ -61,8 +60,8 @@ pub async fn check_upload(api: &Api, head: &RequestHead) -> Result<Preflight, Re
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
     let look = || {
-        let free_bytes = space::room(api.store.root())?.bytes;
-        Ok(Room { free_bytes, host_bytes: api.known.bytes_of(&upload.host_id) })
+        let free_bytes = api.records.room()?.bytes;
+        Ok(Room { free_bytes, host_bytes: api.records.bytes_of(&upload.host_id) })
     };
     let admitted = api.admission.admit(&upload.host_id, &upload.episode_id, upload.length, look);
     let permit = match admitted.map_err(Refusal::Disk)? {
@@ -90,15 +89,15 @@ fn gate(api: &Api, upload: &UploadHead) -> Verdict {
 /// Without a row, or with a row that names no hash, the upload goes on: publishing finds the file and compares.
 async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAnswer>, Refusal> {
     let UploadHead { host_id, episode_id, .. } = upload;
-    let mut row = api.known.get(host_id, episode_id);
+    let mut row = api.records.row_known(host_id, episode_id);
     if row.and_then(|row| row.sha256).is_some_and(|sha256| sha256 != upload.sha256) {
         // Before a verdict: what is known may be of an index that a person has replaced since.
-        row = api.row_now(host_id, episode_id).await?;
+        row = api.records.row_now(host_id, episode_id).await?;
     }
     let Some((row, sha256)) = row.and_then(|row| Some((row, row.sha256?))) else { return Ok(None) };
     commit::compare(sha256, upload.sha256).map_err(Refusal::Ingest)?;
     // Other bytes are another file: the upload goes on, and heals it.
-    let Some(stored::Stored { size_bytes, .. }) = api.stored(host_id, episode_id, row).await? else {
+    let Some(Stored { size_bytes, .. }) = api.records.archive(host_id, episode_id, row).await? else {
         return Ok(None);
     };
     let declared = DeclaredUpload {
@@ -112,7 +111,8 @@ async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAn
         },
         amnesty: None,
     };
-    confirm_row(&declared, &api.append).await.map_err(Refusal::Ingest)?;
+    let receipt = api.records.confirm(commit::row_of(&declared)).await?;
+    commit::has_its_row(&declared, receipt).map_err(Refusal::Ingest)?;
     let DeclaredUpload { host_id, episode_id, .. } = declared;
     Ok(Some(StoreAnswer { status: StoreStatus::AlreadyPresent, host_id, episode_id, sha256, size_bytes }))
 }

@@ -16,6 +16,7 @@ use crate::auth::principal::Principal;
 use crate::gate::window::GateRefusal;
 use crate::ingest::IngestError;
 use crate::ingest::admission::AdmissionRefusal;
+use crate::records::RecordsError;
 use crate::store::host_reports::ReportRefusal;
 
 /// Every reason not to do what a request asks for.
@@ -77,6 +78,16 @@ pub enum Refusal {
         /// The methods that there are.
         allowed: &'static str,
     },
+}
+
+impl From<RecordsError> for Refusal {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            RecordsError::Index(error) => Self::Ingest(error.into()),
+            RecordsError::Store(error) => Self::Disk(error),
+            RecordsError::Gone => Self::Gone,
+        }
+    }
 }
 
 /// Retry soon: what is in the way passes within seconds.

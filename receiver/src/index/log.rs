@@ -86,6 +86,11 @@ impl IndexLog {
         Ok(log)
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The pairs that have a row, kept current by every batch.
     pub fn known(&self) -> KnownView {
         self.known.clone()

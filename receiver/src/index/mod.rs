@@ -2,6 +2,8 @@
 //!
 //! - [`log`]: the file itself: opening, catching up with other writers, appending one batch
 //! - [`known`]: which pairs have a row, in memory
+//! - [`publication`]: a new name that has to be durable before its row is
+//! - [`requests`]: what IndexWriterActor, the only one that appends, is asked
 //!
 //! The file is append-only and its owner and mode are never touched. A batch that fails is undone, so that a
 //! row exists exactly when its sender was told so, or will be found when the sender asks again
@@ -13,6 +15,8 @@ use std::sync::Arc;
 
 pub mod known;
 pub mod log;
+pub mod publication;
+pub mod requests;
 
 /// What the index was doing when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! From sealed bytes to a receipt: sync, publish, sync the directory, write the row, in that order.
 //!
-//! Runs in the blocking pool, started by an IngestActor, and needs no client to wait for it: one that hangs up cannot
-//! cut a commit in half.
 //! A crash between any two steps leaves either a temp file, which the next start sweeps, or a stored archive
 //! without a row, which the next upload of the same bytes or a backfill completes (I1, I2, I4).
 
@@ -22,6 +20,7 @@ use super::writer::Sealed;
 use super::{DeclaredUpload, Done, IngestError};
 use crate::index::known::KnownRow;
 use crate::index::log::Receipt;
+use crate::index::publication::Publication;
 use crate::store::host_dir::HostDir;
 use crate::store::layout::Store;
 use crate::store::stored;
@@ -31,8 +30,8 @@ use crate::store::stored;
 pub struct Published {
     /// Whether it got it now.
     pub status: StoreStatus,
-    /// The directory that has it, whose sync is due.
-    pub dir: HostDir,
+    /// What must be durable before its row is.
+    pub publication: Publication,
     /// What was in its place, where that was damaged.
     pub healed: Option<Healed>,
 }
@@ -94,8 +93,8 @@ pub fn has_its_row(declared: &DeclaredUpload, receipt: Receipt) -> Result<(), In
     }
 }
 
-/// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. Gives
-/// back the directory that has the name, whose sync is still due. `row` tells what the index says of the pair. Blocks.
+/// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. The sync
+/// of the name is still due. `row` tells what the index says of the pair. Blocks.
 pub fn publish(
     sealed: Sealed,
     store: &Store,
@@ -105,11 +104,14 @@ pub fn publish(
     Step::SyncArchive.take(|| temp.sync())?;
     let dir = store.ensure_host_dir(&declared.host_id)?;
     match dir.publish(&mut temp, &declared.episode_id) {
-        Ok(()) => Ok(Published { status: StoreStatus::Stored, dir, healed: None }),
+        Ok(()) => {
+            let publication = dir.into_publication();
+            Ok(Published { status: StoreStatus::Stored, publication, healed: None })
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let healed = take_the_name(&declared, temp, store, &dir, row)?;
             let status = if healed.is_some() { StoreStatus::Stored } else { StoreStatus::AlreadyPresent };
-            Ok(Published { status, dir, healed })
+            Ok(Published { status, publication: dir.into_publication(), healed })
         }
         Err(error) => Err(error.into()),
     }

@@ -1,5 +1,6 @@
 //! One upload, from its promise to its receipt.
 //!
+//! - [`upload`]: all of it, top to bottom
 //! - [`admission`]: who may upload what now, and how many bytes that will take
 //! - [`receive`]: its parts, one after the other
 //! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
@@ -7,7 +8,7 @@
 //! - [`host_fairness`]: hosts take turns at the disk, so that no host crowds out another
 //! - [`commit`]: making them durable, visible and indexed, in that order
 //!
-//! The actor that drives them is [`crate::actors::ingest::IngestActor`].
+//! The actor that has its life is [`crate::actors::ingest::IngestActor`].
 
 use std::io;
 
@@ -24,6 +25,7 @@ pub mod hasher;
 pub mod host_fairness;
 pub mod receive;
 pub mod sync_scheduler;
+pub mod upload;
 pub mod writer;
 
 /// What the head of a request promises, after it was found in order.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use super::sync_scheduler::{STEP_BYTES, SyncScheduler};
 use super::writer::{EpisodeWriter, Sealed};
 use super::{DeclaredUpload, IngestError, Part};
-use crate::store::layout::Store;
+use crate::store::spool::Spool;
 
 /// A body up to this length, in bytes, is gathered before a thread is given to it: one that is woken for each part of a
 /// small body costs more than the copy.
@@ -60,11 +60,11 @@ impl Body {
 pub fn receive(
     body: Body,
     declared: DeclaredUpload,
-    store: &Store,
+    spool: &Spool,
     scheduler: &SyncScheduler,
     reserved: impl FnOnce(),
 ) -> Result<Sealed, IngestError> {
-    let mut writer = EpisodeWriter::begin(store, declared)?;
+    let mut writer = EpisodeWriter::begin(spool, declared)?;
     match body {
         // Written at once, it takes its room by that.
         Body::Gathered(bytes) => {

@@ -9,7 +9,7 @@ use cis490_shared::step::Step;
 use super::hasher::Hasher;
 use super::sync_scheduler::SyncScheduler;
 use super::{DeclaredUpload, IngestError};
-use crate::store::layout::{ARCHIVE_MODE, Store};
+use crate::store::spool::Spool;
 
 /// An upload on its way to the disk. Dropping it removes the temp file.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub struct Sealed {
 
 impl EpisodeWriter {
     /// Creates the temp file.
-    pub fn begin(store: &Store, declared: DeclaredUpload) -> io::Result<Self> {
-        let temp = Temp::create(store.new_partial(), ARCHIVE_MODE)?;
+    pub fn begin(spool: &Spool, declared: DeclaredUpload) -> io::Result<Self> {
+        let temp = spool.begin()?;
         let hasher = Hasher::begin(declared.length)?;
         Ok(Self { declared, temp, hasher, received: 0, stepped: 0 })
     }
@@ -110,8 +110,8 @@ mod tests {
     /// Uploads `body` where `promised` bytes were promised, and says what is left in `.incoming`.
     fn upload(promised: &[u8], body: &'static [u8]) -> (Result<(), IngestError>, usize) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let mut writer = EpisodeWriter::begin(&store, declared(promised)).unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let mut writer = EpisodeWriter::begin(&spool, declared(promised)).unwrap();
         let sealed = match writer.write(&Bytes::from_static(body)) {
             Ok(()) => writer.seal().map(drop),
             Err(error) => {
@@ -119,7 +119,7 @@ mod tests {
                 Err(error)
             }
         };
-        (sealed, std::fs::read_dir(store.incoming()).unwrap().count())
+        (sealed, std::fs::read_dir(spool.dir()).unwrap().count())
     }
 
     #[test]
@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn bytes_beyond_the_declared_length_are_refused_when_they_come_and_not_written() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let mut writer = EpisodeWriter::begin(&store, declared(b"abc")).unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let mut writer = EpisodeWriter::begin(&spool, declared(b"abc")).unwrap();
         writer.write(&Bytes::from_static(b"ab")).unwrap();
         writer.write(&Bytes::from_static(b"cd")).unwrap_err();
         assert_eq!((writer.received(), std::fs::metadata(writer.temp.path()).unwrap().len()), (2, 2));

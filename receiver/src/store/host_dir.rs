@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cis490_shared::durable::{self, Temp};
 use cis490_shared::ids::EpisodeId;
@@ -17,6 +17,8 @@ use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 use rustix::fs::{AtFlags, CWD, FileType, statat};
 use rustix::io::Errno;
+
+use crate::index::publication::{FileId, Publication};
 
 /// Something in the store that is not what its name promises.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +37,6 @@ pub struct HostDir {
     path: PathBuf,
     id: FileId,
 }
-
-/// What tells one file or directory from another, whatever its path: device and inode.
-pub type FileId = (u64, u64);
 
 /// So many damaged archives of one name are kept; whoever has more has another trouble.
 const MOST_SET_ASIDE: u32 = 100;
@@ -96,7 +95,7 @@ impl HostDir {
                 Err(error) => return Err(error),
                 Ok(()) => {
                     // Before the name has another file: else a loss of power could leave that one alone.
-                    Step::SyncSetAside.take(|| aside.sync())?;
+                    Step::SyncSetAside.take(|| durable::sync_open_dir(&aside.dir))?;
                     return Ok(aside.path.join(kept));
                 }
             }
@@ -106,14 +105,9 @@ impl HostDir {
         Err(io::Error::other(kept))
     }
 
-    /// Where it was opened.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Makes the names in it durable.
-    pub fn sync(&self) -> io::Result<()> {
-        durable::sync_open_dir(&self.dir)
+    /// Says that a name in it, just given, has to be durable.
+    pub fn into_publication(self) -> Publication {
+        Publication::in_open(self.dir, self.id, self.path)
     }
 
     /// Gives an archive its name; `AlreadyExists` where that is taken, also by a link.

@@ -9,18 +9,15 @@ use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::step::Step;
 
-use super::host_dir::{self, FileId, HostDir};
+use super::host_dir::{self, HostDir};
+use crate::index::publication::FileId;
 
-/// Uploads in flight, below the root so that publishing is a rename within one file system.
-pub const INCOMING: &str = ".incoming";
 /// Archives that were damaged and have been healed, by their hosts. Nothing here is ever deleted.
 pub const DAMAGED: &str = ".damaged";
-/// What the name of an upload in flight ends in.
-pub const PARTIAL_SUFFIX: &str = ".partial";
 /// The mode of a stored archive: the group may read.
 pub const ARCHIVE_MODE: u32 = 0o640;
 /// The mode of the store's directories.
-const DIRECTORY_MODE: u32 = 0o750;
+pub const DIRECTORY_MODE: u32 = 0o750;
 
 /// The root of the store.
 #[derive(Debug, Clone)]
@@ -31,25 +28,15 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `root`; creates it and `.incoming`, durably, where they are missing.
+    /// Opens the store at `root`; creates it, durably, where it is missing.
     pub fn open(root: &Path) -> io::Result<Self> {
-        durable::create_dir_all(&root.join(INCOMING), DIRECTORY_MODE)?;
+        durable::create_dir_all(root, DIRECTORY_MODE)?;
         Ok(Self { root: root.to_owned(), durable_hosts: Arc::default() })
     }
 
     /// The directory that holds the hosts.
     pub fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// The directory of uploads in flight.
-    pub fn incoming(&self) -> PathBuf {
-        self.root.join(INCOMING)
-    }
-
-    /// A fresh name for an upload in flight.
-    pub fn new_partial(&self) -> PathBuf {
-        self.incoming().join(format!("{:032x}{PARTIAL_SUFFIX}", rand::random::<u128>()))
     }
 
     /// Makes sure of the directory in which the damaged archives of a host are kept, and opens it.

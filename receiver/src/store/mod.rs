@@ -5,7 +5,7 @@
 //! - [`stored`]: what is stored under a name: its size and hash
 //! - [`space`]: what the file system has room for
 //! - [`condition`]: how the store is, without asking the disk; [`verified`]: what cis490-verify last said of it
-//! - [`sweep`]: what a crash left in `.incoming`
+//! - [`spool`]: uploads on their way, and what a crash left of them
 //! - [`scan`]: which archives there are
 //! - [`examine`]: what an archive says about itself, from one read
 //! - [`reconcile`]: the store against its index
@@ -21,6 +21,6 @@ pub mod layout;
 pub mod reconcile;
 pub mod scan;
 pub mod space;
+pub mod spool;
 pub mod stored;
-pub mod sweep;
 pub mod verified;

@@ -10,7 +10,8 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::regular::NotAFile;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
-use super::layout::{DAMAGED, INCOMING};
+use super::layout::DAMAGED;
+use super::spool::INCOMING;
 
 /// A stored archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use actix::{Actor, Addr};
 use cis490_receiver::actors::Drain;
-use cis490_receiver::actors::index_writer::{
-    Append, AppendPublished, IndexObservation, IndexWriterActor, Look,
-};
+use cis490_receiver::actors::index_writer::{IndexObservation, IndexWriterActor};
 use cis490_receiver::index::IndexStep;
 use cis490_receiver::index::log::Receipt;
+use cis490_receiver::index::publication::Publication;
+use cis490_receiver::index::requests::{Append, AppendPublished, ReadRow};
 use cis490_receiver::store::host_dir::HostDir;
 use cis490_shared::clock::WallTime;
 use cis490_shared::durable::rename_noreplace;
@@ -41,7 +41,7 @@ fn append(episode: &str) -> Append {
         sha256: Sha256Digest::from_bytes([3; 32]),
         size_bytes: 3,
     };
-    Append { row, publish_dir: None }
+    Append { row, publication: None }
 }
 
 fn episodes(index: &Path) -> Vec<String> {
@@ -71,7 +71,8 @@ async fn a_deposit_is_written_although_nobody_waits_for_its_receipt() {
     let writer = start(&index);
     let (receipt, nobody) = oneshot::channel();
     let published_in = HostDir::open(dir.path().to_owned()).unwrap().unwrap();
-    writer.try_send(AppendPublished { row: append("a").row, dir: published_in, receipt }).unwrap();
+    let publication = published_in.into_publication();
+    writer.try_send(AppendPublished { row: append("a").row, publication, receipt }).unwrap();
     drop(nobody);
     writer.send(Drain).await.unwrap();
     assert_eq!(episodes(&index), ["a"]);
@@ -83,8 +84,8 @@ async fn one_failing_append_of_a_batch_fails_alone() {
     let index = dir.path().join("index.jsonl");
     let (writer, shown) = start_watched(&index);
     let missing = dir.path().join("no-such-host");
-    let bad = Append { publish_dir: Some(missing), ..append("bad") };
-    let good = Append { publish_dir: Some(dir.path().to_owned()), ..append("good") };
+    let bad = Append { publication: Some(Publication::at(&missing)), ..append("bad") };
+    let good = Append { publication: Some(Publication::at(dir.path())), ..append("good") };
     let outcomes = join_all([writer.send(append("first")), writer.send(bad), writer.send(good)]).await;
     let outcomes: Vec<_> = outcomes.into_iter().map(Result::unwrap).collect();
     assert_eq!(outcomes[0].as_ref().unwrap(), &Receipt::Appended);
@@ -100,7 +101,7 @@ async fn a_directory_that_cannot_be_synced_is_logged_when_it_begins_and_when_it_
     let dir = tempfile::tempdir().unwrap();
     let writer = start(&dir.path().join("index.jsonl"));
     let host_dir = dir.path().join("later");
-    let deposit = || writer.send(Append { publish_dir: Some(host_dir.clone()), ..append("a") });
+    let deposit = || writer.send(Append { publication: Some(Publication::at(&host_dir)), ..append("a") });
     for _ in 0..3 {
         assert_eq!(deposit().await.unwrap().unwrap_err().step, IndexStep::SyncDirectory);
     }
@@ -137,7 +138,7 @@ async fn a_look_is_at_the_index_as_it_is_now() {
     let writer = start(&index);
     let look = |episode: &str| {
         let Append { row, .. } = append(episode);
-        writer.send(Look { host_id: row.host_id, episode_id: row.episode_id })
+        writer.send(ReadRow { host_id: row.host_id, episode_id: row.episode_id })
     };
     assert_eq!(look("a").await.unwrap().unwrap(), None);
     std::fs::write(&index, append("a").row.to_line().unwrap()).unwrap();

@@ -11,6 +11,7 @@ use cis490_receiver::index::known::KnownView;
 use cis490_receiver::ingest::admission::{Admission, Limits, Room};
 use cis490_receiver::ingest::{DeclaredUpload, IngestError, Part};
 use cis490_receiver::store::layout::Store;
+use cis490_receiver::store::spool::Spool;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use cis490_shared::wire::answer::StoreStatus;
 
@@ -40,6 +41,7 @@ fn declared(episode: &str) -> DeclaredUpload {
 struct World {
     _dir: tempfile::TempDir,
     store: Arc<Store>,
+    spool: Spool,
     admission: Admission,
     known: KnownView,
     pool: Ingest,
@@ -48,13 +50,15 @@ struct World {
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Store::open(&dir.path().join("episodes")).unwrap());
+        let root = dir.path().join("episodes");
+        let store = Arc::new(Store::open(&root).unwrap());
+        let spool = Spool::open(&root).unwrap();
         let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
         let known = index.known();
-        let pool = Ingest::new(Arc::clone(&store), &index.start());
+        let pool = Ingest::new(spool.clone(), Arc::clone(&store), &index.start());
         let limits = Limits { uploads: 8, uploads_per_host: 8, min_free_bytes: 0, host_quota_bytes: None };
         let admission = Admission::new(limits);
-        Self { _dir: dir, store, admission, known, pool }
+        Self { _dir: dir, store, spool, admission, known, pool }
     }
 
     fn begin(&self, declared: &DeclaredUpload) -> Upload {
@@ -76,7 +80,7 @@ impl World {
     }
 
     fn partials(&self) -> usize {
-        std::fs::read_dir(self.store.incoming()).unwrap().count()
+        std::fs::read_dir(self.spool.dir()).unwrap().count()
     }
 }
 
@@ -184,7 +188,7 @@ async fn a_name_that_is_taken_is_compared_and_never_replaced() {
 #[actix::test]
 async fn a_disk_that_cannot_take_the_temp_file_is_told_and_frees_the_pair() {
     let world = World::new();
-    std::fs::remove_dir(world.store.incoming()).unwrap();
+    std::fs::remove_dir(world.spool.dir()).unwrap();
     for body in bodies() {
         let Upload { parts, outcome } = world.begin(&claim_of("E1", &body));
         for part in [Part::Data(body), Part::Finish] {

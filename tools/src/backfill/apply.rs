@@ -17,9 +17,11 @@ use std::thread::{self, Scope};
 use std::time::Instant;
 
 use actix::{Actor, Recipient, System};
-use cis490_receiver::actors::index_writer::{Append, IndexWriterActor};
+use cis490_receiver::actors::index_writer::IndexWriterActor;
 use cis490_receiver::index::IndexError;
 use cis490_receiver::index::log::Receipt;
+use cis490_receiver::index::publication::Publication;
+use cis490_receiver::index::requests::Append;
 use cis490_receiver::store::examine::{Examined, Examiner};
 use cis490_receiver::store::scan::{Archive, Failure};
 use cis490_shared::durable;
@@ -175,8 +177,8 @@ async fn append(writer: &Recipient<Append>, finding: Finding<'_>) -> Result<Rece
     let Finding { archive, outcome } = finding;
     let examined =
         outcome.map_err(|source| Fault::Archive(Failure { path: archive.path.clone(), source }))?;
-    let publish_dir = Some(durable::parent(&archive.path).to_owned());
-    match writer.send(Append { row: examined.row, publish_dir }).await {
+    let publication = Some(Publication::at(durable::parent(&archive.path)));
+    match writer.send(Append { row: examined.row, publication }).await {
         Ok(receipt) => receipt.map_err(|error| Fault::Writer(Reason::Index(error))),
         Err(_) => Err(Fault::Writer(Reason::WriterGone)),
     }

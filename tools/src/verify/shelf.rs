@@ -9,9 +9,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cis490_receiver::store::layout::{INCOMING, PARTIAL_SUFFIX};
 use cis490_receiver::store::reconcile::Pair;
 use cis490_receiver::store::scan::{Archive, Failure, Misplaced, Scan, ScanError, scan};
+use cis490_receiver::store::spool::{INCOMING, PARTIAL_SUFFIX};
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 

@@ -121,8 +121,8 @@ impl Handler<Append> for Failing {
         if self.dies {
             actix::ActorContext::stop(ctx);
         }
-        let dir = append.publish_dir.unwrap_or_default();
-        Err(IndexError::at(IndexStep::Write, &dir)(io::ErrorKind::StorageFull.into()))
+        let publication = append.publication.unwrap();
+        Err(IndexError::at(IndexStep::Write, publication.place().0)(io::ErrorKind::StorageFull.into()))
     }
 }
 

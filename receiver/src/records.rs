@@ -1,0 +1,135 @@
+//! What is stored, for whoever answers requests: the rows and the archives behind one interface.
+//!
+//! An answer that retires or refuses an episode must rest on [`EpisodeRecords::row_now`], [`EpisodeRecords::archive`] and
+//! [`EpisodeRecords::confirm`], which ask the index and the disk, and not on what was known last (I10).
+
+use std::io;
+use std::sync::Arc;
+
+use actix::Recipient;
+use cis490_shared::ids::{EpisodeId, HostId};
+use cis490_shared::latest::Latest;
+use cis490_shared::row::IndexRow;
+use cis490_shared::step::Step;
+use tokio::task::spawn_blocking;
+
+use crate::index::IndexError;
+use crate::index::known::{KnownRow, KnownView};
+use crate::index::log::Receipt;
+use crate::index::requests::{Append, ReadRow};
+use crate::store::condition::Condition;
+use crate::store::layout::Store;
+use crate::store::space::{self, Room};
+use crate::store::stored::{self, Stored};
+
+/// The rows and the archives.
+#[derive(Debug)]
+pub struct EpisodeRecords {
+    /// The archives.
+    pub store: Arc<Store>,
+    /// The rows, as of the last batch.
+    pub known: KnownView,
+    /// Has IndexWriterActor read the index as it is now.
+    pub read_row: Recipient<ReadRow>,
+    /// Makes sure that IndexWriterActor has the row of what is stored.
+    pub append: Recipient<Append>,
+    /// How the store is, and which archives verify doubts.
+    pub condition: Latest<Condition>,
+}
+
+/// Why a question cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// The index cannot be read or appended to.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The archives cannot be read.
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] io::Error),
+    /// An actor or a thread is gone; the process is about to end.
+    #[error("the receiver is going down")]
+    Gone,
+}
+
+impl EpisodeRecords {
+    /// The row of a pair as of the last batch: a hint that costs nothing.
+    pub fn row_known(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
+        self.known.get(host, episode)
+    }
+
+    /// The row of a pair in the index as it is now.
+    pub async fn row_now(
+        &self,
+        host: &HostId,
+        episode: &EpisodeId,
+    ) -> Result<Option<KnownRow>, RecordsError> {
+        let ask = ReadRow { host_id: host.clone(), episode_id: episode.clone() };
+        Ok(self.read_row.send(ask).await.map_err(|_| RecordsError::Gone)??)
+    }
+
+    /// The archive of a pair that has its row now.
+    ///
+    /// A file without a row may be one whose name is not on the disk yet (I1, I6). Sending it again is what gives it its
+    /// row.
+    pub async fn find(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<Stored>, RecordsError> {
+        let row = self.row_now(host, episode).await?;
+        if row.is_none() && Step::HeadNeedsRow.is_taken() {
+            return Ok(None);
+        }
+        self.archive(host, episode, row.unwrap_or_default()).await
+    }
+
+    /// The size and hash of a stored archive; none where the file is not what its row names. The size must match. The
+    /// file is hashed where verify called it damaged, and where the row has no hash.
+    pub async fn archive(
+        &self,
+        host: &HostId,
+        episode: &EpisodeId,
+        row: KnownRow,
+    ) -> Result<Option<Stored>, RecordsError> {
+        let is_in_doubt = self.condition.now().is_in_doubt(host, episode);
+        let (store, host, episode) = (Arc::clone(&self.store), host.clone(), episode.clone());
+        let found = spawn_blocking(move || match row.sha256.filter(|_| !is_in_doubt) {
+            Some(sha256) => {
+                let size = stored::size_of(&store, &host, &episode)?;
+                Ok(size.map(|size_bytes| Stored { size_bytes, sha256 }))
+            }
+            // The row cannot prove this file, so its bytes must.
+            None => stored::hash_of(&store, &host, &episode),
+        });
+        let found: io::Result<_> = found.await.map_err(|_| RecordsError::Gone)?;
+        Ok(found?.filter(|found| {
+            row.has_size(found.size_bytes) && row.sha256.is_none_or(|sha256| sha256 == found.sha256)
+        }))
+    }
+
+    /// Ensures that a stored archive has its row in the index file as it is now: the client retires the episode after
+    /// this answer (I4, accident 1).
+    pub async fn confirm(&self, row: IndexRow) -> Result<Receipt, RecordsError> {
+        if !Step::ConfirmRow.is_taken() {
+            return Ok(Receipt::AlreadyKnown);
+        }
+        let append = Append { row, publication: None };
+        Ok(self.append.send(append).await.map_err(|_| RecordsError::Gone)??)
+    }
+
+    /// The bytes of one host's archives, as its rows say.
+    pub fn bytes_of(&self, host: &HostId) -> u64 {
+        self.known.bytes_of(host)
+    }
+
+    /// How many pairs have a row.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether no pair has a row.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// What the store's file system has room for.
+    pub fn room(&self) -> io::Result<Room> {
+        space::room(self.store.root())
+    }
+}
