@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::SystemTime;
 
-use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
+use cis490_receiver::gate::window::{ClaimedCommit, Gate, Window, WindowReading};
 use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -19,8 +19,8 @@ fn commit(byte: u8) -> CommitHash {
 
 fn gate() -> Latest<Gate> {
     let window = Window::new((0..WINDOW).map(commit).collect()).unwrap();
-    let current = Current { window, read_at: SystemTime::UNIX_EPOCH };
-    Latest::new(Gate::new(true, usize::from(WINDOW)).with_window(current))
+    let reading = WindowReading { window, read_at: SystemTime::UNIX_EPOCH };
+    Latest::new(Gate::new(true, usize::from(WINDOW)).with_window(reading))
 }
 
 fn verdict(criterion: &mut Criterion) {

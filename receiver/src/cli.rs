@@ -16,6 +16,7 @@ use self::admit::RequestOrigin;
 use self::token::TokenError;
 use crate::config::ReceiverConfig;
 use crate::http::activation;
+use crate::run::credentials::Credentials;
 use crate::run::{self, RunError};
 
 /// EX_CONFIG of sysexits(3); the unit does not restart on it.
@@ -99,7 +100,7 @@ fn start_logging() {
 
 /// What the configuration names is looked at as well: a key that the service cannot read is found now, not at a start.
 fn check(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
-    match run::open_credentials(config) {
+    match Credentials::open(config) {
         Ok(_) => summarise(flags, config),
         Err(error) => {
             error!("{error}");

@@ -1,8 +1,8 @@
 //! The receiver: takes episodes, proves them, stores them durably, and says so only then.
 //!
 //! ```text
-//!  PUT ── head ──> http <─ verdict ── GateActor <── Replace ── GitPollActor (git rev-list, on a timer)
-//!                   │ │                            └─ ReplaceAmnesties ── AmnestyActor (admitted.json)
+//!  PUT ── head ──> http <─ verdict ── GateActor <── ReplaceWindow ── GitPollActor (git rev-list, on a timer)
+//!                   │ │                            └─ amnesties ── FileWatchActor (admitted.json)
 //!                   │ └── admission: one upload per pair, permits, bytes promised
 //!                   │ parts, bounded ──> upload that an IngestActor carries: hash, write, sync, publish
 //!                   └── answer <── IngestActor <──┘ └─ AppendPublished ──> IndexWriterActor (batch, lock, write, sync)
@@ -18,7 +18,7 @@
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
-//! - [`looker`]: looks at files that may hang
+//! - [`io_thread`]: touches files that may hang
 //! - [`startup`]: what a start repairs before the first request
 //! - [`descriptors`]: how many files and connections the process may have open
 //! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
@@ -35,7 +35,7 @@ pub mod gate;
 pub mod http;
 pub mod index;
 pub mod ingest;
-pub mod looker;
+pub mod io_thread;
 pub mod records;
 pub mod run;
 pub mod startup;

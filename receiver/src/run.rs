@@ -14,43 +14,39 @@ use actix::{Actor, Addr, Recipient};
 use actix_rt::Arbiter;
 use actix_web::web;
 use cis490_shared::durable::FileLock;
-use cis490_shared::latest::Latest;
 use cis490_shared::service;
 use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::actors::amnesty::AmnestyActor;
-use crate::actors::credentials::{CredentialsActor, CredentialsError, Reload, Sources};
-use crate::actors::gate::GateActor;
-use crate::actors::git_poll::GitPollActor;
+use crate::actors::file_watch::Reload;
 use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
 use crate::actors::worker::Workers;
 use crate::actors::{Drain, Ping};
-use crate::auth::file::TokenFile;
-use crate::config::{AuthConfig, ReceiverConfig};
+use crate::config::ReceiverConfig;
 use crate::descriptors;
-use crate::gate::window::Gate;
 use crate::http::api::{Api, Rules};
 use crate::http::connections::Connections;
-use crate::http::identity::Authenticator;
 use crate::http::listeners::{BindError, Listeners};
 use crate::http::notices::Notices;
 use crate::http::server;
 use crate::http::storing::Storing;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
-use crate::looker::Looker;
+use crate::io_thread::IoThread;
 use crate::records::EpisodeRecords;
 use crate::startup::{self, BrokenHash};
 use crate::store::condition::ConditionWatcher;
 use crate::store::host_reports::HostReports;
 use crate::store::layout::Store;
 use crate::store::spool::Spool;
-use crate::tls::files::TlsFiles;
 use crate::watchdog::{self, ActorGone, Watched};
 
+use self::credentials::{Credentials, CredentialsActors, CredentialsError};
+use self::gate::GateActors;
+
+pub mod credentials;
 mod gate;
 
 /// Held for as long as a receiver runs: a second one with the same index would keep its own window beside it.
@@ -111,11 +107,8 @@ impl RunError {
 
 /// The actors and the threads that they run on.
 struct Actors {
-    view: Latest<Gate>,
-    gate: Addr<GateActor>,
-    polls: Addr<GitPollActor>,
-    amnesties: Option<Addr<AmnestyActor>>,
-    credentials: Option<Addr<CredentialsActor>>,
+    gate: GateActors,
+    credentials: CredentialsActors,
     index: Addr<IndexWriterActor>,
     ingest: Ingest,
     index_arbiter: Arbiter,
@@ -140,12 +133,11 @@ pub async fn run(
     let (store, spool, _store_lock) = open_store(&config)?;
     let archives = startup::begin_listing(&store);
     let reports = open_reports(&state_dir.join("host-health"))?;
-    let credentials = open_credentials(&config)?;
+    let credentials = Credentials::open(&config)?;
     let index = IndexWriterActor::open(&config.store.index)?;
     let (known, appending) = (index.known(), index.shown());
     info!(rows = known.len(), "the index is read");
-    let identities = identities(&config.auth, credentials.as_ref());
-    let tls = credentials.as_ref().and_then(CredentialsActor::tls);
+    let (identities, tls) = (credentials.authenticator(&config.auth), credentials.tls());
     let actors = start_actors(&config, &state_dir, credentials, index, (spool, &store)).await;
     tokio::pin!(stop);
     let repair = tokio::select! {
@@ -165,10 +157,10 @@ pub async fn run(
     let urls = listeners.urls(tls.is_some());
     warn_of_tokens(&config, &listeners);
     let admission = Admission::new(limits(&config));
-    let (lookout, workers) = (lookout(&config), Workers::default());
+    let (watcher, workers) = (condition_watcher(&config), Workers::default());
     let api = web::Data::new(Api {
-        gate: actors.view.clone(),
-        observe_polls: actors.polls.clone().recipient(),
+        gate: actors.gate.view.clone(),
+        observe_polls: actors.gate.polls.clone().recipient(),
         appending,
         ingest: actors.ingest.clone(),
         admission: admission.clone(),
@@ -177,7 +169,7 @@ pub async fn run(
             known,
             read_row: actors.index.clone().recipient(),
             append: actors.index.clone().recipient(),
-            condition: lookout.latest(),
+            condition: watcher.latest(),
         },
         repairing,
         reports,
@@ -203,7 +195,7 @@ pub async fn run(
         () = &mut stop => Ok(()),
         () = actors.reload_when_told(hangup) => Ok(()),
         () = repair.then(|()| std::future::pending()) => Ok(()),
-        () = lookout.run(Looker::start("store")) => Ok(()),
+        () = watcher.run(IoThread::start("store")) => Ok(()),
         gone = watchdog::watch(&watched, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
@@ -229,7 +221,7 @@ fn listen(config: &ReceiverConfig) -> Result<Listeners, BindError> {
     Listeners::bind(&config.server.listeners().unwrap_or_default())
 }
 
-fn lookout(config: &ReceiverConfig) -> ConditionWatcher {
+fn condition_watcher(config: &ReceiverConfig) -> ConditionWatcher {
     ConditionWatcher::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
 }
 
@@ -288,65 +280,39 @@ fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Spool, Option<File
 async fn start_actors(
     config: &ReceiverConfig,
     state_dir: &Path,
-    credentials: Option<CredentialsActor>,
+    credentials: Credentials,
     index: IndexWriterActor,
     (spool, store): (Spool, &Arc<Store>),
 ) -> Actors {
     let index_arbiter = Arbiter::new();
     let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
-    let (view, gate, polls) = gate::start(&config.version_gate, state_dir).await;
-    let amnesties = gate::start_amnesties(&config.version_gate, state_dir, &gate).await;
-
+    let gate = gate::start(&config.version_gate, state_dir).await;
     let ingest = Ingest::new(spool, Arc::clone(store), &index);
-    let credentials = credentials.map(Actor::start);
-    Actors { view, gate, polls, amnesties, credentials, index, ingest, index_arbiter }
-}
-
-/// Reads the files that say who is who, where there are to be some: a receiver that knows nobody refuses everybody.
-pub fn open_credentials(config: &ReceiverConfig) -> Result<Option<CredentialsActor>, CredentialsError> {
-    let auth = &config.auth;
-    let sources = Sources {
-        tokens: auth.tokens_file.clone().map(TokenFile::at),
-        tls: config.server.tls.as_ref().map(|tls| TlsFiles::of(tls, auth)),
-    };
-    let is_needed = sources.tokens.is_some() || sources.tls.is_some();
-    is_needed.then(|| CredentialsActor::open(sources, Looker::start("credentials"))).transpose()
-}
-
-fn identities(config: &AuthConfig, credentials: Option<&CredentialsActor>) -> Authenticator {
-    Authenticator {
-        readers: config.readers.clone(),
-        // What is wrong with it was said when the configuration was checked.
-        proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
-        tokens: credentials.and_then(CredentialsActor::tokens),
-        certificates: credentials.and_then(CredentialsActor::tls).filter(|_| config.client_ca_file.is_some()),
-    }
+    Actors { gate, credentials: credentials.start(), index, ingest, index_arbiter }
 }
 
 impl Actors {
     fn watched(&self) -> Vec<Watched> {
         let watched = |name, ping: Recipient<Ping>| Watched { name, ping };
-        let credentials = self.credentials.clone().map(Addr::recipient);
+        let amnesties = self.gate.amnesties.clone().map(Addr::recipient);
+        let files = self.credentials.pings().chain(amnesties);
         let always = [
-            watched("GateActor", self.gate.clone().recipient()),
-            watched("GitPollActor", self.polls.clone().recipient()),
+            watched("GateActor", self.gate.gate.clone().recipient()),
+            watched("GitPollActor", self.gate.polls.clone().recipient()),
             watched("IndexWriterActor", self.index.clone().recipient()),
         ];
-        let amnesties = self.amnesties.clone().map(Addr::recipient);
-        let amnesties = amnesties.map(|ping| watched("AmnestyActor", ping));
-        always
-            .into_iter()
-            .chain(amnesties)
-            .chain(credentials.map(|ping| watched("CredentialsActor", ping)))
-            .collect()
+        always.into_iter().chain(files.map(|ping| watched("FileWatchActor", ping))).collect()
     }
 
-    /// Has the files that hold secrets looked at whenever the process is told to (SIGHUP). Never ends.
+    /// Has the files that people change read whenever the process is told to (SIGHUP). Never ends.
     async fn reload_when_told(&self, mut told: Signal) {
+        let amnesties = self.gate.amnesties.clone().map(Addr::recipient);
+        let reloads: Vec<Recipient<Reload>> = self.credentials.reloads().chain(amnesties).collect();
         while told.recv().await.is_some() {
-            let Some(credentials) = &self.credentials else { continue };
-            // The actor logs what it finds; one that is gone ends the process by itself.
-            let _ = credentials.send(Reload).await;
+            for reload in &reloads {
+                // The actor logs what it finds; one that is gone ends the process by itself.
+                let _ = reload.send(Reload).await;
+            }
         }
         std::future::pending::<()>().await;
     }

@@ -11,7 +11,7 @@
 //! - [`step`]: the steps that the guarantees rest on, by name
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
-//! - [`latest`], [`kept`]: what one actor keeps current and others read, also where its files are bad for a while
+//! - [`latest`], [`watched`]: what one actor keeps current and others read, also where its files are bad for a while
 //! - [`file_fingerprint`]: whether a file is another than it was
 //! - [`small_file`]: files that others write, read whole or not at all
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
@@ -34,7 +34,6 @@ pub mod excerpt;
 pub mod file_fingerprint;
 pub mod ids;
 pub mod json;
-pub mod kept;
 pub mod latest;
 pub mod meta;
 pub mod moment;
@@ -47,4 +46,5 @@ pub mod small_file;
 pub mod step;
 pub mod telemetry;
 pub mod unit_settings;
+pub mod watched;
 pub mod wire;

@@ -87,7 +87,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "gate",
             "config",
             "auth",
-            "looker",
+            "thread",
             "descriptors",
         ],
     ),

@@ -1,7 +1,7 @@
 //! GateActor: keeps the version gate current.
 //!
-//! - owns: the published [`Gate`], that is the commit window and the amnesties: it alone publishes others
-//! - accepts: [`Replace`], [`ReplaceAmnesties`], Ping
+//! - owns: the published [`Gate`], that is the commit window: it alone publishes others
+//! - accepts: [`ReplaceWindow`], Ping
 //! - sends to: nobody; whoever needs a verdict reads what it has published, without waiting for it
 //! - runs on: the system's arbiter; it never does I/O, so it always answers at once
 //! - ends: with its System
@@ -13,8 +13,7 @@ use cis490_shared::latest::Latest;
 use tracing::warn;
 
 use super::Ping;
-use crate::gate::amnesty::Amnesties;
-use crate::gate::window::{Current, Gate};
+use crate::gate::window::{Gate, WindowReading};
 
 /// The most commits that one warning names, as many as a shell takes in a line that a person can still read.
 const NAMED: usize = 20;
@@ -22,12 +21,7 @@ const NAMED: usize = 20;
 /// Sent by GitPollActor with every window that it read; the next verdict is given by it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Replace(pub Current);
-
-/// Sent by AmnestyActor with every list that it read; the next verdict is given by it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ReplaceAmnesties(pub Amnesties);
+pub struct ReplaceWindow(pub WindowReading);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -46,13 +40,13 @@ impl Actor for GateActor {
     type Context = Context<Self>;
 }
 
-impl Handler<Replace> for GateActor {
+impl Handler<ReplaceWindow> for GateActor {
     type Result = ();
 
-    fn handle(&mut self, Replace(current): Replace, _: &mut Self::Context) {
+    fn handle(&mut self, ReplaceWindow(reading): ReplaceWindow, _: &mut Self::Context) {
         let gate = self.view.now();
-        let taken_away = gate.taken_away(&current.window, system_time());
-        self.view.publish(gate.with_window(current));
+        let taken_away = gate.taken_away(&reading.window, system_time());
+        self.view.publish(gate.with_window(reading));
         if !taken_away.is_empty() {
             warn_of(&taken_away);
         }
@@ -75,14 +69,6 @@ fn warn_of(commits: &[CommitHash]) {
         help = HELP,
         "commits in use have left the window"
     );
-}
-
-impl Handler<ReplaceAmnesties> for GateActor {
-    type Result = ();
-
-    fn handle(&mut self, ReplaceAmnesties(amnesties): ReplaceAmnesties, _: &mut Self::Context) {
-        self.view.publish(self.view.now().with_amnesties(amnesties));
-    }
 }
 
 impl Handler<Ping> for GateActor {

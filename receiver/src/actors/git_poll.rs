@@ -2,7 +2,7 @@
 //!
 //! - owns: the poll, the state of its last attempt, gate.json
 //! - accepts: [`Poll`], [`Observe`], Ping
-//! - sends to: GateActor ([`Replace`]), only after a poll that succeeded: a failing git changes nothing
+//! - sends to: GateActor ([`ReplaceWindow`]), only after a poll that succeeded: a failing git changes nothing
 //! - runs on: the system's arbiter; git is a child process, files are touched on a thread of its own
 //! - ends: with its System
 
@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::Ping;
-use super::gate::Replace;
+use super::gate::ReplaceWindow;
 use crate::gate::advice::remedy;
 use crate::gate::rev_list::{PollError, RevList};
-use crate::gate::snapshot::SnapshotFile;
-use crate::gate::window::{Current, Window};
-use crate::looker::Looker;
+use crate::gate::window::{Window, WindowReading};
+use crate::gate::window_file::WindowFile;
+use crate::io_thread::IoThread;
 
 /// Asks for a poll now; the reply comes when it has ended and GateActor knows, or when it hangs. True where the clone was
 /// read. While one is under way no other begins, and the reply says how polling goes.
@@ -53,7 +53,7 @@ struct Tick;
 
 /// A window that was read, and whether gate.json does not hold it yet.
 struct Read {
-    current: Current,
+    reading: WindowReading,
     unkept: bool,
 }
 
@@ -62,8 +62,8 @@ struct Read {
 pub struct GitPollActor {
     rev_list: RevList,
     interval: Duration,
-    snapshot: SnapshotFile,
-    gate: Recipient<Replace>,
+    window_file: WindowFile,
+    gate: Recipient<ReplaceWindow>,
     /// What was read last.
     last: Option<Window>,
     /// The window that gate.json holds, so that an unchanged one is not written again.
@@ -80,14 +80,14 @@ impl GitPollActor {
     pub fn new(
         rev_list: RevList,
         interval: Duration,
-        snapshot: SnapshotFile,
+        window_file: WindowFile,
         kept: Option<Window>,
-        gate: Recipient<Replace>,
+        gate: Recipient<ReplaceWindow>,
     ) -> Self {
         Self {
             rev_list,
             interval,
-            snapshot,
+            window_file,
             gate,
             last: kept.clone(),
             kept,
@@ -127,13 +127,13 @@ impl GitPollActor {
                 ctx.stop();
             }
             let read = act.conclude(outcome);
-            let (gate, snapshot) = (act.gate.clone(), act.snapshot.clone());
-            let looker = act.rev_list.looker.clone();
+            let (gate, window_file) = (act.gate.clone(), act.window_file.clone());
+            let thread = act.rev_list.thread.clone();
             fut::wrap_future(async move {
-                let Some(Read { current, unkept }) = read else { return (false, None) };
-                let taken = gate.send(Replace(current.clone())).await.is_ok();
-                let window = current.window.clone();
-                let is_kept = unkept && store(&looker, snapshot, current).await;
+                let Some(Read { reading, unkept }) = read else { return (false, None) };
+                let taken = gate.send(ReplaceWindow(reading.clone())).await.is_ok();
+                let window = reading.window.clone();
+                let is_kept = unkept && store(&thread, window_file, reading).await;
                 (taken, is_kept.then_some(window))
             })
         });
@@ -164,7 +164,7 @@ impl GitPollActor {
         }
         self.last = Some(window.clone());
         let unkept = self.kept.as_ref() != Some(&window);
-        Some(Read { current: Current { window, read_at: clock::system_time() }, unkept })
+        Some(Read { reading: WindowReading { window, read_at: clock::system_time() }, unkept })
     }
 }
 
@@ -211,9 +211,9 @@ impl Handler<Poll> for GitPollActor {
 }
 
 /// Keeps the window on disk; a failure costs only the window after a restart during a git outage.
-async fn store(looker: &Looker, snapshot: SnapshotFile, current: Current) -> bool {
-    let path = snapshot.path.display().to_string();
-    let written = looker.look(move || snapshot.store(&current)).await;
+async fn store(thread: &IoThread, window_file: WindowFile, reading: WindowReading) -> bool {
+    let path = window_file.path.display().to_string();
+    let written = thread.run(move || window_file.store(&reading)).await;
     match written.map_err(std::io::Error::other).and_then(|result| result) {
         Ok(()) => true,
         Err(failure) => {

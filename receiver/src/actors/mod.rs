@@ -2,11 +2,10 @@
 //!
 //! | actor | owns | accepts | sends to | runs on |
 //! |---|---|---|---|---|
-//! | [`gate::GateActor`] | the commit window and the amnesties | Replace, ReplaceAmnesties | nobody; verdicts are read from its view | the system's arbiter |
+//! | [`gate::GateActor`] | the commit window | ReplaceWindow | nobody; verdicts are read from its view | the system's arbiter |
 //! | [`git_poll::GitPollActor`] | the poll of the clone, gate.json | Poll, Observe | GateActor | the system's arbiter |
-//! | [`amnesty::AmnestyActor`] | what was seen of admitted.json | Look | GateActor | the system's arbiter |
 //! | [`ingest::IngestActor`] | one upload: its writer and its end | nothing; its parts go to the writer | IndexWriterActor | the request's arbiter |
-//! | [`credentials::CredentialsActor`] | the token file | Reload | nobody; tokens are read from its view | the system's arbiter |
+//! | [`file_watch::FileWatchActor`] | the token file, the certificates or admitted.json | Reload | nobody; what they say is read from its view | the system's arbiter |
 //! | [`index_writer::IndexWriterActor`] | index.jsonl | Append, AppendPublished, ReadRow | nobody; how it goes is read from its view | an arbiter of its own |
 //! | [`worker::WorkerActor`] | nothing | Ping | nobody | the arbiter of an HTTP worker |
 //!
@@ -15,8 +14,7 @@
 
 use actix::Message;
 
-pub mod amnesty;
-pub mod credentials;
+pub mod file_watch;
 pub mod gate;
 pub mod git_poll;
 pub mod index_writer;

@@ -9,6 +9,7 @@ use cis490_shared::durable::{self, FileLock};
 use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::ids::HostId;
 use cis490_shared::small_file::SmallFile;
+use cis490_shared::watched::WatchedFiles;
 
 use super::tokens::{BadLine, Token, Tokens};
 
@@ -73,9 +74,14 @@ impl TokenFile {
     pub fn at(path: PathBuf) -> Self {
         Self { path, seen: None }
     }
+}
 
-    /// The tokens, where the file is another than it was when it was read last.
-    pub fn read_if_changed(&mut self) -> Result<Option<Tokens>, TokenFileError> {
+impl WatchedFiles for TokenFile {
+    type Value = Tokens;
+    type Error = TokenFileError;
+    const WHAT: &'static str = "tokens";
+
+    fn read_if_changed(&mut self) -> Result<Option<Tokens>, TokenFileError> {
         let file = SmallFile::open(&self.path, MAX_BYTES).map_err(failed("opened", &self.path))?;
         if self.seen == Some(file.stamp()) {
             return Ok(None);

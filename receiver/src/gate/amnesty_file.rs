@@ -13,6 +13,8 @@ use cis490_shared::durable::{self, FileLock};
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::small_file::SmallFile;
+use cis490_shared::watched::WatchedFiles;
+use tracing::info;
 
 use super::amnesty::Amnesties;
 
@@ -87,11 +89,12 @@ pub fn path_in(state_dir: &Path) -> PathBuf {
 #[derive(Debug)]
 pub struct AmnestyFile {
     path: PathBuf,
-    /// None before the first look.
-    seen: Option<Seen>,
+    seen: Seen,
+    /// Up to here it was said which entries have ended.
+    told: Option<SystemTime>,
 }
 
-/// What a look finds at the path.
+/// What was found at the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -101,18 +104,37 @@ enum Seen {
 impl AmnestyFile {
     /// The file at this path, not read yet.
     pub fn at(path: PathBuf) -> Self {
-        Self { path, seen: None }
+        Self { path, seen: Seen::Nothing, told: None }
     }
+}
 
-    /// The list, where the file is another than it was when it was read last. No file is an empty list.
-    pub fn read_if_changed(&mut self) -> Result<Option<Amnesties>, AmnestyFileError> {
+impl WatchedFiles for AmnestyFile {
+    type Value = Amnesties;
+    type Error = AmnestyFileError;
+    const WHAT: &'static str = "commits admitted by name";
+
+    /// No file is an empty list, which is what there is before the first read.
+    fn read_if_changed(&mut self) -> Result<Option<Amnesties>, AmnestyFileError> {
         let found = found(fs::metadata(&self.path)).map_err(failed("looked at", &self.path))?;
-        if self.seen == Some(found.map_or(Seen::Nothing, |found| Seen::File(FileFingerprint::of(&found)))) {
+        if self.seen == found.map_or(Seen::Nothing, |found| Seen::File(FileFingerprint::of(&found))) {
             return Ok(None);
         }
         let (amnesties, seen) = read(&self.path)?;
-        self.seen = Some(seen);
+        self.seen = seen;
         Ok(Some(amnesties))
+    }
+
+    fn help(error: &AmnestyFileError) -> &'static str {
+        error.remedy()
+    }
+
+    /// Says which entries have ended since the last time: from now on their episodes are refused.
+    fn remind(&mut self, in_force: &Amnesties, now: SystemTime) {
+        let told = self.told.replace(now).unwrap_or(now);
+        for ended in in_force.in_force(told).filter(|amnesty| amnesty.is_over(now)) {
+            let host_id = ended.host.as_ref().map(tracing::field::display);
+            info!(commit = %ended.commit, host_id, reason = %ended.reason, "an amnesty has ended");
+        }
     }
 }
 
@@ -201,8 +223,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = path_in(dir.path());
         let mut file = AmnestyFile::at(path.clone());
-        assert_eq!(file.read_if_changed().unwrap(), Some(Amnesties::default()));
-        assert_eq!(file.read_if_changed().unwrap(), None, "there is still no file");
+        assert_eq!(file.read_if_changed().unwrap(), None, "there is no file");
         edit(&path, time(1), |list| list.admit(amnesty(1, Some(9)))).unwrap();
         assert_eq!(file.read_if_changed().unwrap().unwrap().all(), [amnesty(1, Some(9))]);
         assert_eq!(file.read_if_changed().unwrap(), None);

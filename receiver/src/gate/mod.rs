@@ -7,7 +7,7 @@
 //! - [`clone_paths`]: where the files of the clone are
 //! - [`rev_list`]: reading the window from the maintainer's clone with git
 //! - [`shallow`]: whether a shallow clone cuts the window
-//! - [`snapshot`]: gate.json, the last good window on disk
+//! - [`window_file`]: gate.json, the last good window on disk
 //! - [`used`]: which commits hosts use, for a warning before they notice
 
 pub mod advice;
@@ -16,6 +16,6 @@ pub mod amnesty_file;
 pub mod clone_paths;
 pub mod rev_list;
 pub mod shallow;
-pub mod snapshot;
 pub mod used;
 pub mod window;
+pub mod window_file;

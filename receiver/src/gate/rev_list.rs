@@ -19,7 +19,7 @@ use tokio::process::Command;
 use super::clone_paths::find_git_dir;
 use super::shallow;
 use super::window::Window;
-use crate::looker::{Gone, Looker};
+use crate::io_thread::{Gone, IoThread};
 
 /// The most bytes that are taken of git's error text.
 const MAX_ERROR_BYTES: u64 = 4096;
@@ -44,7 +44,7 @@ pub struct RevList {
     /// How long one git may take.
     pub timeout: Duration,
     /// Looks at the files of the clone, which may hang.
-    pub looker: Looker,
+    pub thread: IoThread,
 }
 
 /// Why the window could not be read. The last good one stays in force.
@@ -145,7 +145,7 @@ impl RevList {
 
     async fn read_once(&self, last: Option<&Window>) -> Result<Window, PollError> {
         let repo = self.repo.clone();
-        let found = self.looker.look(move || {
+        let found = self.thread.run(move || {
             let git_dir = find_git_dir(&repo)?;
             let boundaries = shallow::boundaries(&git_dir)?;
             Ok((git_dir, boundaries))
@@ -153,7 +153,7 @@ impl RevList {
         let (git_dir, boundaries) = found.await?.map_err(|source| self.unreadable(source))?;
         let window = self.ask(&git_dir, last).await?;
         // Once more, since a fetch may have cut the clone while git read it.
-        let later = self.looker.look(move || shallow::boundaries(&git_dir)).await?;
+        let later = self.thread.run(move || shallow::boundaries(&git_dir)).await?;
         let later = later.map_err(|source| self.unreadable(source))?;
         if [boundaries, later].iter().any(|boundaries| shallow::cuts(boundaries, &window, self.window)) {
             return Err(PollError::Shallow { repo: self.repo.clone(), commits: window.commits().len() });

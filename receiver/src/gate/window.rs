@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use cis490_shared::ids::{CommitHash, HostId};
+use cis490_shared::latest::Latest;
 use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
 
@@ -110,14 +111,14 @@ pub enum GateRefusal {
 pub struct Gate {
     enabled: bool,
     size: usize,
-    current: Option<Current>,
-    amnesties: Arc<Amnesties>,
+    reading: Option<WindowReading>,
+    amnesties: Latest<Amnesties>,
     used: Arc<Used>,
 }
 
 /// A window and when the clone last said that it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Current {
+pub struct WindowReading {
     /// The window.
     pub window: Window,
     /// When the clone was last read.
@@ -149,21 +150,21 @@ impl GateState {
 impl Gate {
     /// A gate with no window yet. `size` is the configured number of commits; `enabled: false` collects everything.
     pub fn new(enabled: bool, size: usize) -> Self {
-        Self { enabled, size, current: None, amnesties: Arc::default(), used: Arc::default() }
+        Self { enabled, size, reading: None, amnesties: Latest::default(), used: Arc::default() }
     }
 
     /// The same gate with this window in place of the one before.
     #[must_use]
-    pub fn with_window(&self, current: Current) -> Self {
-        let (amnesties, used) = (Arc::clone(&self.amnesties), Arc::clone(&self.used));
-        Self { current: Some(current), amnesties, used, ..*self }
+    pub fn with_window(&self, reading: WindowReading) -> Self {
+        let (amnesties, used) = (self.amnesties.clone(), Arc::clone(&self.used));
+        Self { reading: Some(reading), amnesties, used, ..*self }
     }
 
-    /// The same gate with these amnesties in place of the ones before.
+    /// The same gate with the amnesties that this view shows.
     #[must_use]
-    pub fn with_amnesties(&self, amnesties: Amnesties) -> Self {
-        let (current, used) = (self.current.clone(), Arc::clone(&self.used));
-        Self { current, amnesties: Arc::new(amnesties), used, ..*self }
+    pub fn with_amnesties(&self, amnesties: Latest<Amnesties>) -> Self {
+        let (reading, used) = (self.reading.clone(), Arc::clone(&self.used));
+        Self { reading, amnesties, used, ..*self }
     }
 
     /// Forgets that hosts use commits outside of this window, and returns those that they used lately.
@@ -172,8 +173,8 @@ impl Gate {
     }
 
     /// What is admitted by name; some of it may be over.
-    pub fn amnesties(&self) -> &Amnesties {
-        &self.amnesties
+    pub fn amnesties(&self) -> Arc<Amnesties> {
+        self.amnesties.now()
     }
 
     /// Whether an episode of this host that claims this commit gets in now. Where the host is not known, no amnesty of a
@@ -191,7 +192,7 @@ impl Gate {
                     self.used.note(&commit, now);
                     Verdict::Admitted { commit: Some(commit), position: Some(position) }
                 }
-                None => match self.amnesties.find(&commit, host, now).cloned() {
+                None => match self.amnesties.now().find(&commit, host, now).cloned() {
                     Some(amnesty) => Verdict::UnderAmnesty { commit, amnesty: Box::new(amnesty) },
                     None => self.refuse(commit),
                 },
@@ -201,7 +202,7 @@ impl Gate {
 
     /// Why a commit that nothing admits does not get in.
     fn refuse(&self, commit: CommitHash) -> Verdict {
-        let Some(current) = &self.current else {
+        let Some(reading) = &self.reading else {
             let is_nobodys_fault = Step::AwaitWindow.is_taken();
             return Verdict::Refused(if is_nobodys_fault {
                 GateRefusal::NotReady
@@ -211,25 +212,25 @@ impl Gate {
         };
         Verdict::Refused(GateRefusal::NotInWindow {
             commit,
-            head: current.window.head().clone(),
+            head: reading.window.head().clone(),
             window: self.size,
         })
     }
 
     fn position(&self, commit: &CommitHash) -> Option<CommitPosition> {
-        let position = *self.current.as_ref()?.window.places.get(commit)?;
+        let position = *self.reading.as_ref()?.window.places.get(commit)?;
         Some(CommitPosition { position, window: self.size })
     }
 
     /// What the gate says of itself.
     pub fn state(&self) -> GateState {
-        let window = self.current.as_ref().map(|current| &current.window);
+        let window = self.reading.as_ref().map(|reading| &reading.window);
         GateState {
             enabled: self.enabled,
             size: self.size,
             commits: window.map_or(0, |window| window.commits.len()),
             head: window.map(|window| window.head().clone()),
-            read_at: self.current.as_ref().map(|current| current.read_at),
+            read_at: self.reading.as_ref().map(|reading| reading.read_at),
         }
     }
 }
@@ -248,7 +249,7 @@ mod tests {
     fn gate(enabled: bool, commits: &[u8]) -> Gate {
         let mut gate = Gate::new(enabled, 100);
         if let Ok(window) = Window::new(commits.iter().map(|byte| commit(*byte)).collect()) {
-            gate = gate.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
+            gate = gate.with_window(WindowReading { window, read_at: SystemTime::UNIX_EPOCH });
         }
         gate
     }
@@ -289,7 +290,7 @@ mod tests {
     fn a_newer_window_takes_the_place_of_the_one_before() {
         let mut gate = gate(true, &[2, 3]);
         let window = Window::new(vec![commit(1), commit(2)]).unwrap();
-        gate = gate.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        gate = gate.with_window(WindowReading { window, read_at: SystemTime::UNIX_EPOCH });
         let check = |byte| gate.check(ClaimedCommit::Named(commit(byte)), None, SystemTime::UNIX_EPOCH);
         assert!(matches!(check(1), Verdict::Admitted { .. }));
         assert!(matches!(check(3), Verdict::Refused(_)));
@@ -320,16 +321,16 @@ mod tests {
                 Verdict::Refused(_) => "odd",
             }
         };
-        let unread = gate(true, &[]).with_amnesties(named.clone());
+        let unread = gate(true, &[]).with_amnesties(Latest::new(named.clone()));
         assert_eq!(verdict(&unread, 9, Some(&host)), "amnesty", "it is by name, so no window is needed");
         assert_eq!(verdict(&unread, 8, Some(&host)), "not ready");
         let window = Window::new(vec![commit(1)]).unwrap();
-        let read = unread.with_window(Current { window, read_at: SystemTime::UNIX_EPOCH });
+        let read = unread.with_window(WindowReading { window, read_at: SystemTime::UNIX_EPOCH });
         assert_eq!(verdict(&read, 1, Some(&host)), "window");
         assert_eq!(verdict(&read, 9, Some(&host)), "amnesty");
         assert_eq!(verdict(&read, 9, None), "outside");
-        assert_eq!(verdict(&gate(false, &[]).with_amnesties(named), 9, Some(&host)), "off");
-        assert_eq!(verdict(&read.with_amnesties(Amnesties::default()), 9, Some(&host)), "outside");
+        assert_eq!(verdict(&gate(false, &[]).with_amnesties(Latest::new(named)), 9, Some(&host)), "off");
+        assert_eq!(verdict(&read.with_amnesties(Latest::default()), 9, Some(&host)), "outside");
     }
 
     #[test]

@@ -78,8 +78,8 @@ struct Open {
     /// Without a request since.
     since: Instant,
     rest: Rest,
-    /// Told when it is to look again whether it is still wanted.
-    look: Arc<Notify>,
+    /// Told when it is to check again whether it is still wanted.
+    recheck: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ impl Connections {
         let (has_room, reached) = state.make_room(self.shared.bounds, peer);
         let id = state.next;
         state.next += 1;
-        let look = Arc::new(Notify::new());
+        let recheck = Arc::new(Notify::new());
         if has_room {
             if let Some(peer) = peer {
                 state.peers.entry(peer).or_default().open += 1;
@@ -118,7 +118,7 @@ impl Connections {
                 untaken: None,
                 since: Instant::now(),
                 rest: Rest::Between,
-                look: Arc::clone(&look),
+                recheck: Arc::clone(&recheck),
             };
             state.open.insert(id, open);
         }
@@ -129,7 +129,7 @@ impl Connections {
         {
             reached.log();
         }
-        has_room.then(|| Connection { shared: Arc::clone(&self.shared), id, look })
+        has_room.then(|| Connection { shared: Arc::clone(&self.shared), id, recheck })
     }
 
     /// How many there are.
@@ -185,7 +185,7 @@ impl State {
 
     fn close(&mut self, id: u64) {
         let Some(open) = self.open.remove(&id) else { return };
-        open.look.notify_one();
+        open.recheck.notify_one();
         if let Some(peer) = open.peer
             && let Some(known) = self.peers.get_mut(&peer)
         {
@@ -220,15 +220,15 @@ impl Reached {
 pub struct Connection {
     shared: Arc<Shared>,
     id: u64,
-    look: Arc<Notify>,
+    recheck: Arc<Notify>,
 }
 
 impl Connection {
     /// Waits until it is no longer wanted: it had to make room, or went without a request for too long.
     pub async fn unwanted(&self) {
         while let Some(until) = self.wanted_until() {
-            // Either it was told to look again, or it is time to.
-            let _ = timeout_at(until, self.look.notified()).await;
+            // Either it was told to check again, or it is time to.
+            let _ = timeout_at(until, self.recheck.notified()).await;
         }
     }
 
@@ -266,7 +266,7 @@ impl Connection {
             (open.since, open.rest, open.untaken) = (Instant::now(), rest, None);
             if rest == Rest::GivenUp {
                 // It has set out to wait for longer.
-                open.look.notify_one();
+                open.recheck.notify_one();
             }
         }
     }

@@ -101,14 +101,14 @@ struct UploadHealth {
 
 /// Liveness and readiness: 200 while uploads can be taken, else 503.
 pub async fn health(api: web::Data<Api>) -> HttpResponse {
-    match look(&api).await {
+    match observe(&api).await {
         Ok(health) if health.status == "unavailable" => HttpResponse::ServiceUnavailable().json(health),
         Ok(health) => HttpResponse::Ok().json(health),
         Err(refusal) => api.refuse(&refusal),
     }
 }
 
-async fn look(api: &Api) -> Result<Health, Refusal> {
+async fn observe(api: &Api) -> Result<Health, Refusal> {
     let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
     let (index, condition) = (api.appending.now(), api.records.condition.now());

@@ -59,11 +59,11 @@ pub async fn check_upload(api: &Api, head: &RequestHead) -> Result<Preflight, Re
         Verdict::UnderAmnesty { commit, amnesty } => (Some(commit), None, Some(amnesty)),
         Verdict::Refused(refusal) => return Err(Refusal::Gate(refusal)),
     };
-    let look = || {
+    let room = || {
         let free_bytes = api.records.room()?.bytes;
         Ok(Room { free_bytes, host_bytes: api.records.bytes_of(&upload.host_id) })
     };
-    let admitted = api.admission.admit(&upload.host_id, &upload.episode_id, upload.length, look);
+    let admitted = api.admission.admit(&upload.host_id, &upload.episode_id, upload.length, room);
     let permit = match admitted.map_err(Refusal::Disk)? {
         Ok(permit) => permit,
         Err(refusal) => {

@@ -192,9 +192,9 @@ impl KnownView {
     }
 
     /// Looks at all of them at once; a batch that ends meanwhile waits.
-    pub fn read<T>(&self, look: impl FnOnce(&KnownRows) -> T) -> T {
+    pub fn read<T>(&self, read: impl FnOnce(&KnownRows) -> T) -> T {
         // A panic while the lock was held cannot leave a half-made entry that would be wrong to read.
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// For the log, which alone changes it: takes in what was appended. Whoever looks meanwhile hardly waits.

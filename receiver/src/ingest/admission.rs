@@ -159,20 +159,20 @@ impl Admission {
 
     /// Lets an upload of `length` bytes begin, where there is room for it.
     ///
-    /// `look` is called with nothing else being admitted meanwhile: what another upload reserves on the disk is
+    /// `room` is asked with nothing else being admitted meanwhile: what another upload reserves on the disk is
     /// counted either as promised or as taken. Its error is the outer one.
     pub fn admit(
         &self,
         host: &HostId,
         episode: &EpisodeId,
         length: u64,
-        look: impl FnOnce() -> io::Result<Room>,
+        room: impl FnOnce() -> io::Result<Room>,
     ) -> io::Result<Result<Permit, AdmissionRefusal>> {
         let mut state = self.shared.state();
         if let Err(refusal) = self.shared.limits.check_turn(&state, host, episode) {
             return Ok(Err(refusal));
         }
-        let room = look()?;
+        let room = room()?;
         if let Err(refusal) = self.shared.limits.check_room(&state, host, length, room) {
             return Ok(Err(refusal));
         }
@@ -198,7 +198,7 @@ impl Admission {
         loop {
             let ended = self.shared.ended.notified();
             tokio::pin!(ended);
-            // Registered before the look, so that an end in between is not missed.
+            // Registered before it is asked, so that an end in between is not missed.
             ended.as_mut().enable();
             if self.in_flight() == 0 {
                 return;

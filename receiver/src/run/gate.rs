@@ -7,36 +7,49 @@ use cis490_shared::latest::Latest;
 use cis490_shared::step::Step;
 use tracing::warn;
 
-use crate::actors::amnesty::{AmnestyActor, Look};
-use crate::actors::gate::{GateActor, Replace, ReplaceAmnesties};
+use crate::actors::file_watch::{FileWatchActor, Reload};
+use crate::actors::gate::{GateActor, ReplaceWindow};
 use crate::actors::git_poll::{GitPollActor, Poll};
 use crate::config::GateConfig;
+use crate::gate::amnesty::Amnesties;
 use crate::gate::amnesty_file::{self, AmnestyFile};
 use crate::gate::rev_list::RevList;
-use crate::gate::snapshot::{SnapshotFile, Source};
 use crate::gate::window::Gate;
-use crate::looker::Looker;
+use crate::gate::window_file::{Source, WindowFile};
+use crate::io_thread::IoThread;
 
-/// Starts the gate with the window of the last run, and reads the clone once.
-pub(super) async fn start(
-    config: &GateConfig,
-    state_dir: &Path,
-) -> (Latest<Gate>, Addr<GateActor>, Addr<GitPollActor>) {
+/// The gate and what keeps it current.
+pub(super) struct GateActors {
+    pub(super) view: Latest<Gate>,
+    pub(super) gate: Addr<GateActor>,
+    pub(super) polls: Addr<GitPollActor>,
+    /// None while the gate is off: then nothing has to be admitted by name.
+    pub(super) amnesties: Option<Addr<FileWatchActor<AmnestyFile>>>,
+}
+
+/// Starts the gate with the window of the last run, and reads the clone and what is admitted by name once.
+pub(super) async fn start(config: &GateConfig, state_dir: &Path) -> GateActors {
     let mut gate = Gate::new(config.enabled, config.window);
+    let mut amnesties = None;
+    if config.enabled {
+        let (admitted, actor) = start_amnesties(state_dir).await;
+        gate = gate.with_amnesties(admitted);
+        amnesties = Some(actor);
+    }
     let source = Source {
         repo_path: config.repo_path.clone(),
         reference: config.reference.clone(),
         window: config.window,
     };
-    let snapshot = SnapshotFile { path: state_dir.join("gate.json"), source };
-    let kept = snapshot.load().unwrap_or_else(|error| {
-        warn!(%error, path = %snapshot.path.display(), "the kept commit window cannot be read, it is ignored");
+    let window_file = WindowFile { path: state_dir.join("gate.json"), source };
+    let kept = window_file.load().unwrap_or_else(|error| {
+        warn!(%error, path = %window_file.path.display(), "the kept commit window cannot be read, it is ignored");
         None
     });
-    if let Some(current) = kept.clone()
+    if let Some(reading) = kept.clone()
         && Step::KeepWindow.is_taken()
     {
-        gate = gate.with_window(current);
+        gate = gate.with_window(reading);
     }
     let view = Latest::new(gate);
     let gate = GateActor::new(view.clone()).start();
@@ -46,32 +59,25 @@ pub(super) async fn start(
         reference: config.reference.clone(),
         window: config.window,
         timeout: config.git_timeout(),
-        looker: Looker::start("git-poll"),
+        thread: IoThread::start("git-poll"),
     };
-    let replace: Recipient<Replace> = gate.clone().recipient();
-    let kept = kept.map(|current| current.window);
+    let replace: Recipient<ReplaceWindow> = gate.clone().recipient();
+    let kept = kept.map(|reading| reading.window);
     let names_a_clone = rev_list.names_a_clone();
-    let polls = GitPollActor::new(rev_list, config.poll_interval(), snapshot, kept, replace).start();
+    let polls = GitPollActor::new(rev_list, config.poll_interval(), window_file, kept, replace).start();
     if names_a_clone {
         // Its failure is logged by the actor and answered with 503 as long as there is no window.
         let _ = polls.send(Poll).await;
     }
-    (view, gate, polls)
+    GateActors { view, gate, polls, amnesties }
 }
 
-/// Reads what is admitted by name before anybody can ask. A gate that is off refuses nobody, and needs no such list.
-pub(super) async fn start_amnesties(
-    config: &GateConfig,
-    state_dir: &Path,
-    gate: &Addr<GateActor>,
-) -> Option<Addr<AmnestyActor>> {
-    if !config.enabled {
-        return None;
-    }
+/// Reads what is admitted by name before anybody can ask.
+async fn start_amnesties(state_dir: &Path) -> (Latest<Amnesties>, Addr<FileWatchActor<AmnestyFile>>) {
     let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
-    let replace: Recipient<ReplaceAmnesties> = gate.clone().recipient();
-    let amnesties = AmnestyActor::new(file, Looker::start("amnesties"), replace).start();
+    let actor = FileWatchActor::new(file, Amnesties::default(), IoThread::start("amnesties"));
+    let (amnesties, actor) = (actor.latest(), actor.start());
     // Its failure is logged by the actor: then nothing is admitted by name.
-    let _ = amnesties.send(Look).await;
-    Some(amnesties)
+    let _ = actor.send(Reload).await;
+    (amnesties, actor)
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::space::{self, Room};
 use super::verified::{self, Verified};
-use crate::looker::Looker;
+use crate::io_thread::IoThread;
 
 /// How often the store is looked at.
 const PACE: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone)]
 pub struct Condition {
     /// When that was.
-    pub looked: Instant,
+    pub inspected: Instant,
     /// What there is room for; none where it could not be seen.
     pub room: Option<Room>,
     /// What verify last said; none where it never ran, or its report is not known.
@@ -35,7 +35,7 @@ pub struct Condition {
 impl Condition {
     /// Whether the disk has not answered for too long.
     pub fn hangs(&self) -> bool {
-        self.looked.elapsed() > PATIENCE
+        self.inspected.elapsed() > PATIENCE
     }
 
     /// Whether verify called the archive of a pair damaged, which is then to be proved.
@@ -59,10 +59,10 @@ pub struct ConditionWatcher {
 impl ConditionWatcher {
     /// Looks for the first time, at the store below `root` and at verify's `report`. Blocks.
     pub fn begin(root: PathBuf, report: PathBuf) -> Self {
-        let latest = Latest::new(Condition { looked: Instant::now(), room: None, verified: None });
-        let mut lookout = Self { root, report, latest, read: None, complaint: None };
-        lookout.look();
-        lookout
+        let latest = Latest::new(Condition { inspected: Instant::now(), room: None, verified: None });
+        let mut watcher = Self { root, report, latest, read: None, complaint: None };
+        watcher.inspect();
+        watcher
     }
 
     /// What was seen, kept current while it runs.
@@ -70,23 +70,23 @@ impl ConditionWatcher {
         self.latest.clone()
     }
 
-    /// Looks again and again, for ever, by `looker`: while one look hangs, no other begins.
-    pub async fn run(mut self, looker: Looker) {
+    /// Looks again and again, for ever, by `thread`: while one look hangs, no other begins.
+    pub async fn run(mut self, thread: IoThread) {
         loop {
             tokio::time::sleep(PACE).await;
-            let looking = move || {
-                self.look();
+            let inspection = move || {
+                self.inspect();
                 self
             };
-            match looker.look(looking).await {
-                Ok(lookout) => self = lookout,
+            match thread.run(inspection).await {
+                Ok(watcher) => self = watcher,
                 // That nothing was seen for long shows in health.
                 Err(_) => return std::future::pending().await,
             }
         }
     }
 
-    fn look(&mut self) {
+    fn inspect(&mut self) {
         let room = space::room(&self.root).ok();
         let verified = match self.read_report() {
             Ok(verified) => {
@@ -100,7 +100,7 @@ impl ConditionWatcher {
                 None
             }
         };
-        self.latest.publish(Condition { looked: Instant::now(), room, verified });
+        self.latest.publish(Condition { inspected: Instant::now(), room, verified });
     }
 
     /// What the report says, which is read again where it was written since.

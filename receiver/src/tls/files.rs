@@ -1,10 +1,14 @@
 //! The files that the configuration names for TLS: read when one of them changed. Everything here blocks.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
+use cis490_shared::certificate::ExpiryReminder;
 use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::pem::{PemError, PemFile};
+use cis490_shared::watched::WatchedFiles;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use tracing::warn;
 
 use super::server_tls::{Clients, InvalidTls, ServerTls, TlsInputs};
 use crate::config::{AuthConfig, TlsConfig};
@@ -28,6 +32,7 @@ pub struct TlsFiles {
     client_crl: Option<PathBuf>,
     certificates_are_optional: bool,
     seen: Vec<FileFingerprint>,
+    reminder: ExpiryReminder,
 }
 
 impl TlsFiles {
@@ -39,14 +44,28 @@ impl TlsFiles {
             client_crl: auth.client_crl_file.clone(),
             certificates_are_optional: auth.tokens_file.is_some() || auth.proxy.is_some(),
             seen: Vec::new(),
+            reminder: ExpiryReminder::default(),
         }
     }
 
-    /// What they hold, where one of them is another than it was when they were read last.
-    ///
+    fn clients(&self, authorities: &PemFile<'_>, revoked: Option<&PemFile<'_>>) -> Result<Clients, PemError> {
+        let lists = revoked.map(|list| list.all::<CertificateRevocationListDer<'static>>("revocation list"));
+        Ok(Clients {
+            authorities: authorities.all::<CertificateDer<'static>>("certificate")?,
+            revoked: lists.transpose()?.unwrap_or_default(),
+            optional: self.certificates_are_optional,
+        })
+    }
+}
+
+impl WatchedFiles for TlsFiles {
+    type Value = ServerTls;
+    type Error = TlsError;
+    const WHAT: &'static str = "certificates";
+
     /// A certificate and its key are two files that nobody can replace at once. Where they are met half way they do not
-    /// fit together, nothing changes, and the next look finds both.
-    pub fn read_if_changed(&mut self) -> Result<Option<ServerTls>, TlsError> {
+    /// fit together, nothing changes, and the next read finds both.
+    fn read_if_changed(&mut self) -> Result<Option<ServerTls>, TlsError> {
         let optional = |key, path| Option::map(path, |path: &PathBuf| PemFile::open(key, path)).transpose();
         let chain = PemFile::open("server.tls.cert_file", &self.tls.cert_file)?;
         let key = PemFile::open("server.tls.key_file", &self.tls.key_file)?;
@@ -68,12 +87,14 @@ impl TlsFiles {
         Ok(Some(material))
     }
 
-    fn clients(&self, authorities: &PemFile<'_>, revoked: Option<&PemFile<'_>>) -> Result<Clients, PemError> {
-        let lists = revoked.map(|list| list.all::<CertificateRevocationListDer<'static>>("revocation list"));
-        Ok(Clients {
-            authorities: authorities.all::<CertificateDer<'static>>("certificate")?,
-            revoked: lists.transpose()?.unwrap_or_default(),
-            optional: self.certificates_are_optional,
-        })
+    /// Says that the receiver's own certificate ends, from two weeks before.
+    fn remind(&mut self, in_force: &ServerTls, now: SystemTime) {
+        if let Some(remaining) = self.reminder.due(in_force.expires, now) {
+            warn!(
+                %remaining,
+                help = "put a new certificate and its key in place of the files in `[server.tls]`; they are taken over within a second",
+                "the receiver needs a new certificate"
+            );
+        }
     }
 }

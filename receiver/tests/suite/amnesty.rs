@@ -5,17 +5,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Answer, Request, STRANGE_COMMIT, TestReceiver, capture_log, commit, git, times_logged};
 use actix::Actor;
-use cis490_receiver::actors::amnesty::{AmnestyActor, Look};
-use cis490_receiver::actors::gate::GateActor;
+use cis490_receiver::actors::file_watch::{FileWatchActor, Reload};
 use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
-use cis490_receiver::gate::amnesty::{Amnesty, Reason};
+use cis490_receiver::gate::amnesty::{Amnesties, Amnesty, Reason};
 use cis490_receiver::gate::amnesty_file::{self, AmnestyFile};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
-use cis490_receiver::looker::Looker;
+use cis490_receiver::io_thread::IoThread;
 use cis490_shared::clock::system_time;
 use cis490_shared::ids::{CommitHash, HostId};
-use cis490_shared::latest::Latest;
 use cis490_shared::moment::Moment;
 use serde_json::Value;
 
@@ -213,57 +211,57 @@ fn a_start_reads_the_list_before_anybody_asks_and_does_without_one_that_is_broke
 
 #[actix::test]
 async fn a_broken_list_leaves_the_last_good_one_in_force_and_is_told_of_once() {
-    const BROKEN: &str = "the last good one stays in force";
+    const BROKEN: &str = "the last good ones stay in force";
     const MENDED: &str = "can be used again";
     capture_log();
     let dir = tempfile::tempdir().unwrap();
     let path = amnesty_file::path_in(dir.path());
-    let gate = Latest::new(Gate::new(true, 100));
-    let replace = GateActor::new(gate.clone()).start().recipient();
-    let actor = AmnestyActor::new(AmnestyFile::at(path.clone()), Looker::start("test"), replace).start();
+    let file = AmnestyFile::at(path.clone());
+    let actor = FileWatchActor::new(file, Amnesties::default(), IoThread::start("test"));
+    let gate = Gate::new(true, 100).with_amnesties(actor.latest());
+    let actor = actor.start();
     let is_admitted = || {
         let claimed = ClaimedCommit::Named(commit_of(STRANGE_COMMIT));
-        matches!(gate.now().check(claimed, None, system_time()), Verdict::UnderAmnesty { .. })
+        matches!(gate.check(claimed, None, system_time()), Verdict::UnderAmnesty { .. })
     };
-    assert!(actor.send(Look).await.unwrap(), "no file is no fault");
-    assert_eq!(times_logged("list of admitted commits"), 0, "and nothing to tell");
+    assert!(actor.send(Reload).await.unwrap(), "no file is no fault");
+    assert_eq!(times_logged("commits admitted by name"), 0, "and nothing to tell");
 
     admit_in(&path, STRANGE_COMMIT, None, None);
-    assert!(actor.send(Look).await.unwrap() && is_admitted());
+    assert!(actor.send(Reload).await.unwrap() && is_admitted());
     let good = std::fs::read(&path).unwrap();
     std::fs::write(&path, "{").unwrap();
     for _ in 0..3 {
-        assert!(!actor.send(Look).await.unwrap());
+        assert!(!actor.send(Reload).await.unwrap());
         assert!(is_admitted());
     }
     assert_eq!((times_logged(BROKEN), times_logged("put it aside")), (1, 1));
     std::fs::write(&path, good).unwrap();
-    assert!(actor.send(Look).await.unwrap() && is_admitted());
+    assert!(actor.send(Reload).await.unwrap() && is_admitted());
     assert_eq!((times_logged(BROKEN), times_logged(MENDED)), (1, 1));
     std::fs::remove_file(&path).unwrap();
-    assert!(actor.send(Look).await.unwrap() && !is_admitted());
-    assert_eq!(times_logged("has changed and is in force"), 2, "to one entry, and to none");
+    assert!(actor.send(Reload).await.unwrap() && !is_admitted());
+    assert_eq!(times_logged("have changed and are in force"), 3, "to one entry, mended, and to none");
 }
 
 #[actix::test]
 async fn a_list_that_does_not_answer_is_told_of_once_and_read_when_it_does() {
     capture_log();
     let dir = tempfile::tempdir().unwrap();
-    let replace = GateActor::new(Latest::new(Gate::new(true, 100))).start().recipient();
-    let looker = Looker::start("test");
+    let thread = IoThread::start("test");
     let (disk_is_back, waits) = std::sync::mpsc::channel::<()>();
-    let hanging = looker.look(move || waits.recv());
+    let hanging = thread.run(move || waits.recv());
     let file = AmnestyFile::at(amnesty_file::path_in(dir.path()));
     tokio::time::pause();
-    let actor = AmnestyActor::new(file, looker, replace).start();
-    tokio::time::sleep(4 * cis490_receiver::looker::PATIENCE).await;
-    assert!(!actor.send(Look).await.unwrap());
+    let actor = FileWatchActor::new(file, Amnesties::default(), thread).start();
+    tokio::time::sleep(4 * cis490_receiver::io_thread::PATIENCE).await;
+    assert!(!actor.send(Reload).await.unwrap());
     assert_eq!(times_logged("does not answer"), 1);
     // A clock that jumps whenever nobody is busy would take the thread for one that hangs again.
     tokio::time::resume();
     disk_is_back.send(()).unwrap();
     hanging.await.unwrap().unwrap();
-    while !actor.send(Look).await.unwrap() {
+    while !actor.send(Reload).await.unwrap() {
         tokio::task::yield_now().await;
     }
     assert_eq!(times_logged("can be used again"), 1);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::support::endpoints::{self, AGAIN, HOST, NOBODY, OTHER, READER};
 use crate::support::{Answer, Request, TestReceiver, capture_log, sha256, times_logged};
 use actix::Actor;
-use cis490_receiver::actors::credentials::{CredentialsActor, Reload, Sources};
+use cis490_receiver::actors::file_watch::{FileWatchActor, Reload};
 use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
-use cis490_receiver::looker::{Looker, PATIENCE};
+use cis490_receiver::io_thread::{IoThread, PATIENCE};
 use cis490_shared::ids::HostId;
 
 /// A token file outside of the receiver's own directory.
@@ -152,13 +152,13 @@ async fn tokens_that_do_not_answer_are_told_of_once_and_read_when_they_do() {
     capture_log();
     let file = TokenFile::new();
     file.add("lab-1", 1);
-    let looker = Looker::start("test");
-    let sources = Sources { tokens: Some(file::TokenFile::at(file.path.clone())), tls: None };
-    let credentials = CredentialsActor::open(sources, looker.clone()).unwrap();
-    let tokens = credentials.tokens().unwrap();
-    // Every look waits behind this one, as it would in the kernel for a dead mount.
+    let thread = IoThread::start("test");
+    let watch = file::TokenFile::at(file.path.clone());
+    let credentials = FileWatchActor::open(watch, thread.clone()).unwrap().unwrap();
+    let tokens = credentials.latest();
+    // Every read waits behind this one, as it would in the kernel for a dead mount.
     let (disk_is_back, waits) = std::sync::mpsc::channel::<()>();
-    let hanging = looker.look(move || waits.recv());
+    let hanging = thread.run(move || waits.recv());
     file::remove(&file.path, &HostId::parse("lab-1").unwrap()).unwrap();
     tokio::time::pause();
     let credentials = credentials.start();

@@ -10,9 +10,9 @@ use cis490_receiver::actors::Ping;
 use cis490_receiver::actors::gate::GateActor;
 use cis490_receiver::actors::git_poll::{GitPollActor, Observe, Poll};
 use cis490_receiver::gate::rev_list::RevList;
-use cis490_receiver::gate::snapshot::{SnapshotFile, Source};
 use cis490_receiver::gate::window::{ClaimedCommit, Gate, Verdict};
-use cis490_receiver::looker::Looker;
+use cis490_receiver::gate::window_file::{Source, WindowFile};
+use cis490_receiver::io_thread::IoThread;
 use cis490_shared::clock::system_time;
 use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::CommitHash;
@@ -36,7 +36,7 @@ pub fn rev_list(repo: &Path, git: &Path) -> RevList {
         reference: "HEAD".to_owned(),
         window: 3,
         timeout: Duration::from_secs(10),
-        looker: Looker::start("test"),
+        thread: IoThread::start("test"),
     }
 }
 
@@ -62,8 +62,8 @@ impl World {
             reference: rev_list.reference.clone(),
             window: rev_list.window,
         };
-        let snapshot = SnapshotFile { path: dir.path().join("gate.json"), source };
-        let polls = GitPollActor::new(rev_list, interval, snapshot, None, replace).start();
+        let window_file = WindowFile { path: dir.path().join("gate.json"), source };
+        let polls = GitPollActor::new(rev_list, interval, window_file, None, replace).start();
         Self { dir, clone, head, gate, polls }
     }
 
@@ -127,7 +127,7 @@ async fn the_window_is_kept_on_disk_for_the_next_start() {
     let world = World::new();
     assert!(world.poll().await);
     let source = Source { repo_path: world.clone.clone(), reference: "HEAD".to_owned(), window: 3 };
-    let kept = SnapshotFile { path: world.dir.path().join("gate.json"), source }.load().unwrap().unwrap();
+    let kept = WindowFile { path: world.dir.path().join("gate.json"), source }.load().unwrap().unwrap();
     assert_eq!(kept.window.head().as_str(), world.head);
 }
 

@@ -140,7 +140,7 @@ async fn a_clone_that_does_not_answer_is_left_alone_until_it_does() {
     let list = RevList { timeout: Duration::from_millis(100), ..rev_list(&clone, &git) };
     // Every look waits behind this one, as it would in the kernel for a dead mount.
     let (mount_is_back, waits) = std::sync::mpsc::channel::<()>();
-    let hanging = list.looker.look(move || waits.recv());
+    let hanging = list.thread.run(move || waits.recv());
     let world = World::with(dir, clone, head, list, NEVER);
     for _ in 0..3 {
         assert!(!world.poll().await);

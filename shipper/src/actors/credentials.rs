@@ -18,8 +18,8 @@ use actix::{
 };
 use cis490_shared::certificate::ExpiryReminder;
 use cis490_shared::clock::system_time;
-use cis490_shared::kept::Kept;
 use cis490_shared::latest::Latest;
+use cis490_shared::watched::Kept;
 use tokio::task::spawn_blocking;
 use tracing::warn;
 

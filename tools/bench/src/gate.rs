@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
-use cis490_receiver::gate::window::{ClaimedCommit, Current, Gate, Window};
+use cis490_receiver::gate::window::{ClaimedCommit, Gate, Window, WindowReading};
 use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
 use clap::Args;
@@ -82,7 +82,7 @@ fn ask_view() -> anyhow::Result<Vec<Duration>> {
         (0..WINDOW).map(|byte| CommitHash::parse(&format!("{byte:02x}").repeat(20))).collect();
     let commits = commits?;
     let window = Window::new(commits.clone()).context("the window")?;
-    let current = Current { window, read_at: SystemTime::UNIX_EPOCH };
+    let current = WindowReading { window, read_at: SystemTime::UNIX_EPOCH };
     let gate = Latest::new(Gate::new(true, usize::from(WINDOW)).with_window(current));
     let mut times = Vec::new();
     for (due, commit) in moments(Duration::from_secs(1) / PACE).zip(commits.iter().cycle()) {

@@ -67,14 +67,20 @@ fn a_bound_is_told_when_it_is_reached_and_not_for_each_connection() {
     let bounds = Bounds { in_all: 4, per_peer: 2, stall: Duration::from_secs(30) };
     let open = |state: &mut State, peer| {
         let (has_room, reached) = state.make_room(bounds, peer);
-        let look = Arc::new(Notify::new());
+        let recheck = Arc::new(Notify::new());
         if has_room {
             state.next += 1;
             if let Some(peer) = peer {
                 state.peers.entry(peer).or_default().open += 1;
             }
-            let open =
-                Open { peer, requests: 1, untaken: None, since: Instant::now(), rest: Rest::Between, look };
+            let open = Open {
+                peer,
+                requests: 1,
+                untaken: None,
+                since: Instant::now(),
+                rest: Rest::Between,
+                recheck,
+            };
             state.open.insert(state.next, open);
         }
         (has_room, reached)

@@ -1,6 +1,6 @@
 //! gate.json: the last good window, so that a restart during a git outage locks nobody out (incident 3).
 //!
-//! A snapshot of another clone, ref or size is of no use and is ignored. All of it blocks.
+//! A window of another clone, ref or size is of no use and is ignored. All of it blocks.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use cis490_shared::ids::CommitHash;
 use cis490_shared::small_file::SmallFile;
 use serde::{Deserialize, Serialize};
 
-use super::window::{Current, Window};
+use super::window::{Window, WindowReading};
 
 /// The mode of gate.json: the maintainers' group may look.
-const SNAPSHOT_MODE: u32 = 0o640;
+const MODE: u32 = 0o640;
 /// Many times what the largest window takes.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Where the window is kept and whose window it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotFile {
+pub struct WindowFile {
     /// gate.json.
     pub path: PathBuf,
     /// What the window was read from.
@@ -40,39 +40,39 @@ pub struct Source {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Snapshot {
+struct Content {
     #[serde(flatten)]
     source: Source,
     read_at_unix_s: u64,
     commits: Vec<CommitHash>,
 }
 
-impl SnapshotFile {
+impl WindowFile {
     /// Writes the window durably.
-    pub fn store(&self, current: &Current) -> io::Result<()> {
-        let since_epoch = current.read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let snapshot = Snapshot {
+    pub fn store(&self, reading: &WindowReading) -> io::Result<()> {
+        let since_epoch = reading.read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let content = Content {
             source: self.source.clone(),
             read_at_unix_s: since_epoch.as_secs(),
-            commits: current.window.commits().to_vec(),
+            commits: reading.window.commits().to_vec(),
         };
-        durable::replace_file(&self.path, &serde_json::to_vec(&snapshot)?, SNAPSHOT_MODE)
+        durable::replace_file(&self.path, &serde_json::to_vec(&content)?, MODE)
     }
 
     /// Reads the window back; none where there is no file, or one of another clone, ref or size.
-    pub fn load(&self) -> io::Result<Option<Current>> {
+    pub fn load(&self) -> io::Result<Option<WindowReading>> {
         let text = match SmallFile::open(&self.path, MAX_BYTES).and_then(|file| file.bytes()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
-        let snapshot: Snapshot = serde_json::from_slice(&text)?;
-        let window = Window::new(snapshot.commits).ok().filter(|_| snapshot.source == self.source);
-        let read_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(snapshot.read_at_unix_s));
+        let content: Content = serde_json::from_slice(&text)?;
+        let window = Window::new(content.commits).ok().filter(|_| content.source == self.source);
+        let read_at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(content.read_at_unix_s));
         let read_at = read_at.ok_or_else(|| {
-            let reason = format!("`read_at_unix_s` is {}, which is no time", snapshot.read_at_unix_s);
+            let reason = format!("`read_at_unix_s` is {}, which is no time", content.read_at_unix_s);
             io::Error::new(io::ErrorKind::InvalidData, reason)
         })?;
-        Ok(window.map(|window| Current { window, read_at }))
+        Ok(window.map(|window| WindowReading { window, read_at }))
     }
 }
 
@@ -84,30 +84,30 @@ mod tests {
     fn a_window_survives_on_disk_and_only_for_its_own_source() {
         let dir = tempfile::tempdir().unwrap();
         let source = Source { repo_path: "/clone".into(), reference: "HEAD".into(), window: 100 };
-        let file = SnapshotFile { path: dir.path().join("gate.json"), source: source.clone() };
+        let file = WindowFile { path: dir.path().join("gate.json"), source: source.clone() };
         assert_eq!(file.load().unwrap(), None);
         let window = Window::new(vec![CommitHash::parse(&"ab".repeat(20)).unwrap()]).unwrap();
-        let current = Current { window, read_at: SystemTime::UNIX_EPOCH + Duration::from_secs(7) };
-        file.store(&current).unwrap();
-        assert_eq!(file.load().unwrap(), Some(current));
+        let reading = WindowReading { window, read_at: SystemTime::UNIX_EPOCH + Duration::from_secs(7) };
+        file.store(&reading).unwrap();
+        assert_eq!(file.load().unwrap(), Some(reading));
         for other in [
             Source { repo_path: "/other".into(), ..source.clone() },
             Source { reference: "refs/heads/x".into(), ..source.clone() },
             Source { window: 50, ..source },
         ] {
-            assert_eq!(SnapshotFile { source: other, ..file.clone() }.load().unwrap(), None);
+            assert_eq!(WindowFile { source: other, ..file.clone() }.load().unwrap(), None);
         }
     }
 
     #[test]
-    fn a_damaged_snapshot_is_an_error_and_not_a_window() {
+    fn a_damaged_file_is_an_error_and_not_a_window() {
         let dir = tempfile::tempdir().unwrap();
         let source = Source { repo_path: "/clone".into(), reference: "HEAD".into(), window: 100 };
-        let file = SnapshotFile { path: dir.path().join("gate.json"), source };
+        let file = WindowFile { path: dir.path().join("gate.json"), source };
         std::fs::write(&file.path, "{\"commits\": [\"x\"]}").unwrap();
         assert!(file.load().is_err());
         let window = Window::new(vec![CommitHash::parse(&"ab".repeat(20)).unwrap()]).unwrap();
-        file.store(&Current { window, read_at: SystemTime::UNIX_EPOCH }).unwrap();
+        file.store(&WindowReading { window, read_at: SystemTime::UNIX_EPOCH }).unwrap();
         let good = std::fs::read_to_string(&file.path).unwrap();
         let damaged = good.replace("\"read_at_unix_s\":0", &format!("\"read_at_unix_s\":{}", u64::MAX));
         assert_ne!(damaged, good);

@@ -1,6 +1,6 @@
-//! Looks at files that may hang, a dead mount or a disk in trouble, on a thread that is used for nothing else.
+//! Touches files that may hang, on a dead mount or a disk in trouble, on a thread that is used for nothing else.
 //!
-//! Whether a token still counts must not depend on a pool of threads that others can fill. An owner begins no look before
+//! Whether a token still counts must not depend on a pool of threads that others can fill. An owner begins no read before
 //! the last one has come back, so a file system that hangs costs one thread. Nobody waits for the thread at the end of
 //! the process: it may never come back.
 
@@ -11,24 +11,24 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::error;
 
-/// A look that takes longer than this hangs. A disk under load may well need some seconds.
+/// A read that takes longer than this hangs. A disk under load may well need some seconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread of the looks; it ends with the last clone of this.
+/// The thread; it ends with the last clone of this.
 #[derive(Debug, Clone)]
-pub struct Looker {
+pub struct IoThread {
     jobs: mpsc::Sender<Job>,
 }
 
-/// The thread could not be started, or a look has panicked, which was printed where it happened.
+/// The thread could not be started, or what it ran has panicked, which was printed where it happened.
 #[derive(Debug, thiserror::Error)]
-#[error("the thread that looks at the files is gone")]
+#[error("the thread that reads the files is gone")]
 pub struct Gone;
 
-impl Looker {
-    /// Starts the thread. Where that fails every look is [`Gone`], and the log has the reason.
+impl IoThread {
+    /// Starts the thread. Where that fails everything is [`Gone`], and the log has the reason.
     pub fn start(name: &str) -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let run = move || queue.into_iter().for_each(|job| job());
@@ -38,8 +38,8 @@ impl Looker {
         Self { jobs }
     }
 
-    /// Begins `look`, which may block, after all earlier ones.
-    pub fn look<T, F>(&self, look: F) -> impl Future<Output = Result<T, Gone>> + use<T, F>
+    /// Runs `work`, which may block, after all that it was given before.
+    pub fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Gone>> + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
@@ -47,7 +47,7 @@ impl Looker {
         let (tell, told) = oneshot::channel();
         let job = Box::new(move || {
             // Nobody waits any more: its owner is gone.
-            let _ = tell.send(look());
+            let _ = tell.send(work());
         });
         let sent = self.jobs.send(job).map_err(|_| Gone);
         async move {
@@ -62,17 +62,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn looks_come_one_after_the_other_on_one_thread() {
-        let looker = Looker::start("looker");
-        let thread = || thread::current().id();
-        let (first, second) = tokio::join!(looker.look(thread), looker.look(thread));
+    async fn what_it_is_given_runs_one_after_the_other_on_one_thread() {
+        let thread = IoThread::start("thread");
+        let current = || thread::current().id();
+        let (first, second) = tokio::join!(thread.run(current), thread.run(current));
         assert_eq!(first.unwrap(), second.unwrap());
     }
 
     #[tokio::test]
-    async fn a_look_that_panicked_is_the_last_one() {
-        let looker = Looker::start("looker");
-        assert!(looker.look(|| panic!("as a test wants it")).await.is_err());
-        assert!(looker.look(|| ()).await.is_err());
+    async fn after_a_panic_nothing_runs() {
+        let thread = IoThread::start("thread");
+        assert!(thread.run(|| panic!("as a test wants it")).await.is_err());
+        assert!(thread.run(|| ()).await.is_err());
     }
 }

@@ -1,0 +1,89 @@
+//! Starts what says who is who: the tokens and the certificates, as the configuration names them.
+
+use actix::{Actor, Addr, Recipient};
+use cis490_shared::latest::Latest;
+
+use crate::actors::Ping;
+use crate::actors::file_watch::{FileWatchActor, Reload};
+use crate::auth::file::{TokenFile, TokenFileError};
+use crate::auth::tokens::Tokens;
+use crate::config::{AuthConfig, ReceiverConfig};
+use crate::http::identity::Authenticator;
+use crate::io_thread::IoThread;
+use crate::tls::files::{TlsError, TlsFiles};
+use crate::tls::server_tls::ServerTls;
+
+/// Why there are no credentials to begin with.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// The files that say who is who, read once; none for what the configuration does not name.
+#[derive(Debug)]
+pub struct Credentials {
+    tokens: Option<FileWatchActor<TokenFile>>,
+    tls: Option<FileWatchActor<TlsFiles>>,
+}
+
+/// The actors that keep them current.
+pub(super) struct CredentialsActors {
+    tokens: Option<Addr<FileWatchActor<TokenFile>>>,
+    tls: Option<Addr<FileWatchActor<TlsFiles>>>,
+}
+
+impl Credentials {
+    /// Reads them. What cannot be read is an error: a receiver that knows nobody refuses everybody. Blocks.
+    pub fn open(config: &ReceiverConfig) -> Result<Self, CredentialsError> {
+        let auth = &config.auth;
+        let tokens = auth.tokens_file.clone().map(TokenFile::at);
+        let tls = config.server.tls.as_ref().map(|tls| TlsFiles::of(tls, auth));
+        let tokens = tokens.map(|file| FileWatchActor::open(file, IoThread::start("tokens"))).transpose()?;
+        let tls =
+            tls.map(|files| FileWatchActor::open(files, IoThread::start("certificates"))).transpose()?;
+        Ok(Self { tokens: tokens.flatten(), tls: tls.flatten() })
+    }
+
+    /// TLS as it is in force, kept current while the actors live; none where no certificate is named.
+    pub(super) fn tls(&self) -> Option<Latest<ServerTls>> {
+        self.tls.as_ref().map(FileWatchActor::latest)
+    }
+
+    fn tokens(&self) -> Option<Latest<Tokens>> {
+        self.tokens.as_ref().map(FileWatchActor::latest)
+    }
+
+    /// How it is found out who sends a request.
+    pub(super) fn authenticator(&self, config: &AuthConfig) -> Authenticator {
+        Authenticator {
+            readers: config.readers.clone(),
+            // What is wrong with it was said when the configuration was checked.
+            proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
+            tokens: self.tokens(),
+            certificates: self.tls().filter(|_| config.client_ca_file.is_some()),
+        }
+    }
+
+    pub(super) fn start(self) -> CredentialsActors {
+        CredentialsActors { tokens: self.tokens.map(Actor::start), tls: self.tls.map(Actor::start) }
+    }
+}
+
+impl CredentialsActors {
+    /// For the watchdog.
+    pub(super) fn pings(&self) -> impl Iterator<Item = Recipient<Ping>> {
+        let tls = self.tls.clone().map(Addr::recipient);
+        self.tokens.clone().map(Addr::recipient).into_iter().chain(tls)
+    }
+
+    /// For SIGHUP.
+    pub(super) fn reloads(&self) -> impl Iterator<Item = Recipient<Reload>> {
+        let tls = self.tls.clone().map(Addr::recipient);
+        self.tokens.clone().map(Addr::recipient).into_iter().chain(tls)
+    }
+}
