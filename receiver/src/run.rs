@@ -158,6 +158,7 @@ pub async fn run(
     warn_of_tokens(&config, &listeners);
     let admission = Admission::new(limits(&config));
     let (watcher, workers) = (condition_watcher(&config), Workers::default());
+    let connections = Connections::new(config.server.connections());
     let api = web::Data::new(Api {
         gate: actors.gate.view.clone(),
         observe_polls: actors.gate.polls.clone().recipient(),
@@ -175,6 +176,7 @@ pub async fn run(
         reports,
         identities,
         tls,
+        connections: connections.clone(),
         notices: Notices::default(),
         rules: rules(&config),
         started: Instant::now(),
@@ -182,7 +184,6 @@ pub async fn run(
         workers: workers.clone(),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
-    let connections = Connections::new(config.server.connections());
     let server = server::serve(listeners, &api, &connections, patience).map_err(RunError::Server)?;
     let handle = server.handle();
     tokio::pin!(server);

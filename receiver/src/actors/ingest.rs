@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::index_writer::IndexWriterActor;
 use crate::ingest::admission::Permit;
 use crate::ingest::host_fairness::HostFairness;
-use crate::ingest::upload::{Destination, PendingUpload};
+use crate::ingest::upload::{Destination, DiskTurns, PendingUpload};
 use crate::ingest::{DeclaredUpload, Done, IngestError, Part};
 use crate::store::layout::Store;
 use crate::store::spool::Spool;
@@ -50,6 +50,11 @@ impl Ingest {
             scheduler: Arc::default(),
             fairness: HostFairness::default(),
         }))
+    }
+
+    /// Who waits for whom at the disk now.
+    pub fn turns(&self) -> DiskTurns {
+        self.0.turns()
     }
 
     /// Starts an upload on the arbiter of the caller.

@@ -9,6 +9,7 @@ use cis490_shared::clock::system_time;
 use cis490_shared::latest::Latest;
 use tracing::info;
 
+use super::connections::Connections;
 use super::headers;
 use super::identity::Authenticator;
 use super::notices::Notices;
@@ -50,6 +51,8 @@ pub struct Api {
     pub identities: Authenticator,
     /// The receiver's certificate; none without TLS.
     pub tls: Option<Latest<ServerTls>>,
+    /// The connections that there are.
+    pub connections: Connections,
     /// What is said about clients.
     pub notices: Notices,
     /// What requests are held to.

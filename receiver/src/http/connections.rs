@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -66,6 +67,21 @@ struct State {
     peers: HashMap<IpAddr, Peer>,
     /// Whether it was said that the bound is reached.
     is_said: bool,
+    ended_for_room: u64,
+    turned_away: u64,
+}
+
+/// How full it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ConnectionsObservation {
+    /// Connections.
+    pub open: usize,
+    /// How many there may be.
+    pub limit: usize,
+    /// How many were ended since the start, waiting for a request, to make room for another.
+    pub ended_for_room: u64,
+    /// How many were closed at once since the start, because none could make room.
+    pub turned_away: u64,
 }
 
 #[derive(Debug)]
@@ -105,6 +121,7 @@ impl Connections {
     pub fn open(&self, peer: Option<IpAddr>) -> Option<Connection> {
         let mut state = self.shared.state();
         let (has_room, reached) = state.make_room(self.shared.bounds, peer);
+        state.turned_away += u64::from(!has_room);
         let id = state.next;
         state.next += 1;
         let recheck = Arc::new(Notify::new());
@@ -132,9 +149,12 @@ impl Connections {
         has_room.then(|| Connection { shared: Arc::clone(&self.shared), id, recheck })
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.shared.state().open.len()
+    /// How full it is.
+    pub fn observe(&self) -> ConnectionsObservation {
+        let state = self.shared.state();
+        let State { ended_for_room, turned_away, .. } = *state;
+        let (open, limit) = (state.open.len(), self.shared.bounds.in_all);
+        ConnectionsObservation { open, limit, ended_for_room, turned_away }
     }
 }
 
@@ -180,6 +200,7 @@ impl State {
         let waiting = self.open.iter().filter(|(_, open)| open.requests == 0 && concerns(open));
         let Some(id) = waiting.min_by_key(|(_, open)| open.since).map(|(id, _)| *id) else { return false };
         self.close(id);
+        self.ended_for_room += 1;
         true
     }
 

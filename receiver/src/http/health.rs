@@ -9,9 +9,12 @@ use cis490_shared::wire::answer::{GateAnswer, PingAnswer};
 use serde::Serialize;
 
 use super::api::Api;
+use super::connections::ConnectionsObservation;
 use super::gate::gate_answer;
 use super::refusal::Refusal;
 use crate::actors::git_poll;
+use crate::ingest::admission::AdmissionObservation;
+use crate::ingest::upload::DiskTurns;
 use crate::store::condition::Condition;
 
 /// Proves the whole path and writes nothing.
@@ -37,6 +40,7 @@ struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<VerifyHealth>,
     uploads: UploadHealth,
+    connections: ConnectionsObservation,
     /// Only where the receiver speaks TLS itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsHealth>,
@@ -96,7 +100,10 @@ struct VerifyHealth {
 
 #[derive(Debug, Serialize)]
 struct UploadHealth {
-    in_flight: usize,
+    #[serde(flatten)]
+    admission: AdmissionObservation,
+    #[serde(flatten)]
+    turns: DiskTurns,
 }
 
 /// Liveness and readiness: 200 while uploads can be taken, else 503.
@@ -137,7 +144,8 @@ async fn observe(api: &Api) -> Result<Health, Refusal> {
         index: IndexHealth { rows: api.records.len(), appended: index.appended, failing: index.failing },
         store,
         verify,
-        uploads: UploadHealth { in_flight: api.admission.in_flight() },
+        uploads: UploadHealth { admission: api.admission.observe(), turns: api.ingest.turns() },
+        connections: api.connections.observe(),
         tls,
     })
 }

@@ -6,6 +6,7 @@
 //! Long uploads take no turns: they give way by themselves (see [`super::sync_scheduler`]).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ const LULL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub struct HostFairness {
     hosts: Arc<Mutex<HashMap<HostId, Host>>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,11 @@ impl HostFairness {
         known.uploads += 1;
         known.seen = now;
         WaitingUpload { fairness: self.clone(), host: host.clone() }
+    }
+
+    /// How many uploads wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn hosts(&self) -> MutexGuard<'_, HashMap<HostId, Host>> {
@@ -76,8 +83,11 @@ impl WaitingUpload {
     pub async fn turn(&self) -> Turn {
         let line = self.line();
         let place = match line {
-            // Nobody closes it.
-            Some(line) => line.acquire_owned().await.ok(),
+            Some(line) => {
+                let _waits = Waits::begin(&self.fairness.waiting);
+                // Nobody closes it.
+                line.acquire_owned().await.ok()
+            }
             None => None,
         };
         Turn { _place: place }
@@ -88,6 +98,22 @@ impl WaitingUpload {
         let (hosts, now) = (self.fairness.hosts(), Instant::now());
         let is_alone = hosts.iter().all(|(host, known)| *host == self.host || !known.is_about(now));
         hosts.get(&self.host).filter(|_| !is_alone).map(|known| Arc::clone(&known.line))
+    }
+}
+
+/// Counts one upload that waits, also one that is given up meanwhile.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -145,7 +171,9 @@ mod tests {
         let turn = next.turn();
         tokio::pin!(turn);
         assert!(turn.as_mut().now_or_never().is_none());
+        assert_eq!(fairness.waiting(), 1);
         drop(at_disk.pop());
         turn.await;
+        assert_eq!(fairness.waiting(), 0);
     }
 }

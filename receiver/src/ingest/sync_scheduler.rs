@@ -40,6 +40,8 @@ struct State {
     last_short: Option<Instant>,
     is_stepping: bool,
     last_step: Option<Instant>,
+    /// Steps that were taken.
+    steps: u64,
 }
 
 impl State {
@@ -64,6 +66,12 @@ impl SyncScheduler {
     pub fn short(self: &Arc<Self>) -> Short {
         self.lock().short += 1;
         Short(Arc::clone(self))
+    }
+
+    /// How many short uploads are at the disk now, and how many steps long ones have taken because of such.
+    pub fn observe(&self) -> (usize, u64) {
+        let state = self.lock();
+        (state.short, state.steps)
     }
 
     /// Whether long uploads are to take steps: a short one is at the disk, or was lately.
@@ -111,6 +119,7 @@ impl Drop for Stepping<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_stepping = false;
+        state.steps += 1;
         state.last_step = Some(Instant::now());
         self.0.changed.notify_all();
     }
@@ -156,6 +165,7 @@ mod tests {
         let scheduler = scheduler(Duration::from_millis(1), EVER);
         let _short = scheduler.short();
         assert_eq!((0..10).map(|step| scheduler.step(|| step)).sum::<i32>(), 45);
+        assert_eq!(scheduler.observe(), (1, 11));
     }
 
     #[test]

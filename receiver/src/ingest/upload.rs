@@ -9,6 +9,7 @@ use std::time::Instant;
 use actix::Recipient;
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
+use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -132,7 +133,24 @@ fn write(
     }
 }
 
+/// Who waits for whom at the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DiskTurns {
+    /// Short uploads that wait because their host has several at the disk and others want to be there.
+    pub waiting_for_turn: usize,
+    /// Short uploads at the disk, for which long ones give way.
+    pub short_at_disk: usize,
+    /// How often long uploads gave way since the start.
+    pub steps_of_long: u64,
+}
+
 impl Destination {
+    /// Who waits for whom at the disk now.
+    pub fn turns(&self) -> DiskTurns {
+        let (short_at_disk, steps_of_long) = self.scheduler.observe();
+        DiskTurns { waiting_for_turn: self.fairness.waiting(), short_at_disk, steps_of_long }
+    }
+
     /// What the index says of the pair now. Blocks until IndexWriterActor, which has a thread of its own, has read it.
     fn row_of(&self, declared: &DeclaredUpload) -> Result<Option<KnownRow>, IngestError> {
         let DeclaredUpload { host_id, episode_id, .. } = declared.clone();

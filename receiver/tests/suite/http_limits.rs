@@ -1,6 +1,6 @@
 //! `PUT /v1/episodes/...` against every limit, over real sockets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Request, TestReceiver};
 
@@ -75,15 +75,24 @@ fn a_host_that_floods_is_busy_and_others_are_not() {
         (answer.status, connection, answer)
     };
     let mut held: Vec<_> = ["E1", "E2"].map(|episode| begin("lab-1", episode)).into();
+    let began = Instant::now();
     let (status, _, answer) = begin("lab-1", "E3");
     assert_eq!((status, answer.error().as_str()), (503, "busy"));
+    assert!(
+        began.elapsed() >= Duration::from_secs(1),
+        "one that comes again at once costs the others nothing"
+    );
     assert!(answer.header("retry-after").is_some());
     assert!(answer.json()["detail"].as_str().unwrap().contains("of this host"), "{answer:?}");
     held.extend(["lab-2", "lab-3"].into_iter().flat_map(|host| [begin(host, "E1"), begin(host, "E2")]));
     assert_eq!(held.iter().map(|(status, ..)| *status).collect::<Vec<_>>(), [100; 6]);
     // What is left is for those who have nothing in flight.
     let newcomer = begin("lab-4", "E1");
-    assert_eq!((newcomer.0, begin("lab-4", "E2").0, begin("lab-5", "E1").0), (100, 503, 100));
+    let last = begin("lab-5", "E1");
+    assert_eq!((newcomer.0, begin("lab-4", "E2").0, last.0), (100, 503, 100));
+    let uploads = receiver.get("/v1/health").json()["uploads"].clone();
+    let seen = ["in_flight", "hosts", "limit", "kept_for_newcomers", "refused_for_number"];
+    assert_eq!(seen.map(|member| uploads[member].as_u64().unwrap()), [8, 5, 8, 2, 2], "{uploads}");
 }
 
 #[test]
@@ -167,7 +176,9 @@ fn a_connection_beyond_the_bound_is_closed_where_all_others_are_served() {
     assert_eq!(receiver.connect().rest(), "");
     served.send(BODY);
     assert_eq!(served.answer(false).status, 201);
-    assert_eq!(receiver.get("/v1/health").status, 200);
+    let connections = receiver.get("/v1/health").json()["connections"].clone();
+    let seen = ["limit", "ended_for_room", "turned_away"].map(|member| connections[member].as_u64().unwrap());
+    assert!(seen[0] == 1 && seen[1] <= 1 && seen[2] == 1, "{connections}");
 }
 
 #[test]

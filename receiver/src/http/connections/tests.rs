@@ -30,7 +30,7 @@ async fn whoever_waits_longest_makes_room_and_whoever_is_served_does_not() {
     later().await;
     let new = connections.open(None).unwrap();
     assert_eq!([&served, &oldest, &younger, &new].map(is_wanted), [true, false, true, true]);
-    assert_eq!(connections.count(), 3);
+    assert_eq!(connections.observe().open, 3);
     oldest.unwanted().await;
     for busy in [&younger, &new] {
         busy.begin_request();
@@ -39,6 +39,8 @@ async fn whoever_waits_longest_makes_room_and_whoever_is_served_does_not() {
     served.end_request(Rest::Between);
     let last = connections.open(None).unwrap();
     assert_eq!([&served, &younger, &new, &last].map(is_wanted), [false, true, true, true]);
+    let seen = connections.observe();
+    assert_eq!((seen.open, seen.limit, seen.ended_for_room, seen.turned_away), (3, 3, 2, 1));
 }
 
 #[tokio::test(start_paused = true)]
