@@ -11,9 +11,9 @@ use clap::Args;
 use crate::chart::{self, Line, Panel};
 use crate::driver::Shape;
 use crate::figures::{float, median};
-use crate::index;
 use crate::measure::{self, Measured};
 use crate::peer::{Peer, Server};
+use crate::start;
 use crate::workshop::Workshop;
 
 /// What `curve` is told.
@@ -183,7 +183,7 @@ fn measure_curve(workshop: &Workshop, rounds: usize, curve: &Curve) -> anyhow::R
 fn start_peer(workshop: &Workshop, peer: &Peer, rows: usize) -> anyhow::Result<Server> {
     let dir = workshop.fresh_dir(peer.name())?;
     if rows > 0 {
-        index::fill(workshop, &dir, rows)?;
+        start::fill(workshop, &dir, rows)?;
     }
     let server = peer.start_in(workshop, &dir)?;
     measure::warm_up(workshop, &server)?;
