@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::chart::{self, Line, Panel};
 use crate::driver::Shape;
 use crate::figures::{float, median};
-use crate::index;
 use crate::measure::{self, Measured};
 use crate::peer::{Peer, Server};
+use crate::start;
 use crate::workshop::Workshop;
 
 /// What `curve` is told.
@@ -27,6 +28,9 @@ pub(crate) struct Flags {
     /// Only this curve: size, connections, hosts or rows.
     #[arg(long)]
     only: Option<String>,
+    /// Draws the points that are in DIR, without measuring.
+    #[arg(long)]
+    redraw: bool,
 }
 
 /// One point of a curve.
@@ -50,6 +54,12 @@ struct Curve {
     fresh: bool,
 }
 
+/// What each picture shows: title and column of the table.
+const PANELS: [(&str, &str); 3] = [
+    ("throughput, MB/s", "megabytes_per_s"),
+    ("uploads per second", "requests_per_s"),
+    ("peak resident memory, MiB", "peak_mib"),
+];
 const KIB: usize = 1024;
 const SMALL: usize = 64 * KIB;
 /// Bytes of one point, except where a single body is larger: the whole takes minutes, not hours.
@@ -99,7 +109,7 @@ fn curves() -> Vec<Curve> {
         },
         Curve {
             name: "rows",
-            heading: "64 KiB bodies over 8 connections, by the rows in the index (at 1: none)",
+            heading: "64 KiB bodies over 8 connections, by the rows in the index",
             axis: "rows in the index",
             points: rows.into(),
             fresh: true,
@@ -120,8 +130,14 @@ pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     fs::create_dir_all(&flags.out)?;
     let wanted = |curve: &Curve| flags.only.as_ref().is_none_or(|only| only == curve.name);
     for curve in curves().into_iter().filter(wanted) {
-        let measured = measure_curve(workshop, flags.rounds, &curve)?;
-        write_curve(&flags.out, &curve, &measured)?;
+        let points = flags.out.join(curve.name).with_extension("tsv");
+        if !flags.redraw {
+            let measured = measure_curve(workshop, flags.rounds, &curve)?;
+            fs::write(&points, table(&curve, &measured))?;
+        }
+        let table = fs::read_to_string(&points).with_context(|| format!("`{}`", points.display()))?;
+        fs::write(points.with_extension("svg"), picture(&curve, &table)?)?;
+        writeln!(io::stdout(), "\n**{}** ({}.svg)\n\n```\n{table}```", curve.heading, curve.name)?;
     }
     Ok(())
 }
@@ -136,8 +152,10 @@ fn measure_curve(workshop: &Workshop, rounds: usize, curve: &Curve) -> anyhow::R
         let mut standing = Vec::new();
         for (place, point) in curve.points.iter().enumerate() {
             if curve.fresh || standing.is_empty() {
-                standing =
-                    peers.iter().map(|peer| start(workshop, peer, point.rows)).collect::<Result<_, _>>()?;
+                standing = peers
+                    .iter()
+                    .map(|peer| start_peer(workshop, peer, point.rows))
+                    .collect::<Result<_, _>>()?;
             }
             for turn in 0..peers.len() {
                 let index = (turn + round + place) % peers.len();
@@ -162,10 +180,10 @@ fn measure_curve(workshop: &Workshop, rounds: usize, curve: &Curve) -> anyhow::R
     Ok(runs)
 }
 
-fn start(workshop: &Workshop, peer: &Peer, rows: usize) -> anyhow::Result<Server> {
+fn start_peer(workshop: &Workshop, peer: &Peer, rows: usize) -> anyhow::Result<Server> {
     let dir = workshop.fresh_dir(peer.name())?;
     if rows > 0 {
-        index::fill(workshop, &dir, rows)?;
+        start::fill(workshop, &dir, rows)?;
     }
     let server = peer.start_in(workshop, &dir)?;
     measure::warm_up(workshop, &server)?;
@@ -182,19 +200,19 @@ fn meet_hosts(workshop: &Workshop, server: &Server, shape: Shape) -> anyhow::Res
     Ok(())
 }
 
-fn write_curve(out: &Path, curve: &Curve, runs: &Runs) -> anyhow::Result<()> {
-    let peers = Peer::ours();
+/// Writes the middle of the runs of every peer at every point.
+fn table(curve: &Curve, runs: &Runs) -> String {
     let mut table = format!(
         "{}\tpeer\truns\trequests_per_s\tmegabytes_per_s\tp99_ms\tcpu_s_per_gb\tpeak_mib\terrors\n",
         curve.name
     );
-    for (peer, runs) in peers.iter().zip(runs) {
+    for (peer, runs) in Peer::ours().iter().zip(runs) {
         for (point, runs) in curve.points.iter().zip(runs) {
             let middle = |value: fn(&Measured) -> f64| median(runs.iter().map(value));
             // Writing to a String cannot fail.
             let _ = writeln!(
                 table,
-                "{}\t{}\t{}\t{:.1}\t{:.1}\t{:.2}\t{:.2}\t{:.1}\t{}",
+                "{}\t{}\t{}\t{:.2}\t{:.1}\t{:.2}\t{:.2}\t{:.1}\t{}",
                 point.place,
                 peer.name(),
                 runs.len(),
@@ -207,31 +225,57 @@ fn write_curve(out: &Path, curve: &Curve, runs: &Runs) -> anyhow::Result<()> {
             );
         }
     }
-    fs::write(out.join(format!("{}.tsv", curve.name)), &table)?;
-    // A logarithmic axis has no place for nothing: what is 0 stands at 1.
-    let place = |point: &Point| float(point.place.max(1));
-    let panel = |title: &str, value: fn(&Measured) -> f64| {
-        let line = |(peer, runs): (&Peer, &Vec<Vec<Measured>>)| Line {
-            name: peer.name().to_owned(),
-            points: curve
-                .points
-                .iter()
-                .zip(runs)
-                .map(|(point, runs)| (place(point), median(runs.iter().map(value))))
-                .collect(),
-        };
-        Panel { title: title.to_owned(), lines: peers.iter().zip(runs).map(line).collect() }
+    table
+}
+
+/// Draws a curve from its table.
+fn picture(curve: &Curve, table: &str) -> anyhow::Result<String> {
+    let peers = Peer::ours();
+    let line = |peer: &Peer, column| -> anyhow::Result<Line> {
+        Ok(Line { name: peer.name().to_owned(), points: points(table, peer.name(), column)? })
     };
-    let ticks: Vec<_> = curve.points.iter().map(|point| (place(point), point.label.clone())).collect();
-    let panels = [
-        panel("throughput, MB/s", |run| run.megabytes_per_s),
-        panel("uploads per second", |run| run.requests_per_s),
-        panel("peak resident memory, MiB", |run| run.peak_mib),
-    ];
-    fs::write(
-        out.join(format!("{}.svg", curve.name)),
-        chart::draw(curve.heading, curve.axis, &ticks, &panels),
-    )?;
-    writeln!(io::stdout(), "\n**{}** ({}.svg)\n\n```\n{table}```", curve.heading, curve.name)?;
-    Ok(())
+    let panel = |(title, column)| -> anyhow::Result<Panel> {
+        Ok(Panel { title, lines: peers.iter().map(|peer| line(peer, column)).collect::<Result<_, _>>()? })
+    };
+    let panels = PANELS.into_iter().map(panel).collect::<Result<Vec<_>, _>>()?;
+    let ticks: Vec<_> =
+        curve.points.iter().map(|point| (on_axis(float(point.place)), point.label.clone())).collect();
+    chart::draw(curve.heading, curve.axis, &ticks, &panels)
+}
+
+/// Reads the points of one peer from a table, as place and value of the column.
+fn points(table: &str, peer: &str, column: &str) -> anyhow::Result<Vec<(f64, f64)>> {
+    let mut rows = table.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+    let header = rows.next().unwrap_or_default();
+    let value = header.iter().position(|name| *name == column).with_context(|| format!("no `{column}`"))?;
+    rows.filter(|row| row.get(1) == Some(&peer))
+        .map(|row| {
+            let number = |place| row.get(place).and_then(|field: &&str| field.parse::<f64>().ok());
+            let point = number(0).map(on_axis).zip(number(value));
+            point.with_context(|| format!("not a point: `{}`", row.join(" ")))
+        })
+        .collect()
+}
+
+/// A logarithmic axis has no place for nothing: what is 0 stands at 1.
+fn on_axis(place: f64) -> f64 {
+    place.max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_pictures_in_docs_are_drawn_from_the_points_beside_them() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/curves");
+        for curve in curves() {
+            let file =
+                |extension| fs::read_to_string(dir.join(curve.name).with_extension(extension)).unwrap();
+            let drawn = picture(&curve, &file("tsv")).unwrap();
+            assert!(drawn == file("svg"), "{}.svg: draw it with `cis490-bench curve --redraw`", curve.name);
+        }
+    }
 }

@@ -1,13 +1,10 @@
-//! The version gate: how long a verdict takes, inside and over HTTP, and what looking at the clone costs.
+//! The version gate over HTTP: how long a verdict takes, and what looking at the clone costs.
 
 use std::io::{self, Write};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use cis490_receiver::gate::window::{ClaimedCommit, Gate, Window, WindowReading};
-use cis490_shared::ids::CommitHash;
-use cis490_shared::latest::Latest;
+use anyhow::ensure;
 use clap::Args;
 
 use crate::figures::{float, median, millis, percentile};
@@ -22,8 +19,6 @@ const PACE: u32 = 1000;
 const CONNECTIONS: u32 = 4;
 /// How long they are asked for.
 const ASKING: Duration = Duration::from_secs(10);
-/// The window's size in production.
-const WINDOW: u8 = 100;
 
 /// What `gate` is told.
 #[derive(Debug, Clone, Args)]
@@ -47,21 +42,18 @@ pub(crate) fn verdicts(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()>
     let mut out = io::stdout();
     writeln!(
         out,
-        "\n**{PACE} verdicts by the second for {} s, the middle of {} rounds**\n",
+        "\n**{PACE} `GET /v1/gate/{{commit}}` by the second for {} s, the middle of {} rounds**\n",
         ASKING.as_secs(),
         flags.rounds
     )?;
-    writeln!(out, "| asked | p50 us | p99 us | longest us |\n|---|--:|--:|--:|")?;
+    writeln!(out, "| p50 us | p99 us | longest us |\n|--:|--:|--:|")?;
     let mut rounds = Vec::new();
     for _ in 0..flags.rounds {
         workshop.wait_until_quiet();
-        rounds.push([ask_view()?, ask_http(&receiver, &workshop.commit)?]);
+        rounds.push(ask(&receiver, &workshop.commit)?);
     }
-    for (place, what) in ["what GateActor has published", "GET /v1/gate/{commit}"].iter().enumerate() {
-        let middle =
-            |permille| median(rounds.iter().map(|round| millis(percentile(&round[place], permille)) * 1e3));
-        writeln!(out, "| {what} | {:.0} | {:.0} | {:.0} |", middle(500), middle(990), middle(1000))?;
-    }
+    let middle = |permille| median(rounds.iter().map(|times| millis(percentile(times, permille)) * 1e3));
+    writeln!(out, "| {:.0} | {:.0} | {:.0} |", middle(500), middle(990), middle(1000))?;
     Ok(())
 }
 
@@ -76,30 +68,11 @@ fn moments(each: Duration) -> impl Iterator<Item = Instant> {
     )
 }
 
-/// Times of a verdict as an upload gets it: from what GateActor has published.
-fn ask_view() -> anyhow::Result<Vec<Duration>> {
-    let commits: Result<Vec<_>, _> =
-        (0..WINDOW).map(|byte| CommitHash::parse(&format!("{byte:02x}").repeat(20))).collect();
-    let commits = commits?;
-    let window = Window::new(commits.clone()).context("the window")?;
-    let current = WindowReading { window, read_at: SystemTime::UNIX_EPOCH };
-    let gate = Latest::new(Gate::new(true, usize::from(WINDOW)).with_window(current));
-    let mut times = Vec::new();
-    for (due, commit) in moments(Duration::from_secs(1) / PACE).zip(commits.iter().cycle()) {
-        let claimed = ClaimedCommit::Named(commit.clone());
-        let began = Instant::now().max(due);
-        std::hint::black_box(gate.now().check(claimed, None, SystemTime::UNIX_EPOCH));
-        times.push(began.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times)
-}
-
 /// Times from a request to its answer, over several connections.
-fn ask_http(receiver: &Receiver, commit: &str) -> anyhow::Result<Vec<Duration>> {
+fn ask(receiver: &Receiver, commit: &str) -> anyhow::Result<Vec<Duration>> {
     let address = receiver.url.trim_start_matches("http://").parse()?;
     let request = format!("GET /v1/gate/{commit} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes();
-    let ask = || -> anyhow::Result<Vec<Duration>> {
+    let converse = || -> anyhow::Result<Vec<Duration>> {
         let mut connection = Connection::open(address)?;
         let mut times = Vec::new();
         for _ in moments(Duration::from_secs(1) * CONNECTIONS / PACE) {
@@ -111,7 +84,7 @@ fn ask_http(receiver: &Receiver, commit: &str) -> anyhow::Result<Vec<Duration>> 
         Ok(times)
     };
     let mut times = thread::scope(|scope| {
-        let asking: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(ask)).collect();
+        let asking: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(converse)).collect();
         let joined = asking.into_iter().map(|one| one.join().unwrap_or_else(|_| Ok(Vec::new())));
         joined.collect::<anyhow::Result<Vec<_>>>()
     })?

@@ -1,7 +1,7 @@
 //! `cis490-bench`: how fast the product is, beside a floor that does the same job and nothing else.
 //!
 //! - [`ingest`], [`mixed`]: uploads by size and connections; small ones beside large ones
-//! - [`gate`], [`index`], [`ship`], [`backfill`]: the other parts of the product
+//! - [`gate`], [`start`], [`ship`], [`backfill`]: the other parts of the product
 //! - [`curve`], [`chart`]: how cost grows with the work
 //! - [`guard`]: the short run that CI makes
 //! - [`floor`]: the least program that keeps the receiver's promise
@@ -11,7 +11,8 @@
 //! - [`workshop`], [`episodes`]: scratch directory, clone, programs; what a recorder would have left
 //!
 //! It needs nothing but the programs beside it and git. Absolute figures belong to the machine and the hour; what
-//! counts is the ratio of two that ran side by side. `docs/performance.md` says how to read them.
+//! counts is the ratio of two that ran side by side. `docs/performance.md` says how to read them. A function alone is
+//! measured by criterion, in `benches/` of the crate that it belongs to.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -32,7 +33,6 @@ mod figures;
 mod floor;
 mod gate;
 mod guard;
-mod index;
 mod ingest;
 mod machine;
 mod measure;
@@ -40,6 +40,7 @@ mod mixed;
 mod peer;
 mod service;
 mod ship;
+mod start;
 mod wire;
 mod workshop;
 
@@ -66,14 +67,12 @@ enum Measurement {
     Mixed(mixed::Flags),
     /// Whether the receiver has become much slower than the floor; fails where it has
     Guard(guard::Flags),
-    /// Verdicts of the version gate, inside and over HTTP
+    /// Verdicts of the version gate over HTTP
     Gate(gate::Flags),
     /// What looking at an unchanged clone costs
     Poll(gate::PollFlags),
-    /// Rows appended in batches
-    Index,
     /// From the start to READY with a full index
-    Start(index::StartFlags),
+    Start(start::Flags),
     /// The shipper: a large episode, a backlog, idle daemons
     Ship(ship::Flags),
     /// Backfill and verify, on large archives and on small ones
@@ -86,7 +85,7 @@ enum Measurement {
 }
 
 /// The order in which a reader wants to know; what makes and links many files comes last.
-const ALL: [&str; 8] = ["ingest", "mixed", "gate", "poll", "index", "ship", "backfill", "start"];
+const ALL: [&str; 7] = ["ingest", "mixed", "gate", "poll", "ship", "backfill", "start"];
 
 fn main() -> ExitCode {
     match measure(Flags::parse()) {
@@ -119,8 +118,7 @@ fn measure(flags: Flags) -> anyhow::Result<()> {
             Measurement::Guard(flags) => guard::run(&workshop, flags)?,
             Measurement::Gate(flags) => gate::verdicts(&workshop, flags)?,
             Measurement::Poll(flags) => gate::polls(&workshop, flags)?,
-            Measurement::Index => index::append(&workshop)?,
-            Measurement::Start(flags) => index::start(&workshop, flags)?,
+            Measurement::Start(flags) => start::run(&workshop, flags)?,
             Measurement::Ship(flags) => ship::run(&workshop, flags)?,
             Measurement::Backfill(flags) => backfill::run(&workshop, flags)?,
             Measurement::Curve(flags) => curve::run(&workshop, flags)?,

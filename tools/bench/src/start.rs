@@ -1,25 +1,19 @@
-//! The index: how fast rows are appended in batches, and how long a start with a million of them takes.
+//! How long a start takes with a million rows in the index.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use cis490_receiver::index::log::IndexLog;
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::{IndexRow, SCHEMA_VERSION};
 use clap::Args;
 
-use crate::figures::{float, length, median, millis};
+use crate::figures::{float, median};
 use crate::machine;
 use crate::service::Receiver;
 use crate::workshop::Workshop;
 
-/// Rows of one batch: from a lone upload to more than ever wait in production.
-const BATCHES: [usize; 5] = [1, 8, 64, 512, 4096];
-/// How long each size of batch is appended.
-const APPENDING: Duration = Duration::from_secs(2);
 /// Hosts that the rows are spread over.
 const HOSTS: usize = 100;
 /// A file has room for 65,000 names on ext4.
@@ -27,7 +21,7 @@ const NAMES_PER_FILE: usize = 60_000;
 
 /// What `start` is told.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct StartFlags {
+pub(crate) struct Flags {
     /// Rows in the index.
     #[arg(long, default_value_t = 1_000_000)]
     rows: usize,
@@ -50,33 +44,6 @@ fn row(number: usize, commit: &CommitHash) -> anyhow::Result<IndexRow> {
         sha256: Sha256Digest::from_bytes(digest),
         size_bytes: 0,
     })
-}
-
-/// Appends batches of each size and prints rows by the second.
-pub(crate) fn append(workshop: &Workshop) -> anyhow::Result<()> {
-    let commit = CommitHash::parse(&workshop.commit)?;
-    let mut out = io::stdout();
-    writeln!(out, "\n**Rows appended in batches, each durable before the next**\n")?;
-    writeln!(out, "| rows in a batch | batches/s | rows/s | batch in the middle ms |\n|--:|--:|--:|--:|")?;
-    for size in BATCHES {
-        let dir = workshop.fresh_dir("append")?;
-        let mut log = IndexLog::open(&dir.join("index.jsonl"))?;
-        workshop.wait_until_quiet();
-        let (mut times, mut spent) = (Vec::new(), Duration::ZERO);
-        while spent < APPENDING {
-            let first = times.len() * size;
-            let rows =
-                (first..first + size).map(|number| row(number, &commit)).collect::<Result<Vec<_>, _>>()?;
-            let began = Instant::now();
-            log.append_batch(&rows)?;
-            times.push(millis(began.elapsed()));
-            spent += began.elapsed();
-        }
-        let batches = length(&times) / spent.as_secs_f64();
-        let rows = batches * float(size as u64);
-        writeln!(out, "| {size} | {batches:.0} | {rows:.0} | {:.2} |", median(times))?;
-    }
-    Ok(())
 }
 
 /// Writes an index of so many rows into the state directory `dir`.
@@ -107,7 +74,7 @@ fn link_archives(dir: &Path, rows: usize) -> anyhow::Result<()> {
 }
 
 /// Times starts: of an empty receiver, of one with rows alone, of one with rows and archives.
-pub(crate) fn start(workshop: &Workshop, flags: &StartFlags) -> anyhow::Result<()> {
+pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let empty = workshop.fresh_dir("start-empty")?;
     let full = workshop.fresh_dir("start-full")?;
     fill(workshop, &full, flags.rows)?;
