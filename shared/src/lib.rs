@@ -20,6 +20,7 @@
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
 //! - [`moment`]: a time that a person or a file names
+//! - [`rate`]: bytes per second that a person names, and the token bucket that keeps to them
 //! - [`unit_settings`]: what a configuration means for the unit that runs the program
 //!
 //! This crate deliberately knows no actix, no HTTP library and no policy: it says what a thing is, never
@@ -39,6 +40,7 @@ pub mod latest;
 pub mod meta;
 pub mod moment;
 pub mod pem;
+pub mod rate;
 pub mod regular;
 pub mod remediation;
 pub mod row;
