@@ -12,6 +12,7 @@
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
 //! - [`latest`], [`kept`]: what one actor keeps current and others read, also where its files are bad for a while
+//! - [`fs_error`]: what the file system refused, for a person
 //! - [`file_fingerprint`]: whether a file is another than it was
 //! - [`small_file`]: files that others write, read whole or not at all
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
@@ -33,6 +34,7 @@ pub mod config_file;
 pub mod durable;
 pub mod excerpt;
 pub mod file_fingerprint;
+pub mod fs_error;
 pub mod ids;
 pub mod json;
 pub mod kept;
