@@ -14,6 +14,7 @@ use actix::{Actor, Addr, Recipient};
 use actix_rt::Arbiter;
 use actix_web::web;
 use cis490_shared::durable::FileLock;
+use cis490_shared::fs_error::FsError;
 use cis490_shared::service;
 use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -63,15 +64,8 @@ const LAST_MOMENTS: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Something on the disk.
-    #[error("cannot {what} `{}`: {source}", path.display())]
-    Disk {
-        /// What was being done.
-        what: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Disk(#[from] FsError),
     /// The hash of this machine is broken.
     #[error(transparent)]
     BrokenHash(#[from] BrokenHash),
@@ -97,12 +91,6 @@ pub enum RunError {
     /// An actor is gone.
     #[error(transparent)]
     ActorGone(#[from] ActorGone),
-}
-
-impl RunError {
-    fn disk(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Disk { what, path: path.to_owned(), source }
-    }
 }
 
 /// The actors and the threads that they run on.
@@ -213,8 +201,8 @@ pub async fn run(
     ended.and(closed.map_err(RunError::Server))
 }
 
-fn open_reports(dir: &Path) -> Result<HostReports, RunError> {
-    HostReports::open(dir).map_err(RunError::disk("open", dir))
+fn open_reports(dir: &Path) -> Result<HostReports, FsError> {
+    HostReports::open(dir).map_err(FsError::at("open", dir))
 }
 
 fn listen(config: &ReceiverConfig) -> Result<Listeners, BindError> {
@@ -252,7 +240,7 @@ fn rules(config: &ReceiverConfig) -> Rules {
 }
 
 fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {
-    cis490_shared::durable::create_dir_all(state_dir, 0o750).map_err(RunError::disk("create", state_dir))?;
+    cis490_shared::durable::create_dir_all(state_dir, 0o750).map_err(FsError::at("create", state_dir))?;
     take_lock(&state_dir.join(RECEIVER_LOCK), state_dir)
 }
 
@@ -260,17 +248,17 @@ fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {
 fn take_lock(path: &Path, dir: &Path) -> Result<Option<FileLock>, RunError> {
     startup::lock(path).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => RunError::AlreadyRunning(dir.to_owned()),
-        _ => RunError::disk("lock", path)(source),
+        _ => FsError::at("lock", path)(source).into(),
     })
 }
 
 fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Spool, Option<FileLock>), RunError> {
     let root = &config.store.episodes_root;
-    let store = Store::open(root).map_err(RunError::disk("open", root))?;
-    let spool = Spool::open(root).map_err(RunError::disk("open", root))?;
+    let store = Store::open(root).map_err(FsError::at("open", root))?;
+    let spool = Spool::open(root).map_err(FsError::at("open", root))?;
     // The index may be elsewhere, so what is swept has a lock of its own: itself.
     let lock = take_lock(spool.dir(), root)?;
-    let swept = spool.sweep().map_err(RunError::disk("sweep", spool.dir()))?;
+    let swept = spool.sweep().map_err(FsError::at("sweep", spool.dir()))?;
     if swept.files > 0 {
         info!(files = swept.files, bytes = swept.bytes, "partial uploads of the last run were removed");
     }

@@ -134,7 +134,7 @@ pub type Listed = tokio::task::JoinHandle<Result<Listing, ScanError>>;
 /// A row that another program adds meanwhile is read after its archive was looked for, so no archive seems to lack one.
 pub fn begin_listing(store: &Store) -> Listed {
     let root = store.root().to_owned();
-    tokio::task::spawn_blocking(move || list(&root))
+    tokio::task::spawn_blocking(move || list(&root, None, &mut |_| {}))
 }
 
 /// Compares store and index both ways, and says what is to be repaired.

@@ -7,17 +7,14 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::fs_error::FsError;
+
 /// Why a configuration cannot be used. Programs end with exit code 78 on any of them.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] FsError),
     /// A key that does not exist, in most cases misspelt.
     #[error("`{}`, line {line}: unknown key `{key}`, {hint}", path.display())]
     UnknownKey {
@@ -74,8 +71,7 @@ pub trait Validate {
 
 /// Reads, parses and validates the file at `path`. Blocks.
 pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(FsError::at("read", path))?;
     parse(&text, path)
 }
 

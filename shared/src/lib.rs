@@ -12,6 +12,7 @@
 //! - [`certificate`]: whose a certificate is, and until when
 //! - [`pem`]: certificates and keys that a configuration names
 //! - [`latest`], [`watched`]: what one actor keeps current and others read, also where its files are bad for a while
+//! - [`fs_error`]: what the file system refused, for a person
 //! - [`file_fingerprint`]: whether a file is another than it was
 //! - [`small_file`]: files that others write, read whole or not at all
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
@@ -20,6 +21,7 @@
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
 //! - [`moment`]: a time that a person or a file names
+//! - [`rate`]: bytes per second that a person names, and the token bucket that keeps to them
 //! - [`unit_settings`]: what a configuration means for the unit that runs the program
 //!
 //! This crate deliberately knows no actix, no HTTP library and no policy: it says what a thing is, never
@@ -32,12 +34,14 @@ pub mod config_file;
 pub mod durable;
 pub mod excerpt;
 pub mod file_fingerprint;
+pub mod fs_error;
 pub mod ids;
 pub mod json;
 pub mod latest;
 pub mod meta;
 pub mod moment;
 pub mod pem;
+pub mod rate;
 pub mod regular;
 pub mod remediation;
 pub mod row;

@@ -1,12 +1,12 @@
 //! Certificates and keys in PEM files that a configuration names; every error names the key to look at. Blocks.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::file_fingerprint::FileFingerprint;
+use crate::fs_error::FsError;
 use crate::small_file::SmallFile;
 
 /// More than any chain, key or list of a lab's authority needs, in bytes.
@@ -16,14 +16,12 @@ const MAX_BYTES: u64 = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
     /// It cannot be read.
-    #[error("`{key}`: cannot read `{}`: {source}", path.display())]
+    #[error("`{key}`: {source}")]
     Read {
         /// The key that names the file.
         key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
+        /// Which file, and the reason.
+        source: FsError,
     },
     /// It is there, but what it should hold is not in it.
     #[error("`{key}`: `{}` holds no {wanted} in PEM form", path.display())]
@@ -48,8 +46,8 @@ pub struct PemFile<'a> {
 impl<'a> PemFile<'a> {
     /// Opens the file that the configuration names under `key`.
     pub fn open(key: &'static str, path: &'a Path) -> Result<Self, PemError> {
-        let failed = |source| PemError::Read { key, path: path.to_owned(), source };
-        Ok(Self { key, path, file: SmallFile::open(path, MAX_BYTES).map_err(failed)? })
+        let file = SmallFile::open(path, MAX_BYTES).map_err(FsError::at("read", path));
+        Ok(Self { key, path, file: file.map_err(|source| PemError::Read { key, source })? })
     }
 
     /// The state that it is in.
@@ -69,8 +67,8 @@ impl<'a> PemFile<'a> {
     }
 
     fn bytes(&self) -> Result<Vec<u8>, PemError> {
-        let failed = |source| PemError::Read { key: self.key, path: self.path.to_owned(), source };
-        self.file.bytes().map_err(failed)
+        let bytes = self.file.bytes().map_err(FsError::at("read", self.path));
+        bytes.map_err(|source| PemError::Read { key: self.key, source })
     }
 
     /// The error for a file that holds something, and not what is wanted.

@@ -239,7 +239,7 @@ fn start_logging(screen: Option<&Screen>) {
 
 /// Whoever asks for something may be somebody who cannot read the configuration; it is none the worse for that.
 fn may_not_read(error: &ConfigError) -> bool {
-    matches!(error, ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    matches!(error, ConfigError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn bad_config(error: &dyn std::error::Error, path: &Path) -> ExitCode {
@@ -264,11 +264,14 @@ fn print(line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use cis490_shared::fs_error::FsError;
+
     use super::*;
 
     #[test]
     fn a_configuration_that_one_may_not_read_is_told_from_one_that_cannot_be_used() {
-        let read = |kind: io::ErrorKind| ConfigError::Read { path: "/etc/x".into(), source: kind.into() };
+        let read =
+            |kind: io::ErrorKind| ConfigError::Read(FsError::at("read", Path::new("/etc/x"))(kind.into()));
         assert!(may_not_read(&read(io::ErrorKind::PermissionDenied)));
         assert!(!may_not_read(&read(io::ErrorKind::NotFound)));
     }

@@ -13,28 +13,8 @@ use crate::index::known::{HostRows, KnownRows};
 /// What an episode is identified by.
 pub type Pair = (HostId, EpisodeId);
 
-/// Where store and index differ.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Differences {
-    /// Archives that were looked at.
-    pub scanned: usize,
-    /// How many of them have a row.
-    pub already_indexed: usize,
-    /// The others, in the order of the scan.
-    pub without_row: Vec<Archive>,
-}
-
-impl Differences {
-    /// Compares what was found with what has a row.
-    pub fn between(archives: Vec<Archive>, known: &KnownRows) -> Self {
-        let scanned = archives.len();
-        let mut without_row = archives;
-        without_row.retain(|archive| known.get(&archive.host_id, &archive.episode_id).is_none());
-        Self { scanned, already_indexed: scanned - without_row.len(), without_row }
-    }
-}
-
-/// The archives that have no row and the pairs that have no archive, both sorted.
+/// Returns the archives that have no row and the pairs that have no archive, both sorted. Where one host was listed, the
+/// rows of other hosts are ignored.
 ///
 /// Made for a start, where a million archives mostly have their rows: each name is looked up once, and nothing is made
 /// of it unless it has none.
@@ -53,7 +33,8 @@ pub fn compare(listing: &Listing, known: &KnownRows) -> (Vec<Archive>, Vec<Pair>
         without_archive.extend(rows.into_iter().flat_map(|rows| rows_without_archive(rows, names)));
     }
     let listed: HashSet<_> = listing.hosts.iter().map(|names| &names.host_id).collect();
-    let gone = known.hosts().filter(|(host, _)| !listed.contains(host));
+    let is_meant = |host| listing.only.as_ref().is_none_or(|only| only == host);
+    let gone = known.hosts().filter(|(host, _)| is_meant(*host) && !listed.contains(host));
     without_archive
         .extend(gone.flat_map(|(host, rows)| rows.episodes().map(|episode| (host.clone(), episode.clone()))));
     without_row.sort_unstable();
@@ -89,35 +70,27 @@ mod tests {
         known
     }
 
+    fn names(host: &str, episodes: &[&str]) -> HostNames {
+        let mut names = HostNames::new(HostId::parse(host).unwrap(), host.into());
+        for episode in episodes {
+            names.add(&EpisodeId::parse(episode).unwrap());
+        }
+        names
+    }
+
     fn pair(host: &str, episode: &str) -> Pair {
         (HostId::parse(host).unwrap(), EpisodeId::parse(episode).unwrap())
     }
 
     #[test]
-    fn a_pair_counts_not_the_episode_alone() {
-        let known = known(&[("a", "e1"), ("a", "gone")]);
-        let archives = vec![archive("a", "e1"), archive("a", "e2"), archive("b", "e1")];
-        let without_row = vec![archive("a", "e2"), archive("b", "e1")];
-        let expected = Differences { scanned: 3, already_indexed: 1, without_row };
-        assert_eq!(Differences::between(archives, &known), expected);
-    }
-
-    #[test]
     fn what_lacks_its_other_half_is_found_on_both_sides() {
-        let names = |host: &str, episodes: &[&str]| {
-            let mut names = HostNames::new(HostId::parse(host).unwrap(), host.into());
-            for episode in episodes {
-                names.add(&EpisodeId::parse(episode).unwrap());
-            }
-            names
-        };
         let hosts = vec![
             names("c", &["e1", "e2"]),
             names("b", &["e1"]),
             names("a", &["e3", "e2", "e1"]),
             names("d", &[]),
         ];
-        let listing = Listing { hosts, failed: Vec::new() };
+        let listing = Listing { hosts, ..Listing::default() };
         let known = known(&[
             ("a", "e1"),
             ("a", "gone"),
@@ -134,5 +107,20 @@ mod tests {
             .map(|(h, e)| pair(h, e));
         assert_eq!(without_archive, expected);
         assert_eq!(compare(&Listing::default(), &KnownRows::default()), (vec![], vec![]));
+
+        let only = Some(HostId::parse("a").unwrap());
+        let listing = Listing { only, hosts: vec![names("a", &["e1", "e2"])], ..Listing::default() };
+        let expected = (vec![archive("a", "e2")], vec![pair("a", "e1x"), pair("a", "gone")]);
+        assert_eq!(compare(&listing, &known), expected, "the rows of other hosts are left alone");
+    }
+
+    #[test]
+    fn a_pair_counts_not_the_episode_alone() {
+        let known = known(&[("a", "e1"), ("a", "gone")]);
+        let listing =
+            Listing { hosts: vec![names("a", &["e1", "e2"]), names("b", &["e1"])], ..Listing::default() };
+        let (without_row, _) = compare(&listing, &known);
+        assert_eq!(without_row, [archive("a", "e2"), archive("b", "e1")]);
+        assert_eq!(listing.count(), 3);
     }
 }

@@ -10,6 +10,7 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::regular::NotAFile;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
+use super::host_dir::file_name;
 use super::layout::DAMAGED;
 use super::spool::INCOMING;
 
@@ -24,17 +25,15 @@ pub struct Archive {
     pub path: PathBuf,
 }
 
-/// What was found in a store.
+/// The names in a store.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// The archives, sorted by host and episode.
-    pub archives: Vec<Archive>,
-    /// Names that are no host's directory and no archive; `.incoming` and `.damaged` are not among them.
+    /// The archives.
+    pub listing: Listing,
+    /// Names that are no host's directory and no archive, sorted; `.incoming` and `.damaged` are not among them.
     pub skipped: Vec<PathBuf>,
-    /// What has the name of an archive and is no regular file.
+    /// What has the name of an archive and is no regular file, sorted.
     pub misplaced: Vec<Misplaced>,
-    /// Host directories that could not be listed to their end.
-    pub failed: Vec<Failure>,
 }
 
 /// What lies where an archive should. It is never opened: a link can lead anywhere, and a FIFO nowhere.
@@ -46,12 +45,23 @@ pub struct Misplaced {
     pub what: NotAFile,
 }
 
+/// A name in a store that is no archive.
+#[derive(Debug)]
+pub enum Odd {
+    /// It is no host's directory and has no name of an archive.
+    Skipped(PathBuf),
+    /// It has one, and is no regular file.
+    Misplaced(Misplaced),
+}
+
 /// The names of the archives in a store, without more than a start needs of them.
 #[derive(Debug, Default)]
 pub struct Listing {
+    /// The host that was asked for; none where all were.
+    pub only: Option<HostId>,
     /// The hosts that could be listed to their end, in no order.
     pub hosts: Vec<HostNames>,
-    /// What could not be listed.
+    /// Host directories that could not be listed to their end, and what in them could not be looked at.
     pub failed: Vec<Failure>,
 }
 
@@ -88,7 +98,7 @@ impl HostNames {
     /// The archive of one of its episodes.
     pub fn archive(&self, episode: &str) -> Option<Archive> {
         let episode_id = EpisodeId::parse(episode).ok()?;
-        let path = self.dir.join(format!("{episode_id}{ARCHIVE_SUFFIX}"));
+        let path = self.dir.join(file_name(&episode_id));
         Some(Archive { host_id: self.host_id.clone(), episode_id, path })
     }
 }
@@ -119,28 +129,37 @@ pub enum ScanError {
     },
 }
 
-/// Lists the archives below `root`, by their names alone. Blocks.
-pub fn list(root: &Path) -> Result<Listing, ScanError> {
-    let mut listing = Listing::default();
+/// Lists the archives below `root`, of one host where it is given, by their names alone. Blocks.
+///
+/// `tell` is told of every other name: a start keeps none of them, and there can be as many as there are archives.
+pub fn list(root: &Path, only: Option<&HostId>, tell: &mut dyn FnMut(Odd)) -> Result<Listing, ScanError> {
+    let mut listing = Listing { only: only.cloned(), ..Listing::default() };
     for entry in entries_of_root(root)? {
-        let dir = entry.path();
+        let path = entry.path();
         match host_of(&entry) {
-            Ok(Some(host_id)) => listing.add_host(HostNames::new(host_id, dir)),
-            Ok(None) => {}
-            Err(source) => listing.failed.push(Failure { path: dir, source }),
+            Ok(Some(host)) if only.is_none_or(|only| *only == host) => {
+                listing.add_host(HostNames::new(host, path), tell);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) if entry.file_name() == INCOMING || entry.file_name() == DAMAGED => {}
+            Ok(None) => tell(Odd::Skipped(path)),
+            Err(source) => listing.failed.push(Failure { path, source }),
         }
     }
     Ok(listing)
 }
 
 impl Listing {
-    fn add_host(&mut self, mut names: HostNames) {
+    fn add_host(&mut self, mut names: HostNames, tell: &mut dyn FnMut(Odd)) {
         let mut read = || -> io::Result<()> {
             for entry in fs::read_dir(&names.dir)? {
                 let entry = entry?;
                 match episode_of(&entry) {
                     Ok(Named::Archive(episode)) => names.add(&episode),
-                    Ok(Named::Misplaced(_) | Named::Other) => {}
+                    Ok(Named::Misplaced(what)) => {
+                        tell(Odd::Misplaced(Misplaced { path: entry.path(), what }));
+                    }
+                    Ok(Named::Other) => tell(Odd::Skipped(entry.path())),
                     Err(source) => self.failed.push(Failure { path: entry.path(), source }),
                 }
             }
@@ -151,55 +170,30 @@ impl Listing {
             Err(source) => self.failed.push(Failure { path: names.dir, source }),
         }
     }
+
+    /// How many archives there are.
+    pub fn count(&self) -> usize {
+        self.hosts.iter().map(|names| names.episodes().count()).sum()
+    }
 }
 
-/// Finds the archives below `root`, of one host where it is given. Blocks.
+/// Lists the same and keeps every name. Blocks.
 pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
-    let mut scan = Scan::default();
-    for entry in entries_of_root(root)? {
-        match host_of(&entry) {
-            Ok(Some(host)) if only.is_none_or(|only| *only == host) => scan.add_host(&host, &entry.path()),
-            Ok(Some(_)) => {}
-            Ok(None) if entry.file_name() == INCOMING || entry.file_name() == DAMAGED => {}
-            Ok(None) => scan.skipped.push(entry.path()),
-            Err(source) => scan.failed.push(Failure { path: entry.path(), source }),
-        }
-    }
-    scan.archives.sort_unstable();
-    scan.skipped.sort_unstable();
-    scan.misplaced.sort_unstable();
-    Ok(scan)
-}
-
-impl Scan {
-    fn add_host(&mut self, host_id: &HostId, dir: &Path) {
-        let entries = match entries_in(dir) {
-            Ok(entries) => entries,
-            Err(source) => return self.failed.push(Failure { path: dir.to_owned(), source }),
-        };
-        for entry in entries {
-            let path = entry.path();
-            match episode_of(&entry) {
-                Ok(Named::Archive(episode_id)) => {
-                    self.archives.push(Archive { host_id: host_id.clone(), episode_id, path });
-                }
-                Ok(Named::Misplaced(what)) => self.misplaced.push(Misplaced { path, what }),
-                Ok(Named::Other) => self.skipped.push(path),
-                Err(source) => self.failed.push(Failure { path, source }),
-            }
-        }
-    }
+    let (mut skipped, mut misplaced) = (Vec::new(), Vec::new());
+    let listing = list(root, only, &mut |odd| match odd {
+        Odd::Skipped(path) => skipped.push(path),
+        Odd::Misplaced(found) => misplaced.push(found),
+    })?;
+    skipped.sort_unstable();
+    misplaced.sort_unstable();
+    Ok(Scan { listing, skipped, misplaced })
 }
 
 fn entries_of_root(root: &Path) -> Result<Vec<DirEntry>, ScanError> {
-    entries_in(root).map_err(|source| match source.kind() {
+    fs::read_dir(root).and_then(Iterator::collect).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ScanError::NoRoot(root.to_owned()),
         _ => ScanError::Root { root: root.to_owned(), source },
     })
-}
-
-fn entries_in(dir: &Path) -> io::Result<Vec<DirEntry>> {
-    fs::read_dir(dir)?.collect()
 }
 
 /// The host that a directory belongs to. It may be a link: a store can be spread over several disks.
@@ -252,12 +246,23 @@ mod tests {
         paths.into_iter().map(below).collect()
     }
 
-    fn paths_of(names: &HostNames) -> Vec<PathBuf> {
-        names.episodes().map(|episode| names.archive(episode).unwrap().path).collect()
+    fn archives(listing: &Listing) -> Vec<Archive> {
+        let of = |names: &HostNames| -> Vec<_> {
+            names.episodes().map(|episode| names.archive(episode).unwrap()).collect()
+        };
+        let mut archives: Vec<_> = listing.hosts.iter().flat_map(of).collect();
+        archives.sort_unstable();
+        assert_eq!(archives.len(), listing.count());
+        archives
+    }
+
+    /// What a start sees.
+    fn listed(root: &Path) -> Result<Listing, ScanError> {
+        list(root, None, &mut |_| {})
     }
 
     #[test]
-    fn archives_come_sorted_and_odd_names_are_counted() {
+    fn archives_are_found_and_odd_names_are_told_sorted() {
         let dir = store(&[
             "b/e2.tar.zst",
             "b/e1.tar.zst",
@@ -274,11 +279,10 @@ mod tests {
         ]);
         symlink("e9.tar.zst", dir.path().join("a/e6.tar.zst")).unwrap();
         let scan = scan(dir.path(), None).unwrap();
-        let found = names(dir.path(), scan.archives.into_iter().map(|archive| archive.path));
+        let found = archives(&scan.listing);
+        assert_eq!(archives(&listed(dir.path()).unwrap()), found, "a start sees the same");
+        let found = names(dir.path(), found.into_iter().map(|archive| archive.path));
         assert_eq!(found, ["a/e9.tar.zst", "b/e1.tar.zst", "b/e2.tar.zst"]);
-        let mut listed: Vec<_> = list(dir.path()).unwrap().hosts.iter().flat_map(paths_of).collect();
-        listed.sort_unstable();
-        assert_eq!(names(dir.path(), listed), found, "a start sees the same");
         let skipped = names(dir.path(), scan.skipped);
         let expected = [
             "_odd",
@@ -301,8 +305,8 @@ mod tests {
         let dir = store(&["a/e1.tar.zst", "ab/e1.tar.zst", "ab/junk"]);
         let only = HostId::parse("a").unwrap();
         let scan = scan(dir.path(), Some(&only)).unwrap();
-        assert_eq!(scan.archives.len(), 1);
-        assert_eq!(scan.archives[0].host_id, only);
+        assert_eq!(scan.listing.count(), 1);
+        assert_eq!(scan.listing.hosts[0].host_id, only);
         assert!(scan.skipped.is_empty());
     }
 
@@ -310,8 +314,8 @@ mod tests {
     fn a_host_on_another_disk_is_followed() {
         let (dir, other) = (store(&[]), store(&["h/e1.tar.zst"]));
         symlink(other.path().join("h"), dir.path().join("h")).unwrap();
-        assert_eq!(scan(dir.path(), None).unwrap().archives.len(), 1);
-        assert_eq!(list(dir.path()).unwrap().hosts.iter().flat_map(paths_of).count(), 1);
+        assert_eq!(archives(&scan(dir.path(), None).unwrap().listing).len(), 1);
+        assert_eq!(archives(&listed(dir.path()).unwrap()).len(), 1);
     }
 
     #[test]
@@ -319,7 +323,7 @@ mod tests {
         let dir = store(&["file"]);
         for root in ["gone", "file"] {
             assert!(matches!(scan(&dir.path().join(root), None), Err(ScanError::NoRoot(_))), "{root}");
-            assert!(matches!(list(&dir.path().join(root)), Err(ScanError::NoRoot(_))), "{root}");
+            assert!(matches!(listed(&dir.path().join(root)), Err(ScanError::NoRoot(_))), "{root}");
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use cis490_shared::clock::WallTime;
+use cis490_shared::fs_error::FsError;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -46,13 +46,8 @@ pub(super) struct Which {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QuarantineError {
     /// The directory cannot be read.
-    #[error("cannot read `{}`: {source}", path.display())]
-    Unreadable {
-        /// The quarantine.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] FsError),
     /// There are no such entries; nothing was done.
     #[error("not in quarantine: {}; nothing was released", .0.join(", "))]
     Unknown(Vec<String>),
@@ -75,12 +70,12 @@ impl QuarantineError {
     /// What to do next.
     pub(super) fn remedy(&self) -> Option<&'static str> {
         match self {
-            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Self::Unreadable(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some(AS_THE_SERVICE)
             }
-            Self::Unreadable { .. } => Some("check `paths.data_root`: cis490-shipper --check-config"),
+            Self::Unreadable(_) => Some("check `paths.data_root`: cis490-shipper --check-config"),
             Self::Unknown(_) => Some("cis490-shipper quarantine list"),
-            Self::Stayed { source: DirsError::Io { source, .. }, .. } => match source.kind() {
+            Self::Stayed { source: DirsError::Io(error), .. } => match error.kind() {
                 io::ErrorKind::PermissionDenied => Some(AS_THE_SERVICE),
                 io::ErrorKind::AlreadyExists => Some(
                     "an episode of that id is in episodes/ and goes first; look at both, then run it again",
@@ -201,5 +196,5 @@ fn all(
 }
 
 fn unreadable(dirs: &Dirs, source: io::Error) -> QuarantineError {
-    QuarantineError::Unreadable { path: dirs.quarantine_root(), source }
+    FsError::at("read", &dirs.quarantine_root())(source).into()
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use cis490_shared::rate::{self, Rate};
 use jiff::civil::{DateTime, Weekday};
 use serde::{Deserialize, Deserializer, de};
 
@@ -28,7 +29,7 @@ pub struct RateLimit(Vec<Entry>);
 struct Entry {
     /// As it is configured.
     text: String,
-    bytes_per_s: u64,
+    rate: Rate,
     /// None: whenever no other entry holds.
     times: Option<Times>,
 }
@@ -83,9 +84,9 @@ impl RateLimit {
         Ok(Self(entries))
     }
 
-    /// The limit at this local time, in bytes a second; none: as fast as it goes.
-    pub fn at(&self, local: DateTime) -> Option<u64> {
-        self.entry_at(local).map(|entry| entry.bytes_per_s)
+    /// The limit at this local time; none: as fast as it goes.
+    pub fn at(&self, local: DateTime) -> Option<Rate> {
+        self.entry_at(local).map(|entry| entry.rate)
     }
 
     /// The entry that holds at this local time, as it is configured.
@@ -112,7 +113,7 @@ impl RateLimit {
     /// What is wrong with it for so many uploads at a time, of which each gets its share: it reads on from the key.
     pub fn too_low_for(&self, parallel_uploads: usize) -> Option<String> {
         let least = LEAST.max(LEAST_EACH.saturating_mul(parallel_uploads as u64));
-        let entry = self.0.iter().find(|entry| entry.bytes_per_s < least)?;
+        let entry = self.0.iter().find(|entry| entry.rate.bytes_per_s() < least)?;
         Some(format!(
             "is `{}`: at least {}KiB/s is needed for {parallel_uploads} uploads at a time, or the receiver takes them \
              for stalled; to pause: systemctl stop cis490-shipper",
@@ -132,14 +133,13 @@ impl fmt::Display for RateLimit {
 impl Entry {
     /// `[DAYS] [HH:MM-HH:MM] NUMBER UNIT/s`
     fn parse(text: &str) -> Result<Self, RateError> {
-        let form = || RateError::Form(text.escape_debug().to_string());
         let mut words = text.split_whitespace().peekable();
         let days = words.next_if(|word| word.starts_with(|first: char| first.is_ascii_alphabetic()));
         let hours = words.next_if(|word| word.contains(':'));
-        let bytes_per_s = rate(&words.collect::<String>()).ok_or_else(form)?;
-        if bytes_per_s == 0 {
-            return Err(RateError::Zero(text.to_owned()));
-        }
+        let rate = parse_rate(&words.collect::<String>()).map_err(|error| match error {
+            rate::RateError::Zero => RateError::Zero(text.to_owned()),
+            _ => RateError::Form(text.escape_debug().to_string()),
+        })?;
         let days =
             days.map(|word| parse_days(word).ok_or_else(|| RateError::Days(text.to_owned()))).transpose()?;
         let hours = hours
@@ -149,7 +149,7 @@ impl Entry {
             let (from, minutes) = hours.unwrap_or((0, DAY));
             Times { days: days.unwrap_or([true; 7]), from, minutes }
         });
-        Ok(Self { text: text.trim().to_owned(), bytes_per_s, times })
+        Ok(Self { text: text.trim().to_owned(), rate, times })
     }
 
     fn overlaps(&self, other: &Self) -> bool {
@@ -186,20 +186,14 @@ fn minute_of_week(local: DateTime) -> u16 {
     day * DAY + part(local.hour()) * 60 + part(local.minute())
 }
 
-fn rate(text: &str) -> Option<u64> {
-    let text = text.strip_suffix("/s")?;
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let unit = match unit {
-        "B" => 1,
-        "KB" => 1_000,
-        "KiB" => KIB,
-        "MB" => 1_000_000,
-        "MiB" => KIB * KIB,
-        "GB" => 1_000_000_000,
-        "GiB" => KIB * KIB * KIB,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit).filter(|rate| *rate <= MOST)
+/// A rate in bytes, with `/s`. `Mb` and `M` are refused here: of a network they may be meant as bits.
+fn parse_rate(text: &str) -> Result<Rate, rate::RateError> {
+    let is_in_bytes = |amount: &&str| amount.ends_with('B') || amount.to_ascii_lowercase().ends_with("ib");
+    let amount = text.strip_suffix("/s").filter(is_in_bytes).ok_or(rate::RateError::NotANumber)?;
+    match Rate::parse(amount)? {
+        rate if rate.bytes_per_s() > MOST => Err(rate::RateError::NotANumber),
+        rate => Ok(rate),
+    }
 }
 
 /// `sat`, `mon-fri`, `fri-mon` or `mon,wed-thu`.

@@ -1,10 +1,10 @@
 //! The bearer token of this host, for receivers that ask for one. Blocks.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use awc::http::header::HeaderValue;
 use cis490_shared::file_fingerprint::FileFingerprint;
+use cis490_shared::fs_error::FsError;
 use cis490_shared::small_file::SmallFile;
 
 /// More than any token has, in bytes.
@@ -14,13 +14,10 @@ const MAX_BYTES: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("`receiver.token_file`: cannot read `{}`: {source}; write into it what `cis490-receiver token add HOST` prints on the collector", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(
+        "`receiver.token_file`: {0}; write into it what `cis490-receiver token add HOST` prints on the collector"
+    )]
+    Read(#[from] FsError),
     /// It holds something else. What it holds is not repeated.
     #[error("`receiver.token_file`: `{}` must hold one line, as `cis490-receiver token add HOST` printed it", .0.display())]
     Content(PathBuf),
@@ -36,7 +33,7 @@ pub struct TokenFile<'a> {
 impl<'a> TokenFile<'a> {
     /// Opens it.
     pub fn open(path: &'a Path) -> Result<Self, TokenError> {
-        Ok(Self { path, file: SmallFile::open(path, MAX_BYTES).map_err(unreadable(path))? })
+        Ok(Self { path, file: SmallFile::open(path, MAX_BYTES).map_err(FsError::at("read", path))? })
     }
 
     /// The state that it is in.
@@ -46,7 +43,7 @@ impl<'a> TokenFile<'a> {
 
     /// The value of the `Authorization` header.
     pub fn authorization(&self) -> Result<HeaderValue, TokenError> {
-        let text = self.file.text().map_err(unreadable(self.path))?;
+        let text = self.file.text().map_err(FsError::at("read", self.path))?;
         let token = text.trim();
         let is_one_word = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());
         let value = is_one_word.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
@@ -55,10 +52,6 @@ impl<'a> TokenFile<'a> {
         value.set_sensitive(true);
         Ok(value)
     }
-}
-
-fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> TokenError {
-    move |source| TokenError::Read { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
@@ -85,6 +78,6 @@ mod tests {
             );
         }
         fs::remove_file(&path).unwrap();
-        assert!(matches!(TokenFile::open(&path), Err(TokenError::Read { .. })));
+        assert!(matches!(TokenFile::open(&path), Err(TokenError::Read(_))));
     }
 }

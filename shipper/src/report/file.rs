@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use cis490_shared::clock::WallTime;
+use cis490_shared::fs_error::FsError;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -45,23 +46,18 @@ pub enum LookError {
     #[error(transparent)]
     Dirs(#[from] DirsError),
     /// The file with the status, or the quarantine.
-    #[error("cannot read `{}`: {source}", path.display())]
-    File {
-        /// The file or directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FsError),
 }
 
 impl LookError {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
-        let source = match self {
-            Self::Dirs(DirsError::Io { source, .. }) | Self::File { source, .. } => source,
+        let error = match self {
+            Self::Dirs(DirsError::Io(error)) | Self::File(error) => error,
             Self::Dirs(error) => return error.remedy(),
         };
-        match source.kind() {
+        match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 "ask as the user of the shipper: sudo -u cis490 cis490-shipper status"
             }
@@ -77,7 +73,7 @@ impl LookError {
 pub fn look(config: &Config, now: SystemTime) -> Result<Report, LookError> {
     let dirs = Dirs::beside(&config.paths.data_root);
     let before = dirs.are_in_use()?;
-    let written = read(dirs.status_file())?;
+    let written = read(&dirs.status_file())?;
     // A daemon that ended in between had written its last status before it let go of the lock.
     let running = before && dirs.are_in_use()?;
     let life = life(running, written.as_ref(), now);
@@ -93,20 +89,20 @@ pub fn look(config: &Config, now: SystemTime) -> Result<Report, LookError> {
     Ok(Report { running, problem, status, life })
 }
 
-fn tally(root: PathBuf) -> Result<Tally, LookError> {
-    match survey(&root, &AtomicBool::new(false)) {
+fn tally(root: &Path) -> Result<Tally, LookError> {
+    match survey(root, &AtomicBool::new(false)) {
         // No shipper has ever run here.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tally::default()),
-        tally => tally.map_err(|source| LookError::File { path: root, source }),
+        tally => Ok(tally.map_err(FsError::at("read", root))?),
     }
 }
 
 /// None where there is no file, or one that a crash has cut short: it is never synced.
-fn read(path: PathBuf) -> Result<Option<Status>, LookError> {
-    match fs::read(&path) {
+fn read(path: &Path) -> Result<Option<Status>, LookError> {
+    match fs::read(path) {
         Ok(text) => Ok(serde_json::from_slice(&text).ok()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(LookError::File { path, source }),
+        Err(error) => Err(FsError::at("read", path)(error).into()),
     }
 }
 
@@ -134,7 +130,7 @@ fn without_daemon(dirs: &Dirs, config: &Config, old: Status) -> Result<Status, L
         host_id: config.host_id.to_string(),
         url: config.receiver.url.to_string(),
         backlog: Backlog { in_episodes: scan.in_episodes, ..Backlog::default() },
-        quarantined: Some(Quarantined::from(&tally(dirs.quarantine_root())?)),
+        quarantined: Some(Quarantined::from(&tally(&dirs.quarantine_root())?)),
         oldest_unshipped: oldest,
         rate: Rates::default(),
         under_way: Vec::new(),
@@ -170,8 +166,9 @@ mod tests {
 
     #[test]
     fn who_may_not_look_is_told_who_may() {
-        let denied =
-            |kind: io::ErrorKind| LookError::File { path: "/data/status.json".into(), source: kind.into() };
+        let denied = |kind: io::ErrorKind| {
+            LookError::File(FsError::at("read", "/data/status.json".as_ref())(kind.into()))
+        };
         assert!(
             denied(io::ErrorKind::PermissionDenied).remedy().contains("sudo -u cis490 cis490-shipper status")
         );

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
+use cis490_shared::fs_error::FsError;
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
@@ -30,15 +31,8 @@ const DIRECTORY_MODE: u32 = 0o750;
 #[derive(Debug, thiserror::Error)]
 pub enum DirsError {
     /// The file system says no.
-    #[error("cannot {deed} `{}`: {source}", path.display())]
-    Io {
-        /// What was to be done, as a verb.
-        deed: &'static str,
-        /// To which file or directory.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FsError),
     /// It has left `episodes/`: an earlier try moved it and could not sync that, or somebody took it away.
     #[error("`{}` is no longer there", .0.display())]
     Gone(PathBuf),
@@ -54,11 +48,7 @@ impl DirsError {
     /// The same once more, for another episode that it concerns.
     pub(super) fn again(&self) -> Self {
         match self {
-            Self::Io { deed, path, source } => {
-                let same =
-                    source.raw_os_error().map_or_else(|| source.kind().into(), io::Error::from_raw_os_error);
-                Self::Io { deed, path: path.clone(), source: same }
-            }
+            Self::Io(error) => Self::Io(error.again()),
             Self::Gone(path) => Self::Gone(path.clone()),
             Self::Locked(path) => Self::Locked(path.clone()),
             Self::Apart(one, other) => Self::Apart(one.clone(), other.clone()),
@@ -67,14 +57,14 @@ impl DirsError {
 
     /// Whether the shipper lacks a right that only a person can give.
     pub fn is_about_permission(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     /// What a person on this host can do about it.
     pub fn remedy(&self) -> &'static str {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
         match self {
-            Self::Io { source, .. } => match source.kind() {
+            Self::Io(error) => match error.kind() {
                 PermissionDenied => {
                     "`ls -ld` it: the shipper's user must be able to write to it, since moving a directory takes that \
                      right; let the recorder run as that user, or give its directories to it"
@@ -89,9 +79,8 @@ impl DirsError {
     }
 }
 
-pub(super) fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsError {
-    let path = path.to_owned();
-    move |source| DirsError::Io { deed, path, source }
+pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirsError {
+    move |source| FsError::at(verb, path)(source).into()
 }
 
 /// Whether an episode may have left `episodes/` for a place that was not synced since: by a run that was killed, or

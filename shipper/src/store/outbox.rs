@@ -14,6 +14,7 @@ use bytes::Bytes;
 use cis490_shared::archive::REASON_NAME;
 use cis490_shared::archive::pack::{Episode, PackError, Packed, Packer};
 use cis490_shared::durable::Temp;
+use cis490_shared::fs_error::FsError;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
 use cis490_shared::regular::{self, NotAFile};
 use cis490_shared::step::Step;
@@ -82,20 +83,12 @@ pub enum OutboxError {
     #[error(transparent)]
     Pack(PackError),
     /// The outbox cannot be used.
-    #[error("cannot {deed} `{}`: {source}", path.display())]
-    Io {
-        /// What was to be done, as a verb.
-        deed: &'static str,
-        /// To which file or directory.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FsError),
 }
 
-fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutboxError {
-    let path = path.to_owned();
-    move |source| OutboxError::Io { deed, path, source }
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutboxError {
+    move |source| FsError::at(verb, path)(source).into()
 }
 
 /// Looks at an episode, without what an earlier life of it left: a note that was half written. Blocks.

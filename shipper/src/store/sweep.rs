@@ -11,7 +11,7 @@ use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
-use crate::store::layout::{Dirs, DirsError, PARTIAL_SUFFIX};
+use crate::store::layout::{Dirs, DirsError, PARTIAL_SUFFIX, failed};
 
 /// Something that can go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn apply(dirs: &Dirs, orphans: &[Orphan]) -> Result<usize, DirsError> {
 /// Looks into the outbox, plans and applies. Blocks.
 pub fn sweep(dirs: &Dirs, in_flight: &BTreeSet<EpisodeId>) -> Result<usize, DirsError> {
     let outbox = dirs.outbox();
-    let failed = |source| DirsError::Io { deed: "read", path: outbox.clone(), source };
+    let failed = |source| failed("read", &outbox)(source);
     let mut names = Vec::new();
     for entry in fs::read_dir(&outbox).map_err(failed)? {
         // A name that is no text is not one of ours.

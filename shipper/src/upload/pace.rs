@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cis490_shared::rate::{Bucket, Rate};
 use jiff::civil::DateTime;
 use tokio::time::Instant;
 use tracing::warn;
@@ -35,9 +36,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    bucket: Bucket,
+    /// When the first limited part was asked for, and what has gone since.
+    bucket: Option<(Instant, Bucket)>,
     /// The limit, and when it was looked up.
-    looked_up: Option<(Instant, Option<u64>)>,
+    looked_up: Option<(Instant, Option<Rate>)>,
 }
 
 /// Leave to send a part of a body.
@@ -78,14 +80,16 @@ impl Pace {
         // Nothing that could panic is done under the lock.
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(rate) = shared.rate(&mut state, now) else { return Permit { bytes, at: now } };
-        let bytes = bytes.min(part(rate));
-        Permit { bytes, at: state.bucket.take(bytes, rate, now) }
+        let bytes = bytes.min(part(rate.bytes_per_s()));
+        let (began, bucket) = state.bucket.get_or_insert_with(|| (now, Bucket::new(BURST)));
+        let wait = bucket.take(now.saturating_duration_since(*began), bytes as u64, rate);
+        Permit { bytes, at: now + wait }
     }
 }
 
 impl Shared {
-    /// What holds now, in bytes a second.
-    fn rate(&self, state: &mut State, now: Instant) -> Option<u64> {
+    /// What holds now.
+    fn rate(&self, state: &mut State, now: Instant) -> Option<Rate> {
         match state.looked_up {
             Some((at, rate)) if now.saturating_duration_since(at) < LOOK_AGAIN => rate,
             _ => {
@@ -106,29 +110,6 @@ impl fmt::Debug for Pace {
 /// The most that one permit is for, in bytes.
 fn part(rate: u64) -> usize {
     usize::try_from(rate / PARTS_PER_S).unwrap_or(usize::MAX).max(LEAST_PART)
-}
-
-/// A token bucket, as the time at which the next byte is due: it knows nothing of how fast it was in the past.
-///
-/// In any time `t` no more goes than `rate * (t + BURST)` and one part.
-#[derive(Debug, Default)]
-struct Bucket {
-    due: Option<Instant>,
-}
-
-impl Bucket {
-    /// Takes `bytes` at `rate` bytes a second. When they may go: first come, first served.
-    fn take(&mut self, bytes: usize, rate: u64, now: Instant) -> Instant {
-        let begin = self.due.map_or(now, |due| now.checked_sub(BURST).map_or(due, |early| due.max(early)));
-        self.due = Some(begin + time_of(bytes, rate));
-        begin.max(now)
-    }
-}
-
-/// How long so many bytes take, rounded up.
-fn time_of(bytes: usize, rate: u64) -> Duration {
-    let nanos = (bytes as u128 * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -198,7 +179,8 @@ mod tests {
             let mut shares = vec![0; senders];
             let mut last: Vec<Option<Instant>> = vec![None; senders];
             // Time for a part of each; the receiver waits for 30 s.
-            let turn = time_of(part(rate), rate) * u32::try_from(senders + 1).unwrap();
+            let limit = Rate::parse(&format!("{rate}B")).unwrap();
+            let turn = limit.time_for(part(rate) as u64) * u32::try_from(senders + 1).unwrap();
             for (sender, permit) in sent {
                 shares[sender] += permit.bytes;
                 if let Some(before) = last[sender].replace(permit.at) {
@@ -215,8 +197,9 @@ mod tests {
             let begin = Instant::now();
             let sent = send(&pace, begin, &[0], 200);
             let bytes: usize = sent.iter().map(|(_, permit)| permit.bytes).sum();
+            let limit = Rate::parse(&format!("{rate}B")).unwrap();
             let time = sent[199].1.at - begin;
-            prop_assert!(time <= time_of(bytes, rate) + Duration::from_micros(1));
+            prop_assert!(time <= limit.time_for(bytes as u64) + Duration::from_micros(1));
         }
     }
 

@@ -70,7 +70,7 @@ pub(super) fn no_archive(error: OutboxError, dir: &Path) -> Outcome {
     match error {
         OutboxError::Stopped => Outcome::Stopped,
         OutboxError::Pack(error) => unpackable(&error, dir),
-        OutboxError::Io { .. } => local(error.to_string()),
+        OutboxError::Io(_) => local(error.to_string()),
     }
 }
 

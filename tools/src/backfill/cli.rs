@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use cis490_receiver::index::IndexError;
 use cis490_receiver::index::known::KnownRows;
 use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
-use cis490_receiver::store::reconcile::Differences;
-use cis490_receiver::store::scan::{Archive, Failure, Misplaced, ScanError, scan};
+use cis490_receiver::store::reconcile::compare;
+use cis490_receiver::store::scan::{Archive, Failure, Listing, Misplaced, Scan, ScanError, scan};
 use cis490_shared::ids::HostId;
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -89,27 +89,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn work(flags: &Flags) -> anyhow::Result<()> {
-    let scan = scan(&flags.episodes_root, flags.host.as_ref())?;
-    for Misplaced { path, what } in &scan.misplaced {
+    let Scan { listing, skipped, misplaced } = scan(&flags.episodes_root, flags.host.as_ref())?;
+    for Misplaced { path, what } in &misplaced {
         let path = quoted(path);
         tell(format_args!("warning: `{path}` gets no row: {what}; `ls -ld {path}` shows whose it is"));
     }
-    if let Some(first) = scan.skipped.first() {
-        let (count, first) = (scan.skipped.len(), quoted(first));
+    if let Some(first) = skipped.first() {
+        let (count, first) = (skipped.len(), quoted(first));
         tell(format_args!(
             "note: skipped {count} names that are no host and no archive, the first is `{first}`"
         ));
     }
-    if let (Some(host), true) = (&flags.host, scan.archives.is_empty()) {
+    let scanned = listing.count();
+    if let (Some(host), 0) = (&flags.host, scanned) {
         tell(format_args!("note: `{}` holds no archive of host `{host}`", flags.episodes_root.display()));
     }
     let index = flags.index();
-    let Differences { scanned, already_indexed: indexed, without_row } =
-        Differences::between(scan.archives, &KnownRows::read(&index)?);
+    let (without_row, _) = compare(&listing, &KnownRows::read(&index)?);
     let missing = without_row.len();
+    let indexed = scanned - missing;
     writeln!(io::stdout(), "scanned: {scanned} already-indexed: {indexed} to-backfill: {missing}")?;
 
-    let mut unread = scan.failed;
+    let Listing { hosts, failed: mut unread, .. } = listing;
+    // A backfill can take hours.
+    drop(hosts);
     unread.extend(if flags.dry_run {
         show(&without_row)?
     } else {

@@ -19,13 +19,13 @@ use cis490_receiver::store::scan::ScanError;
 use cis490_shared::clock;
 use cis490_shared::durable;
 use cis490_shared::ids::HostId;
+use cis490_shared::rate::{Rate, RateError};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use super::advice::Site;
 use super::check::{Report, check};
-use super::rate::Rate;
 use super::report::{Totals, write_human, write_json};
 use super::request::{CheckError, Hashing, Request};
 use super::sample::Percent;
@@ -70,7 +70,7 @@ struct Flags {
     #[arg(long, value_name = "TIME", value_parser = since::parse)]
     since: Option<Timestamp>,
     /// Read no faster than so many bytes per second in all, such as 20MiB
-    #[arg(long, value_name = "BYTES", value_parser = Rate::parse)]
+    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     rate: Option<Rate>,
     /// How many archives are read at a time [default: one per core]
     #[arg(long, value_name = "N")]
@@ -120,6 +120,14 @@ impl Flags {
             clock: clock::system_time,
         }
     }
+}
+
+/// Says of a rate of zero which flag was meant.
+fn parse_rate(text: &str) -> Result<Rate, String> {
+    Rate::parse(text).map_err(|error| match error {
+        RateError::Zero => format!("{error}; `--no-hash` reads no archive"),
+        RateError::NotANumber | RateError::NotAUnit(_) => error.to_string(),
+    })
 }
 
 /// Every flag, for manual pages and completions.

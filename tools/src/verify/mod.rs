@@ -5,7 +5,7 @@
 //! - [`custody`]: whose the index is
 //! - [`compare`]: where they differ (pure)
 //! - [`reread`], [`sample`], [`since`]: which archives are read again
-//! - [`rehash`], [`rate`]: reading them, not faster than allowed
+//! - [`rehash`], [`throttle`]: reading them, not faster than allowed
 //! - [`progress`], [`resume`]: how far that has come, over interruptions
 //! - [`findings`], [`advice`]: what is wrong, and the next command, ready to be pasted
 //! - [`request`]: what a run is asked for; [`check`]: the run from its first look to its last
@@ -22,7 +22,6 @@ pub mod custody;
 pub mod findings;
 pub mod ledger;
 pub mod progress;
-pub mod rate;
 pub mod rehash;
 pub mod report;
 pub mod request;
@@ -31,3 +30,4 @@ pub mod resume;
 pub mod sample;
 pub mod shelf;
 pub mod since;
+pub mod throttle;

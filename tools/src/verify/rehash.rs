@@ -25,7 +25,7 @@ use indicatif::ProgressBar;
 use rustix::fs::{Advice, CWD, fadvise};
 use sha2::{Digest, Sha256};
 
-use super::rate::Throttle;
+use super::throttle::Throttle;
 use crate::gather::Gatherer;
 
 /// How many handfuls of outcomes wait to be taken in.

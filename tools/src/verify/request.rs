@@ -9,9 +9,9 @@ use cis490_receiver::index::IndexError;
 use cis490_receiver::startup::BrokenHash;
 use cis490_receiver::store::scan::ScanError;
 use cis490_shared::ids::HostId;
+use cis490_shared::rate::Rate;
 use jiff::Timestamp;
 
-use super::rate::Rate;
 use super::resume::ResumeError;
 use super::sample::Percent;
 

@@ -14,13 +14,13 @@ use super::compare::{subject_of, unreadable};
 use super::findings::Finding;
 use super::ledger::Ledger;
 use super::progress::{Mark, Progress};
-use super::rate::Throttle;
 use super::rehash::{Outcome, Target, rehash};
 use super::request::{CheckError, Hashing, Request};
 use super::resume::{ResumeError, ResumeFile, Run};
 use super::sample::{Percent, draw};
 use super::shelf::{Shelf, Shelved};
 use super::since::is_since;
+use super::throttle::Throttle;
 
 /// What was read again.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

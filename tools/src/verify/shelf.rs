@@ -9,11 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cis490_receiver::store::host_dir::file_name;
 use cis490_receiver::store::reconcile::Pair;
-use cis490_receiver::store::scan::{Archive, Failure, Misplaced, Scan, ScanError, scan};
+use cis490_receiver::store::scan::{Archive, Failure, HostNames, Misplaced, Scan, ScanError, scan};
 use cis490_receiver::store::spool::{INCOMING, PARTIAL_SUFFIX};
 use cis490_shared::ids::{EpisodeId, HostId};
-use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
 /// An upload that has not been written to for so long has ended: the receiver gives up on a stalled one in minutes.
 const ENDED_AFTER: Duration = Duration::from_hours(24);
@@ -57,16 +57,12 @@ pub struct Shelf {
 impl Shelf {
     /// Walks the store, through one host where it is given. Blocks.
     pub fn survey(root: &Path, only: Option<&HostId>, now: SystemTime) -> Result<Self, ScanError> {
-        let Scan { archives, skipped, misplaced, failed } = scan(root, only)?;
-        let mut shelf = Self { misplaced, foreign: skipped, hidden: failed, ..Self::of(root, Vec::new()) };
-        for archive in archives {
-            match look(&archive.path) {
-                Ok(Some(seen)) => shelf.archives.push(Shelved { archive, seen }),
-                // It went while the store was walked.
-                Ok(None) => {}
-                Err(source) => shelf.hidden.push(Failure { path: archive.path, source }),
-            }
-        }
+        let Scan { listing, skipped, misplaced } = scan(root, only)?;
+        let mut shelf =
+            Self { misplaced, foreign: skipped, hidden: listing.failed, ..Self::of(root, Vec::new()) };
+        listing.hosts.into_iter().for_each(|names| shelf.add_archives(&names));
+        shelf.archives.sort_unstable_by(|a, b| a.archive.cmp(&b.archive));
+        shelf.hidden.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         shelf.add_uploads(now);
         Ok(shelf)
     }
@@ -74,6 +70,17 @@ impl Shelf {
     /// A shelf with these archives, which must be sorted.
     pub fn of(root: &Path, archives: Vec<Shelved>) -> Self {
         Self { root: root.to_owned(), archives, ..Self::default() }
+    }
+
+    fn add_archives(&mut self, names: &HostNames) {
+        for archive in names.episodes().filter_map(|episode| names.archive(episode)) {
+            match look(&archive.path) {
+                Ok(Some(seen)) => self.archives.push(Shelved { archive, seen }),
+                // It went while the store was walked.
+                Ok(None) => {}
+                Err(source) => self.hidden.push(Failure { path: archive.path, source }),
+            }
+        }
     }
 
     fn add_uploads(&mut self, now: SystemTime) {
@@ -126,7 +133,7 @@ impl Shelf {
 
     /// Where the archive of a pair lies, or would.
     pub fn path_of(&self, host: &HostId, episode: &EpisodeId) -> PathBuf {
-        self.root.join(host.as_str()).join(format!("{episode}{ARCHIVE_SUFFIX}"))
+        self.root.join(host.as_str()).join(file_name(episode))
     }
 }
 

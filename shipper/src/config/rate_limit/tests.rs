@@ -14,6 +14,11 @@ fn error(entries: &[&str]) -> String {
     RateLimit::parse(entries).unwrap_err().to_string()
 }
 
+/// The limit at this time, in bytes a second.
+fn bytes_at(limit: &RateLimit, local: DateTime) -> Option<u64> {
+    limit.at(local).map(Rate::bytes_per_s)
+}
+
 /// A time in the week that begins on Monday, 2 November 2026.
 fn at(day: i8, hour: i8, minute: i8) -> DateTime {
     date(2026, 11, 2 + day).at(hour, minute, 59, 0)
@@ -25,13 +30,15 @@ fn a_rate_is_a_whole_number_with_a_unit() {
         ("2MiB/s", 2 * MIB),
         (" 2 MiB/s ", 2 * MIB),
         ("20000B/s", 20_000),
+        ("2mib/s", 2 * MIB),
         ("512KiB/s", 512 * 1024),
         ("512KB/s", 512_000),
+        ("512kB/s", 512_000),
         ("3MB/s", 3_000_000),
         ("1GB/s", 1_000_000_000),
         ("1GiB/s", 1024 * MIB),
     ] {
-        assert_eq!(parse(&[text]).at(at(0, 0, 0)), Some(rate), "{text}");
+        assert_eq!(bytes_at(&parse(&[text]), at(0, 0, 0)), Some(rate), "{text}");
     }
     for text in [
         "",
@@ -39,6 +46,11 @@ fn a_rate_is_a_whole_number_with_a_unit() {
         "MiB/s",
         "2MiB",
         "2Mb/s",
+        "2mb/s",
+        "2M/s",
+        "2/s",
+        "2b/s",
+        "2MiB/s/s",
         "-2MiB/s",
         "1.5MiB/s",
         "2MiB/s 3",
@@ -54,15 +66,18 @@ fn a_rate_is_a_whole_number_with_a_unit() {
 #[test]
 fn without_an_entry_there_is_no_limit_and_the_entry_without_hours_holds_when_no_other_does() {
     let none = parse(&[]);
-    assert_eq!((none.is_none(), none.at(at(0, 0, 0))), (true, None));
+    assert_eq!((none.is_none(), bytes_at(&none, at(0, 0, 0))), (true, None));
     let slow_by_day = parse(&["2MiB/s", "08:00-18:00 512KiB/s"]);
     for (hour, minute, rate) in
         [(7, 59, 2 * MIB), (8, 0, MIB / 2), (17, 59, MIB / 2), (18, 0, 2 * MIB), (0, 0, 2 * MIB)]
     {
-        assert_eq!(slow_by_day.at(at(3, hour, minute)), Some(rate), "{hour}:{minute}");
+        assert_eq!(bytes_at(&slow_by_day, at(3, hour, minute)), Some(rate), "{hour}:{minute}");
     }
     let only_by_day = parse(&["08:00-18:00 512KiB/s"]);
-    assert_eq!((only_by_day.at(at(0, 12, 0)), only_by_day.at(at(0, 18, 0))), (Some(MIB / 2), None));
+    assert_eq!(
+        (bytes_at(&only_by_day, at(0, 12, 0)), bytes_at(&only_by_day, at(0, 18, 0))),
+        (Some(MIB / 2), None)
+    );
     assert_eq!(slow_by_day.text_at(at(0, 8, 0)), Some("08:00-18:00 512KiB/s"));
     assert_eq!(slow_by_day.to_string(), "2MiB/s, 08:00-18:00 512KiB/s");
     assert!(slow_by_day.has_hours() && !parse(&["2MiB/s"]).has_hours());
@@ -80,7 +95,7 @@ fn hours_may_cross_midnight_and_belong_to_the_day_on_which_they_begin() {
         assert_eq!(sunday.at(at(day, hour, 0)).is_some(), holds, "day {day}, {hour}:00");
     }
     let evenings = parse(&["18:00-24:00 1MiB/s"]);
-    assert_eq!((evenings.at(at(0, 23, 59)), evenings.at(at(1, 0, 0))), (Some(MIB), None));
+    assert_eq!((bytes_at(&evenings, at(0, 23, 59)), bytes_at(&evenings, at(1, 0, 0))), (Some(MIB), None));
 }
 
 #[test]

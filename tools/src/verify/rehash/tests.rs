@@ -134,7 +134,7 @@ fn small_archives_are_asked_for_ahead_large_ones_and_those_of_a_limited_rate_are
         path: "/nonexistent".into(),
     };
     let (small, large) = (MAX_AHEAD_BYTES, MAX_AHEAD_BYTES + 1);
-    let limited = Some(super::super::rate::Rate::parse("1MiB").unwrap());
+    let limited = Some(cis490_shared::rate::Rate::parse("1MiB").unwrap());
     let cases = [
         (vec![small; 2 * MAX_AHEAD], None, MAX_AHEAD),
         (vec![small; 2], None, 2),

@@ -1,0 +1,53 @@
+//! What the file system refused: what was tried, on which path, and what the system said.
+//!
+//! For errors that a person reads as they are. What to do about one is said by whoever tried.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Something that could not be done with a file or directory.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} `{}`: {source}", path.display())]
+pub struct FsError {
+    /// What was to be done.
+    pub verb: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// Wraps what the system said; for use in `map_err`.
+    pub fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { verb, path: path.to_owned(), source }
+    }
+
+    /// Returns the kind of what the system said.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// Returns the same once more, for another caller that it concerns.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let source =
+            self.source.raw_os_error().map_or_else(|| self.kind().into(), io::Error::from_raw_os_error);
+        Self { verb: self.verb, path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_names_what_was_tried_and_on_what_also_the_second_time() {
+        let failed =
+            std::fs::read("/nonexistent/x").map_err(FsError::at("read", Path::new("/nonexistent/x")));
+        let error = failed.unwrap_err();
+        let told = "cannot read `/nonexistent/x`: No such file or directory (os error 2)";
+        assert_eq!((error.to_string().as_str(), error.kind()), (told, io::ErrorKind::NotFound));
+        assert_eq!(error.again().to_string(), told);
+    }
+}
