@@ -50,15 +50,15 @@ fn names(root: &Path) -> Vec<String> {
 }
 
 /// So many days, and an hour, after a walk that found what is there now.
-fn in_days(days: u32) -> Look {
+fn in_days(days: u32) -> Option<Lived> {
     let (mut lived, now, wall) = (Lived::of(Path::new("/nowhere")), Instant::now(), system_time());
     let hour = Duration::from_hours(1);
     lived.go_on(now, wall + hour);
     lived.go_on(now + DAY * days + hour, wall + DAY * days + hour);
-    Look { by_age: Some(lived) }
+    Some(lived)
 }
 
-const FOR_ROOM_ALONE: Look = Look { by_age: None };
+const FOR_ROOM_ALONE: Option<Lived> = None;
 
 #[test]
 fn what_was_put_there_long_ago_goes_and_the_age_counts_from_that_moment() {
@@ -85,7 +85,7 @@ fn a_clock_that_jumps_deletes_nothing_by_age() {
         let (mut lived, now) = (Lived::of(Path::new("/nowhere")), Instant::now());
         lived.go_on(now, system_time());
         lived.go_on(now + Duration::from_hours(1), wall);
-        let look = Look { by_age: Some(lived) };
+        let look = Some(lived);
         assert_eq!(round(root.path(), rules, look, &GO_ON).unwrap().for_age, 0);
     }
 }
