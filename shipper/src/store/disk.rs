@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn each_change_is_said_once_and_nothing_flaps_at_a_boundary() {
         let mut fullness = Fullness::new(10);
-        let looks = [
+        let steps = [
             (500, None),
             (100, None),
             (99, Some(Change::Low)),
@@ -282,7 +282,7 @@ mod tests {
             (20, Some(Change::Critical)),
             (200, Some(Change::Over)),
         ];
-        for (step, (free, said)) in looks.into_iter().enumerate() {
+        for (step, (free, said)) in steps.into_iter().enumerate() {
             assert_eq!(fullness.change(&disk(free), false), said, "step {step}, {free} of 1000 free");
         }
     }
@@ -307,9 +307,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_level_is_said_again_only_after_another_was_reached(looks in prop::collection::vec(0..200_u64, 1..300)) {
+        fn a_level_is_said_again_only_after_another_was_reached(steps in prop::collection::vec(0..200_u64, 1..300)) {
             let (mut fullness, mut last) = (Fullness::new(10), Change::Over);
-            for free in looks {
+            for free in steps {
                 if let Some(change) = fullness.change(&disk(free), false) {
                     let holds = match change {
                         Change::Low => free < 100 && last == Change::Over,

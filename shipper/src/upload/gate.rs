@@ -1,4 +1,4 @@
-//! The gate as this host sees it: asked once per commit and [`MEMORY`], whoever wants to know (accident 2).
+//! The gate as this host sees it: asked once per commit and `MEMORY`, whoever wants to know (accident 2).
 //!
 //! Clones share what is known, also across threads. While one asks the others wait for what it hears, so that a
 //! backlog of a thousand refused episodes costs the same few requests and no packing, whatever the number of uploaders.

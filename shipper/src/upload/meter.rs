@@ -165,7 +165,7 @@ mod tests {
         let seen: Vec<_> = meter
             .under_way()
             .into_iter()
-            .map(|upload| (upload.episode_id.to_string(), upload.sent_bytes, upload.total_bytes))
+            .map(|upload| (upload.episode_id.clone(), upload.sent_bytes, upload.total_bytes))
             .collect();
         assert_eq!(seen, [("first".to_owned(), 5, 10), ("second".to_owned(), 4, 20)]);
         drop(first);
