@@ -19,24 +19,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cis490_shared::config_file::ConfigError;
-use cis490_shared::telemetry::{self, Destination};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use self::ping::PingError;
-use crate::actors::queue::Observation;
-use crate::cli::bars::Screen;
 use crate::config::local_time::Zone;
 use crate::config::rate_limit::RateLimit;
 use crate::config::{self, Config};
 use crate::http::target::TargetFiles;
-use crate::run::{self, Mode, RunError};
-use crate::unit_settings;
-use crate::upload::meter::Meter;
+use crate::run::Mode;
 
-pub mod bars;
 pub mod ping;
 mod quarantine;
+mod ship;
 mod status;
+mod unit_settings;
 
 /// Ships finished episodes of this lab host to the collector.
 #[derive(Debug, Parser)]
@@ -76,9 +72,7 @@ enum Command {
 const AS_THE_SERVICE: &str = "ask as the user of the shipper: sudo -u cis490 cis490-shipper ...";
 
 const FAILURE: u8 = 1;
-const REFUSED: u8 = 65;
 const UNAVAILABLE: u8 = 69;
-const TRY_AGAIN: u8 = 75;
 const BAD_CONFIG: u8 = 78;
 
 /// Every flag, for manual pages and completions.
@@ -117,8 +111,8 @@ fn start(flags: &Flags) -> ExitCode {
         Flags { command: Some(Command::Status(flags)), .. } => show_status(flags, &config),
         Flags { check_config: true, .. } => check_config(&config, path),
         Flags { ping: true, .. } => ping(&config, path),
-        Flags { once: true, .. } => ship(&config, path, Mode::Once),
-        _ => ship(&config, path, Mode::Daemon),
+        Flags { once: true, .. } => ship::run(&config, path, Mode::Once),
+        _ => ship::run(&config, path, Mode::Daemon),
     }
 }
 
@@ -198,45 +192,6 @@ fn ping(config: &Config, path: &Path) -> ExitCode {
     }
 }
 
-fn ship(config: &Config, path: &Path, mode: Mode) -> ExitCode {
-    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once);
-    start_logging(screen.as_ref());
-    let meter = Meter::default();
-    let bars = screen.map(|screen| screen.show(meter.clone()));
-    let ended = run::run(config, mode, &meter);
-    // What is printed from here on must not run into them.
-    drop(bars);
-    match (ended, mode) {
-        (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
-        (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
-        (Err(RunError::Target(error)), _) => bad_config(&error, path),
-        (Err(error), _) => failed(FAILURE, &error, error.remedy()),
-    }
-}
-
-/// The exit code of a single pass.
-fn verdict(seen: &Observation) -> u8 {
-    match seen {
-        Observation { ready: 0, waiting: 0, failed_passes: 0, refused: 0, .. } => 0,
-        Observation { ready: 0, waiting: 0, failed_passes: 0, .. } => REFUSED,
-        _ => TRY_AGAIN,
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the front end: the environment is read here and handed down"
-)]
-fn start_logging(screen: Option<&Screen>) {
-    let filter = env::var("RUST_LOG").ok();
-    let in_journal = env::var_os("JOURNAL_STREAM").is_some();
-    let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
-    match screen.cloned() {
-        Some(screen) => telemetry::init_to(move || screen.log_lines(), destination, filter.as_deref()),
-        None => telemetry::init(destination, filter.as_deref()),
-    }
-}
-
 /// Whoever asks for something may be somebody who cannot read the configuration; it is none the worse for that.
 fn may_not_read(error: &ConfigError) -> bool {
     matches!(error, ConfigError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied)
@@ -274,21 +229,5 @@ mod tests {
             |kind: io::ErrorKind| ConfigError::Read(FsError::at("read", Path::new("/etc/x"))(kind.into()));
         assert!(may_not_read(&read(io::ErrorKind::PermissionDenied)));
         assert!(!may_not_read(&read(io::ErrorKind::NotFound)));
-    }
-
-    #[test]
-    fn what_must_be_tried_again_wins_over_what_was_refused() {
-        let seen = Observation::default;
-        assert_eq!(verdict(&seen()), 0);
-        assert_eq!(verdict(&Observation { shipped: 9, retries: 2, ..seen() }), 0);
-        assert_eq!(verdict(&Observation { refused: 1, shipped: 9, ..seen() }), REFUSED);
-        for left in [
-            Observation { ready: 1, refused: 1, ..seen() },
-            Observation { waiting: 1, refused: 1, ..seen() },
-            Observation { failed_passes: 1, refused: 1, ..seen() },
-            Observation { ready: 1, on_hold: true, ..seen() },
-        ] {
-            assert_eq!(verdict(&left), TRY_AGAIN, "{left:?}");
-        }
     }
 }

@@ -3,19 +3,26 @@
 //! Built once at start and handed down by part, never global. What a file named here holds (certificates,
 //! keys) is read by [`crate::http::target`]; a secret is never a value in the configuration.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use awc::http::Uri;
 use cis490_shared::config_file::{InvalidValue, Validate};
 use cis490_shared::ids::HostId;
 use serde::{Deserialize, Deserializer, de};
 
 use self::rate_limit::RateLimit;
+pub use self::url::{ReceiverUrl, UrlError};
+use crate::store::disk::DEFAULT_FREE_PERCENT;
 use crate::store::quarantine::Keep;
+use crate::store::shipped::Rules;
 
-/// Where the configuration is looked for when no flag says otherwise.
+pub mod local_time;
+pub mod rate_limit;
+mod url;
+
+/// Where the configuration is when no flag says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
 
 /// What the example configuration says in place of a host id.
@@ -156,9 +163,48 @@ impl Queue {
 
     /// How long refused episodes are kept.
     pub fn quarantine_keep(&self) -> Keep {
-        const DAY: Duration = Duration::from_hours(24);
         let keep = |days: u32| (days > 0).then(|| DAY * days);
         Keep { for_commit: keep(self.quarantine_keep_commit_days), others: keep(self.quarantine_keep_days) }
+    }
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// `[retention]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days that an episode is kept in `shipped/`; 0 deletes none for its age.
+    pub shipped_keep_days: u32,
+    /// Percent of the file system that is to be free; 0 to 90. With less, the oldest of `shipped/` are deleted; 0
+    /// deletes none for that.
+    pub free_percent: u8,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { shipped_keep_days: 0, free_percent: DEFAULT_FREE_PERCENT }
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.shipped_keep_days {
+            0 => write!(f, "shipped ones kept")?,
+            days => write!(f, "shipped ones kept {days} days")?,
+        }
+        match self.free_percent {
+            0 => write!(f, ", none deleted to make room"),
+            percent => write!(f, ", the oldest deleted below {percent} % free"),
+        }
+    }
+}
+
+impl Retention {
+    /// What upkeep goes by.
+    pub fn rules(&self) -> Rules {
+        let keep = (self.shipped_keep_days > 0).then(|| DAY * self.shipped_keep_days);
+        Rules { keep, free_percent: self.free_percent }
     }
 }
 
@@ -167,6 +213,8 @@ const MAX_SCAN_INTERVAL_S: u64 = 24 * 60 * 60;
 
 /// Twice the time that an upload sends nothing by itself, while its archive is not on disk yet.
 const MIN_STALL_TIMEOUT_S: u64 = 10;
+/// More than that would delete what fits easily.
+const MAX_FREE_PERCENT: u8 = 90;
 /// Whoever waits longer than that for a byte waits for nobody.
 const MAX_STALL_TIMEOUT_S: u64 = 60 * 60;
 
@@ -227,7 +275,13 @@ impl Validate for Queue {
     }
 }
 
-fn within<T: Copy + PartialOrd + std::fmt::Display>(
+impl Validate for Retention {
+    fn validate(&self) -> Result<(), InvalidValue> {
+        within("retention.free_percent", self.free_percent, 0, MAX_FREE_PERCENT)
+    }
+}
+
+fn within<T: Copy + PartialOrd + fmt::Display>(
     key: &'static str,
     value: T,
     least: T,
@@ -246,111 +300,10 @@ fn host_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HostId, D::Erro
         .map_err(|error| de::Error::custom(format!("`host_id` is `{}`: {error}", text.escape_debug())))
 }
 
-/// The receiver's address, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiverUrl {
-    text: String,
-    tls: bool,
-    host: String,
-    port: u16,
-}
-
-/// Why a text is not the address of a receiver.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UrlError {
-    /// Another scheme, or none.
-    #[error("it must begin with `http://` or `https://`")]
-    Scheme,
-    /// No host name, or one that is none.
-    #[error("it names no host")]
-    Host,
-    /// A user name or password.
-    #[error("it must not hold a user name or password")]
-    UserInfo,
-    /// An address with a zone id (RFC 6874).
-    #[error("it must not hold a zone id (`%eth0`), which names an interface: use an address that needs none")]
-    Zone,
-    /// Something after the host and port.
-    #[error("it must end after the host and port: the shipper adds the path")]
-    Path,
-}
-
-impl ReceiverUrl {
-    /// Takes `http://HOST[:PORT]` or `https://HOST[:PORT]`, with or without a `/` at the end.
-    pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let (tls, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-            (Some(rest), _) => (true, rest),
-            (_, Some(rest)) => (false, rest),
-            _ => return Err(UrlError::Scheme),
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains(['/', '?', '#']) {
-            return Err(UrlError::Path);
-        }
-        if authority.contains('@') {
-            return Err(UrlError::UserInfo);
-        }
-        if authority.contains('%') {
-            return Err(UrlError::Zone);
-        }
-        let uri: Uri = format!("http://{authority}").parse().map_err(|_| UrlError::Host)?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlError::Host)?;
-        // A port that is no number is part of no valid address, though the parser lets it through.
-        let port = match authority.strip_prefix(host) {
-            Some("") => {
-                if tls {
-                    443
-                } else {
-                    80
-                }
-            }
-            _ => uri.port_u16().ok_or(UrlError::Host)?,
-        };
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), tls, host, port })
-    }
-
-    /// Whether TLS protects the connection.
-    pub fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// The name or address, an IPv6 address without its brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port, which follows from the scheme where the text names none.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl std::fmt::Display for ReceiverUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl<'de> Deserialize<'de> for ReceiverUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|error| {
-            de::Error::custom(format!("`receiver.url` is `{}`: {error}", text.escape_debug()))
-        })
-    }
-}
-
 /// Reads the configuration at `path`. Blocks.
 pub fn load(path: &Path) -> Result<Config, cis490_shared::config_file::ConfigError> {
     cis490_shared::config_file::load(path)
 }
-
-pub mod local_time;
-pub mod rate_limit;
-mod retention;
-
-pub use retention::Retention;
 
 #[cfg(test)]
 mod tests;

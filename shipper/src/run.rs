@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::actors::credentials::{CredentialsActor, Reload};
 use crate::actors::queue::{Observation, Observe, QueueActor, QueueSettings, Scan};
 use crate::actors::status::{StatusActor, StatusSettings};
-use crate::actors::upkeep::{Room, UpkeepActor, UpkeepSettings};
+use crate::actors::upkeep::{UpkeepActor, UpkeepSettings};
 use crate::actors::upload::UploadActor;
 use crate::actors::watch::{Listeners, WatchActor};
 use crate::actors::{Drain, Ping};
@@ -30,10 +30,10 @@ use crate::http::clock_skew::ClockSkew;
 use crate::http::target::{TargetError, TargetFiles};
 use crate::store::layout::{Dirs, DirsError};
 use crate::upload::deadlines::Deadlines;
-use crate::upload::expect::Expect;
 use crate::upload::gate::Gate;
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
+use crate::upload::put::Expect;
 use crate::upload::ship::Settings;
 use crate::upload::slots::UploadSlots;
 use crate::watchdog::{self, Watched};
@@ -206,13 +206,13 @@ impl Fleet {
         };
         let ships = uploaders.iter().map(|(addr, _)| addr.clone().recipient()).collect();
         let queue = QueueActor::new(queue_settings, ships).start();
-        let room = Latest::new(Room::default());
+        let disk = Latest::new(None);
         let upkeep = (mode == Mode::Daemon).then(|| {
             let settings = UpkeepSettings {
                 dirs: settings.dirs.clone(),
                 quarantine_keep: config.queue.quarantine_keep(),
                 retention: config.retention.rules(),
-                room: room.clone(),
+                disk: disk.clone(),
             };
             UpkeepActor::new(settings).start()
         });
@@ -223,7 +223,7 @@ impl Fleet {
                 meter: settings.meter.clone(),
                 target: settings.target.clone(),
                 clock_skew: settings.clock_skew.clone(),
-                room,
+                disk,
             };
             StatusActor::new(settings, queue.clone().recipient()).start()
         });

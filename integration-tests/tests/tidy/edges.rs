@@ -94,20 +94,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "shipper/src/",
         &[
-            "main",
-            "lib",
-            "cli",
-            "run",
-            "watchdog",
-            "actors",
-            "upload",
-            "report",
-            "http",
-            "unit_settings",
-            "config",
-            "store",
-            "policy",
-            "answers",
+            "main", "lib", "cli", "run", "watchdog", "actors", "upload", "report", "http", "config", "store",
+            "policy", "answers",
         ],
     ),
 ];
@@ -184,7 +172,7 @@ const CONFINED: &[Confined] = &[
     Confined {
         folder: "shipper/src/",
         name: "awc::",
-        to: &["config.rs", "actors/upload.rs", "upload/", "http/"],
+        to: &["config/url.rs", "actors/upload.rs", "upload/", "http/"],
     },
     Confined { folder: "tools/src/", name: "actix::", to: &["backfill/apply", "bin/demo/"] },
     Confined { folder: "receiver/src/", name: "anyhow::", to: &["main.rs", "cli.rs"] },

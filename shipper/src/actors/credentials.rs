@@ -28,7 +28,7 @@ use crate::actors::queue::ShownAnew;
 use crate::http::target::{Target, TargetFiles};
 
 /// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL: Duration = Duration::from_secs(2);
 
 /// Looks at the files now. By the timer, and at SIGHUP.
 #[derive(Debug, Message)]
@@ -71,7 +71,7 @@ impl Actor for CredentialsActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.remind();
-        ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
+        ctx.run_later(POLL, |_, ctx| ctx.notify(Tick));
     }
 }
 
@@ -85,7 +85,7 @@ impl Handler<Tick> for CredentialsActor {
 
     fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
         let rearm = self.handle(Reload, ctx).map(|(), _, ctx| {
-            ctx.run_later(LOOK, |_, ctx| ctx.notify(Tick));
+            ctx.run_later(POLL, |_, ctx| ctx.notify(Tick));
         });
         ctx.spawn(rearm);
     }
@@ -100,11 +100,11 @@ impl Handler<Reload> for CredentialsActor {
             // Somebody is looking already.
             return Box::pin(async {}.into_actor(self));
         };
-        let looked = spawn_blocking(move || {
+        let read = spawn_blocking(move || {
             let outcome = files.read_if_changed();
             (files, outcome)
         });
-        Box::pin(looked.into_actor(self).map(|looked, act, ctx| match looked {
+        Box::pin(read.into_actor(self).map(|read, act, ctx| match read {
             Ok((files, outcome)) => {
                 act.files = Some(files);
                 let has_changed = matches!(outcome, Ok(Some(_)));

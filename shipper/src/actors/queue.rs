@@ -34,13 +34,12 @@ use crate::store::layout::Dirs;
 use crate::upload::slots::UploadSlots;
 
 mod moves;
-mod noticed;
 mod observation;
 mod pass;
 mod release;
 
-pub use noticed::{Missed, Noticed, ShownAnew};
-pub use observation::{Details, Observation};
+pub use observation::Observation;
+pub use pass::{Missed, Noticed, ShownAnew};
 
 /// The second mismatch of an archive has it packed anew, whatever its hash.
 const REBUILD_AFTER_MISMATCHES: u32 = 2;
@@ -286,7 +285,7 @@ impl Handler<Scan> for QueueActor {
     fn handle(&mut self, _: Scan, ctx: &mut Context<Self>) -> Self::Result {
         let (settled, wait) = oneshot::channel();
         self.settled.push(settled);
-        self.replay_and_look(ctx);
+        self.replay_and_rescan(ctx);
         self.answer_those_who_wait();
         // The other end is dropped with the actor only.
         Box::pin(async move { wait.await.map_err(|_| Ended) })

@@ -26,17 +26,15 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::actors::queue::{Observation, Observe};
-use crate::actors::upkeep::Room;
 use crate::actors::{Drain, Ping};
 use crate::http::clock_skew::ClockSkew;
 use crate::http::target::Target;
-use crate::report::rate::Rate;
-use crate::report::status::{Backlog, Disk, Quarantined, Rates, State, Status, UnderWay};
+use crate::report::status::{Backlog, Disk, Quarantined, Rates, State, Status};
 use crate::report::text::line;
-use crate::upload::meter::Meter;
+use crate::upload::meter::{Meter, Rate};
 
-/// How often it looks whether something has changed.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often it asks whether something has changed.
+const INTERVAL: Duration = Duration::from_secs(2);
 /// How often the file is written although nothing has, so that its age tells whether the daemon lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// Whoever may read the episodes may read it.
@@ -56,7 +54,7 @@ pub struct StatusSettings {
     /// The difference between the clocks.
     pub clock_skew: ClockSkew,
     /// Room on the disk, as UpkeepActor publishes it.
-    pub room: Latest<Room>,
+    pub disk: Latest<Option<Disk>>,
 }
 
 /// See the module.
@@ -93,7 +91,7 @@ impl StatusActor {
 
     /// Asks the queue, then writes and says what has changed. A queue that has died says nothing, and the watchdog ends
     /// the process.
-    fn look(&self, has_ended: bool) -> ResponseActFuture<Self, ()> {
+    fn update(&self, has_ended: bool) -> ResponseActFuture<Self, ()> {
         let asked = self.queue.send(Observe).into_actor(self);
         Box::pin(asked.then(move |seen, act, ctx| match seen {
             Ok(seen) if !act.is_draining || has_ended => act.show(&seen, has_ended, ctx),
@@ -108,7 +106,7 @@ impl StatusActor {
         _: &mut Context<Self>,
     ) -> ResponseActFuture<Self, ()> {
         let (now, wall) = (Instant::now(), system_time());
-        let rates = self.rate.take(now, seen.shipped, self.settings.meter.sent_bytes());
+        let rates = self.rate.take(now, seen.status.shipped, self.settings.meter.sent_bytes());
         let status = self.compose(seen, has_ended, rates, (now, wall));
         let line = line(&status, wall);
         if !has_ended && self.said.as_ref() != Some(&line) {
@@ -126,6 +124,7 @@ impl StatusActor {
         self.write(&Status { updated_at: Some(WallTime::from(wall)), ..status })
     }
 
+    /// The queue's share, and what the others know.
     fn compose(
         &self,
         seen: &Observation,
@@ -133,13 +132,8 @@ impl StatusActor {
         rate: Rates,
         (now, wall): (Instant, SystemTime),
     ) -> Status {
-        let StatusSettings { host_id, meter, target, clock_skew, .. } = &self.settings;
-        let (target, details) = (target.now(), &seen.details);
-        let under_way = meter.under_way().into_iter().map(|upload| UnderWay {
-            episode_id: upload.episode_id.to_string(),
-            sent_bytes: upload.sent_bytes,
-            total_bytes: upload.total_bytes,
-        });
+        let StatusSettings { host_id, meter, target, clock_skew, disk, .. } = &self.settings;
+        let target = target.now();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -147,27 +141,14 @@ impl StatusActor {
             url: target.url.to_string(),
             state: if has_ended { State::Stopped } else { state_of(seen) },
             started_at: Some(self.started_at.clone()),
-            updated_at: None,
-            backlog: Backlog {
-                in_episodes: details.in_episodes,
-                ready: seen.ready,
-                waiting: seen.waiting,
-                in_flight: seen.in_flight,
-            },
             quarantined: seen.quarantine.as_ref().map(Quarantined::from),
-            conflicts: seen.conflicts,
-            shipped: seen.shipped,
             rate,
-            under_way: under_way.collect(),
-            oldest_unshipped: details.oldest.clone(),
-            last_success: details.last_success.clone(),
-            next_try: details.next_try.map(|at| full_second(wall + at.saturating_duration_since(now))),
-            hold: details.hold.clone(),
-            last_refusal: details.last_refusal.clone(),
-            commit_position: seen.commit_position.clone(),
+            under_way: meter.under_way(),
+            next_try: seen.next_try.map(|at| full_second(wall + at.saturating_duration_since(now))),
             certificate_expires: target.tls.as_ref().and_then(|tls| tls.expires).map(WallTime::from),
             clock_skew_s: clock_skew.seen().map(|skew| skew.as_secs()),
-            disk: disk(&self.settings.room.now()),
+            disk: *disk.now(),
+            ..seen.status.clone()
         }
     }
 
@@ -199,7 +180,7 @@ impl StatusActor {
             _ => {}
         }
         if act.is_failing {
-            // It is tried again at the next look, whether or not anything has changed.
+            // It is tried again the next time, whether or not anything has changed.
             act.written = None;
         }
     }
@@ -207,17 +188,13 @@ impl StatusActor {
 
 /// What the shipper is doing, as the counters say.
 fn state_of(seen: &Observation) -> State {
-    match seen {
-        Observation { details, .. } if details.draining => State::Stopping,
-        Observation { ready: 0, waiting: 0, in_flight: 0, .. } => State::Idle,
-        Observation { on_hold: true, .. } | Observation { ready: 0, in_flight: 0, .. } => State::Waiting,
+    match seen.status.backlog {
+        _ if seen.draining => State::Stopping,
+        Backlog { ready: 0, waiting: 0, in_flight: 0, .. } => State::Idle,
+        _ if seen.on_hold => State::Waiting,
+        Backlog { ready: 0, in_flight: 0, .. } => State::Waiting,
         _ => State::Shipping,
     }
-}
-
-fn disk(room: &Room) -> Option<Disk> {
-    let is_nearly_full = room.is_nearly_full;
-    room.disk.map(|disk| Disk { free_bytes: disk.free_bytes, total_bytes: disk.total_bytes, is_nearly_full })
 }
 
 /// So that the same moment, worked out twice, is the same text.
@@ -244,9 +221,9 @@ impl Handler<Tick> for StatusActor {
     type Result = ();
 
     fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
-        let rearm = self.look(false).map(|(), act, ctx| {
+        let rearm = self.update(false).map(|(), act, ctx| {
             if !act.is_draining {
-                ctx.notify_later(Tick, LOOK);
+                ctx.notify_later(Tick, INTERVAL);
             }
         });
         ctx.spawn(rearm);
@@ -265,6 +242,6 @@ impl Handler<Drain> for StatusActor {
 
     fn handle(&mut self, _: Drain, _: &mut Context<Self>) -> Self::Result {
         self.is_draining = true;
-        self.look(true)
+        self.update(true)
     }
 }

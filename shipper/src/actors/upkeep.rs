@@ -2,7 +2,7 @@
 //!
 //! - owns: when that was done last, and the time that was lived through
 //! - accepts: `Ping`, `Drain`, and a timer of its own
-//! - publishes: [`Room`]
+//! - publishes: [`Disk`]
 //! - sends to: nobody
 //! - runs on: the main arbiter; every look at the disk and every deletion is in the blocking pool
 //! - ends: when such work has panicked, so that the process ends and is started again
@@ -23,28 +23,20 @@ use tokio::time::Instant;
 use tracing::{debug, error, info};
 
 use crate::actors::{Drain, Ping, in_pool, rearm};
-use crate::report::room::RoomReport;
-use crate::store::disk::{DEFAULT_FREE_PERCENT, Disk, Fullness, Holdings};
+use crate::report::log::RoomReport;
+use crate::report::status::Disk;
+use crate::store::age::Lived;
+use crate::store::disk::{DEFAULT_FREE_PERCENT, Fullness, Holdings};
 use crate::store::layout::Dirs;
-use crate::store::lived::Lived;
 use crate::store::quarantine::{self, Keep};
-use crate::store::shipped::{self, Look, Round, Rules};
+use crate::store::shipped::{self, Round, Rules};
 
 /// The quarantine is walked at most this often, and `shipped/` for the age of what is in it.
 const WALK_INTERVAL: Duration = Duration::from_hours(1);
-/// The disk is looked at this often.
-const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+/// The disk is measured this often.
+const ROUND_INTERVAL: Duration = Duration::from_secs(30);
 /// A round that left something to delete is followed by the next one after this time: others want the disk too.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Room on the disk of this host.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Room {
-    /// The disk at the latest look; none before the first, and after one that failed.
-    pub disk: Option<Disk>,
-    /// Less of it is free than should be.
-    pub is_nearly_full: bool,
-}
 
 /// What upkeep needs to know.
 #[derive(Debug)]
@@ -55,8 +47,8 @@ pub struct UpkeepSettings {
     pub quarantine_keep: Keep,
     /// What is kept in `shipped/`.
     pub retention: Rules,
-    /// Where it says how much room there is.
-    pub room: Latest<Room>,
+    /// Where it says how much room there is: none before the first round, and after one that failed.
+    pub disk: Latest<Option<Disk>>,
 }
 
 /// Time for the next round.
@@ -133,16 +125,16 @@ impl UpkeepActor {
         let by_age = rules.keep.is_some() && is_time(&mut self.shipped_walk);
         let (lived, stop, now) = (Arc::clone(&self.lived), Arc::clone(&self.stop), Instant::now());
         let round = move || {
-            let look = Look { by_age: by_age.then(|| until(&lived, dirs.root(), now)) };
-            shipped::round(dirs.root(), rules, look, &stop)
+            let age = by_age.then(|| until(&lived, dirs.root(), now));
+            shipped::round(dirs.root(), rules, age, &stop)
         };
         in_pool(self, ctx, round, Self::kept_up);
     }
 
     fn kept_up(&mut self, round: io::Result<Round>, ctx: &mut Context<Self>) {
-        self.report.looked(self.settings.dirs.root(), &round);
+        self.report.round_ended(self.settings.dirs.root(), &round);
         let disk = round.as_ref().ok().map(|round| round.disk);
-        let mut wait = LOOK_INTERVAL;
+        let mut wait = ROUND_INTERVAL;
         if let Ok(round) = round {
             if round.more {
                 wait = PAUSE;
@@ -151,7 +143,11 @@ impl UpkeepActor {
             }
             self.judge_room(&round, ctx);
         }
-        self.settings.room.publish(Room { disk, is_nearly_full: self.fullness.is_low() });
+        self.settings.disk.publish(disk.map(|disk| Disk {
+            free_bytes: disk.free_bytes,
+            total_bytes: disk.total_bytes,
+            is_nearly_full: self.fullness.is_low(),
+        }));
         if !self.is_draining() {
             rearm(&mut self.timer, ctx, Some((KeepUp, wait)));
         }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::actors::{Drain, Ping};
 use crate::answers::outcome::Outcome;
-use crate::upload::preflight::Verdict;
+use crate::upload::gate::Verdict;
 use crate::upload::ship::{Settings, Shipper};
 
 /// Ships one episode. Sent by QueueActor, which sends the next one only after the answer.

@@ -183,13 +183,13 @@ fn register(watcher: EpisodeWatcher) -> io::Result<(EpisodeWatcher, AsyncFd<Arc<
 /// Hands the watches to the blocking pool, and takes them back with what was found.
 async fn in_pool<T: Send + 'static>(
     mut watcher: EpisodeWatcher,
-    look: impl FnOnce(&mut EpisodeWatcher) -> io::Result<T> + Send + 'static,
+    work: impl FnOnce(&mut EpisodeWatcher) -> io::Result<T> + Send + 'static,
 ) -> Result<(EpisodeWatcher, T), End> {
-    let looked = spawn_blocking(move || {
-        let found = look(&mut watcher);
+    let done = spawn_blocking(move || {
+        let found = work(&mut watcher);
         (watcher, found)
     });
-    match looked.await {
+    match done.await {
         Ok((watcher, Ok(found))) => Ok((watcher, found)),
         Ok((_, Err(error))) => Err(End::Failed(error)),
         // A panic is printed where it happens.

@@ -14,8 +14,7 @@ use super::AS_THE_SERVICE;
 use crate::answers::outcome::Refusal;
 use crate::config::Config;
 use crate::store::layout::{Dirs, DirsError};
-use crate::store::quarantine::entries::{Entry, entries};
-use crate::store::quarantine::release::release;
+use crate::store::quarantine::{Entry, entries, release};
 
 /// What is to be done with refused episodes.
 #[derive(Debug, Subcommand)]

@@ -1,13 +1,31 @@
-//! `cis490-shipper status`: how the shipper of this host does, for a person or for a program.
+//! `cis490-shipper status`: how the shipper of this host does, for a person or for a program. It reads the status that the
+//! daemon wrote, and counts for itself where none has been written lately. Blocks.
 //!
-//! It succeeds where it could look, whatever it found: finding a fault is no failure (accident 10).
+//! It works beside any shipper and without one, with the right to read the data directory, and changes nothing. It
+//! succeeds where it could read that, whatever it found: finding a fault is no failure (accident 10).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
 
 use cis490_shared::clock::system_time;
+use cis490_shared::fs_error::FsError;
 use clap::Args;
 
 use crate::config::Config;
-use crate::report::file::{self, LookError};
-use crate::report::text;
+use crate::policy::awaited::Tally;
+use crate::report::problem;
+use crate::report::status::{Backlog, Life, Quarantined, Rates, State, Status};
+use crate::report::text::{self, Report};
+use crate::report::words;
+use crate::store::layout::{Dirs, DirsError};
+use crate::store::quarantine::survey;
+
+/// A daemon that lives has written its status within this time, be the disk ever so slow.
+const FRESH: Duration = Duration::from_secs(90);
 
 /// The flags.
 #[derive(Debug, Args)]
@@ -17,13 +35,147 @@ pub(super) struct Flags {
     json: bool,
 }
 
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StatusError {
+    /// The directories.
+    #[error(transparent)]
+    Dirs(#[from] DirsError),
+    /// The file with the status, or the quarantine.
+    #[error(transparent)]
+    File(#[from] FsError),
+}
+
+impl StatusError {
+    /// What to do about it.
+    pub(super) fn remedy(&self) -> &'static str {
+        let error = match self {
+            Self::Dirs(DirsError::Io(error)) | Self::File(error) => error,
+            Self::Dirs(error) => return error.remedy(),
+        };
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                "ask as the user of the shipper: sudo -u cis490 cis490-shipper status"
+            }
+            io::ErrorKind::NotFound => {
+                "check `paths.data_root`; the shipper makes what is in it when it first starts: systemctl status cis490-shipper"
+            }
+            _ => "look at its file system: `dmesg | tail`, `df -h` it",
+        }
+    }
+}
+
 /// What is to be printed.
-pub(super) fn run(flags: &Flags, config: &Config) -> Result<String, LookError> {
+pub(super) fn run(flags: &Flags, config: &Config) -> Result<String, StatusError> {
     let now = system_time();
-    let report = file::look(config, now)?;
+    let report = inspect(config, now)?;
     Ok(match flags.json {
         // Text and numbers only: there is nothing in it that JSON could not hold.
         true => serde_json::to_string_pretty(&report).unwrap_or_default(),
         false => text::render(&report, now),
     })
+}
+
+/// Inspects the data directory of this configuration.
+fn inspect(config: &Config, now: SystemTime) -> Result<Report, StatusError> {
+    let dirs = Dirs::beside(&config.paths.data_root);
+    let before = dirs.are_in_use()?;
+    let written = read(&dirs.status_file())?;
+    // A daemon that ended in between had written its last status before it let go of the lock.
+    let running = before && dirs.are_in_use()?;
+    let life = life(running, written.as_ref(), now);
+    let mut status = match (life, written) {
+        (Life::Running, Some(status)) => status,
+        (_, written) => without_daemon(&dirs, config, written.unwrap_or_default())?,
+    };
+    let problem = problem::first(&status, life, now);
+    if life == Life::NotRunning {
+        // Whatever it was doing when it ended.
+        status.state = State::Stopped;
+    }
+    Ok(Report { running, problem, status, life })
+}
+
+fn tally(root: &Path) -> Result<Tally, StatusError> {
+    match survey(root, &AtomicBool::new(false)) {
+        // No shipper has ever run here.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tally::default()),
+        tally => Ok(tally.map_err(FsError::at("read", root))?),
+    }
+}
+
+/// None where there is no file, or one that a crash has cut short: it is never synced.
+fn read(path: &Path) -> Result<Option<Status>, StatusError> {
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FsError::at("read", path)(error).into()),
+    }
+}
+
+fn life(running: bool, written: Option<&Status>, now: SystemTime) -> Life {
+    if !running {
+        return Life::NotRunning;
+    }
+    let is_fresh = written.is_some_and(|status| {
+        let updated = status.updated_at.as_ref().and_then(words::moment);
+        // A time to come is that of a clock which was set back since.
+        let is_young = updated.is_some_and(|at| now.duration_since(at).map_or(true, |age| age <= FRESH));
+        is_young && status.state != State::Stopped
+    });
+    if is_fresh { Life::Running } else { Life::Silent }
+}
+
+/// What is left of an old status, with what can be counted in its place.
+fn without_daemon(dirs: &Dirs, config: &Config, old: Status) -> Result<Status, StatusError> {
+    let scan = dirs.scan(&BTreeSet::new(), 1)?;
+    Ok(Status {
+        host_id: config.host_id.to_string(),
+        url: config.receiver.url.to_string(),
+        backlog: Backlog { in_episodes: scan.in_episodes, ..Backlog::default() },
+        quarantined: Some(Quarantined::from(&tally(&dirs.quarantine_root())?)),
+        oldest_unshipped: dirs.oldest_of(&scan),
+        rate: Rates::default(),
+        under_way: Vec::new(),
+        next_try: None,
+        hold: None,
+        ..old
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_counts_for_as_long_as_a_daemon_that_lives_would_leave_it() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        let written =
+            |at: SystemTime, state| Status { updated_at: Some(at.into()), state, ..Status::default() };
+        let fresh = written(now - Duration::from_secs(89), State::Idle);
+        assert_eq!(life(true, Some(&fresh), now), Life::Running);
+        assert_eq!(life(false, Some(&fresh), now), Life::NotRunning);
+        assert_eq!(life(true, Some(&written(now - Duration::from_secs(91), State::Idle)), now), Life::Silent);
+        assert_eq!(life(true, Some(&written(now, State::Stopped)), now), Life::Silent, "a `--once` after it");
+        assert_eq!(
+            life(true, Some(&written(now + Duration::from_secs(500), State::Idle)), now),
+            Life::Running
+        );
+        assert_eq!(
+            (life(true, None, now), life(true, Some(&Status::default()), now)),
+            (Life::Silent, Life::Silent)
+        );
+    }
+
+    #[test]
+    fn who_may_not_look_is_told_who_may() {
+        let denied = |kind: io::ErrorKind| {
+            StatusError::File(FsError::at("read", Path::new("/data/status.json"))(kind.into()))
+        };
+        assert!(
+            denied(io::ErrorKind::PermissionDenied).remedy().contains("sudo -u cis490 cis490-shipper status")
+        );
+        assert!(denied(io::ErrorKind::NotFound).remedy().contains("paths.data_root"));
+        assert!(denied(io::ErrorKind::IsADirectory).remedy().contains("df -h"));
+    }
 }

@@ -181,3 +181,11 @@ fn zero_days_keep_a_refused_episode_for_ever() {
     let told_to = Queue { quarantine_keep_commit_days: 1, ..queue(0) };
     assert_eq!(told_to.quarantine_keep().for_commit, Some(Duration::from_hours(24)));
 }
+
+#[test]
+fn zero_days_and_zero_percent_delete_nothing() {
+    let off = Retention { shipped_keep_days: 0, free_percent: 0 };
+    assert_eq!(off.rules(), Rules { keep: None, free_percent: 0 });
+    let on = Retention { shipped_keep_days: 2, free_percent: 20 };
+    assert_eq!(on.rules(), Rules { keep: Some(Duration::from_hours(48)), free_percent: 20 });
+}

@@ -7,35 +7,36 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::fmt;
+use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_rt::net::{ActixStream, Ready};
 use actix_service::{Service, fn_service};
 use actix_tls::connect::rustls_0_23::TlsConnector;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection, Host};
 use awc::http::Uri;
 use cis490_shared::certificate;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustls::ClientConfig;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::ReceiverUrl;
-use crate::http::dial;
-use crate::http::interim::Answers;
+use crate::http::wire::Wire;
 
 /// How long a connection may take, and how long the handshake after it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// So many bytes wait in the kernel to be sent before it takes more, which is the sign that an upload goes on.
 const UNSENT: u32 = 128 * 1024;
+
+/// The "Connection Attempt Delay" of RFC 8305, section 5.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why there is no connection. Nothing was sent in any of these cases.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +92,7 @@ pub fn connector(
 }
 
 async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, ConnectFailure> {
-    let connecting =
-        async { dial::first(lookup_host((&*peer.host, peer.port)).await?, TcpStream::connect).await };
+    let connecting = async { first(lookup_host((&*peer.host, peer.port)).await?, TcpStream::connect).await };
     let stream = match timeout(CONNECT_LIMIT, connecting).await {
         Err(_) => return Err(ConnectFailure::TimedOut),
         Ok(connected) => connected.map_err(ConnectFailure::Tcp)?,
@@ -147,87 +147,56 @@ impl Host for Peer {
     }
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
-
-/// How much of a head is read at a time, in bytes: all of it, as a rule.
-const HEAD_BYTES: usize = 4096;
-
-/// A connection, with or without TLS.
-pub struct Wire {
-    stream: Box<dyn Duplex>,
-    answers: Answers,
-    /// Bytes that came with a head and were not asked for yet.
-    shown: VecDeque<u8>,
-}
-
-impl Wire {
-    fn over(stream: impl Duplex + 'static) -> Self {
-        Self { stream: Box::new(stream), answers: Answers::default(), shown: VecDeque::new() }
-    }
-
-    fn hand_over(&mut self, into: &mut ReadBuf<'_>) {
-        let length = into.remaining().min(self.shown.len());
-        let bytes: Vec<u8> = self.shown.drain(..length).collect();
-        into.put_slice(&bytes);
-    }
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wire")
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.shown.is_empty() {
-            if self.answers.are_passed_on() {
-                return Pin::new(&mut self.stream).poll_read(cx, into);
+/// What the first of the addresses gives that gives anything, after RFC 8305; the first failure where none does.
+///
+/// An address that leads nowhere, as an AAAA record often does, must not keep the others waiting: each has a head start
+/// before the next is tried beside it, and one that fails gives its place up at once. Families take turns, beginning with
+/// the one that the resolver prefers.
+async fn first<T, F>(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    dial: impl Fn(SocketAddr) -> F,
+) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let (mut waiting, mut tries, mut failure) = (in_turns(addresses), FuturesUnordered::new(), None);
+    loop {
+        tries.extend(waiting.pop_front().map(&dial));
+        let head_start = async {
+            match waiting.is_empty() {
+                true => pending().await,
+                false => sleep(HEAD_START).await,
             }
-            let mut bytes = [0; HEAD_BYTES];
-            let mut head = ReadBuf::new(&mut bytes);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut head))?;
-            let has_ended = head.filled().is_empty();
-            let shown = if has_ended { self.answers.ended() } else { self.answers.came(head.filled()) };
-            self.shown.extend(shown);
-            if has_ended {
-                break;
-            }
+        };
+        tokio::select! {
+            () = head_start => {}
+            ended = tries.next() => match ended {
+                Some(Ok(given)) => return Ok(given),
+                Some(Err(error)) => _ = failure.get_or_insert(error),
+                None => {
+                    let unknown = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                    return Err(failure.unwrap_or_else(unknown));
+                }
+            },
         }
-        self.hand_over(into);
-        Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.answers.sent();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// Asked for by awc's bounds and never called by it: a read or write of its own finds out as well.
-impl ActixStream for Wire {
-    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        Poll::Ready(Ok(Ready::READABLE))
-    }
-
-    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
-        Poll::Ready(Ok(Ready::WRITABLE))
+/// The addresses, one of each family in turn, in the order that they have otherwise.
+fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
+    let mut addresses = addresses.into_iter().peekable();
+    let prefers_v6 = addresses.peek().is_some_and(SocketAddr::is_ipv6);
+    let (preferred, others): (Vec<_>, Vec<_>) =
+        addresses.partition(|address| address.is_ipv6() == prefers_v6);
+    let (mut preferred, mut others) = (preferred.into_iter(), others.into_iter());
+    let mut turns = VecDeque::new();
+    loop {
+        let before = turns.len();
+        turns.extend(preferred.next());
+        turns.extend(others.next());
+        if turns.len() == before {
+            return turns;
+        }
     }
 }
 
@@ -263,5 +232,57 @@ mod tests {
             let failure = failure.to_string();
             assert!(failure.starts_with(told) && failure.contains(remedy), "{failure}");
         }
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn paused<T>(test: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(test)
+    }
+
+    /// Who answers, and after how many milliseconds, where those that lead nowhere and those that refuse are told by port.
+    fn dialled(texts: &[&str]) -> (Result<String, String>, u128) {
+        paused(async {
+            let begin = Instant::now();
+            let answered = first(addresses(texts), |address| async move {
+                match address.port() {
+                    1 => pending().await,
+                    2 => Err(io::Error::other(format!("{address} refuses"))),
+                    _ => Ok(address.to_string()),
+                }
+            });
+            let answered = tokio::time::timeout(Duration::from_secs(5), answered).await;
+            let answered = answered.map_err(|_| "nobody".to_owned());
+            let answered = answered.and_then(|ended| ended.map_err(|error| error.to_string()));
+            (answered, begin.elapsed().as_millis())
+        })
+    }
+
+    #[test]
+    fn an_address_that_leads_nowhere_costs_a_head_start_and_no_more() {
+        assert_eq!(dialled(&["[::1]:1", "127.0.0.1:80"]), (Ok("127.0.0.1:80".to_owned()), 250));
+        assert_eq!(dialled(&["[::1]:1", "[::2]:1", "127.0.0.1:80"]), (Ok("127.0.0.1:80".to_owned()), 250));
+        assert_eq!(dialled(&["[::1]:80", "127.0.0.1:80"]), (Ok("[::1]:80".to_owned()), 0));
+    }
+
+    #[test]
+    fn an_address_that_refuses_costs_nothing() {
+        assert_eq!(dialled(&["[::1]:2", "127.0.0.1:2", "127.0.0.2:80"]), (Ok("127.0.0.2:80".to_owned()), 0));
+        assert_eq!(dialled(&["[::1]:2", "127.0.0.1:2"]), (Err("[::1]:2 refuses".to_owned()), 0));
+        assert_eq!(dialled(&["[::1]:1", "127.0.0.1:2"]), (Err("nobody".to_owned()), 5000));
+        assert_eq!(dialled(&[]), (Err("the name has no address".to_owned()), 0));
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let turns = in_turns(addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.0.0.1:1", "1.0.0.2:1"]));
+        assert_eq!(turns, addresses(&["[::1]:1", "1.0.0.1:1", "[::2]:1", "1.0.0.2:1", "[::3]:1"]));
     }
 }

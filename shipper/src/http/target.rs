@@ -1,11 +1,26 @@
-//! Where requests go, and what they bring along to say who is asking: read again when one of its files changed. Blocks.
+//! Where requests go, who is trusted, and as whom this host introduces itself: from PEM files and a bearer token, read
+//! again when one of the files changed. Blocks.
+//!
+//! TLS is rustls with ring. Only HTTP/1.1 is offered: HTTP/2 knows no `100 Continue` here and loses early refusals. Every
+//! error names the key of the configuration to look at.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use awc::http::header::HeaderValue;
+use cis490_shared::certificate::{CertificateInfo, own_fault};
 use cis490_shared::file_fingerprint::FileFingerprint;
+use cis490_shared::fs_error::FsError;
+use cis490_shared::pem::{PemError, PemFile};
+use cis490_shared::small_file::SmallFile;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
 
 use crate::config::{Receiver, ReceiverUrl};
-use crate::http::tls::{Tls, TlsError, TlsFiles};
-use crate::http::token::{TokenError, TokenFile};
+
+/// More than any token has, in bytes.
+const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
 /// Where requests go.
 #[derive(Debug, Clone)]
@@ -18,6 +33,15 @@ pub struct Target {
     pub authorization: Option<HeaderValue>,
 }
 
+/// How TLS is spoken with the receiver.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// For every connection.
+    pub config: Arc<ClientConfig>,
+    /// When this host's own certificate ends; none where it has none.
+    pub expires: Option<SystemTime>,
+}
+
 /// Why there is no way to the receiver: a file that the configuration names.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
@@ -27,6 +51,36 @@ pub enum TargetError {
     /// The one with the token.
     #[error(transparent)]
     Token(#[from] TokenError),
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that the configuration names.
+    #[error(transparent)]
+    File(#[from] PemError),
+    /// Certificate and key are readable but useless.
+    #[error("`receiver.client_cert_file` and `receiver.client_key_file` cannot be used: {}", own_fault(&.0.to_string()))]
+    Identity(#[source] rustls::Error),
+    /// The system trusts nobody, and the configuration names nobody.
+    #[error("this system trusts no certificate authority: name the receiver's in `receiver.ca_file`")]
+    NoRoots,
+    /// The cryptography does not offer what TLS needs.
+    #[error("TLS cannot be set up: {0}")]
+    Provider(#[source] rustls::Error),
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The file cannot be read.
+    #[error(
+        "`receiver.token_file`: {0}; write into it what `cis490-receiver token add HOST` prints on the collector"
+    )]
+    Read(#[from] FsError),
+    /// It holds something else. What it holds is not repeated.
+    #[error("`receiver.token_file`: `{}` must hold one line, as `cis490-receiver token add HOST` printed it", .0.display())]
+    Content(PathBuf),
 }
 
 /// The files behind a target, and the states in which they were read last.
@@ -82,5 +136,130 @@ impl<'a> Opened<'a> {
             tls: self.tls.as_ref().map(TlsFiles::read).transpose()?,
             authorization: self.token.as_ref().map(TokenFile::authorization).transpose()?,
         })
+    }
+}
+
+/// The open files for TLS that the configuration names.
+#[derive(Debug)]
+struct TlsFiles<'a> {
+    authorities: Option<PemFile<'a>>,
+    identity: Option<(PemFile<'a>, PemFile<'a>)>,
+}
+
+impl<'a> TlsFiles<'a> {
+    /// Opens them; none for a receiver without TLS.
+    fn open(receiver: &'a Receiver) -> Result<Option<Self>, TlsError> {
+        if !receiver.url.is_tls() {
+            return Ok(None);
+        }
+        let open = PemFile::open;
+        let authorities =
+            receiver.ca_file.as_deref().map(|path| open("receiver.ca_file", path)).transpose()?;
+        let identity = match (&receiver.client_cert_file, &receiver.client_key_file) {
+            (Some(cert), Some(key)) => {
+                Some((open("receiver.client_cert_file", cert)?, open("receiver.client_key_file", key)?))
+            }
+            _ => None,
+        };
+        Ok(Some(Self { authorities, identity }))
+    }
+
+    /// The states that they are in.
+    fn stamps(&self) -> impl Iterator<Item = FileFingerprint> {
+        let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        self.authorities.iter().chain(identity).map(PemFile::stamp)
+    }
+
+    /// What they mean.
+    fn read(&self) -> Result<Tls, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Provider)?
+            .with_root_certificates(self.roots()?);
+        let (mut config, expires) = match &self.identity {
+            Some((cert, key)) => {
+                let chain = cert.all::<CertificateDer<'static>>("certificate")?;
+                let expires = chain.first().and_then(CertificateInfo::read).map(|facts| facts.expires);
+                let config = builder.with_client_auth_cert(chain, key.private_key()?);
+                (config.map_err(TlsError::Identity)?, expires)
+            }
+            None => (builder.with_no_client_auth(), None),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Tls { config: Arc::new(config), expires })
+    }
+
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
+        let (trusted, none) = match &self.authorities {
+            Some(file) => (
+                file.all::<CertificateDer<'static>>("certificate")?,
+                file.holds_no("certificate authority").into(),
+            ),
+            None => (rustls_native_certs::load_native_certs().certs, TlsError::NoRoots),
+        };
+        let mut roots = RootCertStore::empty();
+        // Those that can be authorities: a system's store may hold others, which trust nothing.
+        roots.add_parsable_certificates(trusted);
+        if roots.is_empty() { Err(none) } else { Ok(roots) }
+    }
+}
+
+/// A token's file, open.
+#[derive(Debug)]
+struct TokenFile<'a> {
+    path: &'a Path,
+    file: SmallFile,
+}
+
+impl<'a> TokenFile<'a> {
+    /// Opens it.
+    fn open(path: &'a Path) -> Result<Self, TokenError> {
+        Ok(Self { path, file: SmallFile::open(path, MAX_TOKEN_BYTES).map_err(FsError::at("read", path))? })
+    }
+
+    /// The state that it is in.
+    fn stamp(&self) -> FileFingerprint {
+        self.file.stamp()
+    }
+
+    /// The value of the `Authorization` header.
+    fn authorization(&self) -> Result<HeaderValue, TokenError> {
+        let text = self.file.text().map_err(FsError::at("read", self.path))?;
+        let token = text.trim();
+        let is_one_word = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());
+        let value = is_one_word.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
+        let mut value = value.ok_or_else(|| TokenError::Content(self.path.to_owned()))?;
+        // Kept out of every debugging output.
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_token_is_the_one_word_in_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let of = |text: &str| {
+            fs::write(&path, text).unwrap();
+            TokenFile::open(&path).unwrap().authorization()
+        };
+        assert_eq!(of("cis490-ab\n").unwrap().to_str().unwrap(), "Bearer cis490-ab");
+        assert!(!format!("{:?}", of("cis490-ab").unwrap()).contains("cis490-ab"));
+        for wrong in ["", "\n", "one two", "secret\nsecret", "s\u{e9}cret"] {
+            let error = of(wrong).unwrap_err();
+            assert!(
+                matches!(error, TokenError::Content(_)) && !error.to_string().contains("secret"),
+                "{error}"
+            );
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(TokenFile::open(&path), Err(TokenError::Read(_))));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::Rng;
 use tokio::time::Instant;
 
-use crate::policy::backoff;
+use crate::policy::schedule::{LONGEST_RETRY_AFTER, delay};
 
 /// Why the queue waits. Two causes are the same if a person would not want to hear of the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,15 +85,14 @@ impl Hold {
         rng: &mut impl Rng,
     ) -> Change {
         let Some(active) = &mut self.active else {
-            self.active =
-                Some(Active { cause, failures: 1, until: now + backoff::delay(1, retry_after, rng) });
+            self.active = Some(Active { cause, failures: 1, until: now + delay(1, retry_after, rng) });
             return Change::Began;
         };
         if now >= active.until {
             active.failures += 1;
-            active.until = now + backoff::delay(active.failures, retry_after, rng);
+            active.until = now + delay(active.failures, retry_after, rng);
         } else if let Some(asked) = retry_after {
-            active.until = active.until.max(now + asked.min(backoff::LONGEST_RETRY_AFTER));
+            active.until = active.until.max(now + asked.min(LONGEST_RETRY_AFTER));
         }
         let known = active.cause == cause;
         active.cause = cause;
@@ -119,6 +118,7 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::policy::schedule::BASE;
 
     fn rng() -> StdRng {
         StdRng::seed_from_u64(1)
@@ -136,7 +136,7 @@ mod tests {
             now = until;
             assert_eq!(hold.permit(now), Permit::Probe);
         }
-        assert!(waits[0] <= backoff::BASE && waits[11] > Duration::from_secs(100), "{waits:?}");
+        assert!(waits[0] <= BASE && waits[11] > Duration::from_secs(100), "{waits:?}");
     }
 
     #[test]

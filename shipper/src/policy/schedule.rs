@@ -1,7 +1,9 @@
-//! Which episode is next: oldest first, and a failed one not before its time.
+//! Which episode is next, and when a failed one is tried again: oldest first, and a failed one not before its time.
 //!
 //! Pure: time and randomness are handed in. An episode is in one of three places here: ready, in flight, or
 //! waiting after a failure. All of it is forgotten at a restart; where an episode is on disk is what counts.
+//! The wait after the n-th failure in a row is exponential, capped, with jitter ([`delay`]), which keeps a fleet that
+//! lost its collector from coming back in step.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,7 +12,12 @@ use cis490_shared::ids::EpisodeId;
 use rand::Rng;
 use tokio::time::Instant;
 
-use crate::policy::backoff;
+/// The wait after the first failure, before jitter.
+pub const BASE: Duration = Duration::from_secs(1);
+/// The longest wait that this host decides by itself.
+pub const CAP: Duration = Duration::from_mins(5);
+/// The longest `Retry-After` that is honoured: a receiver with a broken clock must not stop a host for days.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// What went wrong with one episode so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,7 +131,7 @@ impl Schedule {
     ) {
         if let Some(mut tries) = self.in_flight.remove(&id) {
             tries.failures += 1;
-            let not_before = now + backoff::delay(tries.failures, retry_after, rng);
+            let not_before = now + delay(tries.failures, retry_after, rng);
             self.waiting.insert(id, Waiting { tries, not_before });
         }
     }
@@ -190,123 +197,15 @@ impl Schedule {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-
-    use super::*;
-
-    fn id(text: &str) -> EpisodeId {
-        EpisodeId::parse(text).unwrap()
-    }
-
-    fn picked(schedule: &mut Schedule, now: Instant) -> Option<String> {
-        schedule.pick(now, true).map(|pick| pick.episode_id.to_string())
-    }
-
-    fn rng() -> StdRng {
-        StdRng::seed_from_u64(1)
-    }
-
-    #[test]
-    fn the_oldest_comes_first_and_a_waiting_one_in_its_place_once_it_is_due() {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.offer(["b", "a", "c"].map(id));
-        assert_eq!(picked(&mut schedule, now).unwrap(), "a");
-        schedule.retry_later(id("a"), None, now, &mut rng());
-        assert_eq!(picked(&mut schedule, now).unwrap(), "b");
-        let due = schedule.next_due(true).unwrap();
-        assert!(due > now && due <= now + backoff::BASE);
-        assert_eq!(picked(&mut schedule, due).unwrap(), "a");
-        assert_eq!(picked(&mut schedule, due).unwrap(), "c");
-        assert_eq!(picked(&mut schedule, due), None);
-    }
-
-    #[test]
-    fn a_scan_brings_nothing_back_that_is_in_flight_or_waits() {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.offer(["a", "b"].map(id));
-        schedule.pick(now, true);
-        schedule.pick(now, true);
-        schedule.retry_later(id("b"), None, now, &mut rng());
-        schedule.offer(["a", "b"].map(id));
-        assert_eq!(schedule.counts(), (0, 1));
-        assert_eq!(schedule.known(), BTreeSet::from(["a", "b"].map(id)));
-        schedule.finish(&id("a"));
-        schedule.offer(["a", "b"].map(id));
-        assert_eq!(schedule.counts(), (1, 1));
-    }
-
-    #[test]
-    fn what_is_noticed_is_ready_in_its_place_unless_it_is_known() {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.offer(["a", "b", "d"].map(id));
-        schedule.pick(now, true);
-        schedule.pick(now, true);
-        schedule.retry_later(id("b"), None, now, &mut rng());
-        for name in ["a", "b", "c", "c"] {
-            schedule.notice(id(name));
-        }
-        assert_eq!(schedule.counts(), (2, 1));
-        assert_eq!(picked(&mut schedule, now).unwrap(), "c");
-        assert_eq!(picked(&mut schedule, now).unwrap(), "d");
-    }
-
-    #[test]
-    fn failures_and_mismatches_are_counted_over_all_tries_of_an_episode() {
-        let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
-        schedule.offer([id("a")]);
-        for count in 1..=3 {
-            assert_eq!(schedule.pick(now, true).unwrap().mismatches, count - 1);
-            assert_eq!(schedule.count_mismatch(&id("a")), count);
-            schedule.retry_later(id("a"), None, now, &mut rng);
-            now = schedule.next_due(true).unwrap();
-        }
-        schedule.pick(now, true);
-        schedule.put_back(id("a"), now);
-        assert_eq!(schedule.pick(now, true).unwrap().mismatches, 3, "being put back forgets nothing");
-    }
-
-    #[test]
-    fn what_the_receiver_asked_for_is_waited_for() {
-        let (mut schedule, now) = (Schedule::default(), Instant::now());
-        schedule.offer([id("a")]);
-        schedule.pick(now, true);
-        schedule.retry_later(id("a"), Some(Duration::from_secs(90)), now, &mut rng());
-        assert_eq!(schedule.next_due(true), Some(now + Duration::from_secs(90)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_episode_is_ever_lost_or_in_two_places(steps in prop::collection::vec((0..6_u8, 0..6_u8), 1..200)) {
-            let (mut schedule, mut now, mut rng) = (Schedule::default(), Instant::now(), rng());
-            let all: Vec<EpisodeId> = (0..6).map(|n| id(&format!("e{n}"))).collect();
-            let mut finished = BTreeSet::new();
-            for (step, n) in steps {
-                let chosen = all[usize::from(n)].clone();
-                let flying = schedule.in_flight.contains_key(&chosen);
-                match step {
-                    0 => schedule.offer(all.iter().filter(|id| !finished.contains(*id)).cloned()),
-                    1 => { schedule.pick(now, true); }
-                    2 => schedule.retry_later(chosen, None, now, &mut rng),
-                    3 => schedule.put_back(chosen, now),
-                    4 if !finished.contains(&chosen) => schedule.notice(chosen),
-                    4 => {}
-                    _ => { schedule.finish(&chosen); if flying { finished.insert(chosen); } }
-                }
-                now += Duration::from_millis(300);
-                for id in &all {
-                    let places = usize::from(schedule.ready.contains(id))
-                        + usize::from(schedule.waiting.contains_key(id))
-                        + usize::from(schedule.in_flight.contains_key(id));
-                    prop_assert!(places <= usize::from(!finished.contains(id)), "{id} is in {places} places");
-                }
-            }
-            schedule.offer(all.iter().filter(|id| !finished.contains(*id)).cloned());
-            let (ready, waiting) = schedule.counts();
-            prop_assert_eq!(ready + waiting + schedule.in_flight().len(), all.len() - finished.len());
-        }
-    }
+/// The wait after `failures` failures in a row: half of the step for certain, the other half by chance.
+///
+/// What the receiver asked for is a lower bound: nobody is asked again before that.
+pub fn delay(failures: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let step = (BASE * (1 << doublings)).min(CAP);
+    let jittered = step.mul_f64(rng.random_range(0.5..=1.0));
+    jittered.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,12 @@
-//! What a person reads: one entry per shipped episode, one per commit that is refused, one per change of a
-//! condition. Never one per retry (accidents 2 and 12).
+//! The log that a person reads: one entry per shipped episode, one per commit that is refused, one per round that deleted
+//! something, one per change of a condition. Never one per retry (accidents 2 and 12).
 //!
 //! Only logging: nothing is decided here. The memory of what was said is bounded.
 
+use std::collections::{HashSet, VecDeque};
+use std::hash::Hash;
 use std::io;
+use std::path::Path;
 
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
@@ -13,10 +16,11 @@ use tracing::{error, info, warn};
 use crate::answers::outcome::{Refusal, Shipped};
 use crate::policy::backlog::News;
 use crate::policy::hold::Cause;
-use crate::report::seen_once::SeenOnce;
+use crate::store::disk::{Change, Disk, Holdings};
 use crate::store::layout::DirsError;
-use crate::store::quarantine::release::Released;
+use crate::store::quarantine::Released;
 use crate::store::scan::NotAnEpisode;
+use crate::store::shipped::Round;
 
 /// How many commits, and how many odd names, are remembered as said.
 const MEMORY: usize = 1024;
@@ -28,8 +32,8 @@ pub struct Report {
     names: SeenOnce<String>,
     /// Commits that are about to be refused.
     leaving: SeenOnce<Option<String>>,
-    /// Whether the last look through the directories failed.
-    looks_fail: bool,
+    /// Whether the last sweep or scan of the directories failed.
+    scans_fail: bool,
 }
 
 impl Default for Report {
@@ -38,7 +42,7 @@ impl Default for Report {
             commits: SeenOnce::with_capacity(MEMORY),
             names: SeenOnce::with_capacity(MEMORY),
             leaving: SeenOnce::with_capacity(MEMORY),
-            looks_fail: false,
+            scans_fail: false,
         }
     }
 }
@@ -108,8 +112,8 @@ impl Report {
     }
 
     /// The directories were to be looked through.
-    pub fn looked(&mut self, failure: Option<&DirsError>) {
-        match (failure, std::mem::replace(&mut self.looks_fail, failure.is_some())) {
+    pub fn scanned(&mut self, failure: Option<&DirsError>) {
+        match (failure, std::mem::replace(&mut self.scans_fail, failure.is_some())) {
             (Some(error), false) => error!(
                 %error,
                 help = error.remedy(),
@@ -162,5 +166,145 @@ impl Report {
                 info!("the receiver takes episodes again");
             }
         }
+    }
+}
+
+/// The log of upkeep.
+#[derive(Debug, Default)]
+pub struct RoomReport {
+    rounds_fail: bool,
+    deletions_fail: bool,
+}
+
+impl RoomReport {
+    /// A round has ended.
+    pub fn round_ended(&mut self, root: &Path, round: &io::Result<Round>) {
+        match (round, std::mem::replace(&mut self.rounds_fail, round.is_err())) {
+            (Err(error), false) => error!(
+                %error,
+                help = format_args!("look at it: `ls -ld {root}/shipped`, `df -h {root}`", root = root.display()),
+                "room on the disk cannot be looked after, shipped episodes are kept"
+            ),
+            (Ok(_), true) => info!("room on the disk is looked after again"),
+            _ => {}
+        }
+        if let Ok(round) = round {
+            self.deleted(round);
+        }
+    }
+
+    fn deleted(&mut self, round: &Round) {
+        let Round { disk, for_age, for_space, freed, failure, .. } = round;
+        let deleted = for_age + for_space;
+        if deleted > 0 {
+            info!(
+                deleted,
+                for_age,
+                for_space,
+                freed_bytes = freed.bytes,
+                free_percent = disk.free_percent(),
+                "shipped episodes deleted, oldest first"
+            );
+        }
+        match (failure, self.deletions_fail) {
+            (Some((path, error)), false) => {
+                self.deletions_fail = true;
+                let path = path.display();
+                warn!(
+                    %path,
+                    %error,
+                    help = format_args!("look at it: `ls -la {path}`; it is deleted by the shipper's user"),
+                    "a shipped episode cannot be deleted, it takes room"
+                );
+            }
+            // A round that had nothing to delete says nothing about it.
+            (None, true) if deleted > 0 => {
+                self.deletions_fail = false;
+                info!("shipped episodes can be deleted again");
+            }
+            _ => {}
+        }
+    }
+
+    /// There is room, or none, since the latest look. `is_pruned`: shipped episodes are deleted for room.
+    pub fn room(&self, root: &Path, change: Change, disk: &Disk, holdings: &Holdings, is_pruned: bool) {
+        let Disk { free_bytes, total_bytes, free_inodes, .. } = disk;
+        let Holdings { episodes, outbox, shipped, quarantine } = holdings;
+        let (free_percent, root) = (disk.free_percent(), root.display());
+        let why = match is_pruned {
+            true => "no shipped episode is left to delete for it",
+            false => {
+                "`retention.free_percent` is 0: delete old ones of shipped/, which the receiver has, or set it"
+            }
+        };
+        let next =
+            format_args!("{why}; find what takes the room: `du -xh --max-depth=2 {root} | sort -h | tail`");
+        match change {
+            Change::Low => warn!(
+                data_root = %root, free_bytes, total_bytes, free_percent, free_inodes,
+                episodes, outbox, shipped, quarantine, help = %next,
+                "the disk of the data directory is nearly full"
+            ),
+            Change::Critical => error!(
+                data_root = %root, free_bytes, total_bytes, free_percent, free_inodes,
+                episodes, outbox, shipped, quarantine, help = %next,
+                "the disk of the data directory is almost full, recording will fail"
+            ),
+            Change::Over => info!(
+                data_root = %root, free_bytes, total_bytes, free_percent, free_inodes,
+                "the disk of the data directory has room again"
+            ),
+        }
+    }
+}
+
+/// What the log was told already: a set of at most so many things that forgets the oldest, which is then said again.
+#[derive(Debug)]
+struct SeenOnce<T> {
+    order: VecDeque<T>,
+    set: HashSet<T>,
+    capacity: usize,
+}
+
+impl<T: Clone + Eq + Hash> SeenOnce<T> {
+    /// Remembers up to `capacity` things.
+    fn with_capacity(capacity: usize) -> Self {
+        Self { order: VecDeque::new(), set: HashSet::new(), capacity }
+    }
+
+    /// True the first time that it is called with a thing.
+    fn is_new(&mut self, thing: T) -> bool {
+        if !self.set.insert(thing.clone()) {
+            return false;
+        }
+        self.order.push_back(thing);
+        if self.order.len() > self.capacity
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+        true
+    }
+
+    /// Forgets some of it.
+    fn forget(&mut self, which: impl Fn(&T) -> bool) {
+        self.order.retain(|thing| !which(thing));
+        self.set.retain(|thing| !which(thing));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thing_is_new_once_and_the_memory_is_bounded() {
+        let mut said = SeenOnce::with_capacity(2);
+        assert!(said.is_new("a") && !said.is_new("a"));
+        assert!(said.is_new("b") && said.is_new("c"));
+        assert_eq!((said.order.len(), said.set.len()), (2, 2));
+        assert!(!said.is_new("c") && said.is_new("a"));
+        said.forget(|thing| *thing == "c");
+        assert!(said.is_new("c") && !said.is_new("a"));
     }
 }

@@ -1,6 +1,7 @@
 //! What the daemon says about itself: in `status.json` below the data directory.
 //!
 //! - [`Status`]: the file; keys are added and never change their meaning, and a reader takes what it knows
+//! - its parts: each is made once, by whoever knows it, and handed on whole
 //!
 //! Nothing here is durable or decides anything: whoever loses the file loses nothing. It is written by
 //! [`crate::actors::status`].
@@ -9,6 +10,7 @@ use cis490_shared::clock::WallTime;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::awaited::Tally;
+use crate::store::scan::Oldest;
 
 /// `status.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -148,22 +150,15 @@ pub struct Speed {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UnderWay {
+    /// Tells it from all others of this run, the same episode sent again among them.
+    #[serde(skip)]
+    pub number: u64,
     /// The episode.
     pub episode_id: String,
     /// What was handed to the network of its archive.
     pub sent_bytes: u64,
     /// The size of its archive.
     pub total_bytes: u64,
-}
-
-/// The episode that has waited longest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Oldest {
-    /// The episode.
-    pub episode_id: String,
-    /// When the recorder finished it.
-    pub since: Option<WallTime>,
 }
 
 /// An episode that the receiver has.

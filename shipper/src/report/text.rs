@@ -7,14 +7,29 @@ use std::time::SystemTime;
 
 use cis490_shared::certificate::Remaining;
 use cis490_shared::excerpt::excerpt;
+use serde::Serialize;
 
-use crate::report::file::Report;
 use crate::report::problem::Problem;
 use crate::report::status::{Life, State, Status};
 use crate::report::{problem, words};
 
 /// How many uploads are shown one by one.
 const SHOWN_UPLOADS: usize = 16;
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Whether a shipper works on the data directory.
+    pub running: bool,
+    /// What a person should see to first, if anything.
+    pub problem: Option<Problem>,
+    /// How it stands: as the daemon says, or as far as can be told without it.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Whether the daemon says so.
+    #[serde(skip)]
+    pub life: Life,
+}
 
 /// The whole text, with a line feed at its end.
 pub fn render(report: &Report, now: SystemTime) -> String {

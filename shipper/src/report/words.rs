@@ -17,7 +17,7 @@ pub(super) fn duration(time: Duration) -> String {
 }
 
 /// The moment, where the text is one.
-pub(super) fn moment(time: &WallTime) -> Option<SystemTime> {
+pub fn moment(time: &WallTime) -> Option<SystemTime> {
     SystemTime::try_from(time.as_str().parse::<Timestamp>().ok()?).ok()
 }
 

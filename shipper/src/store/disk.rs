@@ -1,14 +1,22 @@
-//! How full the file system of the data directory is, and when a person must hear of it.
+//! How full the file system of the data directory is, when a person must hear of it, and how an episode is deleted to make
+//! room.
 //!
 //! [`Fullness`] is pure: what was found is told to it. It warns long before recording fails, once per change, and does
-//! not flap about a boundary. It deletes nothing; that is [`crate::store::shipped`].
+//! not flap about a boundary. [`delete`] renames first, so that a crash leaves no half an episode. What goes, and when,
+//! is for [`crate::store::shipped`] and [`crate::store::quarantine`] to say.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use cis490_shared::durable;
 use serde::Serialize;
 
+/// What a directory is called while it is deleted. No name of an episode begins so.
+const DOOMED_PREFIX: &str = ".pruned-";
+/// In this unit `st_blocks` counts, whatever the file system has.
+const BLOCK_BYTES: u64 = 512;
 /// The share that is to be free where `retention.free_percent` is 0: nothing is deleted then, but it is said.
 pub const DEFAULT_FREE_PERCENT: u8 = 10;
 
@@ -157,6 +165,64 @@ impl Holdings {
     }
 }
 
+/// What a deletion gives back, as far as the files tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Files and directories.
+    pub inodes: u64,
+}
+
+impl Freed {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, inodes: self.inodes + other.inodes }
+    }
+}
+
+/// Whether a name is that of a deletion which was cut short.
+pub fn is_doomed(name: &str) -> bool {
+    name.starts_with(DOOMED_PREFIX)
+}
+
+/// Deletes the directory of that name in `root`; one that is doomed already is deleted to its end. Blocks.
+pub fn delete(root: &Path, name: &str) -> io::Result<Freed> {
+    let path = root.join(name);
+    if is_doomed(name) {
+        return delete_to_its_end(&path);
+    }
+    let doomed = root.join(format!("{DOOMED_PREFIX}{name}"));
+    durable::rename_noreplace(&path, &doomed)?;
+    delete_to_its_end(&doomed)
+}
+
+fn delete_to_its_end(doomed: &Path) -> io::Result<Freed> {
+    let freed = size_of_tree(doomed)?;
+    fs::remove_dir_all(doomed)?;
+    Ok(freed)
+}
+
+/// What a directory takes on the disk. A file with a second name elsewhere gives nothing back.
+fn size_of_tree(dir: &Path) -> io::Result<Freed> {
+    let mut freed = size_of(&fs::symlink_metadata(dir)?);
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let data = entry.metadata()?;
+        freed = freed.and(match data.is_dir() {
+            true => size_of_tree(&entry.path())?,
+            false if data.nlink() > 1 => Freed::default(),
+            false => size_of(&data),
+        });
+    }
+    Ok(freed)
+}
+
+fn size_of(data: &fs::Metadata) -> Freed {
+    Freed { bytes: data.blocks() * BLOCK_BYTES, inodes: 1 }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -194,7 +260,7 @@ mod tests {
     #[test]
     fn each_change_is_said_once_and_nothing_flaps_at_a_boundary() {
         let mut fullness = Fullness::new(10);
-        let looks = [
+        let steps = [
             (500, None),
             (100, None),
             (99, Some(Change::Low)),
@@ -216,7 +282,7 @@ mod tests {
             (20, Some(Change::Critical)),
             (200, Some(Change::Over)),
         ];
-        for (step, (free, said)) in looks.into_iter().enumerate() {
+        for (step, (free, said)) in steps.into_iter().enumerate() {
             assert_eq!(fullness.change(&disk(free), false), said, "step {step}, {free} of 1000 free");
         }
     }
@@ -241,9 +307,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_level_is_said_again_only_after_another_was_reached(looks in prop::collection::vec(0..200_u64, 1..300)) {
+        fn a_level_is_said_again_only_after_another_was_reached(steps in prop::collection::vec(0..200_u64, 1..300)) {
             let (mut fullness, mut last) = (Fullness::new(10), Change::Over);
-            for free in looks {
+            for free in steps {
                 if let Some(change) = fullness.change(&disk(free), false) {
                     let holds = match change {
                         Change::Low => free < 100 && last == Change::Over,
@@ -257,5 +323,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_goes_is_counted_and_a_second_name_of_a_file_gives_nothing_back() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("e1/sub");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("network.pcap"), vec![7; 100_000]).unwrap();
+        fs::write(root.path().join("kept"), vec![7; 100_000]).unwrap();
+        fs::hard_link(root.path().join("kept"), dir.join("linked")).unwrap();
+        let freed = delete(root.path(), "e1").unwrap();
+        assert!((100_000..150_000).contains(&freed.bytes), "{freed:?}");
+        assert_eq!(freed.inodes, 3);
+        let left: Vec<_> =
+            fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["kept"]);
+    }
+
+    #[test]
+    fn an_episode_goes_under_its_other_name_and_a_deletion_that_was_cut_short_is_ended() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join(".pruned-e1/sub")).unwrap();
+        fs::create_dir(root.path().join("e1")).unwrap();
+        // Its other name is taken: the whole episode stays as it is.
+        assert_eq!(delete(root.path(), "e1").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(is_doomed(".pruned-e1") && !is_doomed("e1"));
+        delete(root.path(), ".pruned-e1").unwrap();
+        delete(root.path(), "e1").unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! Where an episode is says what state it is in; nothing else does. All functions here block. Every move is
 //! durable before it counts (`moves.rs`), and the archive goes last: a crash in between leaves an archive without
-//! an episode, which [`crate::store::sweep`] removes (invariants I4, I6, I7). It never looks into an episode.
+//! an episode, which [`crate::store::outbox`] removes (invariants I4, I6, I7). It never looks into an episode.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cis490_shared::durable::{self, FileLock};
@@ -16,8 +16,6 @@ use cis490_shared::fs_error::FsError;
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
-
-use crate::store::shared_sync::SharedSync;
 
 /// What the name of an archive ends in while it is written.
 pub const PARTIAL_SUFFIX: &str = ".partial";
@@ -217,3 +215,61 @@ pub(super) fn remove_file(path: &Path) -> Result<(), DirsError> {
         _ => Ok(()),
     }
 }
+
+/// Lets threads share the syncs of one directory: those who come while one is under way share the next. It knows nothing
+/// of what is synced.
+#[derive(Debug, Default)]
+struct SharedSync {
+    state: Mutex<Syncs>,
+    changed: Condvar,
+}
+
+/// Whoever asks gets a number; a sync is for all up to the number that was given out last when it began.
+#[derive(Debug, Default)]
+struct Syncs {
+    asked: u64,
+    done: u64,
+    /// The last sync that failed was for those up to here.
+    failed: u64,
+    kind: Option<io::ErrorKind>,
+    under_way: bool,
+}
+
+impl SharedSync {
+    /// Comes back once a sync that began after this was called is done, by `sync` or by somebody else's. Blocks.
+    ///
+    /// One that fails fails all who waited for it: none of them may believe the next.
+    fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut state = self.lock();
+        state.asked += 1;
+        let ours = state.asked;
+        while state.under_way && state.done < ours && state.failed < ours {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.failed >= ours {
+            return Err(state.kind.unwrap_or(io::ErrorKind::Other).into());
+        }
+        if state.done >= ours {
+            return Ok(());
+        }
+        state.under_way = true;
+        let all = state.asked;
+        drop(state);
+        let synced = sync();
+        let mut state = self.lock();
+        state.under_way = false;
+        match &synced {
+            Ok(()) => state.done = all,
+            Err(error) => (state.failed, state.kind) = (all, Some(error.kind())),
+        }
+        self.changed.notify_all();
+        synced
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Syncs> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

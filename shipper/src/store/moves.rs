@@ -1,4 +1,4 @@
-//! The moves between the places, made so that no loss of power takes both names of an episode.
+//! Every move between the places, made so that no loss of power takes both names of an episode.
 //!
 //! All of a call are renamed, then the places that they went to are synced, then the one that they left. Until then
 //! none counts as moved. A sync of the one that they left makes every departure from it last, also those of an earlier
@@ -6,7 +6,7 @@
 //! time, whichever process makes them: the shipper, or a person's `quarantine release` beside it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -17,8 +17,8 @@ use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 
-use super::layout::{Dirs, DirsError, failed, is_there, remove_file};
-use crate::store::quarantine::Reason;
+use crate::store::layout::{Dirs, DirsError, failed, is_there, remove_file};
+use crate::store::quarantine::{MoveBack, Reason};
 
 /// Held by whoever moves.
 const LOCK_NAME: &str = ".moves.lock";
@@ -31,6 +31,8 @@ const REASON_MODE: u32 = 0o640;
 const LOCK_MODE: u32 = 0o640;
 /// How many episodes of one id are kept aside before a person has to look.
 const MAX_COPIES: u32 = 1000;
+/// What the directory is called with which moves are tried. No name of an episode begins so.
+const PROBE_NAME: &str = ".probe";
 
 /// An episode that leaves `episodes/`.
 #[derive(Debug, Clone)]
@@ -39,15 +41,6 @@ pub struct MoveOut {
     pub id: EpisodeId,
     /// Why it was refused; none where the receiver has it.
     pub refused: Option<Reason>,
-}
-
-/// An episode that returns from quarantine to `episodes/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MoveBack {
-    /// The episode.
-    pub id: EpisodeId,
-    /// What its directory in `quarantine/` is called: the id, or a name made of it where that was taken.
-    pub name: String,
 }
 
 impl Dirs {
@@ -185,6 +178,32 @@ impl Dirs {
         sync(self.episodes())?;
         sync(self.quarantine_root())
     }
+
+    /// Tries at the start whether episodes can be moved: moves a directory of our own through all places. A place on another
+    /// mount or of another user would otherwise show once the first episode was delivered. Gives back the first two between which a directory is copied instead,
+    /// where there is a mount between them.
+    pub fn probe_moves(&self) -> Result<Option<(PathBuf, PathBuf)>, DirsError> {
+        let places = [self.episodes(), self.outbox(), self.shipped(), self.quarantine_root()];
+        // Left by a run that died.
+        places.iter().try_for_each(|place| remove_probe(place))?;
+        create_probe(&places[0])?;
+        let mut apart = None;
+        for (from, to) in places.iter().zip(places.iter().cycle().skip(1)) {
+            match durable::rename_noreplace(&from.join(PROBE_NAME), &to.join(PROBE_NAME)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                    apart.get_or_insert_with(|| (from.clone(), to.clone()));
+                    create_probe(to)?;
+                    remove_probe(from)?;
+                }
+                Err(error) => {
+                    remove_probe(from)?;
+                    return Err(failed("move a directory to", to)(error));
+                }
+            }
+        }
+        remove_probe(&places[0]).map(|()| apart)
+    }
 }
 
 /// Moves an episode to a name that is free. Where a directory cannot be renamed, it is carried there.
@@ -194,5 +213,18 @@ fn relocate(from: &Path, to: &Path) -> io::Result<()> {
             durable::carry_noreplace(from, to, DONE_MARKER)
         }
         done => done,
+    }
+}
+
+fn create_probe(place: &Path) -> Result<(), DirsError> {
+    fs::create_dir(place.join(PROBE_NAME)).map_err(failed("create a directory in", place))
+}
+
+fn remove_probe(place: &Path) -> Result<(), DirsError> {
+    match fs::remove_dir(place.join(PROBE_NAME)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(failed("remove a directory from", place)(error))
+        }
+        _ => Ok(()),
     }
 }

@@ -1,9 +1,13 @@
-//! The archive of an episode: packed, or taken as it lies in the outbox. Everything here blocks.
+//! The outbox: the archive of an episode, packed or taken as it lies there, and what a crash left (accident 6).
+//! Everything here blocks.
 //!
 //! State is in the file system alone. An archive gets its final name only after its bytes are on disk (invariant I2).
-//! One that is found there is proved before it is used, by decoding it beside the episode, or made anew (I10). One that was packed can be sent before that, and must not be sent to its end: see
-//! [`Unpublished`]. It deletes no episode and knows no receiver.
+//! One that is found there is proved before it is used, by decoding it beside the episode, or made anew (I10). One that
+//! was packed can be sent before that, and must not be sent to its end: see [`Unpublished`]. An archive implies its
+//! episode directory, and a partial archive implies an upload in flight; [`sweep`] removes what lacks its counterpart,
+//! and nothing else. Nothing here deletes an episode or knows a receiver.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -18,19 +22,20 @@ use cis490_shared::fs_error::FsError;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
 use cis490_shared::regular::{self, NotAFile};
 use cis490_shared::step::Step;
+use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 use rustix::fs::CWD;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::store::layout::Dirs;
+use crate::store::layout::{self, Dirs, DirsError, PARTIAL_SUFFIX};
 
 const ARCHIVE_MODE: u32 = 0o640;
 
 /// How much is read at once, in bytes; a small archive as a whole.
 pub const READ_BYTES: usize = 256 * 1024;
 
-/// UploadSlots true once, when the shipper stops: long work on a file looks at it and gives up.
+/// Becomes true once, when the shipper stops: long work on a file asks it and gives up.
 pub type Stop = watch::Receiver<bool>;
 
 /// An archive that is open for sending. What is hashed and what is sent are the same descriptor.
@@ -91,8 +96,8 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutboxEr
     move |source| FsError::at(verb, path)(source).into()
 }
 
-/// Looks at an episode, without what an earlier life of it left: a note that was half written. Blocks.
-pub fn look(dirs: &Dirs, id: &EpisodeId) -> Result<Episode, OutboxError> {
+/// Inspects an episode, without what an earlier life of it left: a note that was half written. Blocks.
+pub fn inspect(dirs: &Dirs, id: &EpisodeId) -> Result<Episode, OutboxError> {
     let dir = dirs.episode(id);
     let episode = Episode::look_at(&dir, id).map_err(OutboxError::Pack)?;
     let note = dir.join(format!("{REASON_NAME}.new"));
@@ -153,7 +158,7 @@ pub fn holds_all_of(
         Ok(()) => Ok(true),
         // Other times and rights are no other content.
         Err(PackError::Changed { .. }) => {
-            let packed = look(dirs, episode.id())?.packed_in(&archive.file, &|| *stop.borrow());
+            let packed = inspect(dirs, episode.id())?.packed_in(&archive.file, &|| *stop.borrow());
             packed.map(|packed| packed.is_some()).map_err(not_packed)
         }
         Err(error) => Err(not_packed(error)),
@@ -223,148 +228,40 @@ fn check(stop: &Stop) -> io::Result<()> {
     if *stop.borrow() { Err(io::Error::other("the shipper is stopping")) } else { Ok(()) }
 }
 
-#[cfg(test)]
-mod tests {
-    use cis490_shared::archive::DONE_MARKER;
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn id() -> EpisodeId {
-        EpisodeId::parse("e1").unwrap()
+/// Removes what a crash left in the outbox; how much that was. `in_flight` must not grow meanwhile. Running twice
+/// changes nothing. Blocks.
+pub fn sweep(dirs: &Dirs, in_flight: &BTreeSet<EpisodeId>) -> Result<usize, DirsError> {
+    let outbox = dirs.outbox();
+    let failed = |source| layout::failed("read", &outbox)(source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&outbox).map_err(failed)? {
+        // A name that is no text is not one of ours.
+        names.extend(entry.map_err(failed)?.file_name().into_string());
     }
-
-    fn recorded() -> (TempDir, Dirs) {
-        let root = tempfile::tempdir().unwrap();
-        let (dirs, _) = Dirs::open(root.path()).unwrap();
-        let dir = dirs.episode(&id());
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("meta.json"), r#"{"episode_id": "e1"}"#).unwrap();
-        fs::write(dir.join("events.jsonl"), "{}\n").unwrap();
-        fs::write(dir.join(DONE_MARKER), "").unwrap();
-        (root, dirs)
-    }
-
-    fn running() -> Stop {
-        watch::channel(false).1
-    }
-
-    fn take_or_pack(dirs: &Dirs, rebuild: bool, stop: &Stop) -> Result<Archive, OutboxError> {
-        let episode = look(dirs, &id())?;
-        let (archive, unpublished) = super::take_or_pack(dirs, &episode, &mut Packer::new(3), rebuild, stop)?;
-        unpublished.map_or(Ok(()), Unpublished::publish).map(|()| archive)
-    }
-
-    fn outbox(dirs: &Dirs) -> Vec<String> {
-        fs::read_dir(dirs.outbox())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn incident_13_an_archive_that_was_lost_is_packed_to_the_same_bytes() {
-        let (_root, dirs) = recorded();
-        let first = take_or_pack(&dirs, false, &running()).unwrap();
-        assert_eq!(outbox(&dirs), ["e1.tar.zst"]);
-        assert_eq!(hash(&first.file, &running()).unwrap(), first.sha256);
-        fs::remove_file(dirs.archive(&id())).unwrap();
-        // A refusal and its release in between leave their traces, which are no part of the episode.
-        fs::write(dirs.episode(&id()).join(REASON_NAME), "{}").unwrap();
-        fs::write(dirs.episode(&id()).join("quarantine_reason.json.new"), "{").unwrap();
-        let second = take_or_pack(&dirs, false, &running()).unwrap();
-        assert_eq!((second.sha256, second.size_bytes), (first.sha256, first.size_bytes));
-    }
-
-    #[test]
-    fn an_archive_that_was_packed_in_another_way_is_taken_as_it_is() {
-        let (_root, dirs) = recorded();
-        let episode = look(&dirs, &id()).unwrap();
-        let mut other = Vec::new();
-        Packer::new(9).pack(&episode, &mut other, &|| false).unwrap();
-        fs::write(dirs.archive(&id()), &other).unwrap();
-        let taken = take_or_pack(&dirs, false, &running()).unwrap();
-        let sha256 = Sha256Digest::from_bytes(Sha256::digest(&other).into());
-        assert_eq!((taken.size_bytes, taken.sha256), (other.len() as u64, sha256));
-        let rebuilt = take_or_pack(&dirs, true, &running()).unwrap();
-        assert_ne!(rebuilt.sha256, taken.sha256);
-    }
-
-    #[test]
-    fn what_lies_in_the_outbox_and_is_not_the_episode_is_replaced_by_it() {
-        let (_root, dirs) = recorded();
-        let whole = take_or_pack(&dirs, false, &running()).unwrap();
-        let bytes = fs::read(dirs.archive(&id())).unwrap();
-        let path = dirs.archive(&id());
-        for junk in [&b""[..], b"packed before", &bytes[..bytes.len() - 1]] {
-            fs::write(&path, junk).unwrap();
-            let taken = take_or_pack(&dirs, false, &running()).unwrap();
-            assert_eq!((taken.sha256, fs::read(&path).unwrap()), (whole.sha256, bytes.clone()));
-        }
-        for odd in [true, false] {
-            fs::remove_file(&path).unwrap();
-            match odd {
-                true => std::os::unix::fs::symlink("/etc/hostname", &path).unwrap(),
-                false => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
-            }
-            assert_eq!(take_or_pack(&dirs, false, &running()).unwrap().sha256, whole.sha256);
-        }
-    }
-
-    #[test]
-    fn a_failure_that_is_not_about_the_file_removes_nothing() {
-        use rustix::io::Errno;
-        let about = |errno: Errno| is_about_the_file(&io::Error::from(errno));
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM, Errno::STALE] {
-            assert!(!about(errno), "{errno:?}");
-        }
-        assert!(about(Errno::ACCESS) && is_about_the_file(&NotAFile("a socket").into()));
-    }
-
-    #[test]
-    fn what_is_not_published_has_no_final_name_and_leaves_nothing_when_it_is_dropped() {
-        let (_root, dirs) = recorded();
-        let episode = look(&dirs, &id()).unwrap();
-        let (archive, unpublished) =
-            super::take_or_pack(&dirs, &episode, &mut Packer::new(3), false, &running()).unwrap();
-        assert_eq!(outbox(&dirs), ["e1.tar.zst.partial"]);
-        assert_eq!(archive.first.len() as u64, archive.size_bytes);
-        drop(unpublished);
-        assert!(outbox(&dirs).is_empty());
-        assert_eq!(
-            hash(&archive.file, &running()).unwrap(),
-            archive.sha256,
-            "what is open can still be sent"
-        );
-    }
-
-    #[test]
-    fn a_partial_of_an_earlier_run_is_in_nobodys_way() {
-        let (_root, dirs) = recorded();
-        fs::write(dirs.partial(&id()), "torn").unwrap();
-        take_or_pack(&dirs, false, &running()).unwrap();
-        assert_eq!(outbox(&dirs), ["e1.tar.zst"]);
-    }
-
-    #[test]
-    fn a_stop_ends_the_packing_and_leaves_nothing() {
-        let (_root, dirs) = recorded();
-        let stopped = watch::channel(true).1;
-        let error = take_or_pack(&dirs, false, &stopped).unwrap_err();
-        assert!(matches!(error, OutboxError::Stopped), "{error}");
-        assert!(outbox(&dirs).is_empty());
-        fs::write(dirs.archive(&id()), b"packed before").unwrap();
-        assert!(matches!(take_or_pack(&dirs, false, &stopped), Err(OutboxError::Stopped)));
-    }
-
-    #[test]
-    fn an_episode_that_cannot_be_packed_leaves_nothing_in_the_outbox() {
-        let (_root, dirs) = recorded();
-        std::os::unix::fs::symlink("/etc/hostname", dirs.episode(&id()).join("link")).unwrap();
-        assert!(matches!(
-            take_or_pack(&dirs, false, &running()),
-            Err(OutboxError::Pack(PackError::NotAFile { .. }))
-        ));
-        assert!(outbox(&dirs).is_empty());
-    }
+    let orphans = orphans(names, in_flight, |id| dirs.has_episode(id))?;
+    orphans.iter().try_for_each(|name| dirs.remove_from_outbox(name))?;
+    Ok(orphans.len())
 }
+
+/// The names that can go. Pure but for the question whether an episode is there.
+fn orphans<E>(
+    names: impl IntoIterator<Item = String>,
+    in_flight: &BTreeSet<EpisodeId>,
+    has_episode: impl Fn(&EpisodeId) -> Result<bool, E>,
+) -> Result<Vec<String>, E> {
+    let mut orphans = Vec::new();
+    for name in names {
+        let (archive, is_partial) = match name.strip_suffix(PARTIAL_SUFFIX) {
+            Some(archive) => (archive, true),
+            None => (name.as_str(), false),
+        };
+        let Some(Ok(id)) = archive.strip_suffix(ARCHIVE_SUFFIX).map(EpisodeId::parse) else { continue };
+        if !in_flight.contains(&id) && (is_partial || !has_episode(&id)?) && Step::SweepOutbox.is_taken() {
+            orphans.push(name);
+        }
+    }
+    Ok(orphans)
+}
+
+#[cfg(test)]
+mod tests;

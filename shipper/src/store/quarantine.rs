@@ -1,28 +1,35 @@
-//! The note beside a refused episode, and how long such an episode is kept (protocol 3.4).
-//!
-//! - [`entries`]: what lies in quarantine, and a tally of it
-//! - [`release`]: has them go back
+//! Refused episodes: the note beside each, what lies in `quarantine/`, how long it is kept, and how it goes back (protocol
+//! 3.4). Everything here blocks.
 //!
 //! What was refused only for its commit is deleted only where the configuration says so: the gate may admit it yet
-//! (accidents 5 and 8). Nor is anything whose note cannot be read. It does not decide what is refused.
+//! (accidents 5 and 8). Nor is anything whose note cannot be read. What cannot go back stays where it is and says why.
+//! It needs the memory of one note at a time, and does not decide what is refused.
 
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
+use cis490_shared::archive::{META_NAME, REASON_NAME};
 use cis490_shared::clock::WallTime;
-use cis490_shared::ids::EpisodeId;
+use cis490_shared::ids::{CommitHash, EpisodeId};
+use cis490_shared::meta::{EpisodeMeta, MAX_META_BYTES};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::answers::outcome::Refusal;
-use crate::store::doomed;
-use crate::store::lived::Lived;
-use crate::store::quarantine::entries::{Entry, Note};
+use crate::policy::awaited::Tally;
+use crate::store::age::Lived;
+use crate::store::disk;
+use crate::store::layout::{Dirs, DirsError};
 
-pub mod entries;
-pub mod release;
+/// The largest note that is read, in bytes. Ours are below 4 KiB.
+const MAX_NOTE_BYTES: u64 = 1024 * 1024;
+/// So many go back together, and share the syncs.
+const BATCH: usize = 256;
+/// How many that stayed are told one by one.
+const MAX_STAYED: usize = 10;
 
 /// `quarantine_reason.json`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +51,100 @@ impl Reason {
         text.push(b'\n');
         text
     }
+}
+
+/// The note beside a refused episode; one of an earlier generation holds less.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Note {
+    /// Who refused it, and why.
+    #[serde(flatten)]
+    pub refusal: Refusal,
+    /// When that was, by this host's clock.
+    #[serde(default)]
+    pub refused_at_wall: Option<String>,
+}
+
+/// A directory in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is called.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+impl Entry {
+    /// The episode in it: its name, without what was added because the name was taken.
+    pub fn episode_id(&self) -> Option<EpisodeId> {
+        EpisodeId::parse(self.name.split('.').next().unwrap_or_default()).ok()
+    }
+
+    /// Its note; none where it has none that can be read.
+    pub fn note(&self) -> Option<Note> {
+        let text = read_at_most(&self.path.join(REASON_NAME), MAX_NOTE_BYTES)?;
+        let note: Note = serde_json::from_slice(&text).ok()?;
+        (note.refusal.status.is_some() || !note.refusal.error.is_empty()).then_some(note)
+    }
+
+    /// When its note was written, as the file system has it.
+    pub fn refused_at(&self) -> Option<SystemTime> {
+        fs::symlink_metadata(self.path.join(REASON_NAME)).and_then(|metadata| metadata.modified()).ok()
+    }
+
+    /// The commit that it waits for, where it was refused for its commit alone.
+    pub fn awaited_commit(&self, note: &Note) -> Option<CommitHash> {
+        if !note.refusal.is_about_the_commit() {
+            return None;
+        }
+        if let Some(commit) = &note.refusal.commit {
+            return CommitHash::parse(commit).ok();
+        }
+        // A note of the earlier generation may not say which one.
+        let text = read_at_most(&self.path.join(META_NAME), MAX_META_BYTES)?;
+        EpisodeMeta::parse(&text).ok()?.commit()?.ok()
+    }
+
+    /// How it goes back to `episodes/`.
+    pub fn returning(&self) -> Option<MoveBack> {
+        Some(MoveBack { id: self.episode_id()?, name: self.name.clone() })
+    }
+}
+
+fn read_at_most(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    (metadata.is_file() && metadata.len() <= limit).then(|| fs::read(path).ok())?
+}
+
+/// All entries, in no order. What is about to be deleted is none.
+pub fn entries(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
+    let found = fs::read_dir(root)?.map(|entry| {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A deletion or a copy that is under way, or was cut short, is none.
+        let is_episode = entry.file_type()?.is_dir() && !name.starts_with('.');
+        Ok(is_episode.then(|| Entry { name, path: entry.path() }))
+    });
+    Ok(found.filter_map(Result::transpose))
+}
+
+/// How many entries there are; reads no note.
+pub fn count(root: &Path) -> io::Result<usize> {
+    entries(root)?.try_fold(0, |count, entry| entry.map(|_| count + 1))
+}
+
+/// Counts what is in quarantine, reading every note; an error where `stop` says so.
+pub fn survey(root: &Path, stop: &AtomicBool) -> io::Result<Tally> {
+    let mut tally = Tally::default();
+    for entry in entries(root)? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let entry = entry?;
+        let note = entry.note();
+        let awaited = note.as_ref().and_then(|note| entry.awaited_commit(note));
+        tally.add(awaited.as_ref(), note.as_ref().map(|note| &note.refusal));
+    }
+    Ok(tally)
 }
 
 /// How long refused episodes are kept.
@@ -74,8 +175,8 @@ pub fn prune(root: &Path, keep: Keep, lived: &Lived) -> io::Result<Pruned> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let expired = expired(&path, keep, lived);
-        let deleted = match doomed::is_doomed(&name) || expired.is_some() {
-            true => doomed::delete(root, &name).map(|_| true),
+        let deleted = match disk::is_doomed(&name) || expired.is_some() {
+            true => disk::delete(root, &name).map(|_| true),
             false => Ok(false),
         };
         if let (Ok(true), Some(Note { refusal, refused_at_wall })) = (&deleted, expired) {
@@ -104,113 +205,72 @@ fn expired(dir: &Path, keep: Keep, lived: &Lived) -> Option<Note> {
     (age > keep?).then_some(note)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::time::SystemTime;
+/// An episode that returns from quarantine to `episodes/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveBack {
+    /// The episode.
+    pub id: EpisodeId,
+    /// What its directory in `quarantine/` is called: the id, or a name made of it where that was taken.
+    pub name: String,
+}
 
-    use cis490_shared::archive::REASON_NAME;
+/// What became of those that were to go back.
+#[derive(Debug, Default)]
+pub struct Released {
+    /// So many are in `episodes/` again.
+    pub count: usize,
+    /// What stayed, and why; only the first few.
+    pub stayed: Vec<(String, DirsError)>,
+}
 
-    use super::*;
-    use tokio::time::Instant;
-
-    const DAY: Duration = Duration::from_hours(24);
-
-    fn refusal(status: Option<u16>, error: &str) -> Refusal {
-        Refusal { status, error: error.to_owned(), ..Refusal::default() }
-    }
-
-    fn refused(root: &Path, name: &str, refusal: Refusal) {
-        let dir = root.join(name);
-        fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("meta.json"), "{}").unwrap();
-        let reason =
-            Reason { episode_id: EpisodeId::parse("e1").unwrap(), refusal, refused_at_wall: WallTime::now() };
-        fs::write(dir.join(REASON_NAME), reason.to_json()).unwrap();
-    }
-
-    fn names(root: &Path) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(root)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    fn days(days: u32) -> Keep {
-        Keep { for_commit: None, others: Some(DAY * days) }
-    }
-
-    /// So many days and an hour after a walk that found what is there now.
-    fn in_days(days: u32) -> Lived {
-        let (mut lived, now) = (Lived::of(Path::new("/nowhere")), Instant::now());
-        let wall = cis490_shared::clock::system_time();
-        lived.go_on(now, wall + Duration::from_hours(1));
-        lived.go_on(now + DAY * days + Duration::from_hours(1), wall + DAY * days + Duration::from_hours(1));
-        lived
-    }
-
-    #[test]
-    fn a_reason_reads_back_and_names_its_null_status() {
-        let reason = Reason {
-            episode_id: EpisodeId::parse("e1").unwrap(),
-            refusal: refusal(None, "local-no-meta"),
-            refused_at_wall: WallTime::from(SystemTime::UNIX_EPOCH),
-        };
-        let text = String::from_utf8(reason.to_json()).unwrap();
-        assert!(text.contains("\"status\": null") && text.contains("\"refused_at_wall\": \"1970-"), "{text}");
-        assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), reason);
-    }
-
-    #[test]
-    fn what_is_old_goes_and_what_is_young_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        refused(dir.path(), "conflict", refusal(Some(409), "conflict"));
-        refused(dir.path(), "broken", refusal(None, "local-meta"));
-        assert_eq!(prune(dir.path(), days(30), &in_days(29)).unwrap(), Pruned { deleted: 0, kept: 2 });
-        assert_eq!(prune(dir.path(), days(30), &in_days(31)).unwrap(), Pruned { deleted: 1, kept: 1 });
-        assert_eq!(names(dir.path()), ["broken"], "nobody but this host has judged it");
-    }
-
-    #[test]
-    fn incident_05_what_was_refused_only_for_its_commit_is_never_deleted() {
-        let dir = tempfile::tempdir().unwrap();
-        refused(dir.path(), "window", refusal(Some(412), "commit-not-in-window"));
-        refused(dir.path(), "malformed", refusal(Some(400), "commit-malformed"));
-        fs::create_dir(dir.path().join("earlier")).unwrap();
-        fs::write(dir.path().join("earlier").join(REASON_NAME), r#"{"status": 412, "head": "cd"}"#).unwrap();
-        assert_eq!(prune(dir.path(), days(1), &in_days(1000)).unwrap(), Pruned { deleted: 0, kept: 3 });
-        let told_to = Keep { for_commit: Some(DAY * 90), ..days(1) };
-        assert_eq!(prune(dir.path(), told_to, &in_days(89)).unwrap().deleted, 0);
-        assert_eq!(
-            prune(dir.path(), told_to, &in_days(91)).unwrap().deleted,
-            3,
-            "unless the operator says so"
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_explained_is_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, note) in [("torn", "{\"status\": 4"), ("empty", ""), ("silent", "{}"), ("list", "[]")] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-            fs::write(dir.path().join(name).join(REASON_NAME), note).unwrap();
+impl Released {
+    fn take(&mut self, batch: &[MoveBack], done: Vec<Result<(), DirsError>>) {
+        for (returning, done) in batch.iter().zip(done) {
+            match done {
+                Ok(()) => self.count += 1,
+                Err(error) if self.stayed.len() < MAX_STAYED => {
+                    self.stayed.push((returning.name.clone(), error));
+                }
+                Err(_) => {}
+            }
         }
-        fs::create_dir(dir.path().join("no-note")).unwrap();
-        File::create(dir.path().join("a-file")).unwrap();
-        assert_eq!(
-            prune(dir.path(), Keep { for_commit: Some(DAY), ..days(1) }, &in_days(1000)).unwrap(),
-            Pruned { deleted: 0, kept: 6 }
-        );
-    }
-
-    #[test]
-    fn a_deletion_that_a_crash_cut_short_is_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join(".pruned-e1")).unwrap();
-        fs::write(dir.path().join(".pruned-e1/network.pcap"), "x").unwrap();
-        prune(dir.path(), days(1), &in_days(0)).unwrap();
-        assert!(names(dir.path()).is_empty());
     }
 }
+
+/// Has those go back that are `wanted`, `at_most` so many; ends early where `stop` says so.
+pub fn release(
+    dirs: &Dirs,
+    at_most: usize,
+    stop: &AtomicBool,
+    mut wanted: impl FnMut(&Entry) -> bool,
+) -> io::Result<Released> {
+    let (mut released, mut batch, mut found) = (Released::default(), Vec::new(), 0);
+    for entry in entries(&dirs.quarantine_root())? {
+        if found == at_most || stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let entry = entry?;
+        let Some(returning) = entry.returning().filter(|_| wanted(&entry)) else { continue };
+        batch.push(returning);
+        found += 1;
+        if batch.len() == BATCH {
+            released.take(&batch, dirs.release(&batch));
+            batch.clear();
+        }
+    }
+    if !batch.is_empty() {
+        released.take(&batch, dirs.release(&batch));
+    }
+    Ok(released)
+}
+
+/// Has those go back that were refused for this commit alone.
+pub fn release_commit(dirs: &Dirs, commit: &str, at_most: usize, stop: &AtomicBool) -> io::Result<Released> {
+    release(dirs, at_most, stop, |entry| {
+        let awaited = entry.note().and_then(|note| entry.awaited_commit(&note));
+        awaited.is_some_and(|awaited| awaited.as_str() == commit)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
-use std::time::SystemTime;
 
 use cis490_shared::archive::DONE_MARKER;
+use cis490_shared::clock::WallTime;
 use cis490_shared::ids::{EpisodeId, IdError};
 use cis490_shared::step::Step;
+use serde::{Deserialize, Serialize};
 
-use super::layout::{Dirs, DirsError, failed, is_there};
+use crate::store::layout::{Dirs, DirsError, failed, is_there};
 
 /// Why an entry of `episodes/` is not shipped as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +41,7 @@ pub fn identify(name: &OsStr, is_directory: bool) -> Result<EpisodeId, NotAnEpis
     }
 }
 
-/// What a look into `episodes/` found.
+/// What a scan of `episodes/` found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// The oldest ready episodes that are not known yet.
@@ -91,12 +92,13 @@ impl Scan {
 const MAX_IGNORED: usize = 100;
 
 /// The episode that has waited longest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Oldest {
     /// The episode.
-    pub id: EpisodeId,
+    pub episode_id: String,
     /// When the recorder finished it, by the time of its marker; none where that cannot be told.
-    pub finished: Option<SystemTime>,
+    pub since: Option<WallTime>,
 }
 
 impl Dirs {
@@ -121,10 +123,10 @@ impl Dirs {
 
     /// The oldest finished episode that a scan found or knew already.
     pub fn oldest_of(&self, scan: &Scan) -> Option<Oldest> {
-        let id = scan.oldest_known.iter().chain(scan.ready.first()).min()?.clone();
-        let marker = fs::symlink_metadata(self.episode(&id).join(DONE_MARKER));
-        let finished = marker.and_then(|marker| marker.modified()).ok();
-        Some(Oldest { id, finished })
+        let id = scan.oldest_known.iter().chain(scan.ready.first()).min()?;
+        let marker = fs::symlink_metadata(self.episode(id).join(DONE_MARKER));
+        let since = marker.and_then(|marker| marker.modified()).ok().map(WallTime::from);
+        Some(Oldest { episode_id: id.to_string(), since })
     }
 }
 

@@ -14,9 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use cis490_shared::ids::EpisodeId;
 
-pub use crate::store::disk::Disk;
-use crate::store::doomed::{self, Freed};
-use crate::store::lived::Lived;
+use crate::store::age::Lived;
+use crate::store::disk::{self, Disk, Freed};
 
 /// So many episodes are deleted in a round at most.
 const ROUND: usize = 256;
@@ -28,13 +27,6 @@ pub struct Rules {
     pub keep: Option<Duration>,
     /// The share of the file system that is to be free, in percent; 0: nothing is deleted for room.
     pub free_percent: u8,
-}
-
-/// What a round is to do.
-#[derive(Debug, Clone)]
-pub struct Look {
-    /// Delete what is too old by this; without it, only what there is no room for.
-    pub by_age: Option<Lived>,
 }
 
 /// What a round has done.
@@ -56,13 +48,19 @@ pub struct Round {
     pub failure: Option<(PathBuf, io::Error)>,
 }
 
-/// Looks at the disk below `root`, and deletes from its `shipped/` what the rules say. Blocks; ends early once `stop`
-/// is set.
-pub fn round(root: &Path, rules: Rules, look: Look, stop: &AtomicBool) -> io::Result<Round> {
-    round_of(ROUND, root, rules, look, stop)
+/// Measures the disk below `root`, and deletes from its `shipped/` what the rules say: what is too old by `age`, where it
+/// is given, and what there is no room for. Blocks; ends early once `stop` is set.
+pub fn round(root: &Path, rules: Rules, age: Option<Lived>, stop: &AtomicBool) -> io::Result<Round> {
+    round_of(ROUND, root, rules, age, stop)
 }
 
-fn round_of(most: usize, root: &Path, rules: Rules, look: Look, stop: &AtomicBool) -> io::Result<Round> {
+fn round_of(
+    most: usize,
+    root: &Path,
+    rules: Rules,
+    age: Option<Lived>,
+    stop: &AtomicBool,
+) -> io::Result<Round> {
     let disk = Disk::of(root)?;
     let mut round = Round {
         disk,
@@ -73,7 +71,7 @@ fn round_of(most: usize, root: &Path, rules: Rules, look: Look, stop: &AtomicBoo
         room_is_made: false,
         failure: None,
     };
-    let by_age = rules.keep.zip(look.by_age);
+    let by_age = rules.keep.zip(age);
     if by_age.is_some() || disk.is_below(rules.free_percent) {
         let shipped = root.join("shipped");
         let (oldest, more) = round.oldest(most, &shipped, stop)?;
@@ -119,7 +117,7 @@ impl Round {
             }
             let entry = entry?;
             match entry.file_name().to_str() {
-                Some(name) if doomed::is_doomed(name) => {
+                Some(name) if disk::is_doomed(name) => {
                     self.delete(shipped, name);
                 }
                 Some(name) if is_of_an_episode(name) => oldest.extend(Kept::of(&entry, name)),
@@ -135,7 +133,7 @@ impl Round {
     }
 
     fn delete(&mut self, shipped: &Path, name: &str) -> bool {
-        match doomed::delete(shipped, name) {
+        match disk::delete(shipped, name) {
             Ok(freed) => {
                 self.freed = self.freed.and(freed);
                 true

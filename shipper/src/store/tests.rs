@@ -11,10 +11,10 @@ use cis490_shared::ids::EpisodeId;
 use tempfile::TempDir;
 
 use super::layout::{Dirs, DirsError};
-use super::moves::{MoveBack, MoveOut};
-use super::quarantine::Reason;
+use super::moves::MoveOut;
+use super::outbox;
+use super::quarantine::{MoveBack, Reason};
 use super::scan::Scan;
-use super::sweep;
 use crate::answers::outcome::Refusal;
 
 fn id(text: &str) -> EpisodeId {
@@ -74,8 +74,8 @@ fn a_look_counts_everything_and_finds_the_oldest_whatever_is_known_of_it() {
         let scan = dirs.scan(&known.iter().map(|name| id(name)).collect(), limit).unwrap();
         assert_eq!(scan.in_episodes, 4, "those that are known, left out or not finished are counted");
         let oldest = dirs.oldest_of(&scan).unwrap();
-        assert!(oldest.finished.is_some());
-        oldest.id.to_string()
+        assert!(oldest.since.is_some());
+        oldest.episode_id
     };
     assert_eq!(
         (oldest(&[], 1), oldest(&["e1"], 1), oldest(&["e2"], 2)),
@@ -225,7 +225,7 @@ fn incident_06_a_crash_after_the_move_leaves_only_what_the_sweep_removes() {
     // What `put_away` does, up to the crash.
     cis490_shared::durable::move_noreplace(&dirs.episode(&id("moved")), &dirs.root.join("shipped/moved"))
         .unwrap();
-    assert_eq!(sweep::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(), 2);
+    assert_eq!(outbox::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(), 2);
     let mut left: Vec<String> = fs::read_dir(dirs.outbox())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -233,7 +233,7 @@ fn incident_06_a_crash_after_the_move_leaves_only_what_the_sweep_removes() {
     left.sort();
     assert_eq!(left, ["flying.tar.zst", "flying.tar.zst.partial", "waiting.tar.zst"]);
     assert_eq!(
-        sweep::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(),
+        outbox::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(),
         0,
         "a second sweep finds nothing"
     );

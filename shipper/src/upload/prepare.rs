@@ -1,11 +1,20 @@
-//! What is done with an episode before it is sent, as far as it is done on the disk. Everything here blocks.
+//! What is done with an episode on the disk before it is sent: it is inspected, and its archive taken or packed, as one
+//! job in the blocking pool. The job goes on and publishes what it packed while that is sent ([`Published`]).
 
+use std::future::{Future, ready};
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use cis490_shared::archive::pack::{Episode, PackError, Packer};
 use cis490_shared::ids::EpisodeId;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::answers::outcome::{Outcome, Refusal, Scope};
 use crate::store::layout::Dirs;
@@ -17,37 +26,70 @@ pub(super) type Early = Box<Outcome>;
 
 /// What an archive is to be made of.
 pub(super) enum Source {
-    /// An episode that nobody looked at; its archive only where its commit is one of these.
-    Look(EpisodeId, Vec<Option<String>>),
-    /// One that was looked at, and whose commit is admitted.
-    Seen(Arc<Episode>, SizeClass),
+    /// An episode that was not inspected yet; its archive only where its commit is one of these.
+    Uninspected(EpisodeId, Vec<Option<String>>),
+    /// One that was inspected, and whose commit is admitted.
+    Inspected(Arc<Episode>, SizeClass),
 }
 
-/// An episode that was looked at.
+/// An episode that passed the checks.
 pub(super) struct Prepared {
     pub(super) episode: Arc<Episode>,
     pub(super) size_class: SizeClass,
-    /// Only where its commit is admitted.
+    /// Only where its commit is known to be admitted.
     pub(super) archive: Option<Archive>,
-    /// What is to be published of the archive.
-    pub(super) unpublished: Option<Unpublished>,
 }
 
-impl Source {
-    /// Looks, and takes or packs the archive. Blocks.
-    pub(super) fn prepare(
-        self,
-        dirs: &Dirs,
-        packer: &Mutex<Packer>,
-        slots: &UploadSlots,
+/// What preparing takes; its jobs come one after the other.
+#[derive(Clone)]
+pub(super) struct Workshop {
+    pub(super) dirs: Dirs,
+    pub(super) packer: Arc<Mutex<Packer>>,
+    pub(super) slots: UploadSlots,
+}
+
+impl Workshop {
+    /// Inspects an episode and takes or packs its archive, as one job in the pool: waking a thread costs a small episode
+    /// more than most of that.
+    pub(super) async fn prepare(
+        &self,
+        source: Source,
+        rebuild: bool,
+        stop: Stop,
+    ) -> Result<(Prepared, Published), Early> {
+        let (workshop, (sender, prepared)) = (self.clone(), oneshot::channel());
+        let job = tokio::task::spawn_blocking(move || {
+            let (prepared, unpublished) = match workshop.prepare_here(source, rebuild, &stop) {
+                Ok((prepared, unpublished)) => (Ok(prepared), unpublished),
+                Err(early) => (Err(early), None),
+            };
+            // Where nobody waits any more the archive is kept for the next try all the same.
+            let _ = sender.send(prepared);
+            // The stop must be held until then: what it ends waits for this job.
+            unpublished.map_or(Ok(()), Unpublished::publish).inspect(|()| drop(stop))
+        });
+        let published = Published::when(finished(job));
+        if let Ok(prepared) = prepared.await {
+            return Ok((prepared?, published));
+        }
+        // The job has panicked: so does this.
+        let _ = published.await;
+        std::future::pending().await
+    }
+
+    /// The same on this thread; what is to be published of the archive. Blocks.
+    fn prepare_here(
+        &self,
+        source: Source,
         rebuild: bool,
         stop: &Stop,
-    ) -> Result<Prepared, Early> {
-        let (episode, size_class, is_admitted) = match self {
-            Self::Seen(episode, size_class) => (episode, size_class, true),
-            Self::Look(id, admitted) => {
+    ) -> Result<(Prepared, Option<Unpublished>), Early> {
+        let Self { dirs, packer, slots } = self;
+        let (episode, size_class, is_admitted) = match source {
+            Source::Inspected(episode, size_class) => (episode, size_class, true),
+            Source::Uninspected(id, admitted) => {
                 let episode =
-                    outbox::look(dirs, &id).map_err(|error| no_archive(error, &dirs.episode(&id)))?;
+                    outbox::inspect(dirs, &id).map_err(|error| no_archive(error, &dirs.episode(&id)))?;
                 let is_admitted =
                     admitted.iter().any(|commit| commit.as_deref() == episode.meta().commit_text());
                 let size_class = slots.size_class(episode.bytes()).ok_or(Outcome::Postponed)?;
@@ -55,13 +97,57 @@ impl Source {
             }
         };
         if !is_admitted {
-            return Ok(Prepared { episode, size_class, archive: None, unpublished: None });
+            return Ok((Prepared { episode, size_class, archive: None }, None));
         }
         // A packer begins every archive anew, whatever became of the one before.
         let mut packer = packer.lock().unwrap_or_else(PoisonError::into_inner);
         let (archive, unpublished) = outbox::take_or_pack(dirs, &episode, &mut packer, rebuild, stop)
             .map_err(|error| no_archive(error, &dirs.episode(episode.id())))?;
-        Ok(Prepared { episode, size_class, archive: Some(archive), unpublished })
+        Ok((Prepared { episode, size_class, archive: Some(archive) }, unpublished))
+    }
+}
+
+/// Runs blocking work in the pool; if it panicked, so does the caller, and the process ends (ADR 0003).
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    finished(tokio::task::spawn_blocking(work)).await
+}
+
+/// Waits for such work.
+async fn finished<T>(job: JoinHandle<T>) -> T {
+    match job.await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being taken down, and this future with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Ready once the archive is in the outbox, bytes and name on disk, or cannot be brought there. All clones say the
+/// same.
+/// The job goes on whether or not anybody waits.
+#[derive(Clone)]
+pub struct Published(Shared<LocalBoxFuture<'static, Result<(), Rc<OutboxError>>>>);
+
+impl Published {
+    /// When `done` says so.
+    pub fn when(done: impl Future<Output = Result<(), OutboxError>> + 'static) -> Self {
+        Self(done.map(|done| done.map_err(Rc::new)).boxed_local().shared())
+    }
+
+    /// An archive that lay in the outbox before.
+    pub fn already() -> Self {
+        Self::when(ready(Ok(())))
+    }
+}
+
+impl Future for Published {
+    /// A text, since it is told as the reason why a body broke off.
+    type Output = Result<(), String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_unpin(cx).map_err(|error| error.to_string())
     }
 }
 

@@ -1,29 +1,53 @@
-//! The upload itself: PUT with `Expect: 100-continue`, so that a refusal costs no byte of the body.
+//! The upload itself: PUT with `Expect: 100-continue`, so that a refusal costs no byte of the body, and the archive as
+//! its body.
 //!
 //! awc waits for `100 Continue` for ever and reads no answer while it sends, so this watches the progress
 //! and gives up on its own. What is to be done about an upload that broke is [`crate::upload::ship`]'s
 //! affair: here it is only told apart from one that was answered.
+//!
+//! The body is read from the one descriptor whose bytes were hashed. The next chunk is read in the blocking pool while
+//! one is sent, so an upload of any size needs the memory of a few chunks (invariant I8), and asking for a chunk is the
+//! sign of progress. A file that is shorter than promised is an error. The end of an archive is held back until it is
+//! published: see [`crate::store::outbox::Unpublished`].
 
+use std::io;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use awc::body::SizedStream;
 use awc::error::SendRequestError;
 use awc::http::header::{HeaderValue, TryIntoHeaderValue};
 use awc::http::{Method, header};
+use bytes::Bytes;
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::row::SCHEMA_VERSION;
+use cis490_shared::step::Step;
 use cis490_shared::wire::{headers, path};
-use tokio::time::Instant;
+use futures_util::stream::{Stream, try_unfold};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::answers::answer::Answer;
 use crate::http::client::{Client, RequestError, read_answer, request_error};
 use crate::http::connect::ConnectFailure;
-use crate::store::outbox::Archive;
-use crate::upload::body::chunks;
+use crate::store::outbox::{Archive, read_at};
 use crate::upload::deadlines::{Deadlines, Late, Progress};
-use crate::upload::meter::Meter;
-use crate::upload::pace::Pace;
-use crate::upload::published::Published;
+use crate::upload::meter::{Meter, Sending};
+use crate::upload::pace::{LEAST_PART, Pace, Permit};
+use crate::upload::prepare::Published;
+
+/// How long nothing at all is sent while the end is held back; well below what either side takes for a stall.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+/// At most so many bytes are handed over at once: on a slow link, asking for the next piece is the only sign of progress.
+const PIECE: usize = 32 * 1024;
+/// What is sent of the end after that, in bytes: awc keeps less back until more comes.
+const SIGN_BYTES: usize = LEAST_PART;
+/// How long a receiver that ignored an `Expect` is not sent another one.
+const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
+/// The longest text that is sent as a commit, in bytes. A longer one would end as a head that is too long for somebody
+/// on the way (431), time and again.
+const MAX_COMMIT_BYTES: usize = 1024;
 
 /// One episode, ready to go.
 pub struct Upload<'a> {
@@ -118,10 +142,6 @@ fn head(client: &Client, upload: &Upload<'_>, expect: bool) -> awc::ClientReques
     }
 }
 
-/// The longest text that is sent as a commit, in bytes. A longer one would end as a head that is too long for somebody
-/// on the way (431), time and again.
-const MAX_COMMIT_BYTES: usize = 1024;
-
 /// A text that no header can carry is left out: the receiver then says that the commit is missing.
 fn legal_value(text: &str) -> Option<HeaderValue> {
     text.try_into_value().ok().filter(|value: &HeaderValue| value.len() <= MAX_COMMIT_BYTES)
@@ -133,3 +153,137 @@ fn gave_up(late: Late, expect: bool, body_began: bool) -> Put {
         late => Put::Broken { reason: late.to_string(), body_began, stalled: true },
     }
 }
+
+/// The bytes of an archive, at this pace, telling `progress` and `sending` of every chunk.
+fn chunks(
+    archive: &Archive,
+    published: Published,
+    pace: Pace,
+    progress: Rc<Progress>,
+    sending: Sending,
+) -> impl Stream<Item = io::Result<Bytes>> + 'static {
+    let body = Body {
+        archive: archive.clone(),
+        taken: 0,
+        held: archive.first.clone(),
+        ahead: None,
+        next: Bytes::new(),
+        published,
+        pace,
+        progress,
+        sending,
+    };
+    try_unfold(body, |mut body| async move {
+        let chunk = body.chunk().await?;
+        Ok(chunk.map(|chunk| (chunk, body)))
+    })
+}
+
+struct Body {
+    archive: Archive,
+    /// How much of it may go as soon as the pace allows, or has gone.
+    taken: u64,
+    /// What is read and not taken.
+    held: Bytes,
+    ahead: Option<JoinHandle<io::Result<Bytes>>>,
+    /// What is taken and not sent.
+    next: Bytes,
+    published: Published,
+    pace: Pace,
+    progress: Rc<Progress>,
+    sending: Sending,
+}
+
+impl Body {
+    /// What is sent next; none at the end.
+    async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
+        if self.next.is_empty() {
+            if self.taken == self.archive.size_bytes {
+                self.progress.sent();
+                return Ok(None);
+            }
+            self.progress.chunk();
+            self.next = self.take().await?;
+        }
+        let Permit { bytes, at } = self.pace.permit(self.next.len().min(PIECE), Instant::now());
+        if at > Instant::now() {
+            self.progress.held_back();
+            sleep_until(at).await;
+        }
+        self.progress.chunk();
+        self.sending.sent(bytes as u64);
+        Ok(Some(self.next.split_to(bytes)))
+    }
+
+    async fn take(&mut self) -> io::Result<Bytes> {
+        if let Some(ahead) = self.ahead.take() {
+            self.held = ahead.await.map_err(io::Error::other)??;
+        }
+        let read = self.taken + self.held.len() as u64;
+        let chunk = if read < self.archive.size_bytes {
+            let (file, size_bytes) = (Arc::clone(&self.archive.file), self.archive.size_bytes);
+            self.ahead = Some(spawn_blocking(move || read_at(&file, read, size_bytes)));
+            std::mem::take(&mut self.held)
+        } else {
+            self.end().await?
+        };
+        self.taken += chunk.len() as u64;
+        Ok(chunk)
+    }
+
+    /// All that is left, once the archive is published; a little of it where that takes long.
+    async fn end(&mut self) -> io::Result<Bytes> {
+        let published = self.published.clone();
+        let done = match self.held.len() > SIGN_BYTES {
+            _ if !Step::HoldEnd.is_taken() => Ok(Ok(())),
+            true => timeout(SIGN_OF_LIFE, published).await,
+            false => Ok(published.await),
+        };
+        match done {
+            Ok(done) => done.map(|()| std::mem::take(&mut self.held)).map_err(io::Error::other),
+            Err(_) => Ok(self.held.split_to(SIGN_BYTES)),
+        }
+    }
+}
+
+/// Whether uploads wait for `100 Continue`: not for a while after nobody answered the `Expect` header of one.
+///
+/// Clones share what is known, so that a proxy that swallows the header costs one wait and one entry in the log, whatever
+/// the number of uploaders.
+#[derive(Debug, Clone, Default)]
+pub struct Expect(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    without_until: Option<Instant>,
+    is_ignored: bool,
+}
+
+impl Expect {
+    /// Whether an upload that begins at `now` waits for `100 Continue`.
+    pub fn is_sent(&self, now: Instant) -> bool {
+        self.known().without_until.is_none_or(|until| now >= until)
+    }
+
+    /// An upload that sent the header went through only without it. Whether that is news.
+    pub fn was_ignored(&self, now: Instant) -> bool {
+        let mut known = self.known();
+        known.without_until = Some(now + WITHOUT_EXPECT);
+        !std::mem::replace(&mut known.is_ignored, true)
+    }
+
+    /// An upload that sent the header was answered. Whether that is news.
+    pub fn was_answered(&self) -> bool {
+        let mut known = self.known();
+        known.without_until = None;
+        std::mem::take(&mut known.is_ignored)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing that could panic is done under this lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

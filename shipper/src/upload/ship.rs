@@ -13,8 +13,6 @@ use cis490_shared::latest::Latest;
 use cis490_shared::meta::EpisodeMeta;
 use cis490_shared::step::Step;
 use cis490_shared::wire::problem::ErrorCode;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -26,17 +24,14 @@ use crate::http::clock_skew::ClockSkew;
 use crate::http::requests::{self, Stored};
 use crate::http::target::Target;
 use crate::store::layout::Dirs;
-use crate::store::outbox::{self, Archive, Stop, Unpublished};
+use crate::store::outbox::{self, Archive, Stop};
 use crate::upload::deadlines::Deadlines;
-use crate::upload::expect::Expect;
-use crate::upload::gate::Gate;
+use crate::upload::gate::{Gate, Verdict};
 use crate::upload::meter::Meter;
 use crate::upload::pace::Pace;
-use crate::upload::preflight::Verdict;
-use crate::upload::prepare::{Early, Prepared, Source, no_archive};
-use crate::upload::published::Published;
-use crate::upload::put::{Put, Upload, put};
-use crate::upload::slots::{SizeClass, UploadSlots};
+use crate::upload::prepare::{Early, Published, Source, Workshop, blocking, no_archive};
+use crate::upload::put::{Expect, Put, Upload, put};
+use crate::upload::slots::UploadSlots;
 
 /// What shipping needs to know; may cross threads.
 #[derive(Debug, Clone)]
@@ -71,8 +66,7 @@ pub struct Settings {
 pub struct Shipper {
     settings: Settings,
     client: Client,
-    /// Used by one blocking job at a time.
-    packer: Arc<Mutex<Packer>>,
+    workshop: Workshop,
 }
 
 impl Shipper {
@@ -80,7 +74,8 @@ impl Shipper {
     pub fn new(settings: Settings) -> Self {
         let client = Client::new(settings.target.clone(), settings.clock_skew.clone());
         let packer = Arc::new(Mutex::new(Packer::new(settings.compression_level)));
-        Self { settings, client, packer }
+        let workshop = Workshop { dirs: settings.dirs.clone(), packer, slots: settings.slots.clone() };
+        Self { settings, client, workshop }
     }
 
     /// What the gate says about a commit, whether or not there is an episode of it to be sent.
@@ -108,8 +103,8 @@ impl Shipper {
     async fn steps(&self, id: &EpisodeId, rebuild: bool, stop: Stop) -> Result<Outcome, Early> {
         let begin = Instant::now();
         self.client.refresh_target();
-        let look = Source::Look(id.clone(), self.settings.gate.sendable());
-        let mut ready = self.prepare(look, rebuild, stop.clone()).await?;
+        let source = Source::Uninspected(id.clone(), self.settings.gate.sendable());
+        let (mut ready, mut published) = self.workshop.prepare(source, rebuild, stop.clone()).await?;
         let episode = Arc::clone(&ready.episode);
         let meta = episode.meta();
         let archive = loop {
@@ -123,10 +118,10 @@ impl Shipper {
                 Ok(Verdict::Admitted { .. } | Verdict::Unknown) => {}
                 Err(outcome) => return Ok(outcome),
             }
-            let seen = Source::Seen(Arc::clone(&episode), ready.size_class);
-            ready = self.prepare(seen, rebuild, stop.clone()).await?;
+            let inspected = Source::Inspected(Arc::clone(&episode), ready.size_class);
+            (ready, published) = self.workshop.prepare(inspected, rebuild, stop.clone()).await?;
         };
-        let upload = self.upload(id, meta, archive, ready.published.clone());
+        let upload = self.upload(id, meta, archive, published);
         let turn = self.settings.slots.turn(&ready.size_class).await;
         let mut outcome = self.send(&upload, begin).await;
         // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
@@ -205,34 +200,6 @@ impl Shipper {
             }
         }
         Outcome::Refused(refusal)
-    }
-
-    /// Looks at an episode and takes or packs its archive, as one job in the pool: waking a thread costs a small
-    /// episode more than most of that. The job goes on and publishes what it packed while it is sent.
-    async fn prepare(&self, source: Source, rebuild: bool, stop: Stop) -> Result<Ready, Early> {
-        let (dirs, packer) = (self.settings.dirs.clone(), Arc::clone(&self.packer));
-        let slots = self.settings.slots.clone();
-        let (sender, prepared) = oneshot::channel();
-        let job = tokio::task::spawn_blocking(move || {
-            let (prepared, unpublished) = match source.prepare(&dirs, &packer, &slots, rebuild, &stop) {
-                Ok(Prepared { episode, size_class, archive, unpublished }) => {
-                    (Ok((episode, size_class, archive)), unpublished)
-                }
-                Err(early) => (Err(early), None),
-            };
-            // Where nobody waits any more the archive is kept for the next try all the same.
-            let _ = sender.send(prepared);
-            // The stop must be held until then: what it ends waits for this job.
-            unpublished.map_or(Ok(()), Unpublished::publish).inspect(|()| drop(stop))
-        });
-        let published = Published::when(finished(job));
-        if let Ok(prepared) = prepared.await {
-            let (episode, size_class, archive) = prepared?;
-            return Ok(Ready { episode, size_class, archive, published });
-        }
-        // The job has panicked: so does this.
-        let _ = published.await;
-        std::future::pending().await
     }
 
     /// Sends until the receiver has said something, or cannot be reached.
@@ -346,31 +313,6 @@ impl Shipper {
         if let Err(error) = checked.await {
             warn!(%error, "a changed archive could not be removed");
         }
-    }
-}
-
-/// An episode that passed the checks, with its archive where its commit was known to be admitted.
-struct Ready {
-    episode: Arc<Episode>,
-    size_class: SizeClass,
-    archive: Option<Archive>,
-    published: Published,
-}
-
-/// Runs blocking work in the pool; if it panicked, so does the caller, and the process ends (ADR 0003).
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    finished(tokio::task::spawn_blocking(work)).await
-}
-
-/// Waits for such work.
-async fn finished<T>(job: JoinHandle<T>) -> T {
-    match job.await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is being taken down, and this future with it.
-            Err(_) => std::future::pending().await,
-        },
     }
 }
 

@@ -72,7 +72,7 @@ impl Hour {
     fn was_held(&self, entry: &str, reason: &str) {
         let Self { attempts, seen, log, host } = self;
         assert!((10..40).contains(attempts), "{attempts} attempts in an hour");
-        assert!(seen.on_hold && seen.refused == 0 && seen.shipped == 0, "{seen:?}");
+        assert!(seen.on_hold && seen.refused == 0 && seen.status.shipped == 0, "{seen:?}");
         assert_eq!((host.names("episodes").len(), host.names("outbox").len()), (READY, 0));
         let said: Vec<String> = log.with("WARN").into_iter().chain(log.with("ERROR")).collect();
         assert_eq!(said.len(), 1, "{said:?}");

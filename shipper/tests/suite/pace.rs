@@ -56,8 +56,8 @@ async fn another_hour_counts_for_an_upload_that_is_under_way() {
     host.add_capture("e1", 2 << 20);
     let receiver = Receiver::start(stores_everything);
     // It is six in the evening when the clock is looked at for the third time.
-    let looks = AtomicUsize::new(0);
-    let local_time = move || if looks.fetch_add(1, Ordering::SeqCst) < 2 { hour(12) } else { hour(18) };
+    let times_read = AtomicUsize::new(0);
+    let local_time = move || if times_read.fetch_add(1, Ordering::SeqCst) < 2 { hour(12) } else { hour(18) };
     let pace = pace("08:00-18:00 16KiB/s", local_time);
     let (outcome, took, _) = ship_at(&host, &receiver, pace, Deadlines::default().stall).await;
     assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");

@@ -8,9 +8,10 @@ use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cis490_shipper::actors::queue::{Details, Observation, Observe, Scan};
+use cis490_shipper::actors::queue::{Observation, Observe, Scan};
 use cis490_shipper::actors::{Drain, Ping};
 use cis490_shipper::answers::outcome::Outcome;
+use cis490_shipper::report::status::{Backlog, Status};
 use cis490_shipper::upload::slots::{LARGE_BYTES, UploadSlots};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -36,16 +37,15 @@ fn ready_episodes_are_shipped_oldest_first_and_moved() {
         assert_eq!(*tried.borrow(), ["e1", "e2", "e3"]);
         assert_eq!(host.names("shipped"), ["e1", "e2", "e3"]);
         assert_eq!(host.names("episodes"), ["not.an.episode", "recording"]);
-        let expected = Observation {
-            passes: 1,
+        let status = Status {
+            backlog: Backlog { in_episodes: 1, ..Backlog::default() },
             shipped: 3,
             commit_position: Some("7/100".to_owned()),
-            details: seen.details.clone(),
-            ..Observation::default()
+            last_success: seen.status.last_success.clone(),
+            ..Status::default()
         };
-        assert_eq!(seen, expected);
-        let Details { in_episodes, oldest, last_success, .. } = seen.details;
-        assert_eq!((in_episodes, oldest, last_success.unwrap().episode_id.as_str()), (1, None, "e3"));
+        assert_eq!(seen, Observation { status, passes: 1, ..Observation::default() });
+        assert_eq!(seen.status.last_success.unwrap().episode_id, "e3");
         let entry = &log.with("INFO episode shipped episode_id=e1")[0];
         for field in
             ["episode_id=e1", &format!("commit=\"{COMMIT}\""), "size_bytes=42", "elapsed_ms=5", "status=201"]
@@ -67,7 +67,7 @@ fn incident_02_a_refused_commit_is_one_error_and_every_episode_of_it_is_kept_wit
         let queue = queue(&host, vec![uploader]);
         for _ in 0..3 {
             let seen = scan(&queue).await;
-            assert_eq!((seen.refused, seen.ready, seen.waiting), (50, 0, 0));
+            assert_eq!((seen.refused, seen.status.backlog.ready, seen.status.backlog.waiting), (50, 0, 0));
         }
         assert_eq!(tried.borrow().len(), 50, "no episode is tried twice");
         assert_eq!((host.names("quarantine").len(), host.names("episodes").len()), (50, 0));
@@ -128,7 +128,7 @@ fn a_backlog_longer_than_one_look_is_shipped_in_one_go() {
         let host = host_with(1500);
         let (tried, uploader) = notes(|_| shipped());
         let seen = scan(&queue(&host, vec![uploader])).await;
-        assert_eq!((seen.shipped, host.names("shipped").len()), (1500, 1500));
+        assert_eq!((seen.status.shipped, host.names("shipped").len()), (1500, 1500));
         let mut sorted = tried.borrow().clone();
         sorted.sort();
         assert_eq!(*tried.borrow(), sorted);
@@ -157,7 +157,7 @@ fn each_uploader_has_one_episode_at_a_time() {
             .collect();
         let begin = Instant::now();
         let seen = scan(&queue(&host, uploaders)).await;
-        assert_eq!((seen.shipped, flying.borrow().1, begin.elapsed().as_secs()), (20, 3, 7));
+        assert_eq!((seen.status.shipped, flying.borrow().1, begin.elapsed().as_secs()), (20, 3, 7));
     });
 }
 
@@ -257,7 +257,7 @@ fn a_drain_lets_the_episode_in_flight_end_and_hands_out_no_other() {
             (vec!["e000".into()], vec!["e001".into()])
         );
         let seen = pass.await.unwrap().unwrap();
-        assert_eq!((seen.shipped, seen.ready), (1, 1));
-        assert_eq!(scan(&queue).await.shipped, 1, "a drained queue begins nothing");
+        assert_eq!((seen.status.shipped, seen.status.backlog.ready), (1, 1));
+        assert_eq!(scan(&queue).await.status.shipped, 1, "a drained queue begins nothing");
     });
 }

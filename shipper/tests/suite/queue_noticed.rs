@@ -23,7 +23,7 @@ async fn notice(queue: &Addr<QueueActor>, name: &str) {
 async fn settled(queue: &Addr<QueueActor>) {
     while {
         let seen = queue.send(Observe).await.unwrap();
-        seen.in_flight > 0 || seen.ready > 0
+        seen.status.backlog.in_flight > 0 || seen.status.backlog.ready > 0
     } {
         tokio::task::yield_now().await;
     }
@@ -93,7 +93,7 @@ fn oldest_first_holds_where_a_scan_left_episodes_out() {
         });
         let queue = queue(&host, vec![uploader]);
         let all = queue.send(Scan);
-        while queue.send(Observe).await.unwrap().in_flight == 0 {
+        while queue.send(Observe).await.unwrap().status.backlog.in_flight == 0 {
             tokio::task::yield_now().await;
         }
         // The newest of all, beyond what one scan takes.

@@ -11,7 +11,7 @@ use actix::{Addr, Recipient};
 use cis490_shipper::actors::queue::{Observation, Observe, QueueActor};
 use cis490_shipper::actors::upload::{Ask, Ship};
 use cis490_shipper::answers::outcome::{Outcome, Scope};
-use cis490_shipper::upload::preflight::Verdict;
+use cis490_shipper::upload::gate::Verdict;
 use tokio::time::{Instant, sleep};
 
 use crate::support::host::{COMMIT, Host};
@@ -87,7 +87,7 @@ fn incident_05_what_was_refused_for_its_commit_goes_back_and_is_shipped_once_the
         sleep(Duration::from_mins(1)).await;
         assert_eq!((host.names("shipped").len(), host.names("quarantine").len()), (600, 0));
         let seen = observe(&queue).await;
-        assert_eq!((seen.released, seen.shipped, seen.quarantine.unwrap().total), (600, 600, 0));
+        assert_eq!((seen.released, seen.status.shipped, seen.quarantine.unwrap().total), (600, 600, 0));
         assert_eq!(log.with("the gate admits a commit").len(), 1);
         assert!(log.with("the gate admits a commit")[0].contains("count=600"));
         gate.asked.take();
@@ -106,7 +106,7 @@ fn a_single_pass_sends_what_the_gate_admits_by_now() {
         gate.admits.set(true);
         // Another run finds them by their notes.
         let seen = scan(&gate.start(&host, None)).await;
-        assert_eq!((seen.released, seen.shipped, host.names("shipped").len()), (3, 3, 3));
+        assert_eq!((seen.released, seen.status.shipped, host.names("shipped").len()), (3, 3, 3));
     });
 }
 

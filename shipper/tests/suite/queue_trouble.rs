@@ -33,7 +33,7 @@ fn incident_12_a_conflict_is_kept_aside_and_not_sent_again() {
         });
         let queue = queue(&host, vec![uploader]);
         for _ in 0..5 {
-            assert_eq!(scan(&queue).await.conflicts, 1);
+            assert_eq!(scan(&queue).await.status.conflicts, 1);
         }
         assert_eq!(tried.borrow().len(), 1);
         let reason = host.reason("e000");
@@ -129,7 +129,7 @@ fn what_the_receiver_asked_for_is_waited_for_and_a_single_pass_does_not_wait() {
         });
         let queue = queue(&host, vec![uploader]);
         let seen = scan(&queue).await;
-        assert_eq!((seen.waiting, seen.on_hold, begin.elapsed().as_secs()), (1, true, 0));
+        assert_eq!((seen.status.backlog.waiting, seen.on_hold, begin.elapsed().as_secs()), (1, true, 0));
         sleep_until(begin + Duration::from_secs(100)).await;
         assert_eq!(*times.borrow(), [0, 90]);
         assert_eq!(host.names("shipped"), ["e000"]);
@@ -173,7 +173,7 @@ fn incident_06_orphans_are_swept_on_every_pass_and_live_archives_are_not() {
         assert_eq!(host.names("outbox"), ["README", "e000.tar.zst", "e000.tar.zst.partial", "e001.tar.zst"]);
         answer.send(shipped()).unwrap();
         let seen = futures_util::future::join(first, second).await.1.unwrap().unwrap();
-        assert_eq!((seen.swept, seen.shipped, seen.waiting), (4, 1, 1));
+        assert_eq!((seen.swept, seen.status.shipped, seen.status.backlog.waiting), (4, 1, 1));
         assert_eq!(host.names("outbox"), ["README", "e000.tar.zst.partial", "e001.tar.zst"]);
         scan(&queue).await;
         assert_eq!(host.names("outbox"), ["README", "e001.tar.zst"]);
@@ -218,18 +218,22 @@ fn what_was_delivered_and_cannot_be_moved_is_not_sent_again_and_nothing_else_is_
             host.record(&format!("e{late:03}"), Some(COMMIT));
         }
         let seen = scan(&queue).await;
-        assert_eq!((seen.shipped, seen.ready, seen.waiting), (0, 18, 2), "the others wait");
-        let hold = seen.details.hold.unwrap();
+        assert_eq!(
+            (seen.status.shipped, seen.status.backlog.ready, seen.status.backlog.waiting),
+            (0, 18, 2),
+            "the others wait"
+        );
+        let hold = seen.status.hold.unwrap();
         assert_eq!((seen.on_hold, hold.cause.as_str()), (true, "unmovable"));
         assert!(hold.reason.contains("/shipped`") && hold.help.is_some(), "{hold:?}");
         sleep_until(Instant::now() + Duration::from_hours(1)).await;
-        assert_eq!((scan(&queue).await.waiting, tried.borrow().len()), (2, 2));
+        assert_eq!((scan(&queue).await.status.backlog.waiting, tried.borrow().len()), (2, 2));
         assert_eq!(log.count("ERROR episodes cannot be moved"), 1, "once, not once per try");
 
         fs::create_dir(host.data().join("shipped")).unwrap();
         sleep_until(Instant::now() + Duration::from_mins(6)).await;
         let seen = scan(&queue).await;
-        assert_eq!((seen.shipped, seen.on_hold, seen.details.hold), (20, false, None));
+        assert_eq!((seen.status.shipped, seen.on_hold, seen.status.hold), (20, false, None));
         assert_eq!((host.names("shipped").len(), tried.borrow().len()), (20, 20), "each was sent once");
         assert_eq!(log.count("INFO episodes can be moved again"), 1);
     });

@@ -10,14 +10,13 @@ use actix::{Actor, Addr, Context, Handler, MessageResult};
 use cis490_shared::ids::HostId;
 use cis490_shared::latest::Latest;
 use cis490_shipper::actors::Drain;
-use cis490_shipper::actors::queue::{Details, Observation, Observe};
+use cis490_shipper::actors::queue::{Observation, Observe};
 use cis490_shipper::actors::status::{StatusActor, StatusSettings};
-use cis490_shipper::actors::upkeep::Room;
 use cis490_shipper::answers::outcome::{Blocked, Outcome};
 use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::http::clock_skew::ClockSkew;
 use cis490_shipper::http::target::Target;
-use cis490_shipper::report::status::{Hold, State, Status};
+use cis490_shipper::report::status::{Backlog, Hold, State, Status};
 use cis490_shipper::upload::meter::Meter;
 use tokio::time::{Instant, sleep};
 
@@ -60,7 +59,7 @@ fn scene(name: &str) -> Scene {
         meter: meter.clone(),
         target: Latest::new(Target { url, tls: None, authorization: None }),
         clock_skew: ClockSkew::default(),
-        room: Latest::new(Room::default()),
+        disk: Latest::new(None),
     };
     let queue = Queue(Rc::clone(&seen)).start();
     let status = StatusActor::new(settings, queue.recipient()).start();
@@ -91,7 +90,7 @@ fn it_is_written_when_something_has_changed_and_every_half_minute_anyway() {
         seconds(12).await;
         let second = read(&scene.file);
         assert_ne!(second.updated_at, first.updated_at);
-        scene.seen.borrow_mut().ready = 3;
+        scene.seen.borrow_mut().status.backlog.ready = 3;
         seconds(3).await;
         let third = read(&scene.file);
         assert_eq!((third.state, third.backlog.ready), (State::Shipping, 3));
@@ -111,16 +110,14 @@ fn what_is_on_its_way_and_what_holds_it_up_is_in_it() {
         sending.sent(400);
         let hold = Hold { cause: "unreachable".to_owned(), reason: "a reason".to_owned(), ..Hold::default() };
         *scene.seen.borrow_mut() = Observation {
-            in_flight: 1,
-            waiting: 4,
-            shipped: 7,
-            on_hold: true,
-            details: Details {
-                in_episodes: 5,
-                next_try: Some(Instant::now() + Duration::from_secs(100)),
+            status: Status {
+                backlog: Backlog { in_episodes: 5, in_flight: 1, waiting: 4, ..Backlog::default() },
+                shipped: 7,
                 hold: Some(hold.clone()),
-                ..Details::default()
+                ..Status::default()
             },
+            on_hold: true,
+            next_try: Some(Instant::now() + Duration::from_secs(100)),
             ..Observation::default()
         };
         seconds(5).await;
@@ -144,13 +141,13 @@ fn the_last_word_is_that_it_has_stopped() {
     paused(async {
         let scene = scene("status.json");
         seconds(1).await;
-        scene.seen.borrow_mut().details.draining = true;
+        scene.seen.borrow_mut().draining = true;
         seconds(2).await;
         assert_eq!(read(&scene.file).state, State::Stopping);
         scene.status.send(Drain).await.unwrap();
         let last = read(&scene.file);
         assert_eq!(last.state, State::Stopped);
-        scene.seen.borrow_mut().ready = 9;
+        scene.seen.borrow_mut().status.backlog.ready = 9;
         seconds(100).await;
         assert_eq!(read(&scene.file), last, "nothing is written after that");
     });
@@ -180,18 +177,23 @@ fn the_queue_says_what_was_refused_and_what_it_waits_for() {
         ];
         let (_, uploader) = notes(move |_| outcomes.pop().unwrap());
         let queue = start(&host, Some(Duration::from_hours(24)), vec![uploader]);
-        let details = scan(&queue).await.details;
-        let refusal = details.last_refusal.unwrap();
+        let Observation { status, next_try, .. } = scan(&queue).await;
+        let refusal = status.last_refusal.unwrap();
         assert_eq!((refusal.episode_id.as_str(), refusal.error.as_str()), ("e000", "commit-not-in-window"));
         assert_eq!(refusal.remediation.as_deref(), Some("cd /opt/cis490 && git pull\n"));
-        let hold = details.hold.unwrap();
+        let hold = status.hold.unwrap();
         assert_eq!((hold.cause.as_str(), hold.help.as_deref()), ("blocked", Some("look at the token")));
-        let wait = details.next_try.unwrap() - Instant::now();
+        let wait = next_try.unwrap() - Instant::now();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(5), "{wait:?}");
-        assert_eq!((details.in_episodes, details.oldest), (2, None), "the oldest has left since the look");
+        assert_eq!(
+            (status.backlog.in_episodes, status.oldest_unshipped),
+            (2, None),
+            "the oldest has left since the look"
+        );
 
         host.record("e900", Some(COMMIT));
-        let details = scan(&queue).await.details;
-        assert_eq!((details.in_episodes, details.oldest.unwrap().episode_id.as_str()), (3, "e001"));
+        let status = scan(&queue).await.status;
+        let oldest = status.oldest_unshipped.unwrap();
+        assert_eq!((status.backlog.in_episodes, oldest.episode_id.as_str()), (3, "e001"));
     });
 }

@@ -9,7 +9,8 @@ use actix::{Actor, Addr};
 use cis490_shared::durable;
 use cis490_shared::latest::Latest;
 use cis490_shipper::actors::Drain;
-use cis490_shipper::actors::upkeep::{Room, UpkeepActor, UpkeepSettings};
+use cis490_shipper::actors::upkeep::{UpkeepActor, UpkeepSettings};
+use cis490_shipper::report::status::Disk;
 use cis490_shipper::store::quarantine::Keep;
 use cis490_shipper::store::shipped::Rules;
 use tokio::time::{Instant, sleep_until};
@@ -21,14 +22,18 @@ use crate::support::queues::paused;
 const HOUR: Duration = Duration::from_hours(1);
 
 /// An actor that looks after what this host has shipped, and what it says of the disk.
-fn start(host: &Host, retention: Rules) -> (Addr<UpkeepActor>, Latest<Room>) {
+fn start(host: &Host, retention: Rules) -> (Addr<UpkeepActor>, Latest<Option<Disk>>) {
     start_with(host, Keep::default(), retention)
 }
 
-fn start_with(host: &Host, quarantine_keep: Keep, retention: Rules) -> (Addr<UpkeepActor>, Latest<Room>) {
-    let ((dirs, _), room) = (host.open(), Latest::new(Room::default()));
-    let settings = UpkeepSettings { dirs, quarantine_keep, retention, room: room.clone() };
-    (UpkeepActor::new(settings).start(), room)
+fn start_with(
+    host: &Host,
+    quarantine_keep: Keep,
+    retention: Rules,
+) -> (Addr<UpkeepActor>, Latest<Option<Disk>>) {
+    let ((dirs, _), disk) = (host.open(), Latest::new(None));
+    let settings = UpkeepSettings { dirs, quarantine_keep, retention, disk: disk.clone() };
+    (UpkeepActor::new(settings).start(), disk)
 }
 
 /// Puts an episode into `shipped/`.
@@ -50,7 +55,7 @@ fn a_disk_that_is_short_is_relieved_of_what_was_shipped_and_said_to_be_full_when
         fs::create_dir(host.data().join("quarantine/refused")).unwrap();
         let rules = Rules { keep: None, free_percent: 100 };
         let begin = Instant::now();
-        let (_upkeep, room) = start(&host, rules);
+        let (_upkeep, disk) = start(&host, rules);
         sleep_until(begin + Duration::from_secs(20)).await;
         assert_eq!(host.names("shipped"), [""; 0]);
         assert_eq!((host.names("episodes").len(), host.names("quarantine").len()), (1, 1));
@@ -71,7 +76,7 @@ fn a_disk_that_is_short_is_relieved_of_what_was_shipped_and_said_to_be_full_when
         ] {
             assert!(said.contains(field), "{field} is not in {said}");
         }
-        let disk = room.now().disk.expect("it was looked at");
+        let disk = disk.now().expect("it was looked at");
         assert!(disk.total_bytes > disk.free_bytes && disk.free_bytes > 0);
     });
 }

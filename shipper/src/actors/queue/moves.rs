@@ -127,22 +127,19 @@ impl QueueActor {
         self.backlog.finish(id);
         match because {
             Because::Shipped { shipped, already_present } => {
-                self.seen.shipped += 1;
                 self.seen.already_present += u64::from(already_present);
                 if let Some(position) = shipped.position {
-                    self.seen.commit_position = Some(position.to_string());
+                    self.seen.status.commit_position = Some(position.to_string());
                 }
                 if let Some(commit) = &shipped.commit {
                     self.quarantine.awaited.stored(&commit.to_ascii_lowercase());
                 }
-                self.seen.details.shipped(id);
+                self.seen.shipped(id);
                 self.report.shipped(id, &shipped);
             }
             Because::Refused(refusal) => {
-                self.seen.refused += 1;
-                self.seen.conflicts += u64::from(refusal.status == Some(409));
                 self.quarantine.awaited.refused(&refusal, Instant::now());
-                self.seen.details.refused(id, &refusal);
+                self.seen.refused(id, &refusal);
                 self.report.refused(id, &refusal);
             }
         }

@@ -10,30 +10,22 @@ use crate::answers::outcome::Refusal;
 use crate::policy::awaited::Tally;
 use crate::policy::backlog::News;
 use crate::policy::hold::Cause;
-use crate::report::status::{Hold, LastRefusal, Oldest, Success};
-use crate::store::scan;
+use crate::report::status::{Hold, LastRefusal, Status, Success};
+use crate::store::scan::Oldest;
 
 /// The queue's counters since its start, and its state at the moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Observation {
-    /// Episodes that are known and may be tried.
-    pub ready: usize,
-    /// Episodes that wait after a failure.
-    pub waiting: usize,
-    /// Episodes that are shipped or moved at the moment.
-    pub in_flight: usize,
-    /// Looks at `episodes/` that came to an end.
+    /// The queue's share of the status, ready to be written; what it does not know has its default there.
+    pub status: Status,
+    /// Scans of `episodes/` that came to an end.
     pub passes: u64,
-    /// Looks at `episodes/` or at the outbox that failed.
+    /// Scans of `episodes/` or of the outbox that failed.
     pub failed_passes: u64,
-    /// Episodes moved to `shipped/`.
-    pub shipped: u64,
-    /// Of these: those that the receiver had already.
+    /// Of the episodes moved to `shipped/`: those that the receiver had already.
     pub already_present: u64,
     /// Episodes moved to `quarantine/`.
     pub refused: u64,
-    /// Of these: those whose id is taken by other bytes.
-    pub conflicts: u64,
     /// Attempts that ended without a verdict.
     pub retries: u64,
     /// Orphans removed from the outbox.
@@ -44,47 +36,26 @@ pub struct Observation {
     pub quarantine: Option<Tally>,
     /// Whether the whole queue waits.
     pub on_hold: bool,
-    /// `X-Cis490-Commit-Position` of the latest answer that had one.
-    pub commit_position: Option<String>,
-    /// What only the status is for.
-    pub details: Details,
-}
-
-/// What a person wants to know beyond the counters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Details {
-    /// All directories of episodes in `episodes/`, as the latest look found them.
-    pub in_episodes: usize,
-    /// The oldest finished episode, as the latest look found it.
-    pub oldest: Option<Oldest>,
-    /// The episode that was shipped last.
-    pub last_success: Option<Success>,
+    /// Why it does where episodes cannot be moved, which goes before all else.
+    #[serde(skip)]
+    pub stuck: Option<Hold>,
     /// When something is tried again, where nothing can be tried now.
     #[serde(skip)]
     pub next_try: Option<Instant>,
-    /// Why the whole queue waits.
-    pub hold: Option<Hold>,
-    /// The same where episodes cannot be moved, which goes before all else.
-    #[serde(skip)]
-    pub stuck: Option<Hold>,
-    /// The refusal that came last.
-    pub last_refusal: Option<LastRefusal>,
     /// Nothing new is begun.
     pub draining: bool,
 }
 
-impl Details {
-    /// A look through `episodes/` has ended.
-    pub(super) fn looked(&mut self, in_episodes: usize, oldest: Option<scan::Oldest>) {
-        self.in_episodes = in_episodes;
-        self.oldest = oldest.map(|oldest| Oldest {
-            episode_id: oldest.id.to_string(),
-            since: oldest.finished.map(WallTime::from),
-        });
+impl Observation {
+    /// A scan of `episodes/` has ended.
+    pub(super) fn scanned(&mut self, in_episodes: usize, oldest: Option<Oldest>) {
+        self.passes += 1;
+        self.status.backlog.in_episodes = in_episodes;
+        self.status.oldest_unshipped = oldest;
     }
 
     /// The hold on the queue begins, changes or ends.
-    pub(super) fn heard(&mut self, news: &News) {
+    fn heard(&mut self, news: &News) {
         match news {
             News::HoldBegan { cause, reason, help } => {
                 *self.hold_of(*cause) = Some(Hold {
@@ -100,19 +71,22 @@ impl Details {
     }
 
     fn hold_of(&mut self, cause: Cause) -> &mut Option<Hold> {
-        if cause == Cause::Unmovable { &mut self.stuck } else { &mut self.hold }
+        if cause == Cause::Unmovable { &mut self.stuck } else { &mut self.status.hold }
     }
 
     /// An episode is in `shipped/`.
     pub(super) fn shipped(&mut self, id: &EpisodeId) {
         self.left(id);
-        self.last_success = Some(Success { episode_id: id.to_string(), at: Some(WallTime::now()) });
+        self.status.shipped += 1;
+        self.status.last_success = Some(Success { episode_id: id.to_string(), at: Some(WallTime::now()) });
     }
 
     /// An episode is in `quarantine/`.
     pub(super) fn refused(&mut self, id: &EpisodeId, refusal: &Refusal) {
         self.left(id);
-        self.last_refusal = Some(LastRefusal {
+        self.refused += 1;
+        self.status.conflicts += u64::from(refusal.status == Some(409));
+        self.status.last_refusal = Some(LastRefusal {
             episode_id: id.to_string(),
             commit: refusal.commit.clone(),
             error: refusal.error.clone(),
@@ -122,12 +96,11 @@ impl Details {
         });
     }
 
-    /// So that a look of a while ago does not show what has left since.
+    /// So that a scan of a while ago does not show what has left since.
     fn left(&mut self, id: &EpisodeId) {
-        self.in_episodes = self.in_episodes.saturating_sub(1);
-        if self.oldest.as_ref().is_some_and(|oldest| oldest.episode_id == id.as_str()) {
-            self.oldest = None;
-        }
+        let Status { backlog, oldest_unshipped, .. } = &mut self.status;
+        backlog.in_episodes = backlog.in_episodes.saturating_sub(1);
+        oldest_unshipped.take_if(|oldest| oldest.episode_id == id.as_str());
     }
 }
 
@@ -145,23 +118,21 @@ fn name_of(cause: Cause) -> &'static str {
 impl QueueActor {
     /// Tells the log and the status.
     pub(super) fn tell(&mut self, news: News) {
-        self.seen.details.heard(&news);
+        self.seen.heard(&news);
         self.report.news(news, self.backlog.counts().0);
     }
 
     pub(super) fn observe(&self) -> Observation {
-        let (ready, waiting) = self.backlog.counts();
-        let on_hold = self.backlog.hold_cause().is_some();
-        let seen = self.seen.clone();
-        let details = Details {
-            next_try: self.backlog.next_try(Instant::now()),
-            hold: seen.details.stuck.clone().or(seen.details.hold).filter(|_| on_hold),
-            draining: self.draining,
-            ..seen.details
-        };
-        let in_flight = self.backlog.in_flight().len();
-        let quarantine = self.quarantine.awaited.tally().cloned();
-        Observation { ready, waiting, in_flight, quarantine, on_hold, details, ..seen }
+        let mut seen = self.seen.clone();
+        seen.on_hold = self.backlog.hold_cause().is_some();
+        seen.next_try = self.backlog.next_try(Instant::now());
+        seen.quarantine = self.quarantine.awaited.tally().cloned();
+        seen.draining = self.draining;
+        let backlog = &mut seen.status.backlog;
+        (backlog.ready, backlog.waiting) = self.backlog.counts();
+        backlog.in_flight = self.backlog.in_flight().len();
+        seen.status.hold = seen.stuck.clone().or(seen.status.hold).filter(|_| seen.on_hold);
+        seen
     }
 }
 
@@ -184,9 +155,9 @@ mod tests {
             Cause::Unmovable,
         ];
         for cause in all {
-            let mut details = Details::default();
-            details.heard(&News::HoldBegan { cause, reason: "a reason".to_owned(), help: Some("help") });
-            let status = Status { hold: details.stuck.or(details.hold), ..Status::default() };
+            let mut seen = Observation::default();
+            seen.heard(&News::HoldBegan { cause, reason: "a reason".to_owned(), help: Some("help") });
+            let status = Status { hold: seen.stuck.or(seen.status.hold), ..Status::default() };
             let told = problem::first(&status, Life::Running, SystemTime::UNIX_EPOCH).unwrap();
             assert_ne!(told.short, "the queue waits", "{cause:?}: that much is known");
         }

@@ -20,9 +20,8 @@ use crate::actors::rearm;
 use crate::actors::upload::Ask;
 use crate::answers::outcome::Outcome;
 use crate::policy::awaited::{Awaited, Release, Tally};
-use crate::store::quarantine::entries::{count, survey};
-use crate::store::quarantine::release::{Released, release_commit};
-use crate::upload::preflight::Verdict;
+use crate::store::quarantine::{Released, count, release_commit, survey};
+use crate::upload::gate::Verdict;
 
 /// The time between two looks. With the memory of a verdict it makes less than a minute between two questions.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -41,7 +40,7 @@ pub(super) struct Quarantine {
     /// The commits that are still to be asked about in this look; none while there is no look.
     to_ask: Option<Vec<String>>,
     /// A look at `episodes/` is to follow, which finds what went back.
-    then_look: bool,
+    then_rescan: bool,
     timer: Option<SpawnHandle>,
     stop: Arc<AtomicBool>,
     /// The last look failed, and the log said so.
@@ -86,12 +85,12 @@ impl QueueActor {
     }
 
     /// The same, and then looks for episodes.
-    pub(super) fn replay_and_look(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn replay_and_rescan(&mut self, ctx: &mut Context<Self>) {
         self.begin_replay(ctx);
         if self.quarantine.is_busy() {
-            self.quarantine.then_look = true;
+            self.quarantine.then_rescan = true;
         } else {
-            self.look_again(ctx);
+            self.rescan(ctx);
         }
     }
 
@@ -171,8 +170,8 @@ impl QueueActor {
         self.quarantine.awaited.released(commit, released.count);
         self.seen.released += released.count as u64;
         self.report.released(commit, released);
-        if released.count > 0 && !self.quarantine.then_look {
-            self.look_again(ctx);
+        if released.count > 0 && !self.quarantine.then_rescan {
+            self.rescan(ctx);
         }
         self.ask_next(ctx);
     }
@@ -190,8 +189,8 @@ impl QueueActor {
         if self.scan_interval.is_some() && !self.draining {
             rearm(&mut self.quarantine.timer, ctx, Some((Replay, INTERVAL)));
         }
-        if std::mem::take(&mut self.quarantine.then_look) {
-            self.look_again(ctx);
+        if std::mem::take(&mut self.quarantine.then_rescan) {
+            self.rescan(ctx);
         }
         self.ship_what_is_due(ctx);
     }

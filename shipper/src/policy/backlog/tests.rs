@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 
 use super::*;
-use crate::policy::backoff;
+use crate::policy::schedule;
 
 fn id(text: &str) -> EpisodeId {
     EpisodeId::parse(text).unwrap()
@@ -244,7 +244,7 @@ fn bytes_that_arrive_as_others_three_times_are_put_aside() {
             true => assert_eq!(deed, Action::Quarantine(refusal(400))),
             false => assert_eq!(deed, Action::Keep),
         }
-        now += backoff::CAP;
+        now += schedule::CAP;
     }
 }
 

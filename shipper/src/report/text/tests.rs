@@ -10,8 +10,9 @@ use insta::assert_snapshot;
 use super::*;
 use crate::report::problem::first;
 use crate::report::status::{
-    Backlog, Disk, Hold, LastRefusal, Oldest, Quarantined, Rates, RefusedCommit, Speed, Success, UnderWay,
+    Backlog, Disk, Hold, LastRefusal, Quarantined, Rates, RefusedCommit, Speed, Success, UnderWay,
 };
+use crate::store::scan::Oldest;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000)
@@ -57,11 +58,13 @@ fn busy() -> Status {
                 episode_id: "01JD8Z5V6T7M3K2Q9W8E4R5T70".to_owned(),
                 sent_bytes: 45_000_000,
                 total_bytes: 120_000_000,
+                ..UnderWay::default()
             },
             UnderWay {
                 episode_id: "01JD8Z5V6T7M3K2Q9W8E4R5T71".to_owned(),
                 sent_bytes: 0,
                 total_bytes: 2_000_000,
+                ..UnderWay::default()
             },
         ],
         oldest_unshipped: Some(Oldest {

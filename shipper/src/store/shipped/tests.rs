@@ -50,28 +50,28 @@ fn names(root: &Path) -> Vec<String> {
 }
 
 /// So many days, and an hour, after a walk that found what is there now.
-fn in_days(days: u32) -> Look {
+fn in_days(days: u32) -> Lived {
     let (mut lived, now, wall) = (Lived::of(Path::new("/nowhere")), Instant::now(), system_time());
     let hour = Duration::from_hours(1);
     lived.go_on(now, wall + hour);
     lived.go_on(now + DAY * days + hour, wall + DAY * days + hour);
-    Look { by_age: Some(lived) }
+    lived
 }
 
-const FOR_ROOM_ALONE: Look = Look { by_age: None };
+const FOR_ROOM_ALONE: Option<Lived> = None;
 
 #[test]
 fn what_was_put_there_long_ago_goes_and_the_age_counts_from_that_moment() {
     let root = shipped(&["e1", "e2"]);
     let rules = Rules { keep: Some(30 * DAY), free_percent: 0 };
-    let round = |look| super::round(root.path(), rules, look, &GO_ON).unwrap();
-    assert_eq!(round(in_days(29)).for_age, 0);
+    let round = |age| super::round(root.path(), rules, age, &GO_ON).unwrap();
+    assert_eq!(round(Some(in_days(29))).for_age, 0);
     assert_eq!(round(FOR_ROOM_ALONE).for_age, 0, "it was not asked for");
     // The recording itself may be as old as it likes.
     let file = fs::File::open(root.path().join("shipped/e1/network.pcap")).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-    assert_eq!(round(in_days(29)).for_age, 0);
-    let last = round(in_days(31));
+    assert_eq!(round(Some(in_days(29))).for_age, 0);
+    let last = round(Some(in_days(31)));
     assert_eq!((last.for_age, last.for_space, last.more), (2, 0, false));
     assert!((20_000..100_000).contains(&last.freed.bytes) && last.freed.inodes == 4, "{last:?}");
     assert_eq!(names(root.path()), [""; 0]);
@@ -85,8 +85,8 @@ fn a_clock_that_jumps_deletes_nothing_by_age() {
         let (mut lived, now) = (Lived::of(Path::new("/nowhere")), Instant::now());
         lived.go_on(now, system_time());
         lived.go_on(now + Duration::from_hours(1), wall);
-        let look = Look { by_age: Some(lived) };
-        assert_eq!(round(root.path(), rules, look, &GO_ON).unwrap().for_age, 0);
+        let age = Some(lived);
+        assert_eq!(round(root.path(), rules, age, &GO_ON).unwrap().for_age, 0);
     }
 }
 
@@ -110,7 +110,7 @@ fn for_room_the_oldest_go_first_a_bounded_number_in_a_round() {
 fn nothing_goes_while_there_is_room_or_when_both_rules_are_off() {
     let root = shipped(&["e1"]);
     for rules in [Rules::default(), Rules { free_percent: 0, keep: None }] {
-        let round = round(root.path(), rules, in_days(1000), &GO_ON).unwrap();
+        let round = round(root.path(), rules, Some(in_days(1000)), &GO_ON).unwrap();
         assert_eq!((round.for_age, round.for_space, round.room_is_made), (0, 0, false));
     }
     // Asked for on a disk that has room for certain: one whose share is taken as nothing.
@@ -144,7 +144,7 @@ fn what_is_not_ours_stays_and_so_does_everything_outside_of_shipped() {
     fs::write(place.join("README"), "x").unwrap();
     std::os::unix::fs::symlink(root.path().join("episodes"), place.join("e9")).unwrap();
     fs::create_dir(root.path().join("episodes/e7")).unwrap();
-    let round = round(root.path(), ALWAYS_SHORT, in_days(1000), &GO_ON).unwrap();
+    let round = round(root.path(), ALWAYS_SHORT, Some(in_days(1000)), &GO_ON).unwrap();
     assert_eq!((round.for_space, round.failure.is_none()), (1, true));
     assert_eq!(names(root.path()), ["README", "e2.keep", "e9", "lost+found"]);
     assert!(root.path().join("episodes/e7").is_dir());
@@ -154,7 +154,7 @@ fn what_is_not_ours_stays_and_so_does_everything_outside_of_shipped() {
 fn a_deletion_that_a_crash_cut_short_is_ended_and_counts_as_no_episode() {
     let root = shipped(&[".pruned-e1"]);
     let rules = Rules { keep: Some(DAY), free_percent: 0 };
-    let round = round(root.path(), rules, in_days(0), &GO_ON).unwrap();
+    let round = round(root.path(), rules, Some(in_days(0)), &GO_ON).unwrap();
     assert_eq!((round.for_age, round.for_space), (0, 0));
     assert!(round.freed.bytes >= 10_000);
     assert_eq!(names(root.path()), [""; 0]);
@@ -165,17 +165,20 @@ fn what_cannot_be_deleted_is_told_and_is_not_tried_again_at_once() {
     let root = shipped(&["e1", "e2"]);
     // Its other name is taken by something that is no directory; the sweep of it fails as well.
     fs::write(root.path().join("shipped/.pruned-e1"), "x").unwrap();
-    let round = round_of(1, root.path(), ALWAYS_SHORT, in_days(0), &GO_ON).unwrap();
+    let round = round_of(1, root.path(), ALWAYS_SHORT, Some(in_days(0)), &GO_ON).unwrap();
     let (path, _) = round.failure.unwrap();
     assert_eq!(path, root.path().join("shipped/.pruned-e1"));
     assert_eq!((round.for_space, round.more, round.room_is_made), (0, false, false));
-    assert!(round_of(2, root.path(), ALWAYS_SHORT, in_days(0), &GO_ON).unwrap().for_space == 1, "e2 goes");
+    assert!(
+        round_of(2, root.path(), ALWAYS_SHORT, Some(in_days(0)), &GO_ON).unwrap().for_space == 1,
+        "e2 goes"
+    );
 }
 
 #[test]
 fn an_end_that_is_asked_for_comes_before_the_next_deletion() {
     let root = shipped(&["e1", "e2"]);
-    let round = round(root.path(), ALWAYS_SHORT, in_days(0), &AtomicBool::new(true)).unwrap();
+    let round = round(root.path(), ALWAYS_SHORT, Some(in_days(0)), &AtomicBool::new(true)).unwrap();
     assert_eq!((round.for_space, round.more), (0, false));
     assert_eq!(names(root.path()).len(), 2);
 }
@@ -184,6 +187,6 @@ fn an_end_that_is_asked_for_comes_before_the_next_deletion() {
 fn a_place_that_cannot_be_read_is_an_error() {
     let root = shipped(&[]);
     fs::remove_dir(root.path().join("shipped")).unwrap();
-    assert!(round(root.path(), ALWAYS_SHORT, in_days(0), &GO_ON).is_err());
-    assert!(round(root.path(), Rules::default(), in_days(0), &GO_ON).is_ok(), "nobody looks there");
+    assert!(round(root.path(), ALWAYS_SHORT, Some(in_days(0)), &GO_ON).is_err());
+    assert!(round(root.path(), Rules::default(), Some(in_days(0)), &GO_ON).is_ok(), "nobody looks there");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use cis490_shipper::actors::upload::{Ask, Ship, UploadActor};
 use cis490_shipper::answers::outcome::{Outcome, Refusal, Scope, Shipped};
-use cis490_shipper::upload::preflight::Verdict;
+use cis490_shipper::upload::gate::Verdict;
 
 type Script = dyn FnMut(Ship) -> Pin<Box<dyn Future<Output = Outcome>>>;
 

@@ -14,10 +14,10 @@ use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::http::clock_skew::ClockSkew;
 use cis490_shipper::http::target::Target;
 use cis490_shipper::upload::deadlines::Deadlines;
-use cis490_shipper::upload::expect::Expect;
 use cis490_shipper::upload::gate::Gate;
 use cis490_shipper::upload::meter::Meter;
 use cis490_shipper::upload::pace::Pace;
+use cis490_shipper::upload::put::Expect;
 use cis490_shipper::upload::ship::Settings;
 use cis490_shipper::upload::slots::UploadSlots;
 

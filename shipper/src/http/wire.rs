@@ -1,18 +1,111 @@
-//! Heads that are no answers yet: all but the first `100 Continue` are kept from the HTTP library.
+//! The bytes of a connection, with or without TLS: all but the first `100 Continue` are kept from the HTTP library.
 //!
-//! A server may send any number of them (RFC 9110, 15.2). Caddy sends `100 Continue` twice when it has asked for a body at
-//! the moment in which the receiver asks as well. awc takes whatever comes after the first one for the answer, and a
-//! stored episode for a riddle.
+//! A server may send any number of heads that are no answers yet (RFC 9110, 15.2). Caddy sends `100 Continue` twice when it
+//! has asked for a body at the moment in which the receiver asks as well. awc takes whatever comes after the first one for
+//! the answer, and a stored episode for a riddle.
 
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_rt::net::{ActixStream, Ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much of a head is read at a time, in bytes: all of it, as a rule.
+const HEAD_BYTES: usize = 4096;
 /// More than any head of an answer has, in bytes; whatever is longer is passed on for the library to refuse.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// What every head begins with.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+/// A connection, with or without TLS.
+pub struct Wire {
+    stream: Box<dyn Duplex>,
+    answers: Answers,
+    /// Bytes that came with a head and were not asked for yet.
+    shown: VecDeque<u8>,
+}
+
+impl Wire {
+    /// A connection over this stream.
+    pub(super) fn over(stream: impl Duplex + 'static) -> Self {
+        Self { stream: Box::new(stream), answers: Answers::default(), shown: VecDeque::new() }
+    }
+
+    fn hand_over(&mut self, into: &mut ReadBuf<'_>) {
+        let length = into.remaining().min(self.shown.len());
+        let bytes: Vec<u8> = self.shown.drain(..length).collect();
+        into.put_slice(&bytes);
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.shown.is_empty() {
+            if self.answers.are_passed_on() {
+                return Pin::new(&mut self.stream).poll_read(cx, into);
+            }
+            let mut bytes = [0; HEAD_BYTES];
+            let mut head = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut head))?;
+            let has_ended = head.filled().is_empty();
+            let shown = if has_ended { self.answers.ended() } else { self.answers.came(head.filled()) };
+            self.shown.extend(shown);
+            if has_ended {
+                break;
+            }
+        }
+        self.hand_over(into);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.answers.sent();
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Asked for by awc's bounds and never called by it: a read or write of its own finds out as well.
+impl ActixStream for Wire {
+    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Ready(Ok(Ready::READABLE))
+    }
+
+    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
+        Poll::Ready(Ok(Ready::WRITABLE))
+    }
+}
+
 /// The bytes that come back over one connection, on which one request follows the answer to another.
 #[derive(Debug, Default)]
-pub struct Answers {
+struct Answers {
     /// What came of a head that is not complete.
     held: Vec<u8>,
     /// Whether the head of the answer has come: no other one comes before the next request.
@@ -23,19 +116,19 @@ pub struct Answers {
 
 impl Answers {
     /// Whether what comes next is passed on as it is.
-    pub const fn are_passed_on(&self) -> bool {
+    const fn are_passed_on(&self) -> bool {
         self.is_answered
     }
 
     /// Something is sent. After an answer it is the next request.
-    pub const fn sent(&mut self) {
+    const fn sent(&mut self) {
         if self.is_answered {
             (self.is_answered, self.continued) = (false, false);
         }
     }
 
     /// Takes in what came, and gives back what the library is to see of it.
-    pub fn came(&mut self, bytes: &[u8]) -> Vec<u8> {
+    fn came(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut shown = Vec::new();
         self.held.extend_from_slice(bytes);
         while !self.is_answered {
@@ -59,7 +152,7 @@ impl Answers {
     }
 
     /// Nothing more comes; what is left of a head is for the library to judge.
-    pub fn ended(&mut self) -> Vec<u8> {
+    fn ended(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
 }

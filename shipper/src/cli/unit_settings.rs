@@ -14,7 +14,7 @@ fn secrets(receiver: &mut Receiver) -> [(&'static str, &mut Option<PathBuf>); 2]
 }
 
 /// The text of a drop-in. Blocks.
-pub fn text(config: &Config) -> String {
+pub(super) fn text(config: &Config) -> String {
     let mut settings = UnitSettings::of("Service");
     settings.writable(&config.paths.data_root);
     for (name, path) in secrets(&mut config.receiver.clone()) {
@@ -26,7 +26,7 @@ pub fn text(config: &Config) -> String {
 }
 
 /// Takes secrets that are root's alone from the directory of the service manager. Blocks.
-pub fn take_credentials(receiver: &mut Receiver, dir: &Path) {
+pub(super) fn take_credentials(receiver: &mut Receiver, dir: &Path) {
     for (name, path) in secrets(receiver) {
         if let Some(path) = path {
             *path = readable_secret(path, name, dir);

@@ -1,20 +1,30 @@
-//! A progress bar for each upload that is under way, for whoever watches `--once` on a terminal.
+//! The shipper itself, as a daemon or `--once`: where its log goes, its exit code, and a progress bar for each upload for
+//! whoever watches `--once` on a terminal.
 //!
 //! A thread of its own reads the meter a few times a second; no uploader waits for a terminal. Log lines go by way of
-//! [`LogLines`], which takes the bars off the screen for that moment. Where standard error is no terminal there is
-//! nothing of this.
+//! [`LogLines`], which takes the bars off the screen for that moment. Where standard error is no terminal there are none.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cis490_shared::ids::EpisodeId;
+use cis490_shared::telemetry::{self, Destination};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tokio::time::Instant;
 
-use crate::upload::meter::{Meter, UnderWay};
+use super::{FAILURE, bad_config, failed};
+use crate::actors::queue::Observation;
+use crate::config::Config;
+use crate::report::status::{Backlog, UnderWay};
+use crate::run::{self, Mode, RunError};
+use crate::upload::meter::Meter;
+
+const REFUSED: u8 = 65;
+const TRY_AGAIN: u8 = 75;
 
 /// How often the meter is read.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -22,13 +32,54 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A ULID fits; a longer name is cut.
 const TEMPLATE: &str = "{prefix:26!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
+/// Ships until the end that `mode` names.
+pub(super) fn run(config: &Config, path: &Path, mode: Mode) -> ExitCode {
+    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once);
+    start_logging(screen.as_ref());
+    let meter = Meter::default();
+    let bars = screen.map(|screen| screen.show(meter.clone()));
+    let ended = run::run(config, mode, &meter);
+    // What is printed from here on must not run into them.
+    drop(bars);
+    match (ended, mode) {
+        (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
+        (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
+        (Err(RunError::Target(error)), _) => bad_config(&error, path),
+        (Err(error), _) => failed(FAILURE, &error, error.remedy()),
+    }
+}
+
+/// The exit code of a single pass.
+fn verdict(seen: &Observation) -> u8 {
+    let Backlog { ready, waiting, .. } = seen.status.backlog;
+    match (ready + waiting, seen.failed_passes, seen.refused) {
+        (0, 0, 0) => 0,
+        (0, 0, _) => REFUSED,
+        _ => TRY_AGAIN,
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the front end: the environment is read here and handed down"
+)]
+fn start_logging(screen: Option<&Screen>) {
+    let filter = env::var("RUST_LOG").ok();
+    let in_journal = env::var_os("JOURNAL_STREAM").is_some();
+    let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
+    match screen.cloned() {
+        Some(screen) => telemetry::init_to(move || screen.log_lines(), destination, filter.as_deref()),
+        None => telemetry::init(destination, filter.as_deref()),
+    }
+}
+
 /// The terminal, with bars at its lower end. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Screen(MultiProgress);
+struct Screen(MultiProgress);
 
 /// The bars, as long as this lives. Dropping it takes them off the screen.
 #[derive(Debug)]
-pub struct Bars {
+struct Bars {
     /// Hung up to end the thread.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -36,23 +87,23 @@ pub struct Bars {
 
 /// Writes above the bars, to standard error.
 #[derive(Debug)]
-pub struct LogLines(MultiProgress);
+struct LogLines(MultiProgress);
 
 impl Screen {
     /// Standard error, where a person sees it.
-    pub fn of_standard_error() -> Option<Self> {
+    fn of_standard_error() -> Option<Self> {
         // A bar knows about terminals that cannot move their cursor.
         let multi = MultiProgress::new();
         (io::stderr().is_terminal() && !multi.is_hidden()).then_some(Self(multi))
     }
 
     /// Where the log goes meanwhile.
-    pub fn log_lines(&self) -> LogLines {
+    fn log_lines(&self) -> LogLines {
         LogLines(self.0.clone())
     }
 
     /// Shows what the meter says. Without a thread to do it there are no bars.
-    pub fn show(&self, meter: Meter) -> Bars {
+    fn show(&self, meter: Meter) -> Bars {
         let (stop, stopped) = channel();
         let screen = self.0.clone();
         let thread = std::thread::Builder::new().name("bars".to_owned());
@@ -92,20 +143,17 @@ fn follow(screen: &MultiProgress, meter: &Meter, stopped: &Receiver<()>) {
 
 /// The bars on the screen, by what they stand for; an upload that begins again is another one.
 #[derive(Debug, Default)]
-struct Shown(BTreeMap<(Instant, EpisodeId), ProgressBar>);
+struct Shown(BTreeMap<u64, ProgressBar>);
 
 impl Shown {
     fn update(&mut self, screen: &MultiProgress, uploads: Vec<UnderWay>) {
         let mut before = std::mem::take(&mut self.0);
         for upload in uploads {
-            let key = (upload.since, upload.episode_id);
-            let bar = before
-                .remove(&key)
-                .unwrap_or_else(|| begin(screen, &key.1, upload.sent_bytes, upload.total_bytes));
+            let bar = before.remove(&upload.number).unwrap_or_else(|| begin(screen, &upload));
             bar.set_position(upload.sent_bytes);
             // The time that is left changes while nothing moves.
             bar.tick();
-            self.0.insert(key, bar);
+            self.0.insert(upload.number, bar);
         }
         for ended in before.into_values() {
             ended.finish_and_clear();
@@ -114,11 +162,12 @@ impl Shown {
     }
 }
 
-fn begin(screen: &MultiProgress, id: &EpisodeId, sent_bytes: u64, total_bytes: u64) -> ProgressBar {
+fn begin(screen: &MultiProgress, upload: &UnderWay) -> ProgressBar {
     let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar =
-        ProgressBar::new(total_bytes).with_style(style.progress_chars("=> ")).with_prefix(id.to_string());
-    let bar = screen.add(bar.with_position(sent_bytes));
+    let bar = ProgressBar::new(upload.total_bytes)
+        .with_style(style.progress_chars("=> "))
+        .with_prefix(upload.episode_id.clone());
+    let bar = screen.add(bar.with_position(upload.sent_bytes));
     // What was sent before it was there says nothing of the rate.
     bar.reset_eta();
     bar
@@ -126,9 +175,11 @@ fn begin(screen: &MultiProgress, id: &EpisodeId, sent_bytes: u64, total_bytes: u
 
 #[cfg(test)]
 mod tests {
+    use cis490_shared::ids::EpisodeId;
     use indicatif::ProgressDrawTarget;
 
     use super::*;
+    use crate::report::status::Status;
 
     #[test]
     fn a_bar_is_there_as_long_as_its_upload() {
@@ -160,5 +211,25 @@ mod tests {
         assert!(!bars.thread.as_ref().unwrap().is_finished());
         // It would wait for ever.
         drop(bars);
+    }
+
+    #[test]
+    fn what_must_be_tried_again_wins_over_what_was_refused() {
+        let seen = |ready, waiting| {
+            let backlog = Backlog { ready, waiting, ..Backlog::default() };
+            let status = Status { backlog, shipped: 9, ..Status::default() };
+            Observation { status, ..Observation::default() }
+        };
+        assert_eq!(verdict(&Observation::default()), 0);
+        assert_eq!(verdict(&Observation { retries: 2, ..seen(0, 0) }), 0);
+        assert_eq!(verdict(&Observation { refused: 1, ..seen(0, 0) }), REFUSED);
+        for left in [
+            Observation { refused: 1, ..seen(1, 0) },
+            Observation { refused: 1, ..seen(0, 1) },
+            Observation { failed_passes: 1, refused: 1, ..seen(0, 0) },
+            Observation { on_hold: true, ..seen(1, 0) },
+        ] {
+            assert_eq!(verdict(&left), TRY_AGAIN, "{left:?}");
+        }
     }
 }
