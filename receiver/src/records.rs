@@ -6,7 +6,6 @@
 use std::io;
 use std::sync::Arc;
 
-use actix::Recipient;
 use cis490_shared::ids::{EpisodeId, HostId};
 use cis490_shared::latest::Latest;
 use cis490_shared::row::IndexRow;
@@ -16,7 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::index::IndexError;
 use crate::index::known::{KnownRow, KnownView};
 use crate::index::log::Receipt;
-use crate::index::requests::{Append, ReadRow};
+use crate::index::requests::{Append, AskError, IndexHandle};
 use crate::store::condition::Condition;
 use crate::store::layout::Store;
 use crate::store::space::{self, Room};
@@ -29,10 +28,8 @@ pub struct EpisodeRecords {
     pub store: Arc<Store>,
     /// The rows, as of the last batch.
     pub known: KnownView,
-    /// Has IndexWriterActor read the index as it is now.
-    pub read_row: Recipient<ReadRow>,
-    /// Makes sure that IndexWriterActor has the row of what is stored.
-    pub append: Recipient<Append>,
+    /// Reads the index as it is now, and makes sure that it has the row of what is stored.
+    pub index: IndexHandle,
     /// How the store is, and which archives verify doubts.
     pub condition: Latest<Condition>,
 }
@@ -42,13 +39,22 @@ pub struct EpisodeRecords {
 pub enum RecordsError {
     /// The index cannot be read or appended to.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(IndexError),
     /// The archives cannot be read.
     #[error("the store cannot be read: {0}")]
     Store(#[from] io::Error),
     /// An actor or a thread is gone; the process is about to end.
     #[error("the receiver is going down")]
     Gone,
+}
+
+impl From<AskError> for RecordsError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Index(error) => Self::Index(error),
+            AskError::Gone => Self::Gone,
+        }
+    }
 }
 
 impl EpisodeRecords {
@@ -63,8 +69,7 @@ impl EpisodeRecords {
         host: &HostId,
         episode: &EpisodeId,
     ) -> Result<Option<KnownRow>, RecordsError> {
-        let ask = ReadRow { host_id: host.clone(), episode_id: episode.clone() };
-        Ok(self.read_row.send(ask).await.map_err(|_| RecordsError::Gone)??)
+        Ok(self.index.read_row(host, episode).await?)
     }
 
     /// The archive of a pair that has its row now.
@@ -109,8 +114,7 @@ impl EpisodeRecords {
         if !Step::ConfirmRow.is_taken() {
             return Ok(Receipt::AlreadyKnown);
         }
-        let append = Append { row, publication: None };
-        Ok(self.append.send(append).await.map_err(|_| RecordsError::Gone)??)
+        Ok(self.index.append(Append { row, publication: None }).await?)
     }
 
     /// The bytes of one host's archives, as its rows say.

@@ -133,7 +133,7 @@ pub async fn run(
         repair = startup::with_more_time(startup::reconcile(archives, &known)) => repair,
     };
     let repairing = repair.progress();
-    let mut repair = pin!(repair.run(actors.index.clone().recipient()).fuse());
+    let mut repair = pin!(repair.run(IndexWriterActor::handle(&actors.index)).fuse());
     tokio::select! {
         // What was repaired until now is durable, and the next start goes on.
         () = &mut stop => return Ok(()),
@@ -156,8 +156,7 @@ pub async fn run(
         records: EpisodeRecords {
             store,
             known,
-            read_row: actors.index.clone().recipient(),
-            append: actors.index.clone().recipient(),
+            index: IndexWriterActor::handle(&actors.index),
             condition: watcher.latest(),
         },
         repairing,
@@ -276,7 +275,7 @@ async fn start_actors(
     let index_arbiter = Arbiter::new();
     let index = IndexWriterActor::start_in_arbiter(&index_arbiter.handle(), |_| index);
     let gate = gate::start(&config.version_gate, state_dir).await;
-    let ingest = Ingest::new(spool, Arc::clone(store), &index);
+    let ingest = Ingest::new(spool, Arc::clone(store), IndexWriterActor::handle(&index));
     Actors { gate, credentials: credentials.start(), index, ingest, index_arbiter }
 }
 

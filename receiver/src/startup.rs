@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use actix::Recipient;
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::ids::Sha256Digest;
 use cis490_shared::service;
@@ -23,7 +22,7 @@ use tracing::{error, info, warn};
 use crate::index::known::KnownView;
 use crate::index::log::Receipt;
 use crate::index::publication::Publication;
-use crate::index::requests::Append;
+use crate::index::requests::{Append, IndexHandle};
 use crate::store::examine::{Examined, Examiner, Stop};
 use crate::store::layout::Store;
 use crate::store::reconcile::{Pair, compare};
@@ -63,7 +62,7 @@ pub fn self_test_sha256() -> Result<(), BrokenHash> {
 fn prove(sha256: impl Fn(&[u8]) -> [u8; 32]) -> Result<(), BrokenHash> {
     const ANSWER: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let is_right = Sha256Digest::from_bytes(sha256(b"abc")).to_string() == ANSWER;
-    if is_right || !Step::ProveHash.is_taken() { Ok(()) } else { Err(BrokenHash) }
+    if is_right { Ok(()) } else { Err(BrokenHash) }
 }
 
 /// Keeps the service manager patient until the work is done: hashing a large archive can take minutes.
@@ -168,7 +167,7 @@ impl Repair {
     }
 
     /// Makes the rows that are missing. What was repaired when it is dropped is durable, and the next start goes on.
-    pub async fn run(self, index: Recipient<Append>) {
+    pub async fn run(self, index: IndexHandle) {
         let Self { without_row, progress } = self;
         if without_row.is_empty() {
             return;
@@ -232,7 +231,7 @@ impl Drop for Reading {
 }
 
 /// Makes the row of one archive; true where it is durable.
-async fn repair(archive: Archive, index: &Recipient<Append>, stop: Stop) -> bool {
+async fn repair(archive: Archive, index: &IndexHandle, stop: Stop) -> bool {
     let publication = Some(Publication::at(durable::parent(&archive.path)));
     let path = archive.path.clone();
     let examined = tokio::task::spawn_blocking(move || Examiner::until(stop)?.examine(&archive)).await;
@@ -247,7 +246,7 @@ async fn repair(archive: Archive, index: &Recipient<Append>, stop: Stop) -> bool
         warn!(reason = %doubt, path = %path.display(), "a stored archive gets a row without its commit");
     }
     // What the index said is logged by its actor.
-    matches!(index.send(Append { row, publication }).await, Ok(Ok(Receipt::Appended | Receipt::AlreadyKnown)))
+    matches!(index.append(Append { row, publication }).await, Ok(Receipt::Appended | Receipt::AlreadyKnown))
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl Write for Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        if !self.published && Step::DropTemp.is_taken() {
+        if !self.published {
             // Nothing can be done about a failure here; the sweep at the next start removes what is left.
             let _ = fs::remove_file(&self.path);
         }

@@ -31,16 +31,8 @@ macro_rules! steps {
 }
 
 steps! {
-    /// What a row promises has its whole length.
-    MatchLength = "match-length";
-    /// Bytes beyond the declared length are refused when they come.
-    StopAtLength = "stop-at-length";
-    /// What a row promises has the hash that was promised.
-    MatchDigest = "match-digest";
     /// The declared length is reserved on the disk before the first byte.
     Reserve = "reserve";
-    /// A temp file whose upload failed is removed.
-    DropTemp = "drop-temp";
     /// The bytes of an archive are on disk before it has its name.
     SyncArchive = "sync-archive";
     /// The name of a new directory is on disk before anything in it counts.
@@ -59,8 +51,6 @@ steps! {
     SyncSetAside = "sync-set-aside";
     /// A stored file of another size than its row says is not what is stored.
     MatchStoredSize = "match-stored-size";
-    /// A file that can be no archive gets no row.
-    RefuseVoid = "refuse-void";
     /// The name of an archive is on disk before its row.
     SyncHostDir = "sync-host-dir";
     /// The answer waits for the row.
@@ -71,24 +61,10 @@ steps! {
     CutFailedBatch = "cut-failed-batch";
     /// A descriptor of the index that failed is never used again.
     ForgetFailedIndex = "forget-failed-index";
-    /// A pair that has a row gets no second one.
-    KnowPairs = "know-pairs";
-    /// A batch holds no pair twice.
-    KnowPairsOfBatch = "know-pairs-of-batch";
-    /// Programs append one after the other.
-    LockIndex = "lock-index";
-    /// What another program appended is read before anything is appended.
-    CatchUp = "catch-up";
     /// What another program appended and perhaps never synced is synced before it is relied on.
     SyncFoundRows = "sync-found-rows";
-    /// Another file at the path of the index is noticed.
-    NoticeReplaced = "notice-replaced";
-    /// An index that was written over, or cut, is noticed although it is the same file.
-    NoticeRewritten = "notice-rewritten";
     /// An index that may no longer be written is noticed, although the open descriptor would still work.
     NoticePermission = "notice-permission";
-    /// A last line without its end gets one before anything is appended.
-    EndTornLine = "end-torn-line";
     /// The name of a new index is on disk before its rows count.
     SyncNewFile = "sync-new-file";
     /// `already-present` makes sure of the row.
@@ -99,48 +75,18 @@ steps! {
     SyncReplacement = "sync-replacement";
     /// The name that such a file took is on disk before it is relied on.
     SyncReplacedName = "sync-replaced-name";
-    /// Admission counts the bytes that were promised to others.
-    CountPromised = "count-promised";
-    /// Uploads leave `min_free_bytes` alone.
-    KeepMinFree = "keep-min-free";
-    /// A host gets its quota and no more.
-    KeepQuota = "keep-quota";
-    /// A pair is uploaded once at a time.
-    OnePerPair = "one-per-pair";
-    /// A start sweeps `.incoming`.
-    SweepIncoming = "sweep-incoming";
     /// A start gives archives without a row theirs.
     ReconcileArchives = "reconcile-archives";
-    /// A start asks the hash a question whose answer is known.
-    ProveHash = "prove-hash";
     /// One receiver works on a state directory.
     LockReceiver = "lock-receiver";
     /// The window of the last run counts until the clone is read.
     KeepWindow = "keep-window";
-    /// A gate that has never read a window condemns nothing.
-    AwaitWindow = "await-window";
-    /// A directory without its marker is no episode yet.
-    AwaitMarker = "await-marker";
-    /// An episode that is not the one its directory says is not packed.
-    MatchEpisode = "match-episode";
-    /// A link or special file is not packed.
-    RefuseLinks = "refuse-links";
-    /// Members are sorted, so that the same episode packs to the same bytes.
-    SortMembers = "sort-members";
-    /// What came or changed while an episode was packed is noticed.
-    ListAgain = "list-again";
     /// The bytes of an archive in the outbox are on disk before it has its name.
     SyncPacked = "sync-packed";
     /// The name of an archive in the outbox is on disk before its last bytes are sent.
     SyncOutbox = "sync-outbox";
-    /// The last bytes of an archive are sent once it is in the outbox.
-    HoldEnd = "hold-end";
-    /// An episode is put away only for its own bytes.
-    MatchAnswer = "match-answer";
     /// An upload that broke counts as stored only if HEAD names its hash.
     MatchHead = "match-head";
-    /// The reason of a refusal is with the episode before it is moved.
-    WriteReason = "write-reason";
     /// The new name of a moved episode is on disk before the move counts.
     SyncMovedTo = "sync-moved-to";
     /// The old name of a moved episode is gone from the disk before the move counts.
@@ -149,8 +95,6 @@ steps! {
     SyncPlaces = "sync-places";
     /// A directory that cannot be renamed is copied, and the copy is on disk before it has its name.
     SyncCopy = "sync-copy";
-    /// The copy is compared with the original before it gets its name.
-    CompareCopy = "compare-copy";
     /// The original is no episode any more, on the disk, before it is deleted file by file.
     SyncUnmarked = "sync-unmarked";
     /// The name of an episode that returned from quarantine is on disk before the old one may be gone.

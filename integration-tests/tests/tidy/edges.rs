@@ -87,7 +87,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "gate",
             "config",
             "auth",
-            "thread",
+            "io_thread",
             "descriptors",
         ],
     ),
@@ -159,7 +159,7 @@ const CONFINED: &[Confined] = &[
     Confined {
         folder: "receiver/src/",
         name: "actix::",
-        to: &["cli.rs", "run.rs", "run/", "startup.rs", "watchdog.rs", "actors/", "http/"],
+        to: &["cli.rs", "run.rs", "run/", "watchdog.rs", "actors/", "http/", "index/requests.rs"],
     },
     Confined { folder: "receiver/src/", name: "Addr<", to: &["run.rs", "run/", "watchdog.rs", "actors/"] },
     Confined { folder: "receiver/src/", name: "actix_web::", to: &["run.rs", "http/"] },

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use cis490_shared::latest::Latest;
 use cis490_shared::row::IndexRow;
 use cis490_shared::step::Step;
@@ -25,7 +25,7 @@ use super::{Drain, Ping};
 use crate::index::known::{KnownRow, KnownView};
 use crate::index::log::{IndexLog, Receipt};
 use crate::index::publication::{FileId, Publication};
-use crate::index::requests::{Append, AppendPublished, ReadRow};
+use crate::index::requests::{Append, AppendPublished, IndexHandle, ReadRow};
 use crate::index::{IndexError, IndexStep};
 
 /// The counters of IndexWriterActor since it was started.
@@ -78,6 +78,12 @@ impl IndexWriterActor {
             shown: Latest::default(),
             unsyncable: BTreeSet::new(),
         })
+    }
+
+    /// The handle by which others ask it.
+    pub fn handle(address: &Addr<Self>) -> IndexHandle {
+        let address = address.clone();
+        IndexHandle::new(address.clone().recipient(), address.clone().recipient(), address.recipient())
     }
 
     /// The pairs that have a row, kept current while the actor lives.

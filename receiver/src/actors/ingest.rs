@@ -12,10 +12,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, fut};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, fut};
 use tokio::sync::{mpsc, oneshot};
 
-use super::index_writer::IndexWriterActor;
+use crate::index::requests::IndexHandle;
 use crate::ingest::admission::Permit;
 use crate::ingest::host_fairness::HostFairness;
 use crate::ingest::upload::{Destination, DiskTurns, PendingUpload};
@@ -41,12 +41,11 @@ pub struct Upload {
 
 impl Ingest {
     /// Uploads go through this spool to this store and this index.
-    pub fn new(spool: Spool, store: Arc<Store>, index: &Addr<IndexWriterActor>) -> Self {
+    pub fn new(spool: Spool, store: Arc<Store>, index: IndexHandle) -> Self {
         Self(Arc::new(Destination {
             spool,
             store,
-            append: index.clone().recipient(),
-            read_row: index.clone().recipient(),
+            index,
             scheduler: Arc::default(),
             fairness: HostFairness::default(),
         }))

@@ -10,7 +10,6 @@ use std::time::SystemTime;
 
 use cis490_shared::ids::{CommitHash, HostId};
 use cis490_shared::latest::Latest;
-use cis490_shared::step::Step;
 use cis490_shared::wire::headers::CommitPosition;
 
 use super::amnesty::{Amnesties, Amnesty};
@@ -203,12 +202,7 @@ impl Gate {
     /// Why a commit that nothing admits does not get in.
     fn refuse(&self, commit: CommitHash) -> Verdict {
         let Some(reading) = &self.reading else {
-            let is_nobodys_fault = Step::AwaitWindow.is_taken();
-            return Verdict::Refused(if is_nobodys_fault {
-                GateRefusal::NotReady
-            } else {
-                GateRefusal::Malformed
-            });
+            return Verdict::Refused(GateRefusal::NotReady);
         };
         Verdict::Refused(GateRefusal::NotInWindow {
             commit,

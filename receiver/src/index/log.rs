@@ -122,19 +122,16 @@ impl IndexLog {
         Ok(receipts)
     }
 
-    fn lock(&self) -> Result<Option<FileLock>, IndexError> {
-        if !Step::LockIndex.is_taken() {
-            return Ok(None);
-        }
+    fn lock(&self) -> Result<FileLock, IndexError> {
         let taken = FileLock::take(&self.lock_path, self.patience);
-        taken.map(Some).map_err(IndexError::at(IndexStep::Lock, &self.lock_path))
+        taken.map_err(IndexError::at(IndexStep::Lock, &self.lock_path))
     }
 
     /// The open file if it still is the one at our path, otherwise that one.
     fn open_current(&mut self) -> Result<File, IndexError> {
         let at_path = std::fs::metadata(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))?;
         let is_ours = self.place.as_ref().is_some_and(|place| place.is_of(&at_path));
-        if let Some(file) = self.file.take().filter(|_| is_ours || !Step::NoticeReplaced.is_taken()) {
+        if let Some(file) = self.file.take().filter(|_| is_ours) {
             // Somebody who took our permission away means it, even though the open descriptor would still work.
             Step::NoticePermission
                 .take(|| rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK))
@@ -155,7 +152,7 @@ impl IndexLog {
             }
             None => return self.read_anew(file, &found),
         };
-        if found.len() > place.end && Step::CatchUp.is_taken() {
+        if found.len() > place.end {
             let tail = self.known.learn(rows_of(file, place.end, found.len())?)?;
             self.take_note(&mut place, &tail, file, &found)?;
         }
@@ -198,18 +195,17 @@ impl IndexLog {
 
     /// The bytes to append and what they will mean for each row.
     fn compose(&self, rows: &[IndexRow], torn: bool) -> Result<(Vec<u8>, Vec<Receipt>), IndexError> {
-        let mut text = if torn && Step::EndTornLine.is_taken() { vec![b'\n'] } else { Vec::new() };
+        let mut text = if torn { vec![b'\n'] } else { Vec::new() };
         let mut pairs = std::collections::HashSet::new();
         let mut receipts = Vec::with_capacity(rows.len());
         for row in rows {
             let pair = (&row.host_id, &row.episode_id);
-            let known = self.known.get(pair.0, pair.1).filter(|_| Step::KnowPairs.is_taken());
-            if let Some(known) = known {
+            if let Some(known) = self.known.get(pair.0, pair.1) {
                 let other = known.sha256.filter(|sha256| *sha256 != row.sha256);
                 receipts.push(other.map_or(Receipt::AlreadyKnown, Receipt::OtherBytes));
                 continue;
             }
-            if !pairs.insert(pair) && Step::KnowPairsOfBatch.is_taken() {
+            if !pairs.insert(pair) {
                 receipts.push(Receipt::AlreadyKnown);
                 continue;
             }
@@ -256,11 +252,8 @@ impl Place {
     /// Whether what was read still stands there. Who writes over a file instead of replacing it leaves the inode, and
     /// perhaps the length; then other bytes stand there, or a change that nobody appended to.
     fn still_holds(&self, file: &File, found: &Metadata) -> std::io::Result<bool> {
-        if !self.is_of(found) && Step::NoticeReplaced.is_taken() {
+        if !self.is_of(found) {
             return Ok(false);
-        }
-        if !Step::NoticeRewritten.is_taken() {
-            return Ok(true);
         }
         let is_untouched = found.len() > self.end || changed(found) == self.changed;
         Ok(found.len() >= self.end && is_untouched && fingerprint(file, self.end)? == self.fingerprint)

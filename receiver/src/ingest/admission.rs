@@ -12,7 +12,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cis490_shared::ids::{EpisodeId, HostId};
-use cis490_shared::step::Step;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -35,7 +34,7 @@ impl Limits {
         if state.closed {
             return Err(AdmissionRefusal::ShuttingDown);
         }
-        if state.uploads.contains_key(&(host.clone(), episode.clone())) && Step::OnePerPair.is_taken() {
+        if state.uploads.contains_key(&(host.clone(), episode.clone())) {
             return Err(AdmissionRefusal::PairInFlight);
         }
         let (in_all, of_host) = (state.uploads.len(), state.count_of(host));
@@ -61,15 +60,13 @@ impl Limits {
         length: u64,
         room: Room,
     ) -> Result<(), AdmissionRefusal> {
-        let promised = if Step::CountPromised.is_taken() { state.promised } else { 0 };
-        let kept = if Step::KeepMinFree.is_taken() { self.min_free_bytes } else { 0 };
-        let available = room.free_bytes.saturating_sub(promised).saturating_sub(kept);
+        let available = room.free_bytes.saturating_sub(state.promised).saturating_sub(self.min_free_bytes);
         if length > available {
             return Err(AdmissionRefusal::DiskFull { length, available });
         }
         let used = room.host_bytes.saturating_add(state.in_flight_of(host));
         match self.host_quota_bytes {
-            Some(quota) if length > quota.saturating_sub(used) && Step::KeepQuota.is_taken() => {
+            Some(quota) if length > quota.saturating_sub(used) => {
                 Err(AdmissionRefusal::Quota { length, used, quota })
             }
             _ => Ok(()),

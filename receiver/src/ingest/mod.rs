@@ -18,6 +18,7 @@ use cis490_shared::wire::answer::StoreStatus;
 
 use crate::gate::amnesty::Amnesty;
 use crate::index::IndexError;
+use crate::index::requests::AskError;
 
 pub mod admission;
 pub mod commit;
@@ -106,6 +107,15 @@ pub enum IngestError {
     /// An actor is gone; the process is about to end.
     #[error("the receiver is going down")]
     Gone,
+}
+
+impl From<AskError> for IngestError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Index(error) => Self::Index(error),
+            AskError::Gone => Self::Gone,
+        }
+    }
 }
 
 impl From<io::Error> for IngestError {

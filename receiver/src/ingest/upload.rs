@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::Recipient;
 use cis490_shared::step::Step;
 use cis490_shared::wire::answer::StoreStatus;
 use serde::Serialize;
@@ -23,7 +22,7 @@ use super::{DeclaredUpload, Done, IngestError, Part};
 use crate::index::IndexError;
 use crate::index::known::KnownRow;
 use crate::index::log::Receipt;
-use crate::index::requests::{AppendPublished, ReadRow};
+use crate::index::requests::{AppendPublished, IndexHandle};
 use crate::store::layout::Store;
 use crate::store::spool::Spool;
 
@@ -34,10 +33,8 @@ pub struct Destination {
     pub spool: Spool,
     /// Has the archives.
     pub store: Arc<Store>,
-    /// Takes the rows.
-    pub append: Recipient<AppendPublished>,
-    /// Tells the row of a pair whose name is taken.
-    pub read_row: Recipient<ReadRow>,
+    /// Takes the rows, and tells that of a pair whose name is taken.
+    pub index: IndexHandle,
     /// Short uploads before long ones at the disk.
     pub scheduler: Arc<SyncScheduler>,
     /// Hosts take turns at the disk.
@@ -119,11 +116,7 @@ fn write(
             // The row is to be written even where nobody is there to be told.
             let _ = completion.published.send(Ok(Named { status, healed, permit }));
             let row = row_of(declared);
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
-            )]
-            to.append.do_send(AppendPublished { row, publication, receipt: completion.receipt });
+            to.index.append_published(AppendPublished { row, publication, receipt: completion.receipt });
         }
         Err(error) => {
             // The pair is free before anybody is told.
@@ -153,8 +146,7 @@ impl Destination {
 
     /// What the index says of the pair now. Blocks until IndexWriterActor, which has a thread of its own, has read it.
     fn row_of(&self, declared: &DeclaredUpload) -> Result<Option<KnownRow>, IngestError> {
-        let DeclaredUpload { host_id, episode_id, .. } = declared.clone();
-        let read = Handle::current().block_on(self.read_row.send(ReadRow { host_id, episode_id }));
-        Ok(read.map_err(|_| IngestError::Gone)??)
+        let DeclaredUpload { host_id, episode_id, .. } = declared;
+        Ok(Handle::current().block_on(self.index.read_row(host_id, episode_id))?)
     }
 }

@@ -55,7 +55,7 @@ impl World {
         let spool = Spool::open(&root).unwrap();
         let index = IndexWriterActor::open(&dir.path().join("index.jsonl")).unwrap();
         let known = index.known();
-        let pool = Ingest::new(spool.clone(), Arc::clone(&store), &index.start());
+        let pool = Ingest::new(spool.clone(), Arc::clone(&store), IndexWriterActor::handle(&index.start()));
         let limits = Limits { uploads: 8, uploads_per_host: 8, min_free_bytes: 0, host_quota_bytes: None };
         let admission = Admission::new(limits);
         Self { _dir: dir, store, spool, admission, known, pool }

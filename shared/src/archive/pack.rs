@@ -18,7 +18,6 @@ use crate::excerpt::excerpt;
 use crate::ids::{EpisodeId, Sha256Digest};
 use crate::meta::{EpisodeMeta, MetaError};
 use crate::regular::NotAFile;
-use crate::step::Step;
 
 /// The archive that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +134,7 @@ impl Episode {
         let (meta_member, meta_text) = tree.read_meta()?;
         let path = dir.join(META_NAME);
         let meta = match EpisodeMeta::parse(&meta_text) {
-            Ok(meta) if meta.episode_id == *expected || !Step::MatchEpisode.is_taken() => meta,
+            Ok(meta) if meta.episode_id == *expected => meta,
             Ok(EpisodeMeta { episode_id: found, .. }) => {
                 return Err(PackError::OtherEpisode { path, found, expected: expected.clone() });
             }
@@ -152,9 +151,6 @@ impl Episode {
     /// Makes sure that the directory holds what was listed and nothing else, as it was then: what came or changed since
     /// may be missing from the archive. Blocks.
     pub fn confirm(&self) -> Result<(), PackError> {
-        if !Step::ListAgain.is_taken() {
-            return Ok(());
-        }
         let (then, now) = (&self.members, self.tree.list()?);
         let odd = (0..then.len().max(now.len())).find(|at| then.get(*at) != now.get(*at));
         let either = odd.map(|at| [then.get(at), now.get(at)]).into_iter().flatten().flatten();

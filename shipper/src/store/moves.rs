@@ -141,9 +141,7 @@ impl Dirs {
     fn write_reason(&self, leaving: &MoveOut) -> Result<(), DirsError> {
         let Some(reason) = &leaving.refused else { return Ok(()) };
         let path = self.episode(&leaving.id).join(REASON_NAME);
-        Step::WriteReason
-            .take(|| durable::replace_file(&path, &reason.to_json(), REASON_MODE))
-            .map_err(failed("write", &path))
+        durable::replace_file(&path, &reason.to_json(), REASON_MODE).map_err(failed("write", &path))
     }
 
     /// Renames an episode to a name below `to`, one of its own where an episode of that id is there already: what was

@@ -10,7 +10,6 @@ use std::io::ErrorKind;
 use cis490_shared::archive::DONE_MARKER;
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::{EpisodeId, IdError};
-use cis490_shared::step::Step;
 use serde::{Deserialize, Serialize};
 
 use crate::store::layout::{Dirs, DirsError, failed, is_there};
@@ -74,9 +73,8 @@ impl Scan {
         }
         if self.ready.len() >= limit && self.ready.last().is_some_and(|last| *last < id) {
             self.more = true;
-        } else if !Step::AwaitMarker.is_taken()
-            || is_there(&entry.path().join(DONE_MARKER))
-                .map_err(|error| NotAnEpisode::Unreadable(error.kind()))?
+        } else if is_there(&entry.path().join(DONE_MARKER))
+            .map_err(|error| NotAnEpisode::Unreadable(error.kind()))?
         {
             self.ready.insert(id);
             if self.ready.len() > limit {

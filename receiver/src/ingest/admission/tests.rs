@@ -1,3 +1,5 @@
+//! Who is let in, and who is not.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -16,7 +16,6 @@ use crate::archive::{META_NAME, REASON_NAME};
 use crate::file_fingerprint::FileFingerprint;
 use crate::meta::MAX_META_BYTES;
 use crate::regular::{self, NotAFile};
-use crate::step::Step;
 
 /// A file of the episode, as it was when it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,9 +98,7 @@ impl Tree {
                 self.take(path, &found, &mut members, &mut folders)?;
             }
         }
-        if Step::SortMembers.is_taken() {
-            members.sort_unstable_by(|one, other| one.sort_key().cmp(&other.sort_key()));
-        }
+        members.sort_unstable_by(|one, other| one.sort_key().cmp(&other.sort_key()));
         Ok(members)
     }
 
@@ -121,10 +118,7 @@ impl Tree {
             FileType::Directory => folders.push(path),
             kind => match NotAFile::of_node(kind) {
                 None => members.push(Member { path, stamp: FileFingerprint::of_stat(found) }),
-                Some(kind) if Step::RefuseLinks.is_taken() => {
-                    return Err(PackError::NotAFile { path: self.path(&path), kind });
-                }
-                Some(_) => {}
+                Some(kind) => return Err(PackError::NotAFile { path: self.path(&path), kind }),
             },
         }
         Ok(())
