@@ -1,7 +1,8 @@
 //! The steps that the guarantees rest on, by name, so that a test run can leave one out and must fail.
 //!
-//! Every sync and every check of the commit protocol, of the index, of a start and of the shipper's moves asks here
-//! whether it is taken. In a release build it always is, and the compiler removes the question. In a build with debug
+//! Every sync and rename of the commit protocol, of the index, of a start and of the shipper's moves, and every check
+//! there that only a test over whole programs can notice, asks here whether it is taken. Other checks do not: mutants
+//! show from outside that a unit test notices them (`integration-tests/system/mutants.sh`). In a release build it always is, and the compiler removes the question. In a build with debug
 //! assertions the variable `CIS490_OMIT` names one step to leave out, so that the tests need no build of their own.
 //! `docs/durability.md` has a row for each step with the test that fails without it, and
 //! `integration-tests/system/omissions.sh` runs that table. `scripts/build-packages.sh` refuses to pack a program that

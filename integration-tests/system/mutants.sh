@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Do the unit tests bite? Changes the modules that hold the rules (.cargo/mutants.toml), one change at a time, and
+# demands that a unit test of the same crate fails.
+#
+#   mutants.sh [SHARD]     SHARD: k/n, the k-th of n parts (default: all, which takes an hour and more)
+#
+# integration-tests/mutants.txt has the changes that no test notices, each with the reason why that is right. One that is
+# not there fails this script; so does one that is there and is noticed, where all were tried. Needs cargo-mutants.
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+readonly KNOWN=integration-tests/mutants.txt
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# It ends with 2 where tests missed something and with 3 where they took too long, which is looked at below.
+status=0
+cargo mutants --output "$scratch" --colors never --no-shuffle --baseline run ${1:+--shard "$1"} \
+  2>&1 | tee "$scratch/log" || status=${PIPESTATUS[0]}
+((status == 0 || status == 2 || status == 3)) || exit "$status"
+
+# A change is known by its file and what it does: lines move.
+sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' "$scratch/mutants.out/missed.txt" | sort >"$scratch/missed"
+sed -nE 's/^([^#].*) # .*$/\1/p' "$KNOWN" | sort >"$scratch/known"
+failed=0
+if comm -23 "$scratch/missed" "$scratch/known" | grep .; then
+  echo "mutants.sh: no unit test notices these: write one, or say in $KNOWN why none can" >&2
+  failed=1
+fi
+if [[ -z ${1:-} ]] && comm -13 "$scratch/missed" "$scratch/known" | grep .; then
+  echo "mutants.sh: these of $KNOWN are noticed, or are no more: take them out" >&2
+  failed=1
+fi
+exit "$failed"
