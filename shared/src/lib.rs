@@ -20,6 +20,7 @@
 //! - [`json`]: JSON objects into structs
 //! - [`remediation`]: the block that a refused host is given to paste
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
+//! - [`terminal`]: what every program prints for a person: results, `error:` and `help:`
 //! - [`moment`]: a time that a person or a file names
 //! - [`rate`]: bytes per second that a person names, and the token bucket that keeps to them
 //! - [`unit_settings`]: what a configuration means for the unit that runs the program
@@ -49,6 +50,7 @@ pub mod service;
 pub mod small_file;
 pub mod step;
 pub mod telemetry;
+pub mod terminal;
 pub mod unit_settings;
 pub mod watched;
 pub mod wire;

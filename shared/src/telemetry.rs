@@ -45,7 +45,7 @@ where
     // An error here means that logging was started before, which is what was asked for.
     let _ = match destination {
         Destination::Terminal => {
-            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let ansi = crate::terminal::stderr_has_color();
             builder.compact().with_ansi(ansi).with_target(false).finish().with(filter).try_init()
         }
         Destination::Journal => {
