@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use cis490_shared::clock::system_time;
 use cis490_shared::config_file;
 use cis490_shared::service;
-use cis490_shared::telemetry::{self, Destination};
+use cis490_shared::telemetry::{self, BadFilter, Destination, Filter};
+use cis490_shared::terminal;
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
@@ -21,6 +22,8 @@ use crate::run::{self, RunError};
 
 /// EX_CONFIG of sysexits(3); the unit does not restart on it.
 const EXIT_CONFIG: u8 = 78;
+/// Flags or an environment that mean nothing.
+const EXIT_USAGE: u8 = 2;
 
 /// Takes episodes from lab hosts, proves them and stores them durably.
 #[derive(Debug, Parser)]
@@ -60,7 +63,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(flags) => flags,
         Err(error) => return usage(&error),
     };
-    start_logging();
+    if let Err(error) = start_logging() {
+        terminal::error(&error, None);
+        return ExitCode::from(EXIT_USAGE);
+    }
     match config_file::load(&flags.config).map(with_credentials) {
         Err(error) => {
             error!("{error}");
@@ -92,10 +98,12 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
-fn start_logging() {
+fn start_logging() -> Result<(), BadFilter> {
+    let filter = Filter::new(0, 0, std::env::var("RUST_LOG").ok().as_deref())?;
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let destination = if journal { Destination::Journal } else { Destination::Terminal };
-    telemetry::init(destination, std::env::var("RUST_LOG").ok().as_deref());
+    telemetry::init(destination, filter);
+    Ok(())
 }
 
 /// What the configuration names is looked at as well: a key that the service cannot read is found now, not at a start.

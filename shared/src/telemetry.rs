@@ -10,11 +10,50 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Our own events from INFO on; of the server library only what somebody should look at.
-fn default_filter() -> Targets {
+use crate::excerpt::excerpt;
+
+/// Which events are logged.
+#[derive(Debug, Clone)]
+pub struct Filter(Targets);
+
+/// Why the value of `RUST_LOG` is no filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`RUST_LOG` is `{}`: write a level (error, warn, info, debug, trace, off) or TARGET=LEVEL, with commas between, \
+     as `warn,cis490_receiver=debug`",
+    excerpt(.0)
+)]
+pub struct BadFilter(String);
+
+impl Filter {
+    /// Takes `-v` and `-q`, counted, and the value of `RUST_LOG`, which holds where neither flag is given.
+    ///
+    /// Without any of these: our own events from INFO on, and of the server library only what somebody should look at.
+    pub fn new(verbose: u8, quiet: u8, rust_log: Option<&str>) -> Result<Self, BadFilter> {
+        let level = match i16::from(verbose) - i16::from(quiet) {
+            ..=-2 => LevelFilter::ERROR,
+            -1 => LevelFilter::WARN,
+            0 => LevelFilter::INFO,
+            1 => LevelFilter::DEBUG,
+            2.. => LevelFilter::TRACE,
+        };
+        match rust_log.filter(|text| level == LevelFilter::INFO && !text.trim().is_empty()) {
+            Some(text) => {
+                // A library that reads it takes any word for the name of a target, also a level that is misspelt.
+                let is_level = |part: &str| part.trim().parse::<LevelFilter>().is_ok();
+                let is_sane = text.split(',').all(|part| part.contains('=') || is_level(part));
+                let filter = text.replace(' ', "").parse().ok().filter(|_| is_sane);
+                filter.map(Self).ok_or_else(|| BadFilter(text.to_owned()))
+            }
+            None => Ok(Self(from_level(level))),
+        }
+    }
+}
+
+fn from_level(level: LevelFilter) -> Targets {
     Targets::new()
-        .with_default(Level::INFO)
-        .with_target("actix_server", Level::WARN)
+        .with_default(level)
+        .with_target("actix_server", level.min(LevelFilter::WARN))
         .with_target("actix_http", LevelFilter::OFF)
 }
 
@@ -28,19 +67,16 @@ pub enum Destination {
 }
 
 /// Starts logging for the whole process; a second call changes nothing.
-///
-/// `filter` has the form of `RUST_LOG`, levels and `target=level` with commas between; the default where there is none
-/// or it does not parse.
-pub fn init(destination: Destination, filter: Option<&str>) {
+pub fn init(destination: Destination, filter: Filter) {
     init_to(std::io::stderr, destination, filter);
 }
 
 /// The same by way of `writer`, for a program that has more than lines on the terminal. Each line comes as one write.
-pub fn init_to<W>(writer: W, destination: Destination, filter: Option<&str>)
+pub fn init_to<W>(writer: W, destination: Destination, filter: Filter)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = filter.and_then(|text| text.parse().ok()).unwrap_or_else(default_filter);
+    let Filter(filter) = filter;
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     // An error here means that logging was started before, which is what was asked for.
     let _ = match destination {
@@ -86,5 +122,27 @@ where
     ) -> fmt::Result {
         write!(writer, "<{}>", priority(*event.metadata().level()))?;
         self.0.format_event(context, writer, event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_variable_and_a_bad_value_is_refused() {
+        let debugs = |verbose, quiet, rust_log| {
+            Filter::new(verbose, quiet, rust_log)
+                .map(|filter| filter.0.would_enable("cis490_shared", &Level::DEBUG))
+        };
+        assert_eq!(debugs(0, 0, None), Ok(false));
+        assert_eq!(debugs(0, 0, Some("debug")), Ok(true));
+        assert_eq!(debugs(0, 0, Some(" ")), Ok(false));
+        assert_eq!(debugs(1, 0, Some("warn")), Ok(true));
+        assert_eq!(debugs(0, 1, Some("debug")), Ok(false));
+        assert_eq!(debugs(0, 0, Some("warn, cis490_shared=debug")), Ok(true));
+        for wrong in ["loud", "warn,cis490_shared", "cis490_shared=loud"] {
+            assert_eq!(debugs(0, 0, Some(wrong)), Err(BadFilter(wrong.to_owned())), "{wrong}");
+        }
     }
 }

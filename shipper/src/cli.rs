@@ -72,6 +72,7 @@ enum Command {
 const AS_THE_SERVICE: &str = "ask as the user of the shipper: sudo -u cis490 cis490-shipper ...";
 
 const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const BAD_CONFIG: u8 = 78;
 

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use cis490_shared::telemetry::{self, Destination};
+use cis490_shared::telemetry::{self, BadFilter, Destination, Filter};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{FAILURE, bad_config, failed};
@@ -35,7 +35,9 @@ const TEMPLATE: &str = "{prefix:26!} [{wide_bar}] {bytes}/{total_bytes} {bytes_p
 /// Ships until the end that `mode` names.
 pub(super) fn run(config: &Config, path: &Path, mode: Mode) -> ExitCode {
     let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once);
-    start_logging(screen.as_ref());
+    if let Err(error) = start_logging(screen.as_ref()) {
+        return super::failed(super::USAGE, &error, None);
+    }
     let meter = Meter::default();
     let bars = screen.map(|screen| screen.show(meter.clone()));
     let ended = run::run(config, mode, &meter);
@@ -63,14 +65,15 @@ fn verdict(seen: &Observation) -> u8 {
     clippy::disallowed_methods,
     reason = "this is the front end: the environment is read here and handed down"
 )]
-fn start_logging(screen: Option<&Screen>) {
-    let filter = env::var("RUST_LOG").ok();
+fn start_logging(screen: Option<&Screen>) -> Result<(), BadFilter> {
+    let filter = Filter::new(0, 0, env::var("RUST_LOG").ok().as_deref())?;
     let in_journal = env::var_os("JOURNAL_STREAM").is_some();
     let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
     match screen.cloned() {
-        Some(screen) => telemetry::init_to(move || screen.log_lines(), destination, filter.as_deref()),
-        None => telemetry::init(destination, filter.as_deref()),
+        Some(screen) => telemetry::init_to(move || screen.log_lines(), destination, filter),
+        None => telemetry::init(destination, filter),
     }
+    Ok(())
 }
 
 /// The terminal, with bars at its lower end. Clones share it.
