@@ -26,7 +26,7 @@ pub enum Need<'a> {
 pub fn need<'a>(method: &str, raw_path: &'a str) -> Need<'a> {
     let host_of_report = || raw_path.strip_prefix(path::HOST_HEALTH)?.strip_prefix('/');
     let is_read = matches!(method, "GET" | "HEAD");
-    if raw_path == path::HEALTH && is_read {
+    if matches!(raw_path, path::HEALTH | path::OPENAPI) && is_read {
         return Need::Nothing;
     }
     // The host is named even where the rest of the path is wrong.
@@ -74,6 +74,7 @@ mod tests {
             ("GET", "/v1/gate", Need::Name),
             ("GET", "/v1/gate/abc", Need::Name),
             ("GET", "/v1/health", Need::Nothing),
+            ("GET", "/v1/openapi.json", Need::Nothing),
             ("PUT", "/v1/health", Need::Name),
             ("GET", "/v1/health/", Need::Name),
             ("GET", "/anything", Need::Name),

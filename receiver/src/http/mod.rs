@@ -19,6 +19,7 @@
 use std::future::ready;
 
 use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
 use actix_web::web::{self, ServiceConfig};
 use cis490_shared::wire::path;
 
@@ -68,7 +69,15 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(web::put().to(host_health::put)),
         )
         .service(resource(path::HEALTH, "GET").route(web::get().to(health::health)))
+        .service(resource(path::OPENAPI, "GET").route(web::get().to(openapi)))
         .default_service(web::to(not_found));
+}
+
+/// The endpoints as OpenAPI 3.1; `receiver/tests/suite/openapi.rs` holds it against the code.
+const OPENAPI: &str = include_str!("openapi.json");
+
+async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(OPENAPI)
 }
 
 /// Answers a path that does not exist.

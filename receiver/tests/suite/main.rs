@@ -18,6 +18,7 @@ mod http_put;
 mod http_read;
 mod index_writer;
 mod ingest;
+mod openapi;
 mod startup;
 mod support;
 mod tls;

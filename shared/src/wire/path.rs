@@ -10,6 +10,8 @@ pub const GATE: &str = "/v1/gate";
 pub const HOST_HEALTH: &str = "/v1/host-health";
 /// `GET`: liveness and readiness.
 pub const HEALTH: &str = "/v1/health";
+/// `GET`: all of this as OpenAPI 3.1.
+pub const OPENAPI: &str = "/v1/openapi.json";
 /// The folder of `PUT` and `HEAD` of episodes.
 pub const EPISODES: &str = "/v1/episodes/";
 /// What an episode's name ends in, on the wire and on disk.
