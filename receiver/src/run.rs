@@ -25,6 +25,7 @@ use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
 use crate::actors::worker::Workers;
 use crate::actors::{Drain, Ping};
+use crate::auth::last_use;
 use crate::config::ReceiverConfig;
 use crate::descriptors;
 use crate::http::api::{Api, Rules};
@@ -46,9 +47,11 @@ use crate::watchdog::{self, ActorGone, Watched};
 
 use self::credentials::{Credentials, CredentialsActors, CredentialsError};
 use self::gate::GateActors;
+use self::token_use::TokenUse;
 
 pub mod credentials;
 mod gate;
+mod token_use;
 
 /// Held for as long as a receiver runs: a second one with the same index would keep its own window beside it.
 const RECEIVER_LOCK: &str = "receiver.lock";
@@ -73,12 +76,8 @@ pub enum RunError {
     #[error("another receiver works on `{}`; stop it first", .0.display())]
     AlreadyRunning(PathBuf),
     /// The index cannot be opened.
-    #[error("{error}\nhelp: {}", error.remedy())]
-    Index {
-        /// Which step failed, and how.
-        #[from]
-        error: IndexError,
-    },
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The files that say who is who cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -91,6 +90,22 @@ pub enum RunError {
     /// An actor is gone.
     #[error(transparent)]
     ActorGone(#[from] ActorGone),
+}
+
+impl RunError {
+    /// What a maintainer can do about it, where the error does not say so itself.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Index(error) => Some(error.remedy()),
+            Self::Credentials(error) => error.remedy().map(str::to_owned),
+            Self::AlreadyRunning(_) => {
+                Some("`systemctl status cis490-receiver` shows the one that runs".to_owned())
+            }
+            Self::Disk(_) | Self::BrokenHash(_) | Self::Bind(_) | Self::Server(_) | Self::ActorGone(_) => {
+                None
+            }
+        }
+    }
 }
 
 /// The actors and the threads that they run on.
@@ -125,7 +140,10 @@ pub async fn run(
     let index = IndexWriterActor::open(&config.store.index)?;
     let (known, appending) = (index.known(), index.shown());
     info!(rows = known.len(), "the index is read");
-    let (identities, tls) = (credentials.authenticator(&config.auth), credentials.tls());
+    let uses_file = last_use::path_in(&state_dir);
+    let uses = credentials.last_use(&uses_file);
+    let mut token_use = TokenUse::new(uses.clone(), uses_file);
+    let (identities, tls) = (credentials.authenticator(&config.auth, uses), credentials.tls());
     let actors = start_actors(&config, &state_dir, credentials, index, (spool, &store)).await;
     tokio::pin!(stop);
     let repair = tokio::select! {
@@ -183,6 +201,7 @@ pub async fn run(
         () = &mut stop => Ok(()),
         () = actors.reload_when_told(hangup) => Ok(()),
         () = repair.then(|()| std::future::pending()) => Ok(()),
+        () = token_use.keep() => Ok(()),
         () = watcher.run(IoThread::start("store")) => Ok(()),
         gone = watchdog::watch(&watched, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
@@ -193,7 +212,7 @@ pub async fn run(
     // Said when it is true: nothing new is taken from here on.
     service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
-    let ((), closed) = tokio::join!(handle.stop(is_orderly), server);
+    let ((), closed, ()) = tokio::join!(handle.stop(is_orderly), server, token_use.finish());
     // One patience for both: the service manager's is not endless either.
     let rest = is_orderly.then(|| patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS));
     actors.stop(&admission, rest).await;

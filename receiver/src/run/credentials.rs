@@ -1,11 +1,14 @@
 //! Starts what says who is who: the tokens and the certificates, as the configuration names them.
 
+use std::path::Path;
+
 use actix::{Actor, Addr, Recipient};
 use cis490_shared::latest::Latest;
 
 use crate::actors::Ping;
 use crate::actors::file_watch::{FileWatchActor, Reload};
 use crate::auth::file::{TokenFile, TokenFileError};
+use crate::auth::last_use::{self, LastUse};
 use crate::auth::tokens::Tokens;
 use crate::config::{AuthConfig, ReceiverConfig};
 use crate::http::identity::Authenticator;
@@ -22,6 +25,16 @@ pub enum CredentialsError {
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+impl CredentialsError {
+    /// What a maintainer can do about it, where the error does not say so itself.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Tokens(error) => Some(error.remedy()),
+            Self::Tls(_) => None,
+        }
+    }
 }
 
 /// The files that say who is who, read once; none for what the configuration does not name.
@@ -58,13 +71,19 @@ impl Credentials {
         self.tokens.as_ref().map(FileWatchActor::latest)
     }
 
+    /// When each token was last used, as the last run has written it to this file. Blocks.
+    pub(super) fn last_use(&self, path: &Path) -> LastUse {
+        self.tokens().map_or_else(LastUse::default, |tokens| LastUse::of(last_use::read(path), &tokens.now()))
+    }
+
     /// How it is found out who sends a request.
-    pub(super) fn authenticator(&self, config: &AuthConfig) -> Authenticator {
+    pub(super) fn authenticator(&self, config: &AuthConfig, last_use: LastUse) -> Authenticator {
         Authenticator {
             readers: config.readers.clone(),
             // What is wrong with it was said when the configuration was checked.
             proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
             tokens: self.tokens(),
+            last_use,
             certificates: self.tls().filter(|_| config.client_ca_file.is_some()),
         }
     }

@@ -22,4 +22,5 @@ mod startup;
 mod support;
 mod tls;
 mod token_command;
+mod voice;
 mod watchdog;
