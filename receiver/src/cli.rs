@@ -3,7 +3,7 @@
 //! | code | when |
 //! |---|---|
 //! | 0 | the service was asked to stop; a command was done, also where the reader closed the pipe early |
-//! | 1 | not done: the reason is on standard error |
+//! | 1 | not done: the reason is on standard error; `status`: uploads are not taken, or no receiver runs |
 //! | 2 | flags, their values or the environment mean nothing |
 //! | 78 | the configuration, or what it names, cannot be used; the service manager does not try again |
 //!
@@ -76,6 +76,8 @@ enum Command {
     Token(token::Command),
     /// Admit a commit that is outside the window, by name
     Admit(admit::Admit),
+    /// How the receiver does, and what to do if it is not well; exits with 1 where uploads are not taken
+    Status(status::Flags),
 }
 
 /// Every flag and command, for manual pages and completions.
@@ -143,6 +145,7 @@ fn command_done(flags: &Flags, config: &ReceiverConfig) -> Result<u8, Failure> {
         (None, Some(Command::Admit(admit))) => {
             admit::run(admit, config, &RequestOrigin { user: user(), now: system_time() })?;
         }
+        (None, Some(Command::Status(flags))) => return status::run(flags, config),
         (None, None) => {}
     }
     Ok(DONE)
@@ -258,6 +261,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 
 mod admit;
 mod failure;
+mod status;
 mod table;
 mod token;
 mod unit_settings;

@@ -33,6 +33,7 @@ use crate::http::connections::Connections;
 use crate::http::listeners::{BindError, Listeners};
 use crate::http::notices::Notices;
 use crate::http::server;
+use crate::http::status::StatusSocket;
 use crate::http::storing::Storing;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
@@ -54,7 +55,7 @@ mod gate;
 mod token_use;
 
 /// Held for as long as a receiver runs: a second one with the same index would keep its own window beside it.
-const RECEIVER_LOCK: &str = "receiver.lock";
+pub const RECEIVER_LOCK: &str = "receiver.lock";
 
 /// For so long a start waits for the rows that are missing. After an index was lost, all archives are to be read, which
 /// can take hours; no upload is to wait for that.
@@ -189,7 +190,9 @@ pub async fn run(
         workers: workers.clone(),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
-    let server = server::serve(listeners, &api, &connections, patience).map_err(RunError::Server)?;
+    let status = StatusSocket::open(&state_dir, &urls);
+    let remove_status_socket = status.as_ref().map(StatusSocket::remover);
+    let server = server::serve(listeners, status, &api, &connections, patience).map_err(RunError::Server)?;
     let handle = server.handle();
     tokio::pin!(server);
     ready(&urls);
@@ -213,6 +216,7 @@ pub async fn run(
     service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
     let ((), closed, ()) = tokio::join!(handle.stop(is_orderly), server, token_use.finish());
+    remove_status_socket.into_iter().for_each(|remove| remove());
     // One patience for both: the service manager's is not endless either.
     let rest = is_orderly.then(|| patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS));
     actors.stop(&admission, rest).await;

@@ -19,6 +19,7 @@ mod http_read;
 mod index_writer;
 mod ingest;
 mod startup;
+mod status_command;
 mod support;
 mod tls;
 mod token_command;

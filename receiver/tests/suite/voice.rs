@@ -187,6 +187,7 @@ fn help_names_every_flag_and_command_that_is_not_hidden() {
     Commands:
       token   Bearer tokens: who may upload without a certificate
       admit   Admit a commit that is outside the window, by name
+      status  How the receiver does, and what to do if it is not well; exits with 1 where uploads are not taken
       help    Print this message or the help of the given subcommand(s)
 
     Options:
