@@ -28,7 +28,6 @@ use self::admit::RequestOrigin;
 use self::failure::{CONFIG, DONE, Failure, USAGE};
 use crate::config::ReceiverConfig;
 use crate::http::activation;
-use crate::run::credentials::Credentials;
 use crate::run::{self, RunError};
 
 /// Takes episodes from lab hosts, proves them and stores them durably.
@@ -38,7 +37,7 @@ struct Flags {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", default_value = "/etc/cis490/receiver.toml")]
     config: PathBuf,
-    /// Check the configuration file and exit
+    /// Check the configuration and what it names, print both, and exit
     #[arg(long)]
     check_config: bool,
     /// Print what the configuration means for a unit of systemd, as a drop-in, and exit
@@ -80,9 +79,14 @@ enum Command {
     Status(status::Flags),
 }
 
-/// Every flag and command, for manual pages and completions.
+/// Every flag and command that is not hidden, for manual pages and completions: what writes these shows hidden flags too.
 pub fn command() -> clap::Command {
-    Flags::command()
+    let all = Flags::command();
+    clap::Command::new("cis490-receiver")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .args(all.get_arguments().filter(|arg| !arg.is_hide_set()).cloned())
+        .subcommands(all.get_subcommands().cloned())
 }
 
 /// Runs the program with these arguments, the first of which is its name.
@@ -139,7 +143,7 @@ fn start(flags: &Flags) -> ExitCode {
 /// Does what a person asks for, and returns the exit code.
 fn command_done(flags: &Flags, config: &ReceiverConfig) -> Result<u8, Failure> {
     match (&flags.unit_settings, &flags.command) {
-        _ if flags.check_config => check(flags, config)?,
+        _ if flags.check_config => check::run(&flags.config, config)?,
         (Some(unit), _) => terminal::print(unit_settings::text(*unit, config).trim_end())?,
         (None, Some(Command::Token(command))) => token::run(command, config, system_time())?,
         (None, Some(Command::Admit(admit))) => {
@@ -170,32 +174,7 @@ fn start_logging(flags: &Flags) -> Result<(), BadFilter> {
 
 /// The last words of the service.
 fn log_error(error: &dyn Display, help: Option<String>) {
-    match help {
-        Some(help) => error!(help, "{error}"),
-        None => error!("{error}"),
-    }
-}
-
-/// What the configuration names is looked at as well: a key that the service cannot read is found now, not at a start.
-fn check(flags: &Flags, config: &ReceiverConfig) -> Result<(), Failure> {
-    if let Err(error) = Credentials::open(config) {
-        return Err(Failure::new(CONFIG, &error).with_help(error.remedy()));
-    }
-    let gate = &config.version_gate;
-    let gate = match gate.enabled {
-        true => {
-            format!("last {} commits of {} in {}", gate.window, gate.reference, gate.repo_path.display())
-        }
-        false => "off: episodes of any commit are collected".to_owned(),
-    };
-    let lines = [
-        format!("configuration ok: {}", flags.config.display()),
-        format!("  listens on   {}", config.server.listen.join(", ")),
-        format!("  episodes in  {}", config.store.episodes_root.display()),
-        format!("  index        {}", config.store.index.display()),
-        format!("  gate         {gate}"),
-    ];
-    Ok(terminal::print(&lines.join("\n"))?)
+    if let Some(help) = help { error!(help, "{error}") } else { error!("{error}") }
 }
 
 /// Who types this, also where he has become root for it; none where nothing says so.
@@ -260,9 +239,32 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 mod admit;
+mod check;
 mod failure;
+mod size;
 mod status;
 mod table;
 mod token;
 mod unit_settings;
 mod until;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_pages_and_completions_know_every_flag_but_hidden_ones() {
+        let shown = |command: clap::Command| command.clone().render_long_help().to_string();
+        assert_eq!(shown(command()), shown(Flags::command()));
+        assert!(command().get_arguments().all(|arg| arg.get_id() != "unit_settings"));
+    }
+
+    #[test]
+    fn the_value_of_color_is_found_among_arguments_that_are_not_parsed_yet() {
+        let color = |args: &[&str]| color_among(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(color(&["x", "--color", "never", "--help"]), Color::Never);
+        assert_eq!(color(&["x", "--color=always"]), Color::Always);
+        assert_eq!(color(&["x", "--color"]), Color::Auto);
+        assert_eq!(color(&["x", "--color=blue", "list"]), Color::Auto);
+    }
+}

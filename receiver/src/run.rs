@@ -141,10 +141,8 @@ pub async fn run(
     let index = IndexWriterActor::open(&config.store.index)?;
     let (known, appending) = (index.known(), index.shown());
     info!(rows = known.len(), "the index is read");
-    let uses_file = last_use::path_in(&state_dir);
-    let uses = credentials.last_use(&uses_file);
-    let mut token_use = TokenUse::new(uses.clone(), uses_file);
-    let (identities, tls) = (credentials.authenticator(&config.auth, uses), credentials.tls());
+    let mut token_use = TokenUse::begin(&credentials, last_use::path_in(&state_dir));
+    let (identities, tls) = (credentials.authenticator(&config.auth, token_use.noted()), credentials.tls());
     let actors = start_actors(&config, &state_dir, credentials, index, (spool, &store)).await;
     tokio::pin!(stop);
     let repair = tokio::select! {
@@ -162,8 +160,8 @@ pub async fn run(
 
     let listeners = passed.map_or_else(|| listen(&config), Ok)?;
     let urls = listeners.urls(tls.is_some());
-    warn_of_tokens(&config, &listeners);
-    let admission = Admission::new(limits(&config));
+    warn_of_secrets(&config, &listeners);
+    let (admission, index) = (Admission::new(limits(&config)), IndexWriterActor::handle(&actors.index));
     let (watcher, workers) = (condition_watcher(&config), Workers::default());
     let connections = Connections::new(config.server.connections());
     let api = web::Data::new(Api {
@@ -172,12 +170,7 @@ pub async fn run(
         appending,
         ingest: actors.ingest.clone(),
         admission: admission.clone(),
-        records: EpisodeRecords {
-            store,
-            known,
-            index: IndexWriterActor::handle(&actors.index),
-            condition: watcher.latest(),
-        },
+        records: EpisodeRecords { store, known, index, condition: watcher.latest() },
         repairing,
         reports,
         identities,
@@ -191,13 +184,13 @@ pub async fn run(
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
     let status = StatusSocket::open(&state_dir, &urls);
-    let remove_status_socket = status.as_ref().map(StatusSocket::remover);
-    let server = server::serve(listeners, status, &api, &connections, patience).map_err(RunError::Server)?;
+    let server =
+        server::serve(listeners, status.as_ref(), &api, &connections, patience).map_err(RunError::Server)?;
     let handle = server.handle();
     tokio::pin!(server);
     ready(&urls);
 
-    let watched = actors.watched();
+    let to_ping = actors.watched();
     let limit = service::watchdog_limit();
     let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {
@@ -206,7 +199,7 @@ pub async fn run(
         () = repair.then(|()| std::future::pending()) => Ok(()),
         () = token_use.keep() => Ok(()),
         () = watcher.run(IoThread::start("store")) => Ok(()),
-        gone = watchdog::watch(&watched, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
+        gone = watchdog::watch(&to_ping, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
         }
@@ -216,7 +209,6 @@ pub async fn run(
     service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
     let ((), closed, ()) = tokio::join!(handle.stop(is_orderly), server, token_use.finish());
-    remove_status_socket.into_iter().for_each(|remove| remove());
     // One patience for both: the service manager's is not endless either.
     let rest = is_orderly.then(|| patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS));
     actors.stop(&admission, rest).await;
@@ -236,7 +228,10 @@ fn condition_watcher(config: &ReceiverConfig) -> ConditionWatcher {
     ConditionWatcher::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
 }
 
-fn warn_of_tokens(config: &ReceiverConfig, listeners: &Listeners) {
+fn warn_of_secrets(config: &ReceiverConfig, listeners: &Listeners) {
+    for path in credentials::readable_by_everybody(config) {
+        warn!(path = %path.display(), help = "`sudo chmod o= FILE`", "everybody on this machine can read a secret");
+    }
     let has_tokens = config.auth.tokens_file.is_some() && config.server.tls.is_none();
     if let Some(address) = listeners.from_elsewhere().filter(|_| has_tokens) {
         warn!(%address, help = "set `server.tls`, unless the way is encrypted, as WireGuard does", "tokens come over plain http, where whoever is on the way can read them");

@@ -3,6 +3,7 @@
 //! An unknown key is an error that names the line, the key and the nearest known one: a typo in a safety
 //! setting must not silently mean its default.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -73,6 +74,25 @@ pub trait Validate {
 pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(FsError::at("read", path))?;
     parse(&text, path)
+}
+
+/// Returns the keys that the file at `path` gives a value, with their sections: `server.listen`. Blocks.
+pub fn keys_in(path: &Path) -> Result<BTreeSet<String>, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(FsError::at("read", path))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| explain(&error, &text, path))?;
+    let mut keys = BTreeSet::new();
+    collect_keys("", &table, &mut keys);
+    Ok(keys)
+}
+
+fn collect_keys(section: &str, table: &toml::Table, keys: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        match value {
+            toml::Value::Table(table) => collect_keys(&key, table, keys),
+            _ => drop(keys.insert(key)),
+        }
+    }
 }
 
 /// Parses and validates a text; `path` is what errors call it.
@@ -240,6 +260,15 @@ mod tests {
             error_of("[server]\nlisten = []\n"),
             "`receiver.toml`: `server.listen` is empty, name at least one address"
         );
+    }
+
+    #[test]
+    fn the_keys_that_a_file_says_are_known_from_their_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.toml");
+        std::fs::write(&path, "a = 1\n[server]\nlisten = []\ntls = { cert_file = \"x\" }\n").unwrap();
+        let keys: Vec<_> = keys_in(&path).unwrap().into_iter().collect();
+        assert_eq!(keys, ["a", "server.listen", "server.tls.cert_file"]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::tls::server_tls::ServerTls;
 /// Serves the listeners until the returned server is stopped. Signals are the caller's business.
 pub fn serve(
     listeners: Listeners,
-    status: Option<StatusSocket>,
+    status: Option<&StatusSocket>,
     api: &web::Data<Api>,
     connections: &Connections,
     shutdown_timeout: Duration,
@@ -80,8 +80,8 @@ pub fn serve(
         })?;
     }
     if let Some(StatusSocket { bound, listening, .. }) = status {
-        let (api, stopping) = (api.clone(), stopping.clone());
-        let (connections, listening) = (Connections::new(status::CONNECTIONS), Listening(listening));
+        let (api, stopping, bound) = (api.clone(), stopping.clone(), bound.try_clone()?);
+        let (connections, listening) = (Connections::new(status::CONNECTIONS), Listening(listening.clone()));
         builder = builder.listen_uds("status", bound, move || {
             let plain = fn_service(|io: UnixStream| ready(Ok((io, None))));
             let served = plain.and_then(status_http(&api, &listening, &stopping));

@@ -54,11 +54,13 @@ impl StatusSocket {
             }
         }
     }
+}
 
-    /// What removes the socket once the receiver has ended; one that stays is replaced at the next start.
-    pub fn remover(&self) -> impl FnOnce() + use<> {
-        let path = self.path.clone();
-        move || drop(fs::remove_file(path))
+impl Drop for StatusSocket {
+    /// Removes it. One that a killed receiver has left is replaced at the next start.
+    fn drop(&mut self) {
+        // Nobody needs it to be gone.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -110,7 +112,7 @@ mod tests {
             with_short_path(&path_in(state_dir), |path| UnixStream::connect(path)).unwrap();
             let again = with_short_path(&path_in(state_dir), bind_unix);
             assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
-            socket.remover()();
+            drop(socket);
             assert!(!path_in(state_dir).try_exists().unwrap());
         }
     }

@@ -1,6 +1,9 @@
 //! Starts what says who is who: the tokens and the certificates, as the configuration names them.
 
-use std::path::Path;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use actix::{Actor, Addr, Recipient};
 use cis490_shared::latest::Latest;
@@ -67,6 +70,11 @@ impl Credentials {
         self.tls.as_ref().map(FileWatchActor::latest)
     }
 
+    /// When the receiver's own certificate ends; none without TLS.
+    pub fn certificate_ends(&self) -> Option<SystemTime> {
+        self.tls().map(|tls| tls.now().expires)
+    }
+
     fn tokens(&self) -> Option<Latest<Tokens>> {
         self.tokens.as_ref().map(FileWatchActor::latest)
     }
@@ -91,6 +99,15 @@ impl Credentials {
     pub(super) fn start(self) -> CredentialsActors {
         CredentialsActors { tokens: self.tokens.map(Actor::start), tls: self.tls.map(Actor::start) }
     }
+}
+
+/// The files with secrets that everybody on the machine can read, as far as their own modes say. Blocks.
+pub fn readable_by_everybody(config: &ReceiverConfig) -> Vec<PathBuf> {
+    let key = config.server.tls.as_ref().map(|tls| &tls.key_file);
+    let secrets = config.auth.tokens_file.iter().chain(key);
+    let is_open =
+        |path: &&PathBuf| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0);
+    secrets.filter(is_open).cloned().collect()
 }
 
 impl CredentialsActors {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use super::credentials::Credentials;
 use crate::auth::last_use::{self, LastUse, Uses};
 use crate::io_thread::IoThread;
 
@@ -26,10 +27,16 @@ pub(super) struct TokenUse {
 }
 
 impl TokenUse {
-    /// Begins with what the file holds.
-    pub(super) fn new(uses: LastUse, path: PathBuf) -> Self {
+    /// Begins with what the file holds. Blocks.
+    pub(super) fn begin(credentials: &Credentials, path: PathBuf) -> Self {
+        let uses = credentials.last_use(&path);
         let written = uses.all();
         Self { uses, path, thread: IoThread::start("token-use"), written, is_failing: false }
+    }
+
+    /// Where requests note what they use.
+    pub(super) fn noted(&self) -> LastUse {
+        self.uses.clone()
     }
 
     /// Writes whenever there is something new. Never ends.

@@ -155,12 +155,12 @@ fn a_start_without_a_token_file_waits_for_the_first_token_and_shows_when_it_is_u
     let unknown = format!("Bearer {}", Token::of([1; 32]).expose());
     assert_eq!(receiver.request(&ping(&unknown)).status, 401);
     let lab_1 = file.add("lab-1", 1);
-    let uses = last_use::path_in(receiver.dir.path());
+    let path = last_use::path_in(receiver.dir.path());
     let end = Instant::now() + Duration::from_secs(20);
-    while receiver.request(&ping(&lab_1)).status != 200 || last_use::read(&uses).is_empty() {
+    while receiver.request(&ping(&lab_1)).status != 200 || last_use::read(&path).is_empty() {
         assert!(Instant::now() < end, "it does not count, or its use is not written");
     }
-    let used: Vec<_> = last_use::read(&uses).into_keys().collect();
+    let used: Vec<_> = last_use::read(&path).into_keys().collect();
     assert_eq!(used, [Token::of([1; 32]).id()]);
 }
 

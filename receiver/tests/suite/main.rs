@@ -8,6 +8,7 @@
 mod admit_command;
 mod amnesty;
 mod auth;
+mod check_config;
 mod config;
 mod git_poll;
 mod git_surroundings;

@@ -149,7 +149,7 @@ fn a_configuration_that_may_not_be_read_or_is_a_directory_is_not_to_be_edited() 
     }
     let closed = with_tokens();
     let closed = closed.path();
-    std::fs::set_permissions(closed.join("receiver.toml"), PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(closed.join("receiver.toml"), PermissionsExt::from_mode(0o000)).unwrap();
     let denied = said(closed, &["--check-config"]);
     assert!(denied.contains("help: read it as root or as the service: sudo -u cis490"), "{denied}");
 }
@@ -192,7 +192,7 @@ fn help_names_every_flag_and_command_that_is_not_hidden() {
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/receiver.toml]
-          --check-config   Check the configuration file and exit
+          --check-config   Check the configuration and what it names, print both, and exit
           --color <WHEN>   When output has colours; `auto` heeds NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
       -q, --quiet...       Log less: warnings only, twice: errors only
       -v, --verbose...     Log more: debugging, twice: everything; with neither flag RUST_LOG counts
