@@ -43,7 +43,7 @@ struct Flags {
     /// Print what the configuration means for a unit of systemd, as a drop-in, and exit
     #[arg(long, hide = true, value_name = "UNIT")]
     unit_settings: Option<unit_settings::Unit>,
-    /// When output has colours; `auto` heeds NO_COLOR, CLICOLOR_FORCE and TERM=dumb
+    /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_values())]
     color: Color,
     /// Log less: warnings only, twice: errors only
@@ -75,7 +75,7 @@ enum Command {
     Token(token::Command),
     /// Admit a commit that is outside the window, by name
     Admit(admit::Admit),
-    /// How the receiver does, and what to do if it is not well; exits with 1 where uploads are not taken
+    /// Show health, window, free space and uploads, and the next step if something is wrong; exits with 1 if uploads are refused
     Status(status::Flags),
 }
 

@@ -137,7 +137,7 @@ impl WatchedFiles for TokenFile {
             warn!(
                 path = %self.path.display(),
                 help = "`sudo cis490-receiver token add HOST` makes one, which counts within a second",
-                "the token file has no tokens, whoever needs one is refused"
+                "the token file is empty, every token is refused"
             );
         }
         self.told = is_empty;

@@ -1,5 +1,5 @@
-//! `cis490-receiver status`: how the receiver of this configuration does. It asks the one that runs, by its status socket,
-//! and without one says whether any runs. It changes nothing. Blocks.
+//! `cis490-receiver status`: the health of the receiver of this configuration. It asks the running receiver by its status
+//! socket. Without an answer it says whether a receiver runs. It changes nothing. Blocks.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,7 @@
-//! The status socket: a Unix socket in the state directory on which a receiver tells whoever is on the machine how it does.
+//! The status socket: a Unix socket in the state directory on which a receiver reports its health to users of the machine.
 //!
 //! `cis490-receiver status` asks there, so it needs to know neither where the receiver listens nor a certificate or a
-//! token. Nothing can be changed there, so nobody is asked for a name; the mode of the socket says who may look.
+//! token. Nothing can be changed there, so requests need no name; the mode of the socket says which users may ask.
 
 use std::fs::{self, File};
 use std::io;
@@ -49,7 +49,7 @@ impl StatusSocket {
         match with_short_path(&path, bind_unix) {
             Ok(bound) => Some(Self { bound, listening: listening.to_owned(), path }),
             Err(error) => {
-                warn!(%error, path = %path.display(), "cannot open the status socket, `cis490-receiver status` will not work");
+                warn!(%error, path = %path.display(), help = "`cis490-receiver status` will not work; GET /v1/health does", "cannot open the status socket");
                 None
             }
         }

@@ -187,13 +187,13 @@ fn help_names_every_flag_and_command_that_is_not_hidden() {
     Commands:
       token   Bearer tokens: who may upload without a certificate
       admit   Admit a commit that is outside the window, by name
-      status  How the receiver does, and what to do if it is not well; exits with 1 where uploads are not taken
+      status  Show health, window, free space and uploads, and the next step if something is wrong; exits with 1 if uploads are refused
       help    Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/receiver.toml]
           --check-config   Check the configuration and what it names, print both, and exit
-          --color <WHEN>   When output has colours; `auto` heeds NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
+          --color <WHEN>   Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
       -q, --quiet...       Log less: warnings only, twice: errors only
       -v, --verbose...     Log more: debugging, twice: everything; with neither flag RUST_LOG counts
       -h, --help           Print help
