@@ -1,6 +1,16 @@
 //! The command line of `cis490-receiver`: flags, logging, signals, exit codes (protocol section 4).
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | the service was asked to stop; a command was done, also where the reader closed the pipe early |
+//! | 1 | not done: the reason is on standard error; `status`: uploads are not taken, or no receiver runs |
+//! | 2 | flags, their values or the environment mean nothing |
+//! | 78 | the configuration, or what it names, cannot be used; the service manager does not try again |
+//!
+//! A command prints its result on standard output, and `error:` and `help:` on standard error. The service alone logs.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,38 +18,53 @@ use cis490_shared::clock::system_time;
 use cis490_shared::config_file;
 use cis490_shared::service;
 use cis490_shared::telemetry::{self, BadFilter, Destination, Filter};
-use cis490_shared::terminal;
-use clap::{CommandFactory, Parser, Subcommand};
+use cis490_shared::terminal::{self, Color};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use self::admit::RequestOrigin;
-use self::token::TokenError;
+use self::failure::{CONFIG, DONE, Failure, USAGE};
 use crate::config::ReceiverConfig;
 use crate::http::activation;
-use crate::run::credentials::Credentials;
 use crate::run::{self, RunError};
-
-/// EX_CONFIG of sysexits(3); the unit does not restart on it.
-const EXIT_CONFIG: u8 = 78;
-/// Flags or an environment that mean nothing.
-const EXIT_USAGE: u8 = 2;
 
 /// Takes episodes from lab hosts, proves them and stores them durably.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-receiver", version)]
 struct Flags {
-    /// The configuration file.
+    /// The configuration file
     #[arg(long, global = true, value_name = "FILE", default_value = "/etc/cis490/receiver.toml")]
     config: PathBuf,
-    /// Check the configuration file and exit.
+    /// Check the configuration and what it names, print both, and exit
     #[arg(long)]
     check_config: bool,
-    /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
+    /// Print what the configuration means for a unit of systemd, as a drop-in, and exit
     #[arg(long, hide = true, value_name = "UNIT")]
     unit_settings: Option<unit_settings::Unit>,
+    /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_values())]
+    color: Color,
+    /// Log less: warnings only, twice: errors only
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    quiet: u8,
+    /// Log more: debugging, twice: everything; with neither flag RUST_LOG counts
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+fn color_values() -> impl TypedValueParser<Value = Color> {
+    PossibleValuesParser::new(["auto", "always", "never"]).try_map(|text| text.parse::<Color>())
+}
+
+impl Flags {
+    /// Whether this is the service, and not a command that a person types.
+    const fn receives(&self) -> bool {
+        self.command.is_none() && !self.check_config && self.unit_settings.is_none()
+    }
 }
 
 /// What is done instead of receiving.
@@ -50,36 +75,84 @@ enum Command {
     Token(token::Command),
     /// Admit a commit that is outside the window, by name
     Admit(admit::Admit),
+    /// Show health, window, free space and uploads, and the next step if something is wrong; exits with 1 if uploads are refused
+    Status(status::Flags),
 }
 
-/// Every flag and command, for manual pages and completions.
+/// Every flag and command that is not hidden, for manual pages and completions: what writes these shows hidden flags too.
 pub fn command() -> clap::Command {
-    Flags::command()
+    let all = Flags::command();
+    clap::Command::new("cis490-receiver")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(all.get_about().cloned().unwrap_or_default())
+        .args(all.get_arguments().filter(|arg| !arg.is_hide_set()).cloned())
+        .subcommands(all.get_subcommands().cloned())
 }
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let flags = match Flags::try_parse_from(args) {
-        Ok(flags) => flags,
-        Err(error) => return usage(&error),
-    };
-    if let Err(error) = start_logging() {
-        terminal::error(&error, None);
-        return ExitCode::from(EXIT_USAGE);
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Help and errors of usage are printed before there are flags.
+    color_among(&args).set();
+    match Flags::try_parse_from(&args) {
+        Ok(flags) => start(&flags),
+        Err(error) => usage(&error),
     }
-    match config_file::load(&flags.config).map(with_credentials) {
-        Err(error) => {
-            error!("{error}");
-            ExitCode::from(EXIT_CONFIG)
+}
+
+/// The value of `--color` among the arguments; a bad one is refused when they are parsed.
+fn color_among(args: &[OsString]) -> Color {
+    let mut texts = args.iter().filter_map(|arg| arg.to_str());
+    let value = texts.find_map(|text| text.strip_prefix("--color").map(|rest| rest.strip_prefix('=')));
+    let value = value.and_then(|joined| joined.or_else(|| texts.next()));
+    value.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Help and version are answers, everything else that clap says is an error of usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        // Where standard error is closed, the exit code is all that is left to say.
+        let _ = error.print();
+        return ExitCode::from(USAGE);
+    }
+    let printed = terminal::print(error.render().ansi().to_string().trim_end());
+    conclude(printed.map(|()| DONE).map_err(Failure::from))
+}
+
+fn conclude(done: Result<u8, Failure>) -> ExitCode {
+    ExitCode::from(done.unwrap_or_else(|failure| failure.report()))
+}
+
+fn start(flags: &Flags) -> ExitCode {
+    flags.color.set();
+    if let Err(error) = start_logging(flags) {
+        return conclude(Err(Failure::new(USAGE, &error)));
+    }
+    let config = config_file::load(&flags.config).map(with_credentials);
+    match config {
+        Ok(config) if flags.receives() => serve(config),
+        Ok(config) => conclude(command_done(flags, &config)),
+        Err(error) if flags.receives() => {
+            log_error(&error, Some(failure::config_help(&error)));
+            ExitCode::from(CONFIG)
         }
-        Ok(config) if flags.check_config => check(&flags, &config),
-        Ok(config) if flags.unit_settings.is_some() => unit_settings(&flags, &config),
-        Ok(config) => match &flags.command {
-            Some(Command::Token(command)) => manage_tokens(command, &config),
-            Some(Command::Admit(admit)) => manage_amnesties(admit, &config),
-            None => serve(config),
-        },
+        Err(error) => conclude(Err(Failure::of_config(&error))),
     }
+}
+
+/// Does what a person asks for, and returns the exit code.
+fn command_done(flags: &Flags, config: &ReceiverConfig) -> Result<u8, Failure> {
+    match (&flags.unit_settings, &flags.command) {
+        _ if flags.check_config => check::run(&flags.config, config)?,
+        (Some(unit), _) => terminal::print(unit_settings::text(*unit, config).trim_end())?,
+        (None, Some(Command::Token(command))) => token::run(command, config, system_time())?,
+        (None, Some(Command::Admit(admit))) => {
+            admit::run(admit, config, &RequestOrigin { user: user(), now: system_time() })?;
+        }
+        (None, Some(Command::Status(flags))) => return status::run(flags, config),
+        (None, None) => {}
+    }
+    Ok(DONE)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
@@ -90,77 +163,18 @@ fn with_credentials(mut config: ReceiverConfig) -> ReceiverConfig {
     config
 }
 
-/// Help and version are answers, everything else that clap says is an error of usage.
-fn usage(error: &clap::Error) -> ExitCode {
-    // Nowhere is left to report that the terminal is gone.
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
-}
-
 #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
-fn start_logging() -> Result<(), BadFilter> {
-    let filter = Filter::new(0, 0, std::env::var("RUST_LOG").ok().as_deref())?;
+fn start_logging(flags: &Flags) -> Result<(), BadFilter> {
+    let filter = Filter::new(flags.verbose, flags.quiet, std::env::var("RUST_LOG").ok().as_deref())?;
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let destination = if journal { Destination::Journal } else { Destination::Terminal };
     telemetry::init(destination, filter);
     Ok(())
 }
 
-/// What the configuration names is looked at as well: a key that the service cannot read is found now, not at a start.
-fn check(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
-    match Credentials::open(config) {
-        Ok(_) => summarise(flags, config),
-        Err(error) => {
-            error!("{error}");
-            ExitCode::from(EXIT_CONFIG)
-        }
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "this is what the flag asks for")]
-fn summarise(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
-    println!("configuration ok: {}", flags.config.display());
-    println!("  listens on   {}", config.server.listen.join(", "));
-    println!("  episodes in  {}", config.store.episodes_root.display());
-    println!("  index        {}", config.store.index.display());
-    let gate = &config.version_gate;
-    if gate.enabled {
-        println!(
-            "  gate         last {} commits of {} in {}",
-            gate.window,
-            gate.reference,
-            gate.repo_path.display()
-        );
-    } else {
-        println!("  gate         off: episodes of any commit are collected");
-    }
-    ExitCode::SUCCESS
-}
-
-#[expect(clippy::print_stdout, reason = "this is what the flag asks for")]
-fn unit_settings(flags: &Flags, config: &ReceiverConfig) -> ExitCode {
-    if let Some(unit) = flags.unit_settings {
-        print!("{}", unit_settings::text(unit, config));
-    }
-    ExitCode::SUCCESS
-}
-
-#[expect(clippy::print_stdout, reason = "this is what was asked for")]
-fn print(lines: &[String]) -> ExitCode {
-    for line in lines {
-        println!("{line}");
-    }
-    ExitCode::SUCCESS
-}
-
-fn manage_amnesties(admit: &admit::Admit, config: &ReceiverConfig) -> ExitCode {
-    match admit::run(admit, config, &RequestOrigin { user: user(), now: system_time() }) {
-        Ok(lines) => print(&lines),
-        Err(error) => {
-            error!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+/// The last words of the service.
+fn log_error(error: &dyn Display, help: Option<String>) {
+    if let Some(help) = help { error!(help, "{error}") } else { error!("{error}") }
 }
 
 /// Who types this, also where he has become root for it; none where nothing says so.
@@ -171,25 +185,12 @@ fn user() -> Option<String> {
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
 }
 
-fn manage_tokens(command: &token::Command, config: &ReceiverConfig) -> ExitCode {
-    match token::run(command, &config.auth) {
-        Ok(lines) => print(&lines),
-        Err(error) => {
-            error!("{error}");
-            match error {
-                TokenError::NoFile => ExitCode::from(EXIT_CONFIG),
-                _ => ExitCode::FAILURE,
-            }
-        }
-    }
-}
-
 fn serve(config: ReceiverConfig) -> ExitCode {
     let passed = match activation::take(&config) {
         Ok(passed) => passed,
         Err(error) => {
-            error!("{error}");
-            return ExitCode::from(EXIT_CONFIG);
+            log_error(&error, None);
+            return ExitCode::from(CONFIG);
         }
     };
     if let Some(passed) = &passed {
@@ -208,9 +209,10 @@ fn serve(config: ReceiverConfig) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            error!("{error}");
-            match error.downcast_ref() {
-                Some(RunError::Credentials(_)) => ExitCode::from(EXIT_CONFIG),
+            let known = error.downcast_ref::<RunError>();
+            log_error(&error, known.and_then(RunError::remedy));
+            match known {
+                Some(RunError::Credentials(_)) => ExitCode::from(CONFIG),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -237,6 +239,32 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 }
 
 mod admit;
+mod check;
+mod failure;
+mod size;
+mod status;
+mod table;
 mod token;
 mod unit_settings;
 mod until;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_pages_and_completions_know_every_flag_but_hidden_ones() {
+        let shown = |command: clap::Command| command.clone().render_long_help().to_string();
+        assert_eq!(shown(command()), shown(Flags::command()));
+        assert!(command().get_arguments().all(|arg| arg.get_id() != "unit_settings"));
+    }
+
+    #[test]
+    fn the_value_of_color_is_found_among_arguments_that_are_not_parsed_yet() {
+        let color = |args: &[&str]| color_among(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(color(&["x", "--color", "never", "--help"]), Color::Never);
+        assert_eq!(color(&["x", "--color=always"]), Color::Always);
+        assert_eq!(color(&["x", "--color"]), Color::Auto);
+        assert_eq!(color(&["x", "--color=blue", "list"]), Color::Auto);
+    }
+}

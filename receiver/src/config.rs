@@ -7,7 +7,7 @@ use std::time::Duration;
 use cis490_shared::config_file::{InvalidValue, Validate};
 use cis490_shared::ids::HostId;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::limits::{Bounds, Pace};
 use crate::auth::proxy::{Proxies, Trusted};
@@ -15,7 +15,7 @@ use crate::auth::proxy::{Proxies, Trusted};
 pub mod limits;
 
 /// The whole file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverConfig {
     /// The network side.
@@ -33,7 +33,7 @@ pub struct ReceiverConfig {
 }
 
 /// `[server]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
     /// `ADDRESS:PORT` or `unix:/PATH`; port 0 takes a free one.
@@ -79,7 +79,7 @@ impl Default for ServerConfig {
 }
 
 /// `[server.tls]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// The certificate, with those that lead to its authority; PEM.
@@ -89,7 +89,7 @@ pub struct TlsConfig {
 }
 
 /// `[auth]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// The hashes of bearer tokens; none: no token is accepted.
@@ -112,7 +112,7 @@ impl AuthConfig {
 }
 
 /// `[auth.proxy]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyConfig {
     /// The header in which it names the client.
@@ -146,7 +146,7 @@ impl ProxyConfig {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
     /// Where archives are kept.
@@ -174,7 +174,7 @@ impl Default for StoreConfig {
 }
 
 /// `[version_gate]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateConfig {
     /// False: everything is collected, in an emergency.

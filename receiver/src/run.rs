@@ -25,6 +25,7 @@ use crate::actors::index_writer::IndexWriterActor;
 use crate::actors::ingest::Ingest;
 use crate::actors::worker::Workers;
 use crate::actors::{Drain, Ping};
+use crate::auth::last_use;
 use crate::config::ReceiverConfig;
 use crate::descriptors;
 use crate::http::api::{Api, Rules};
@@ -32,6 +33,7 @@ use crate::http::connections::Connections;
 use crate::http::listeners::{BindError, Listeners};
 use crate::http::notices::Notices;
 use crate::http::server;
+use crate::http::status::StatusSocket;
 use crate::http::storing::Storing;
 use crate::index::IndexError;
 use crate::ingest::admission::{Admission, Limits};
@@ -46,12 +48,14 @@ use crate::watchdog::{self, ActorGone, Watched};
 
 use self::credentials::{Credentials, CredentialsActors, CredentialsError};
 use self::gate::GateActors;
+use self::token_use::TokenUse;
 
 pub mod credentials;
 mod gate;
+mod token_use;
 
 /// Held for as long as a receiver runs: a second one with the same index would keep its own window beside it.
-const RECEIVER_LOCK: &str = "receiver.lock";
+pub const RECEIVER_LOCK: &str = "receiver.lock";
 
 /// For so long a start waits for the rows that are missing. After an index was lost, all archives are to be read, which
 /// can take hours; no upload is to wait for that.
@@ -73,12 +77,8 @@ pub enum RunError {
     #[error("another receiver works on `{}`; stop it first", .0.display())]
     AlreadyRunning(PathBuf),
     /// The index cannot be opened.
-    #[error("{error}\nhelp: {}", error.remedy())]
-    Index {
-        /// Which step failed, and how.
-        #[from]
-        error: IndexError,
-    },
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The files that say who is who cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -91,6 +91,22 @@ pub enum RunError {
     /// An actor is gone.
     #[error(transparent)]
     ActorGone(#[from] ActorGone),
+}
+
+impl RunError {
+    /// What a maintainer can do about it, where the error does not say so itself.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Index(error) => Some(error.remedy()),
+            Self::Credentials(error) => error.remedy().map(str::to_owned),
+            Self::AlreadyRunning(_) => {
+                Some("`systemctl status cis490-receiver` shows the one that runs".to_owned())
+            }
+            Self::Disk(_) | Self::BrokenHash(_) | Self::Bind(_) | Self::Server(_) | Self::ActorGone(_) => {
+                None
+            }
+        }
+    }
 }
 
 /// The actors and the threads that they run on.
@@ -125,7 +141,8 @@ pub async fn run(
     let index = IndexWriterActor::open(&config.store.index)?;
     let (known, appending) = (index.known(), index.shown());
     info!(rows = known.len(), "the index is read");
-    let (identities, tls) = (credentials.authenticator(&config.auth), credentials.tls());
+    let mut token_use = TokenUse::begin(&credentials, last_use::path_in(&state_dir));
+    let (identities, tls) = (credentials.authenticator(&config.auth, token_use.noted()), credentials.tls());
     let actors = start_actors(&config, &state_dir, credentials, index, (spool, &store)).await;
     tokio::pin!(stop);
     let repair = tokio::select! {
@@ -143,8 +160,8 @@ pub async fn run(
 
     let listeners = passed.map_or_else(|| listen(&config), Ok)?;
     let urls = listeners.urls(tls.is_some());
-    warn_of_tokens(&config, &listeners);
-    let admission = Admission::new(limits(&config));
+    warn_of_secrets(&config, &listeners);
+    let (admission, index) = (Admission::new(limits(&config)), IndexWriterActor::handle(&actors.index));
     let (watcher, workers) = (condition_watcher(&config), Workers::default());
     let connections = Connections::new(config.server.connections());
     let api = web::Data::new(Api {
@@ -153,12 +170,7 @@ pub async fn run(
         appending,
         ingest: actors.ingest.clone(),
         admission: admission.clone(),
-        records: EpisodeRecords {
-            store,
-            known,
-            index: IndexWriterActor::handle(&actors.index),
-            condition: watcher.latest(),
-        },
+        records: EpisodeRecords { store, known, index, condition: watcher.latest() },
         repairing,
         reports,
         identities,
@@ -171,20 +183,23 @@ pub async fn run(
         workers: workers.clone(),
     });
     let patience = Duration::from_secs(config.server.shutdown_timeout_s);
-    let server = server::serve(listeners, &api, &connections, patience).map_err(RunError::Server)?;
+    let status = StatusSocket::open(&state_dir, &urls);
+    let server =
+        server::serve(listeners, status.as_ref(), &api, &connections, patience).map_err(RunError::Server)?;
     let handle = server.handle();
     tokio::pin!(server);
     ready(&urls);
 
-    let watched = actors.watched();
+    let to_ping = actors.watched();
     let limit = service::watchdog_limit();
     let feed = || limit.iter().for_each(|_| service::watchdog());
     let ended = tokio::select! {
         () = &mut stop => Ok(()),
         () = actors.reload_when_told(hangup) => Ok(()),
         () = repair.then(|()| std::future::pending()) => Ok(()),
+        () = token_use.keep() => Ok(()),
         () = watcher.run(IoThread::start("store")) => Ok(()),
-        gone = watchdog::watch(&watched, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
+        gone = watchdog::watch(&to_ping, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
             return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
         }
@@ -193,7 +208,7 @@ pub async fn run(
     // Said when it is true: nothing new is taken from here on.
     service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
-    let ((), closed) = tokio::join!(handle.stop(is_orderly), server);
+    let ((), closed, ()) = tokio::join!(handle.stop(is_orderly), server, token_use.finish());
     // One patience for both: the service manager's is not endless either.
     let rest = is_orderly.then(|| patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS));
     actors.stop(&admission, rest).await;
@@ -213,7 +228,10 @@ fn condition_watcher(config: &ReceiverConfig) -> ConditionWatcher {
     ConditionWatcher::begin(config.store.episodes_root.clone(), config.store.verify_report.clone())
 }
 
-fn warn_of_tokens(config: &ReceiverConfig, listeners: &Listeners) {
+fn warn_of_secrets(config: &ReceiverConfig, listeners: &Listeners) {
+    for path in credentials::readable_by_everybody(config) {
+        warn!(path = %path.display(), help = "`sudo chmod o= FILE`", "everybody on this machine can read a secret");
+    }
     let has_tokens = config.auth.tokens_file.is_some() && config.server.tls.is_none();
     if let Some(address) = listeners.from_elsewhere().filter(|_| has_tokens) {
         warn!(%address, help = "set `server.tls`, unless the way is encrypted, as WireGuard does", "tokens come over plain http, where whoever is on the way can read them");

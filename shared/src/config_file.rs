@@ -3,6 +3,7 @@
 //! An unknown key is an error that names the line, the key and the nearest known one: a typo in a safety
 //! setting must not silently mean its default.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -75,6 +76,25 @@ pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, ConfigErro
     parse(&text, path)
 }
 
+/// Returns the keys that the file at `path` gives a value, with their sections: `server.listen`. Blocks.
+pub fn keys_in(path: &Path) -> Result<BTreeSet<String>, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(FsError::at("read", path))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| explain(&error, &text, path))?;
+    let mut keys = BTreeSet::new();
+    collect_keys("", &table, &mut keys);
+    Ok(keys)
+}
+
+fn collect_keys(section: &str, table: &toml::Table, keys: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
+        match value {
+            toml::Value::Table(table) => collect_keys(&key, table, keys),
+            _ => drop(keys.insert(key)),
+        }
+    }
+}
+
 /// Parses and validates a text; `path` is what errors call it.
 pub fn parse<T: DeserializeOwned + Validate>(text: &str, path: &Path) -> Result<T, ConfigError> {
     let config: T = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
@@ -95,8 +115,48 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
             let known: Vec<&str> = quoted.collect();
             ConfigError::UnknownKey { path, line, key: key.to_owned(), hint: hint(key, &known) }
         }
-        _ => ConfigError::Malformed { path, line, reason: error.message().to_owned() },
+        _ => {
+            let wrong = wrong_value(error.message(), key_before(&text[..start]));
+            let reason = wrong.unwrap_or_else(|| error.message().to_owned());
+            ConfigError::Malformed { path, line, reason }
+        }
     }
+}
+
+/// The key whose value begins where `text` ends.
+fn key_before(text: &str) -> Option<&str> {
+    let before = text.trim_end().strip_suffix('=')?.trim_end();
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let key = &before[before.trim_end_matches(is_of_key).len()..];
+    (!key.is_empty()).then_some(key)
+}
+
+/// What serde says of a value of the wrong type ("invalid type: string "x", expected usize"), in the words of a person
+/// who writes TOML.
+fn wrong_value(message: &str, key: Option<&str>) -> Option<String> {
+    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let (found, expected) = rest.rsplit_once(", expected ")?;
+    let found = match found.split_once(' ') {
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("integer" | "floating", number)) => {
+            format!("the number {}", number.trim_start_matches("point ").trim_matches('`'))
+        }
+        Some(("boolean", value)) => value.trim_matches('`').to_owned(),
+        _ if found == "sequence" => "a list".to_owned(),
+        _ if found == "map" => "a table".to_owned(),
+        _ => found.to_owned(),
+    };
+    let expected = match expected.trim_end() {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "`true` or `false`",
+        "a string" | "path string" => "a text in quotes",
+        "a sequence" => "a list in `[` and `]`",
+        other => other.strip_prefix("struct ").map_or(other, |_| "a table"),
+    };
+    let subject = key.map_or("a value".to_owned(), |key| format!("`{key}`"));
+    Some(format!("{subject} is {found}, and must be {expected}"))
 }
 
 /// Below this similarity (0 to 1) a suggestion would confuse more than help.
@@ -171,12 +231,44 @@ mod tests {
 
     #[test]
     fn other_mistakes_name_their_line_or_their_key() {
-        assert!(error_of("[server]\nlisten = 5\n").starts_with("`receiver.toml`, line 2: invalid type"));
+        for (text, told) in [
+            ("listen = 5", "`listen` is the number 5, and must be a list in `[` and `]`"),
+            ("listen = [5]", "a value is the number 5, and must be a text in quotes"),
+            (
+                "max_upload_bytes = \"8, expected\"",
+                "`max_upload_bytes` is the text \"8, expected\", and must be a whole number from 0 on",
+            ),
+            (
+                "max_upload_bytes = -1",
+                "`max_upload_bytes` is the number -1, and must be a whole number from 0 on",
+            ),
+            (
+                "max_upload_bytes = 0.5",
+                "`max_upload_bytes` is the number 0.5, and must be a whole number from 0 on",
+            ),
+            ("max_upload_bytes = true", "`max_upload_bytes` is true, and must be a whole number from 0 on"),
+        ] {
+            let error = error_of(&format!("[server]\n{text}\n"));
+            assert_eq!(error, format!("`receiver.toml`, line 2: {told}"));
+        }
+        assert_eq!(
+            error_of("server = 5\n"),
+            "`receiver.toml`, line 1: `server` is the number 5, and must be a table"
+        );
         assert!(error_of("[server\n").starts_with("`receiver.toml`, line 1: "));
         assert_eq!(
             error_of("[server]\nlisten = []\n"),
             "`receiver.toml`: `server.listen` is empty, name at least one address"
         );
+    }
+
+    #[test]
+    fn the_keys_that_a_file_says_are_known_from_their_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.toml");
+        std::fs::write(&path, "a = 1\n[server]\nlisten = []\ntls = { cert_file = \"x\" }\n").unwrap();
+        let keys: Vec<_> = keys_in(&path).unwrap().into_iter().collect();
+        assert_eq!(keys, ["a", "server.listen", "server.tls.cert_file"]);
     }
 
     #[test]

@@ -105,6 +105,12 @@ pub fn warning(warning: &dyn Display) {
     let _ = tell(&mut anstream::stderr().lock(), ("warning", WARNING), warning);
 }
 
+/// Tells a person the next step after something that was done.
+pub fn help(help: &dyn Display) {
+    // As above.
+    let _ = tell(&mut anstream::stderr().lock(), ("help", HELP), help);
+}
+
 fn tell(out: &mut impl Write, (label, style): (&str, Style), text: &dyn Display) -> io::Result<()> {
     writeln!(out, "{style}{label}:{style:#} {text}")
 }

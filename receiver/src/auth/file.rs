@@ -1,17 +1,19 @@
 //! The token file: read when it changed, rewritten by `cis490-receiver token`. Everything here blocks.
 
-use std::fmt::Write as _;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cis490_shared::durable::{self, FileLock};
 use cis490_shared::file_fingerprint::FileFingerprint;
 use cis490_shared::ids::HostId;
+use cis490_shared::moment::Moment;
 use cis490_shared::small_file::SmallFile;
 use cis490_shared::watched::WatchedFiles;
+use tracing::warn;
 
-use super::tokens::{BadLine, Token, Tokens};
+use super::tokens::{BadLine, Token, TokenId, Tokens, lines_of, token_in};
 
 /// The mode of a token file: hashes tell nobody a token, and who has one is still nobody's business.
 const MODE: u32 = 0o640;
@@ -24,7 +26,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
     /// It cannot be read or written.
-    #[error("the token file `{}` cannot be {deed}: {source}; {}", path.display(), remedy(source))]
+    #[error("the token file `{}` cannot be {deed}: {source}", path.display())]
     Io {
         /// As a participle.
         deed: &'static str,
@@ -43,17 +45,26 @@ pub enum TokenFileError {
     },
 }
 
-/// What a maintainer can do about it.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => "`sudo cis490-receiver token add HOST` makes it",
-        io::ErrorKind::PermissionDenied => "`ls -l` it: the service's user must be able to read it",
-        io::ErrorKind::FileTooLarge => {
-            "at most 4 MiB are read: take out with an editor the lines of hosts that are gone"
+impl TokenFileError {
+    /// What a maintainer can do about it.
+    pub fn remedy(&self) -> &'static str {
+        let Self::Io { source, .. } = self else {
+            return "take the line out with an editor, or mend it: `HOST = HASH`";
+        };
+        match source.kind() {
+            io::ErrorKind::NotFound => "`sudo cis490-receiver token add HOST` makes it",
+            io::ErrorKind::PermissionDenied => {
+                "`ls -l` it: the service's user must be able to read it, and `cis490-receiver token` needs sudo"
+            }
+            io::ErrorKind::FileTooLarge => {
+                "at most 4 MiB are read: take out with an editor the lines of hosts that are gone"
+            }
+            io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
+                "`ls -l` it: a regular file is needed"
+            }
+            io::ErrorKind::WouldBlock => "another `cis490-receiver token` is at work, try again",
+            _ => "`df -h` its file system, `dmesg | tail`",
         }
-        io::ErrorKind::InvalidInput => "`ls -l` it: a regular file is needed",
-        io::ErrorKind::WouldBlock => "another `cis490-receiver token` is at work, try again",
-        _ => "`df -h` its file system, `dmesg | tail`",
     }
 }
 
@@ -66,13 +77,39 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenFil
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
-    seen: Option<FileFingerprint>,
+    seen: Seen,
+    /// The log has been told that no token is accepted.
+    told: bool,
+}
+
+/// What was found at the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Nobody has looked yet.
+    Unread,
+    /// No file, which is as good as an empty one until there is one.
+    Missing,
+    /// A file.
+    File(FileFingerprint),
 }
 
 impl TokenFile {
     /// The file at this path, not read yet.
     pub fn at(path: PathBuf) -> Self {
-        Self { path, seen: None }
+        Self { path, seen: Seen::Unread, told: false }
+    }
+
+    /// No file at the start is an empty list: the maintainer has yet to make the first token. One that goes away later is
+    /// an error, so that the tokens in force stay.
+    fn read_missing(&mut self, error: io::Error) -> Result<Option<Tokens>, TokenFileError> {
+        match self.seen {
+            Seen::Unread => {
+                self.seen = Seen::Missing;
+                Ok(Some(Tokens::default()))
+            }
+            Seen::Missing => Ok(None),
+            Seen::File(_) => Err(failed("opened", &self.path)(error)),
+        }
     }
 }
 
@@ -82,13 +119,32 @@ impl WatchedFiles for TokenFile {
     const WHAT: &'static str = "tokens";
 
     fn read_if_changed(&mut self) -> Result<Option<Tokens>, TokenFileError> {
-        let file = SmallFile::open(&self.path, MAX_BYTES).map_err(failed("opened", &self.path))?;
-        if self.seen == Some(file.stamp()) {
+        let file = match SmallFile::open(&self.path, MAX_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.read_missing(error),
+            opened => opened.map_err(failed("opened", &self.path))?,
+        };
+        if self.seen == Seen::File(file.stamp()) {
             return Ok(None);
         }
         let tokens = parse(&self.path, &file.text().map_err(failed("read", &self.path))?)?;
-        self.seen = Some(file.stamp());
+        self.seen = Seen::File(file.stamp());
         Ok(Some(tokens))
+    }
+
+    fn remind(&mut self, in_force: &Tokens, _now: SystemTime) {
+        let is_empty = in_force.names().is_empty();
+        if is_empty && !self.told {
+            warn!(
+                path = %self.path.display(),
+                help = "`sudo cis490-receiver token add HOST` makes one, which counts within a second",
+                "the token file is empty, every token is refused"
+            );
+        }
+        self.told = is_empty;
+    }
+
+    fn help(error: &TokenFileError) -> &'static str {
+        error.remedy()
     }
 }
 
@@ -105,23 +161,31 @@ fn text(path: &Path) -> Result<String, TokenFileError> {
 }
 
 /// Adds a token of this name; those that it has already stay valid until they are removed.
-pub fn add(path: &Path, name: &HostId, token: &Token) -> Result<(), TokenFileError> {
+pub fn add(path: &Path, name: &HostId, token: &Token, made: Moment) -> Result<(), TokenFileError> {
     rewrite(path, |text| {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name} = {}", token.hash());
+        text.push_str(&lines_of(name, token, made));
     })
 }
 
-/// Removes all tokens of this name, and says how many there were.
-pub fn remove(path: &Path, name: &HostId) -> Result<usize, TokenFileError> {
+/// Removes the tokens of this name, of several the one with this id, and returns how many there were.
+pub fn remove(path: &Path, name: &HostId, id: Option<TokenId>) -> Result<usize, TokenFileError> {
     let mut removed = 0;
     rewrite(path, |text| {
-        let is_his = |line: &&str| line.split_once('=').is_some_and(|(of, _)| of.trim() == name.as_str());
-        removed = text.lines().filter(is_his).count();
-        *text = text.lines().filter(|line| !is_his(line)).flat_map(|line| [line, "\n"]).collect();
+        let is_meant = |line: &str| {
+            let is_his = line.split_once('=').is_some_and(|(of, _)| of.trim() == name.as_str());
+            is_his && id.is_none_or(|id| token_in(line) == Some(id))
+        };
+        let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        removed = lines().filter(|line| is_meant(line)).count();
+        let ids: HashSet<TokenId> = lines().filter(|line| is_meant(line)).filter_map(token_in).collect();
+        let stays = |line: &&str| match line.trim_start().starts_with('#') {
+            true => token_in(line).is_none_or(|id| !ids.contains(&id)),
+            false => !is_meant(line),
+        };
+        *text = text.lines().filter(stays).flat_map(|line| [line, "\n"]).collect();
     })?;
     Ok(removed)
 }
@@ -152,6 +216,10 @@ mod tests {
     use super::*;
     use crate::auth::tokens::RANDOM_BYTES;
 
+    fn made() -> Moment {
+        "2025-10-09T08:53:20Z".parse().unwrap()
+    }
+
     fn name(text: &str) -> HostId {
         HostId::parse(text).unwrap()
     }
@@ -163,14 +231,14 @@ mod tests {
         let tokens = [1, 2, 3].map(|byte| Token::of([byte; RANDOM_BYTES]));
         fs::write(&path, "# kept\n").unwrap();
         for (name_of, token) in [("a", &tokens[0]), ("a", &tokens[1]), ("ab", &tokens[2])] {
-            add(&path, &name(name_of), token).unwrap();
+            add(&path, &name(name_of), token, made()).unwrap();
         }
         let listed = list(&path).unwrap();
         assert_eq!(listed.owner(tokens[1].expose()), Some(&name("a")));
-        assert_eq!(remove(&path, &name("a")).unwrap(), 2);
-        assert_eq!(remove(&path, &name("a")).unwrap(), 0);
+        assert_eq!(remove(&path, &name("a"), None).unwrap(), 2);
+        assert_eq!(remove(&path, &name("a"), None).unwrap(), 0);
         let left = fs::read_to_string(&path).unwrap();
-        assert_eq!(left, format!("# kept\nab = {}\n", tokens[2].hash()));
+        assert_eq!(left, format!("# kept\n{}", lines_of(&name("ab"), &tokens[2], made())));
         assert!(!left.contains(tokens[2].expose()));
     }
 
@@ -179,12 +247,34 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         let mut file = TokenFile::at(path.clone());
-        assert!(matches!(file.read_if_changed(), Err(TokenFileError::Io { deed: "opened", .. })));
-        add(&path, &name("a"), &Token::of([1; RANDOM_BYTES])).unwrap();
+        assert_eq!(file.read_if_changed().unwrap(), Some(Tokens::default()), "no file is an empty one");
+        assert_eq!(file.read_if_changed().unwrap(), None);
+        add(&path, &name("a"), &Token::of([1; RANDOM_BYTES]), made()).unwrap();
         assert_eq!(file.read_if_changed().unwrap().unwrap().names().len(), 1);
         assert_eq!(file.read_if_changed().unwrap(), None);
-        add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap();
+        add(&path, &name("b"), &Token::of([2; RANDOM_BYTES]), made()).unwrap();
         assert_eq!(file.read_if_changed().unwrap().unwrap().names().len(), 2);
+        fs::remove_file(&path).unwrap();
+        let gone = file.read_if_changed();
+        assert!(matches!(gone, Err(TokenFileError::Io { deed: "opened", .. })), "what is in force stays");
+    }
+
+    #[test]
+    fn one_token_of_several_is_removed_by_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let tokens = [1, 2, 3].map(|byte| Token::of([byte; RANDOM_BYTES]));
+        // The first as an earlier version wrote it.
+        fs::write(&path, format!("a = {}\n", tokens[0].hash())).unwrap();
+        add(&path, &name("a"), &tokens[1], made()).unwrap();
+        add(&path, &name("b"), &tokens[2], made()).unwrap();
+        assert_eq!(remove(&path, &name("b"), Some(tokens[1].id())).unwrap(), 0, "it is not b's");
+        assert_eq!(remove(&path, &name("a"), Some(tokens[1].id())).unwrap(), 1);
+        let left = fs::read_to_string(&path).unwrap();
+        let b = lines_of(&name("b"), &tokens[2], made());
+        assert_eq!(left, format!("a = {}\n{b}", tokens[0].hash()));
+        assert_eq!(remove(&path, &name("a"), Some(tokens[0].id())).unwrap(), 1);
+        assert_eq!(fs::read_to_string(&path).unwrap(), b);
     }
 
     #[test]
@@ -195,12 +285,12 @@ mod tests {
         let lines = usize::try_from(MAX_BYTES).unwrap() / line.len();
         fs::write(&path, line.repeat(lines + 1)).unwrap();
         let before = fs::metadata(&path).unwrap().len();
-        let too_long = |error: TokenFileError| error.to_string().contains("at most 4 MiB");
-        assert!(too_long(add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap_err()));
+        let too_long = |error: TokenFileError| error.remedy().contains("at most 4 MiB");
+        assert!(too_long(add(&path, &name("b"), &Token::of([2; RANDOM_BYTES]), made()).unwrap_err()));
         assert!(too_long(TokenFile::at(path.clone()).read_if_changed().unwrap_err()));
         assert_eq!(fs::metadata(&path).unwrap().len(), before);
         fs::write(&path, line.repeat(lines)).unwrap();
-        assert!(too_long(add(&path, &name("b"), &Token::of([2; RANDOM_BYTES])).unwrap_err()));
+        assert!(too_long(add(&path, &name("b"), &Token::of([2; RANDOM_BYTES]), made()).unwrap_err()));
         assert_eq!(fs::metadata(&path).unwrap().len(), (line.len() * lines) as u64, "as it was");
     }
 
@@ -210,7 +300,7 @@ mod tests {
         let path = dir.path().join("tokens");
         fs::write(&path, "lab-1 cis490-secret\n").unwrap();
         assert!(matches!(TokenFile::at(path.clone()).read_if_changed(), Err(TokenFileError::Line { .. })));
-        let error = add(&path, &name("a"), &Token::of([1; RANDOM_BYTES])).unwrap_err();
+        let error = add(&path, &name("a"), &Token::of([1; RANDOM_BYTES]), made()).unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "lab-1 cis490-secret\n");
     }

@@ -2,12 +2,18 @@
 //!
 //! A token is 32 random bytes, so its plain sha256 is as hard to turn back as it is to guess; a slow hash would only slow
 //! the receiver down. Only hashes are kept, one `NAME = HASH` a line, and a name may have several: the old token and the new.
+//!
+//! When a token was made stands in a comment above its line, which names the token by its id, so that it stays right
+//! wherever it is moved, and every version of the receiver can read the file.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 use cis490_shared::ids::{HostId, IdError, Sha256Digest};
+use cis490_shared::moment::Moment;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// What every token begins with, so that one that leaked is recognised for what it is.
@@ -38,6 +44,11 @@ impl Token {
     pub fn hash(&self) -> Sha256Digest {
         hash_of(&self.0)
     }
+
+    /// What it is called.
+    pub fn id(&self) -> TokenId {
+        TokenId::of(&self.hash())
+    }
 }
 
 impl fmt::Debug for Token {
@@ -48,6 +59,54 @@ impl fmt::Debug for Token {
 
 fn hash_of(token: &str) -> Sha256Digest {
     Sha256Digest::from_bytes(Sha256::digest(token).into())
+}
+
+/// What a token is called where people read of it: the first 8 hex digits of its hash, which tell nobody the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TokenId(u32);
+
+/// A text that is no id of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id has 8 hex digits, as `cis490-receiver token list` prints it")]
+pub struct BadTokenId;
+
+impl TokenId {
+    /// The id of the token with this hash.
+    pub const fn of(hash: &Sha256Digest) -> Self {
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = BadTokenId;
+
+    fn from_str(text: &str) -> Result<Self, BadTokenId> {
+        let is_hex = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let parsed = is_hex.then(|| u32::from_str_radix(text, 16).ok()).flatten();
+        parsed.map(Self).ok_or(BadTokenId)
+    }
+}
+
+impl TryFrom<String> for TokenId {
+    type Error = BadTokenId;
+
+    fn try_from(text: String) -> Result<Self, BadTokenId> {
+        text.parse()
+    }
+}
+
+impl From<TokenId> for String {
+    fn from(id: TokenId) -> Self {
+        id.to_string()
+    }
 }
 
 /// A line of the token file that is neither blank, nor a comment, nor a token's.
@@ -76,30 +135,88 @@ pub enum BadToken {
 
 /// The tokens that are accepted, by their hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tokens(HashMap<Sha256Digest, HostId>);
+pub struct Tokens {
+    owners: HashMap<Sha256Digest, HostId>,
+    made: HashMap<TokenId, Moment>,
+}
+
+/// One token, as a person may see it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct TokenEntry {
+    /// The host or reader.
+    pub name: HostId,
+    /// When it was made; none where the file does not say so.
+    pub made: Option<Moment>,
+    /// What it is called.
+    pub id: TokenId,
+}
 
 impl Tokens {
     /// Reads the text of a token file. One bad line refuses the whole: a host that is missing is noticed at once, not when
     /// it has been silent for days.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
-        let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
-        let entries = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        entries
-            .map(|(line, text)| entry(text).map_err(|reason| BadLine { line, reason }))
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let mut tokens = Self::default();
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.starts_with('#') {
+                tokens.made.extend(made_in(line));
+            } else if !line.is_empty() {
+                let (hash, name) = entry(line).map_err(|reason| BadLine { line: number + 1, reason })?;
+                tokens.owners.insert(hash, name);
+            }
+        }
+        Ok(tokens)
     }
 
     /// Whose token this is. How long a look takes may tell something of the hashes, and a hash tells nothing of its token.
     pub fn owner(&self, token: &str) -> Option<&HostId> {
-        self.0.get(&hash_of(token))
+        self.find(token).map(|(_, name)| name)
+    }
+
+    /// The same, and what the token is called.
+    pub fn find(&self, token: &str) -> Option<(TokenId, &HostId)> {
+        let hash = hash_of(token);
+        self.owners.get(&hash).map(|name| (TokenId::of(&hash), name))
+    }
+
+    /// The tokens by name, those of one name by age: the oldest first, before it those whose age is not known.
+    pub fn entries(&self) -> Vec<TokenEntry> {
+        let entry = |(hash, name): (&Sha256Digest, &HostId)| {
+            let id = TokenId::of(hash);
+            TokenEntry { name: name.clone(), made: self.made.get(&id).copied(), id }
+        };
+        let mut entries: Vec<_> = self.owners.iter().map(entry).collect();
+        entries.sort();
+        entries
     }
 
     /// The names in their order; one that has two tokens comes twice.
     pub fn names(&self) -> Vec<&HostId> {
-        let mut names: Vec<_> = self.0.values().collect();
+        let mut names: Vec<_> = self.owners.values().collect();
         names.sort();
         names
+    }
+}
+
+/// What the comment above the line of a new token says.
+const MADE: &str = "# token ";
+
+/// The lines of a new token: when it was made, and whose it is.
+pub fn lines_of(name: &HostId, token: &Token, made: Moment) -> String {
+    format!("{MADE}{} made {made}\n{name} = {}\n", token.id(), token.hash())
+}
+
+/// Which token a comment is about, and when that was made; none for what a person has written.
+fn made_in(comment: &str) -> Option<(TokenId, Moment)> {
+    let (id, made) = comment.strip_prefix(MADE)?.split_once(" made ")?;
+    Some((id.parse().ok()?, made.parse().ok()?))
+}
+
+/// The token that a line of the file is about: by its hash, or, in a comment, by its id.
+pub fn token_in(line: &str) -> Option<TokenId> {
+    let line = line.trim();
+    match line.starts_with('#') {
+        true => made_in(line).map(|(id, _)| id),
+        false => entry(line).ok().map(|(hash, _)| TokenId::of(&hash)),
     }
 }
 
@@ -136,6 +253,36 @@ mod tests {
             assert_eq!(owner(wrong), None, "{wrong}");
         }
         assert_eq!(tokens.names().len(), 3);
+    }
+
+    #[test]
+    fn when_a_token_was_made_stands_in_a_comment_that_any_version_skips() {
+        let (old, new) = (token(1), token(2));
+        let name = HostId::parse("lab-1").unwrap();
+        let made: Moment = "2025-10-09T08:53:20Z".parse().unwrap();
+        let text =
+            format!("lab-1 = {}\n{}# token of max made by hand\n", old.hash(), lines_of(&name, &new, made));
+        let is_line = |line: &str| line.split_once('=').is_some() || line.starts_with('#');
+        assert!(text.lines().all(is_line), "the grammar of earlier versions: {text}");
+        let comments: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();
+        assert!(
+            comments.iter().all(|comment| !comment.contains('=')),
+            "an earlier `token remove` keeps them"
+        );
+        let tokens = Tokens::parse(&text).unwrap();
+        let entry = |token: &Token, made| TokenEntry { name: name.clone(), made, id: token.id() };
+        assert_eq!(tokens.entries(), [entry(&old, None), entry(&new, Some(made))]);
+        assert_eq!(tokens.find(new.expose()), Some((new.id(), &name)));
+        assert!(new.hash().to_string().starts_with(&new.id().to_string()));
+        assert_eq!(text.lines().filter(|line| token_in(line) == Some(new.id())).count(), 2);
+    }
+
+    #[test]
+    fn an_id_has_eight_hex_digits() {
+        assert_eq!("00ABcdef".parse::<TokenId>().unwrap().to_string(), "00abcdef");
+        for wrong in ["", "abc", "+0abcdef", "0123456789", "0123456g"] {
+            assert_eq!(wrong.parse::<TokenId>(), Err(BadTokenId), "{wrong}");
+        }
     }
 
     #[test]

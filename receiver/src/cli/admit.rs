@@ -7,9 +7,12 @@ use cis490_shared::durable;
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::{CommitHash, HostId, IdError};
 use cis490_shared::moment::Moment;
+use cis490_shared::terminal;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::failure::{Failure, NOT_DONE, USAGE};
+use super::table;
 use super::until::{self, BadUntil};
 use crate::config::{GateConfig, ReceiverConfig};
 use crate::gate::amnesty::{Amnesty, BadReason, Reason};
@@ -70,10 +73,7 @@ impl Command {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdmitError {
     /// What was given is no full hash.
-    #[error(
-        "`{}` is no full commit hash: {reason}; `git -c safe.directory='*' -C {clone} rev-parse {short}` prints it, in the clone that has the commit",
-        excerpt(text)
-    )]
+    #[error("`{}` is no full commit hash: {reason}", excerpt(text))]
     Commit {
         /// What was given.
         text: String,
@@ -85,9 +85,7 @@ pub(super) enum AdmitError {
         short: String,
     },
     /// What is for admitting stands before another command, which would not heed it.
-    #[error(
-        "what stands before `{0}` is not for it: write `cis490-receiver admit {0}` and everything else behind that"
-    )]
+    #[error("what stands before `{0}` is not for it")]
     Mixed(&'static str),
     /// The reason is none.
     #[error("`--reason`: {0}")]
@@ -96,15 +94,40 @@ pub(super) enum AdmitError {
     #[error(transparent)]
     Until(#[from] BadUntil),
     /// The list cannot be used.
-    #[error("{error}\nhelp: {}", error.remedy())]
-    File {
-        /// What is wrong with it.
-        #[from]
-        error: AmnestyFileError,
-    },
+    #[error(transparent)]
+    File(#[from] AmnestyFileError),
     /// There is nothing to take back.
-    #[error("{0} is not admitted by name{1}: `cis490-receiver admit list` prints what is")]
+    #[error("{0} is not admitted by name{1}")]
     NotAdmitted(CommitHash, &'static str),
+}
+
+impl AdmitError {
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Commit { clone, short, .. } => format!(
+                "`git -c safe.directory='*' -C {clone} rev-parse {short}` prints it, in the clone that has the commit"
+            ),
+            Self::Mixed(command) => {
+                format!("write `cis490-receiver admit {command}` and everything else behind that")
+            }
+            Self::Reason(_) | Self::Until(_) => return None,
+            Self::File(error) => error.remedy().to_owned(),
+            Self::NotAdmitted(..) => "`cis490-receiver admit list` prints what is".to_owned(),
+        })
+    }
+
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Commit { .. } | Self::Mixed(_) | Self::Reason(_) | Self::Until(_) => USAGE,
+            Self::File(_) | Self::NotAdmitted(..) => NOT_DONE,
+        }
+    }
+}
+
+impl From<AdmitError> for Failure {
+    fn from(error: AdmitError) -> Self {
+        Self::new(error.code(), &error).with_help(error.remedy())
+    }
 }
 
 /// Who asks, and when.
@@ -116,12 +139,14 @@ pub(super) struct RequestOrigin {
     pub(super) now: SystemTime,
 }
 
-/// Does it; what is to be printed, a line each.
-pub(super) fn run(
-    admit: &Admit,
-    config: &ReceiverConfig,
-    asking: &RequestOrigin,
-) -> Result<Vec<String>, AdmitError> {
+/// Does it and prints what came of it.
+pub(super) fn run(admit: &Admit, config: &ReceiverConfig, asking: &RequestOrigin) -> Result<(), Failure> {
+    let lines = lines(admit, config, asking)?;
+    // No object is no line.
+    if lines.is_empty() { Ok(()) } else { Ok(terminal::print(&lines.join("\n"))?) }
+}
+
+fn lines(admit: &Admit, config: &ReceiverConfig, asking: &RequestOrigin) -> Result<Vec<String>, AdmitError> {
     let path = amnesty_file::path_in(durable::parent(&config.store.index));
     let gate = &config.version_gate;
     // clap could say so, but would also refuse the flags that are for every command.
@@ -138,7 +163,7 @@ pub(super) fn run(
         }
         Some(Command::List { json }) => {
             let list = amnesty_file::list(&path)?;
-            Ok(if *json { objects(list.all(), asking.now) } else { table(list.all(), asking.now) })
+            Ok(if *json { objects(list.all(), asking.now) } else { rows(list.all(), asking.now) })
         }
         Some(Command::Revoke { commit, host }) => {
             let commit = full_hash(commit, gate)?;
@@ -224,7 +249,7 @@ fn revoke_command(amnesty: &Amnesty) -> String {
 }
 
 /// A line for each entry, with what is over marked.
-fn table(list: &[Amnesty], now: SystemTime) -> Vec<String> {
+fn rows(list: &[Amnesty], now: SystemTime) -> Vec<String> {
     if list.is_empty() {
         return vec!["No commit is admitted by name.".to_owned()];
     }
@@ -240,18 +265,7 @@ fn table(list: &[Amnesty], now: SystemTime) -> Vec<String> {
             amnesty.reason.to_string(),
         ]
     });
-    let rows: Vec<[String; 7]> = std::iter::once(titles).chain(rows).collect();
-    let mut widths = [0; 7];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    table::lines(std::iter::once(titles).chain(rows).collect())
 }
 
 fn state(amnesty: &Amnesty, now: SystemTime) -> &'static str {

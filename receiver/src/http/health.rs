@@ -28,7 +28,7 @@ pub async fn ping() -> HttpResponse {
 
 /// The body of `GET /v1/health`. It is public, so it names kinds of problems and no paths.
 #[derive(Debug, Serialize)]
-struct Health {
+pub(super) struct Health {
     /// `ok`; `degraded`: uploads are taken but somebody should look; `unavailable`: they are not.
     status: &'static str,
     version: &'static str,
@@ -115,7 +115,8 @@ pub async fn health(api: web::Data<Api>) -> HttpResponse {
     }
 }
 
-async fn observe(api: &Api) -> Result<Health, Refusal> {
+/// Tells how everything does, from what is known.
+pub(super) async fn observe(api: &Api) -> Result<Health, Refusal> {
     let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
     let (index, condition) = (api.appending.now(), api.records.condition.now());

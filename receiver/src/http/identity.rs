@@ -2,11 +2,13 @@
 
 use actix_http::RequestHead;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use cis490_shared::clock::system_time;
 use cis490_shared::ids::HostId;
 use cis490_shared::latest::Latest;
 use cis490_shared::wire::headers::LAB_HOST;
 
 use super::refusal::Refusal;
+use crate::auth::last_use::LastUse;
 use crate::auth::principal::Principal;
 use crate::auth::proxy::{self, Origin, Proxies};
 use crate::auth::rights;
@@ -23,6 +25,8 @@ pub struct Authenticator {
     pub proxies: Option<Proxies>,
     /// The tokens that are accepted.
     pub tokens: Option<Latest<Tokens>>,
+    /// When each token was last used.
+    pub last_use: LastUse,
     /// Whose certificates are accepted; none where no client is asked for one.
     pub certificates: Option<Latest<ServerTls>>,
 }
@@ -143,8 +147,11 @@ impl Authenticator {
         let token = value.to_str().ok().and_then(|text| text.split_once(' '));
         match token {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                let owner = tokens.now().owner(token.trim()).cloned();
-                owner.ok_or(Refusal::Unauthenticated("the token is not known"))
+                let tokens = tokens.now();
+                let (id, owner) =
+                    tokens.find(token.trim()).ok_or(Refusal::Unauthenticated("the token is not known"))?;
+                self.last_use.note(id, system_time());
+                Ok(owner.clone())
             }
             _ => Err(Refusal::Unauthenticated("`authorization` holds no bearer token")),
         }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Listen;
 
@@ -67,7 +67,7 @@ impl Listeners {
 }
 
 /// A socket that a crashed run left behind is in the way and goes; one that somebody listens on stays.
-fn bind_unix(path: &PathBuf) -> io::Result<UnixListener> {
+pub(super) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {

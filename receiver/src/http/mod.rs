@@ -4,6 +4,7 @@
 //! - [`activation`]: listeners that the service manager holds for the receiver
 //! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
 //! - [`connections`], [`serving`]: how many connections there may be, and which one makes room
+//! - [`status`]: the socket on which `cis490-receiver status` asks
 //! - [`timeouts`]: how long a connection is waited for
 //! - [`api`]: what every handler needs
 //! - [`identity`]: who sends a request, and whether that is allowed; [`guard`] asks it before every handler
@@ -43,6 +44,7 @@ pub mod preflight;
 pub mod refusal;
 pub mod server;
 pub mod serving;
+pub mod status;
 pub mod storing;
 pub mod timeouts;
 
@@ -78,6 +80,14 @@ const OPENAPI: &str = include_str!("openapi.json");
 
 async fn openapi() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(OPENAPI)
+}
+
+/// The routes of the status socket.
+fn status_routes(config: &mut ServiceConfig) {
+    config
+        .route(status::PATH, web::get().to(status::status))
+        .route(path::HEALTH, web::get().to(health::health))
+        .default_service(web::to(not_found));
 }
 
 /// Answers a path that does not exist.

@@ -30,8 +30,9 @@ use super::listeners::Listeners;
 use super::notices::Notices;
 use super::preflight::{self, Preflight};
 use super::serving::{self, Serving, bounded};
+use super::status::{self, Listening, StatusSocket};
 use super::timeouts::{self, KEEP_ALIVE, LINGER};
-use super::{episodes, routes};
+use super::{episodes, routes, status_routes};
 use crate::tls::handshake;
 use crate::tls::peer::Peer;
 use crate::tls::server_tls::ServerTls;
@@ -39,6 +40,7 @@ use crate::tls::server_tls::ServerTls;
 /// Serves the listeners until the returned server is stopped. Signals are the caller's business.
 pub fn serve(
     listeners: Listeners,
+    status: Option<&StatusSocket>,
     api: &web::Data<Api>,
     connections: &Connections,
     shutdown_timeout: Duration,
@@ -77,7 +79,43 @@ pub fn serve(
             bounded(served, connections.clone(), |_| None)
         })?;
     }
+    if let Some(StatusSocket { bound, listening, .. }) = status {
+        let (api, stopping, bound) = (api.clone(), stopping.clone(), bound.try_clone()?);
+        let (connections, listening) = (Connections::new(status::CONNECTIONS), Listening(listening.clone()));
+        builder = builder.listen_uds("status", bound, move || {
+            let plain = fn_service(|io: UnixStream| ready(Ok((io, None))));
+            let served = plain.and_then(status_http(&api, &listening, &stopping));
+            bounded(served, connections.clone(), |_| None)
+        })?;
+    }
     Ok(builder.run())
+}
+
+/// HTTP on the status socket, where nothing but the status is told.
+fn status_http(
+    api: &web::Data<Api>,
+    listening: &Listening,
+    stopping: &GracefulShutdownSignal,
+) -> impl ServiceFactory<
+    (UnixStream, Option<SocketAddr>),
+    Config = (),
+    Response = (),
+    Error = DispatchError,
+    InitError = (),
+> + use<> {
+    let stopping = stopping.clone();
+    let app = App::new().app_data(api.clone()).app_data(web::Data::new(listening.clone()));
+    let app = app.configure(status_routes).wrap(from_fn(serving::attend));
+    let app = app.into_factory().map_err(|error| error.error_response());
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .keep_alive(KeepAlive::Disabled)
+        .client_request_timeout(timeouts::HEAD)
+        .client_disconnect_timeout(LINGER)
+        .h1(map_config(app, |()| AppConfig::default()))
 }
 
 /// Sets up a connection, and says whose it is.

@@ -1,11 +1,17 @@
 //! Starts what says who is who: the tokens and the certificates, as the configuration names them.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
 use actix::{Actor, Addr, Recipient};
 use cis490_shared::latest::Latest;
 
 use crate::actors::Ping;
 use crate::actors::file_watch::{FileWatchActor, Reload};
 use crate::auth::file::{TokenFile, TokenFileError};
+use crate::auth::last_use::{self, LastUse};
 use crate::auth::tokens::Tokens;
 use crate::config::{AuthConfig, ReceiverConfig};
 use crate::http::identity::Authenticator;
@@ -22,6 +28,16 @@ pub enum CredentialsError {
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+impl CredentialsError {
+    /// What a maintainer can do about it, where the error does not say so itself.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Tokens(error) => Some(error.remedy()),
+            Self::Tls(_) => None,
+        }
+    }
 }
 
 /// The files that say who is who, read once; none for what the configuration does not name.
@@ -54,17 +70,28 @@ impl Credentials {
         self.tls.as_ref().map(FileWatchActor::latest)
     }
 
+    /// When the receiver's own certificate ends; none without TLS.
+    pub fn certificate_ends(&self) -> Option<SystemTime> {
+        self.tls().map(|tls| tls.now().expires)
+    }
+
     fn tokens(&self) -> Option<Latest<Tokens>> {
         self.tokens.as_ref().map(FileWatchActor::latest)
     }
 
+    /// When each token was last used, as the last run has written it to this file. Blocks.
+    pub(super) fn last_use(&self, path: &Path) -> LastUse {
+        self.tokens().map_or_else(LastUse::default, |tokens| LastUse::of(last_use::read(path), &tokens.now()))
+    }
+
     /// How it is found out who sends a request.
-    pub(super) fn authenticator(&self, config: &AuthConfig) -> Authenticator {
+    pub(super) fn authenticator(&self, config: &AuthConfig, last_use: LastUse) -> Authenticator {
         Authenticator {
             readers: config.readers.clone(),
             // What is wrong with it was said when the configuration was checked.
             proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
             tokens: self.tokens(),
+            last_use,
             certificates: self.tls().filter(|_| config.client_ca_file.is_some()),
         }
     }
@@ -72,6 +99,15 @@ impl Credentials {
     pub(super) fn start(self) -> CredentialsActors {
         CredentialsActors { tokens: self.tokens.map(Actor::start), tls: self.tls.map(Actor::start) }
     }
+}
+
+/// The files with secrets that everybody on the machine can read, as far as their own modes say. Blocks.
+pub fn readable_by_everybody(config: &ReceiverConfig) -> Vec<PathBuf> {
+    let key = config.server.tls.as_ref().map(|tls| &tls.key_file);
+    let secrets = config.auth.tokens_file.iter().chain(key);
+    let is_open =
+        |path: &&PathBuf| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0);
+    secrets.filter(is_open).cloned().collect()
 }
 
 impl CredentialsActors {

@@ -105,11 +105,11 @@ fn what_is_over_is_marked_until_the_next_change_drops_it() {
 fn what_cannot_be_done_is_said_with_what_to_do() {
     let dir = configured("repo_path = \"/srv/cis490\"\n");
     let at = dir.path();
-    let short = refused(at, &["admit", "ababab", "--reason", "r"], 1);
+    let short = refused(at, &["admit", "ababab", "--reason", "r"], 2);
     assert!(short.contains("`ababab` is no full commit hash: it has 6 characters"), "{short}");
     assert!(short.contains("git -c safe.directory='*' -C /srv/cis490 rev-parse ababab`"), "{short}");
-    assert!(refused(at, &["admit", "$(reboot)", "--reason", "r"], 1).contains("rev-parse SHORT"));
-    assert!(refused(at, &["admit", "revoke", "main"], 1).contains("rev-parse"));
+    assert!(refused(at, &["admit", "$(reboot)", "--reason", "r"], 2).contains("rev-parse SHORT"));
+    assert!(refused(at, &["admit", "revoke", "main"], 2).contains("rev-parse"));
     for (arguments, word) in [
         (&["--reason", " "][..], "empty"),
         (&["--reason", "two\nlines"], "one line"),
@@ -117,7 +117,7 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
         (&["--reason", "r", "--until", "yesterday"], "7d"),
         (&["--reason", "r", "--until", "2025-10-09"], "past"),
     ] {
-        let said = refused(at, &[&["admit", COMMIT], arguments].concat(), 1);
+        let said = refused(at, &[&["admit", COMMIT], arguments].concat(), 2);
         assert!(said.contains(word), "{arguments:?}: {said}");
     }
     assert!(refused(at, &["admit", COMMIT], 2).contains("--reason"));
@@ -126,7 +126,7 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     for mixed in
         [&["admit", COMMIT, "--reason", "r", "list"][..], &["admit", "--host", "lab-1", "revoke", COMMIT]]
     {
-        assert!(refused(at, mixed, 1).contains("everything else behind that"), "{mixed:?}");
+        assert!(refused(at, mixed, 2).contains("everything else behind that"), "{mixed:?}");
     }
     let config = at.join("receiver.toml");
     let between = ["admit", "--config", config.to_str().unwrap(), "list"];

@@ -131,7 +131,7 @@ fn a_host_that_proves_its_name_needs_no_header_and_cannot_borrow_another_name() 
     let tokens = dir.path().join("tokens");
     let bearer = [("lab-1", 1), ("lab-2", 2), ("alice", 3)].map(|(name, byte)| {
         let token = Token::of([byte; 32]);
-        file::add(&tokens, &HostId::parse(name).unwrap(), &token).unwrap();
+        file::add(&tokens, &HostId::parse(name).unwrap(), &token, "2025-10-09".parse().unwrap()).unwrap();
         format!("Bearer {}", token.expose())
     });
     let auth = format!("[auth]\ntokens_file = \"{}\"\nreaders = [\"alice\"]\n", tokens.display());

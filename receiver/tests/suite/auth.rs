@@ -7,8 +7,8 @@ use crate::support::endpoints::{self, AGAIN, HOST, NOBODY, OTHER, READER};
 use crate::support::{Answer, Request, TestReceiver, capture_log, sha256, times_logged};
 use actix::Actor;
 use cis490_receiver::actors::file_watch::{FileWatchActor, Reload};
-use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
+use cis490_receiver::auth::{file, last_use};
 use cis490_receiver::io_thread::{IoThread, PATIENCE};
 use cis490_shared::ids::HostId;
 
@@ -27,7 +27,7 @@ impl TokenFile {
 
     fn add(&self, name: &str, byte: u8) -> String {
         let token = Token::of([byte; 32]);
-        file::add(&self.path, &HostId::parse(name).unwrap(), &token).unwrap();
+        file::add(&self.path, &HostId::parse(name).unwrap(), &token, "2025-10-09".parse().unwrap()).unwrap();
         format!("Bearer {}", token.expose())
     }
 
@@ -137,7 +137,7 @@ fn tokens_come_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
     assert_eq!((status(&lab_1), status(&lab_2)), (200, 401));
     file.add("lab-2", 2);
     comes_to(&lab_2, 200);
-    file::remove(&file.path, &HostId::parse("lab-1").unwrap()).unwrap();
+    file::remove(&file.path, &HostId::parse("lab-1").unwrap(), None).unwrap();
     comes_to(&lab_1, 401);
     let good = std::fs::read_to_string(&file.path).unwrap();
     std::fs::write(&file.path, "lab-2 = nothing\n").unwrap();
@@ -145,6 +145,39 @@ fn tokens_come_and_go_without_a_restart_and_a_broken_file_changes_nothing() {
     std::fs::write(&file.path, format!("{good}lab-3 = {}\n", sha256(&third.as_bytes()[7..]))).unwrap();
     comes_to(&third, 200);
     assert_eq!(status(&lab_2), 200);
+}
+
+#[test]
+fn a_start_without_a_token_file_waits_for_the_first_token_and_shows_when_it_is_used() {
+    let file = TokenFile::new();
+    let receiver = file.receiver("");
+    let ping = |token: &str| Request::new("POST", "/v1/ping").header("authorization", token).body(b"");
+    let unknown = format!("Bearer {}", Token::of([1; 32]).expose());
+    assert_eq!(receiver.request(&ping(&unknown)).status, 401);
+    let lab_1 = file.add("lab-1", 1);
+    let path = last_use::path_in(receiver.dir.path());
+    let end = Instant::now() + Duration::from_secs(20);
+    while receiver.request(&ping(&lab_1)).status != 200 || last_use::read(&path).is_empty() {
+        assert!(Instant::now() < end, "it does not count, or its use is not written");
+    }
+    let used: Vec<_> = last_use::read(&path).into_keys().collect();
+    assert_eq!(used, [Token::of([1; 32]).id()]);
+}
+
+#[actix::test]
+async fn a_token_file_without_tokens_is_told_of_once() {
+    capture_log();
+    let file = TokenFile::new();
+    let thread = IoThread::start("test");
+    let watch = file::TokenFile::at(file.path.clone());
+    let watch = FileWatchActor::open(watch, thread).unwrap().unwrap().start();
+    for _ in 0..3 {
+        assert!(watch.send(Reload).await.unwrap(), "no file is no error");
+    }
+    assert_eq!((times_logged("WARN"), times_logged("token add HOST")), (1, 1));
+    file.add("lab-1", 1);
+    assert!(watch.send(Reload).await.unwrap());
+    assert_eq!(times_logged("WARN"), 1);
 }
 
 #[actix::test]
@@ -159,7 +192,7 @@ async fn tokens_that_do_not_answer_are_told_of_once_and_read_when_they_do() {
     // Every read waits behind this one, as it would in the kernel for a dead mount.
     let (disk_is_back, waits) = std::sync::mpsc::channel::<()>();
     let hanging = thread.run(move || waits.recv());
-    file::remove(&file.path, &HostId::parse("lab-1").unwrap()).unwrap();
+    file::remove(&file.path, &HostId::parse("lab-1").unwrap(), None).unwrap();
     tokio::time::pause();
     let credentials = credentials.start();
     tokio::time::sleep(4 * PATIENCE).await;

@@ -62,7 +62,7 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
     `receiver.toml`: `version_gate.window` is 0, at least 1 is needed
     `receiver.toml`: `version_gate.poll_interval_s` is 9223372036854775807, it must be 1 to 86400
     `receiver.toml`: `store.index` must be a `.jsonl` file outside `store.episodes_root`
-    `receiver.toml`, line 2: invalid type: string "many", expected usize
+    `receiver.toml`, line 2: `window` is the text "many", and must be a whole number from 0 on
     `receiver.toml`: `server.tls.cert_file` is `x`, an absolute path is needed
     `receiver.toml`: `auth.client_ca_file` needs `[server.tls]`: only over TLS can a client show a certificate
     `receiver.toml`: `auth.client_crl_file` needs `auth.client_ca_file`, whose authorities it is about

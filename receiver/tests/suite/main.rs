@@ -8,6 +8,7 @@
 mod admit_command;
 mod amnesty;
 mod auth;
+mod check_config;
 mod config;
 mod git_poll;
 mod git_surroundings;
@@ -20,7 +21,9 @@ mod index_writer;
 mod ingest;
 mod openapi;
 mod startup;
+mod status_command;
 mod support;
 mod tls;
 mod token_command;
+mod voice;
 mod watchdog;

@@ -41,7 +41,7 @@ impl Lab {
     /// A line of `[auth]` for tokens, and the header that lets `lab-1` in.
     fn tokens(&self) -> (String, String) {
         let (path, token) = (self.files.path("tokens"), Token::of([1; 32]));
-        file::add(&path, &HostId::parse("lab-1").unwrap(), &token).unwrap();
+        file::add(&path, &HostId::parse("lab-1").unwrap(), &token, "2025-10-09".parse().unwrap()).unwrap();
         (line("tokens_file", &path), format!("Bearer {}", token.expose()))
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use cis490_receiver::auth::file;
+use serde_json::Value;
 
 fn receiver(dir: &Path, arguments: &[&str]) -> Output {
     let config = dir.join("receiver.toml");
@@ -45,9 +46,11 @@ fn a_token_is_printed_once_and_only_its_hash_is_kept() {
     assert_eq!(std::fs::metadata(at("tokens")).unwrap().permissions().mode() & 0o777, 0o640);
     let owner = file::list(&at("tokens")).unwrap().owner(token.trim()).map(ToString::to_string);
     assert_eq!(owner.as_deref(), Some("lab-1"));
-    assert_eq!(printed(&receiver(dir.path(), &["token", "list"])), "lab-1\nlab-1\n");
+    let listed = printed(&receiver(dir.path(), &["token", "list"]));
+    assert_eq!(listed.lines().filter(|line| line.starts_with("lab-1 ")).count(), 2, "{listed}");
     assert_eq!(printed(&receiver(dir.path(), &["token", "remove", "lab-1"])), "");
-    assert_eq!(printed(&receiver(dir.path(), &["token", "list"])), "");
+    assert_eq!(printed(&receiver(dir.path(), &["token", "list"])), "No token is accepted.\n");
+    assert_eq!(printed(&receiver(dir.path(), &["token", "list", "--json"])), "");
     let none = receiver(dir.path(), &["token", "remove", "lab-1"]);
     assert_eq!(none.status.code(), Some(1));
 }
@@ -61,11 +64,51 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     assert!(said.contains("tokens_file"), "{said}");
     let dir = configured("[auth]\ntokens_file = \"{dir}/tokens\"\n");
     assert_eq!(receiver(dir.path(), &["token", "add", "../x"]).status.code(), Some(2));
-    // A receiver that is to ask for tokens and has no file would refuse everybody.
-    let started = receiver(dir.path(), &[]);
-    assert_eq!(started.status.code(), Some(78));
-    let said = String::from_utf8_lossy(&started.stderr).into_owned();
-    assert!(said.contains("tokens") && said.contains("cannot be opened"), "{said}");
+    for nobody in [&["token", "remove", "lab-1"][..], &["token", "rotate", "lab-1"]] {
+        let refused = receiver(dir.path(), nobody);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.starts_with("error: `lab-1` has no token\nhelp: "), "{said}");
+    }
+}
+
+/// What `token list --json` prints.
+fn tokens(dir: &Path) -> Vec<Value> {
+    let lines = printed(&receiver(dir, &["token", "list", "--json"]));
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_token_is_changed_without_a_time_in_which_none_counts() {
+    let dir = configured("[auth]\ntokens_file = \"{dir}/tokens\"\n");
+    let dir = dir.path();
+    printed(&receiver(dir, &["token", "add", "lab-2"]));
+    printed(&receiver(dir, &["token", "add", "lab-1"]));
+    let before = tokens(dir);
+    let names: Vec<_> = before.iter().map(|token| token["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lab-1", "lab-2"]);
+    let old = before[0]["id"].as_str().unwrap();
+    assert!(before[0]["made"].is_string() && before[0]["last_use"].is_null(), "{}", before[0]);
+
+    let rotated = receiver(dir, &["token", "rotate", "lab-1"]);
+    let token = printed(&rotated);
+    let said = String::from_utf8_lossy(&rotated.stderr).into_owned();
+    assert_eq!(token.lines().count(), 1, "only the token, for a file: {token}");
+    let command = format!("cis490-receiver token remove lab-1 --id {old}\n");
+    assert!(said.starts_with("help: the old token stays valid") && said.ends_with(&command), "{said}");
+    assert_eq!(tokens(dir).len(), 3);
+
+    let used = format!("{{\"{old}\": \"2025-10-09T08:53:20Z\"}}");
+    std::fs::write(dir.join("token-use.json"), used).unwrap();
+    let of_old = tokens(dir).into_iter().find(|token| token["id"] == old).unwrap();
+    assert_eq!(of_old["last_use"], "2025-10-09T08:53:20Z");
+    printed(&receiver(dir, &["token", "remove", "lab-1", "--id", old]));
+    let owner = file::list(&dir.join("tokens")).unwrap().owner(token.trim()).map(ToString::to_string);
+    assert_eq!((tokens(dir).len(), owner.as_deref()), (2, Some("lab-1")));
+    let again = receiver(dir, &["token", "remove", "lab-1", "--id", old]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("no token with the id"));
+    assert_eq!(receiver(dir, &["token", "remove", "lab-1", "--id", "x"]).status.code(), Some(2));
 }
 
 #[test]

@@ -1,0 +1,243 @@
+//! `--check-config`: what a start with this configuration would find, and the configuration as it is in force.
+//!
+//! What ends the service for good is an error. What it waits for, and what somebody should look at, is a warning. It
+//! changes nothing and prints no secret. Blocks.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cis490_shared::certificate::Remaining;
+use cis490_shared::clock::{WallTime, system_time};
+use cis490_shared::config_file::{self, ConfigError};
+use cis490_shared::durable;
+use cis490_shared::excerpt::excerpt;
+use cis490_shared::ids::HostId;
+use cis490_shared::terminal;
+use rustix::fs::Access;
+use serde_json::Value;
+
+use super::failure::{CONFIG, Failure, NOT_DONE};
+use super::size::bytes;
+use crate::auth::file;
+use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
+use crate::gate::rev_list::{PollError, RevList};
+use crate::io_thread::IoThread;
+use crate::run::credentials::{self, Credentials};
+use crate::store::space;
+
+/// What a file system that answers needs beyond the time that git may take.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Checks everything, prints what was found and the configuration.
+pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
+    let opened = Credentials::open(config);
+    let credentials = opened.map_err(|error| Failure::new(CONFIG, &error).with_help(error.remedy()))?;
+    let store = directory("store.episodes_root", &config.store.episodes_root)?;
+    let index = directory("store.index", durable::parent(&config.store.index))?;
+    let mut lines = vec![
+        format!("configuration ok: {}", path.display()),
+        format!("  listens on   {}", config.server.listen.join(", ")),
+        format!("  auth         {}", auth(&config.auth)),
+    ];
+    if let Some(expires) = credentials.certificate_ends() {
+        let remaining = Remaining::of(expires, system_time());
+        if remaining.is_short() {
+            terminal::warning(&format!("the receiver's own certificate {remaining}"));
+        }
+        lines.push(format!("  certificate  {remaining}, on {}", WallTime::from(expires)));
+    }
+    lines.push(format!("  episodes in  {} ({store})", config.store.episodes_root.display()));
+    lines.push(format!("  index        {} ({index})", config.store.index.display()));
+    lines.push(format!("  gate         {}", gate(&config.version_gate)));
+    warn_of_room(config);
+    for path in credentials::readable_by_everybody(config) {
+        terminal::warning(&format!("everybody on this machine can read `{}`", path.display()));
+        terminal::help(&format!("sudo chmod o= {}", path.display()));
+    }
+    lines.extend(in_force(path, config)?);
+    terminal::print(&lines.join("\n"))?;
+    if rustix::process::geteuid().is_root() {
+        terminal::help(
+            &"root may read and write everything; to check with the rights of the service: sudo -u cis490 cis490-receiver --check-config",
+        );
+    }
+    Ok(())
+}
+
+/// A directory in which the receiver writes: its file system, its room, and whether this user may write there.
+fn directory(key: &str, path: &Path) -> Result<String, Failure> {
+    let unusable = |reason: &dyn std::fmt::Display| {
+        let help = format!(
+            "`ls -ld {0}`; the service's user must be able to write there: sudo chown cis490: {0}",
+            path.display()
+        );
+        let error = format!("`{key}`: `{}` {reason}", path.display());
+        Err(Failure::new(CONFIG, &error).with_help(Some(help)))
+    };
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok("not there yet, the first start makes it".to_owned());
+        }
+        Err(error) => return unusable(&format!("cannot be looked at: {error}")),
+        Ok(metadata) => metadata,
+    };
+    if !metadata.is_dir() {
+        return unusable(&"is no directory");
+    }
+    if let Err(error) = rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK) {
+        return unusable(&format!("cannot be written: {error}"));
+    }
+    let room = space::room(path)
+        .map_or("free space is not known".to_owned(), |room| format!("{} free", bytes(room.bytes)));
+    Ok(format!("{}, {room}, writable", file_system(path)))
+}
+
+/// The kind of the file system of a directory, and where it is mounted.
+fn file_system(path: &Path) -> String {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    mount_of(&path, &mounts).unwrap_or_else(|| "an unknown file system".to_owned())
+}
+
+/// Finds it in the lines of proc_pid_mountinfo(5), of which a later one hides an earlier one.
+fn mount_of(path: &Path, mounts: &str) -> Option<String> {
+    let mounts = mounts.lines().filter_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let point = PathBuf::from(mount.split(' ').nth(4)?.replace("\\040", " "));
+        path.starts_with(&point).then_some((point, kind.split(' ').next()?))
+    });
+    let (point, kind) = mounts.max_by_key(|(point, _)| point.components().count())?;
+    Some(format!("{kind} on {}", point.display()))
+}
+
+fn warn_of_room(config: &ReceiverConfig) {
+    let (root, least) = (&config.store.episodes_root, config.store.min_free_bytes);
+    if let Some(room) = space::room(root).ok().filter(|room| room.bytes <= least) {
+        let free = bytes(room.bytes);
+        terminal::warning(&format!(
+            "uploads will be refused: {free} are free at `{}`, and `store.min_free_bytes` keeps {}",
+            root.display(),
+            bytes(least)
+        ));
+    }
+}
+
+/// Who may upload, in a line.
+fn auth(config: &AuthConfig) -> String {
+    if !config.asks() {
+        return "nobody is asked: every client may upload as any host".to_owned();
+    }
+    let mut ways = Vec::new();
+    if let Some(path) = &config.tokens_file {
+        ways.push(tokens(path, config));
+    }
+    if let Some(path) = &config.client_ca_file {
+        ways.push(format!("certificates by {}", path.display()));
+    }
+    if let Some(proxy) = &config.proxy {
+        ways.push(format!("a proxy's `{}` from {}", proxy.header, proxy.from.join(", ")));
+    }
+    if !config.readers.is_empty() {
+        let names: Vec<&str> = config.readers.iter().map(HostId::as_str).collect();
+        ways.push(format!("readers {}", names.join(", ")));
+    }
+    ways.join(", ")
+}
+
+fn tokens(path: &Path, config: &AuthConfig) -> String {
+    // What is wrong with the file was said when it was opened.
+    let mut names = file::list(path).map(|tokens| tokens.entries()).unwrap_or_default();
+    names.retain(|entry| !config.readers.contains(&entry.name));
+    names.dedup_by(|a, b| a.name == b.name);
+    if names.is_empty() {
+        terminal::warning(&format!("`{}` has no token of a host", path.display()));
+        terminal::help(&"make one: sudo cis490-receiver token add HOST");
+    }
+    match names.len() {
+        1 => "tokens (1 host)".to_owned(),
+        hosts => format!("tokens ({hosts} hosts)"),
+    }
+}
+
+/// The gate, in a line. A clone that cannot be read is a warning: the service starts and waits for it.
+fn gate(config: &GateConfig) -> String {
+    if !config.enabled {
+        return "off: episodes of any commit are collected".to_owned();
+    }
+    let (window, reference) = (config.window, &config.reference);
+    let clone = config.repo_path.display();
+    let read = match read_clone(config) {
+        Ok((commits, newest)) => format!("{commits} there, the newest is {newest}"),
+        Err(error) => {
+            terminal::warning(&format!("the clone cannot be read, the service waits for it: {error}"));
+            terminal::help(&format!(
+                "what the service sees: sudo -u cis490 git -c safe.directory='*' -C {clone} rev-list --max-count=3 {reference} --"
+            ));
+            "cannot be read now".to_owned()
+        }
+    };
+    format!("last {window} commits of {reference} in {clone}: {read}")
+}
+
+/// How many commits the window has, and the newest.
+fn read_clone(config: &GateConfig) -> Result<(usize, String), PollError> {
+    let list = RevList {
+        git: "git".into(),
+        repo: config.repo_path.clone(),
+        reference: config.reference.clone(),
+        window: config.window,
+        timeout: config.git_timeout(),
+        thread: IoThread::start("git-poll"),
+    };
+    let limit = list.patience() + LOOK;
+    let no_git = |source| PollError::NoGit { git: "git".into(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_git)?;
+    let read = runtime.block_on(async { tokio::time::timeout(limit, list.read(None)).await });
+    let window = read.unwrap_or_else(|_| Err(PollError::Hangs { repo: list.repo.clone(), limit }))?;
+    Ok((window.commits().len(), window.head().to_string()))
+}
+
+/// Every value in force, and whether the file says it.
+fn in_force(path: &Path, config: &ReceiverConfig) -> Result<Vec<String>, Failure> {
+    let said = config_file::keys_in(path).map_err(|error: ConfigError| Failure::of_config(&error))?;
+    let values = serde_json::to_value(config).map_err(|error| Failure::new(NOT_DONE, &error))?;
+    let mut lines = vec!["in force:".to_owned()];
+    flatten("", &values, &mut |key, value| {
+        let origin = if said.contains(key) { "file" } else { "default" };
+        let value = if value.is_null() { "(none)".to_owned() } else { excerpt(&value.to_string()) };
+        lines.push(format!("  {key} = {value}  # {origin}"));
+    });
+    Ok(lines)
+}
+
+/// Calls `each` with every value that is no table, and its key from the top.
+fn flatten(prefix: &str, value: &Value, each: &mut impl FnMut(&str, &Value)) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&key, value, each);
+            }
+        }
+        value => each(prefix, value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_mount_holds_a_directory() {
+        let mounts = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                      22 21 8:2 / /srv rw shared:1 - xfs /dev/sdb1 rw\n\
+                      23 21 0:9 / /srv/with\\040blank rw - nfs4 nas:/x rw\n";
+        let found = |path: &str| mount_of(Path::new(path), mounts).unwrap();
+        assert_eq!(found("/srv/episodes"), "xfs on /srv");
+        assert_eq!(found("/srv2"), "ext4 on /");
+        assert_eq!(found("/srv/with blank/x"), "nfs4 on /srv/with blank");
+        assert_eq!(mount_of(Path::new("/x"), ""), None);
+    }
+}
