@@ -1,6 +1,7 @@
 //! What the maintainers' programs do; the programs themselves, in `src/bin`, only start it.
 //!
 //! - [`defaults`]: what they assume where a flag does not say
+//! - [`place`]: where store and index are, by flags or by the receiver's configuration
 //! - [`shell`]: paths as they can be pasted, and shown on a terminal
 //! - [`gather`]: what their threads have done, handed on together
 //! - [`backfill`]: rows for stored archives that have none
@@ -11,5 +12,6 @@
 pub mod backfill;
 pub mod defaults;
 pub mod gather;
+pub mod place;
 pub mod shell;
 pub mod verify;

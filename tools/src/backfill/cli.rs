@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use cis490_receiver::index::IndexError;
@@ -19,6 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::apply::{Applied, Finding, Interrupted, Reason, apply};
 use crate::defaults;
+use crate::place::{BadConfig, Place, PlaceFlags};
 use crate::shell::quoted;
 
 /// How many rows a dry run shows.
@@ -30,12 +31,8 @@ const SHOWN_ROWS: usize = 5;
 #[derive(Debug, Parser)]
 #[command(name = "cis490-index-backfill", version)]
 struct Flags {
-    /// The directory that holds HOST/EPISODE.tar.zst
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/cis490/episodes")]
-    episodes_root: PathBuf,
-    /// The index [default: index.jsonl beside the episodes directory]
-    #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// Look at this host only
     #[arg(long, value_parser = HostId::parse)]
     host: Option<HostId>,
@@ -48,10 +45,6 @@ struct Flags {
 }
 
 impl Flags {
-    fn index(&self) -> PathBuf {
-        self.index.clone().unwrap_or_else(|| defaults::index_beside(&self.episodes_root))
-    }
-
     fn jobs(&self) -> NonZeroUsize {
         self.jobs.unwrap_or_else(defaults::one_per_core)
     }
@@ -89,7 +82,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn work(flags: &Flags) -> anyhow::Result<()> {
-    let Scan { listing, skipped, misplaced } = scan(&flags.episodes_root, flags.host.as_ref())?;
+    let place = flags.place.find()?;
+    if let Some(note) = place.note() {
+        tell(format_args!("note: {note}"));
+    }
+    let Place { episodes_root, index, .. } = place;
+    let Scan { listing, skipped, misplaced } = scan(&episodes_root, flags.host.as_ref())?;
     for Misplaced { path, what } in &misplaced {
         let path = quoted(path);
         tell(format_args!("warning: `{path}` gets no row: {what}; `ls -ld {path}` shows whose it is"));
@@ -102,9 +100,8 @@ fn work(flags: &Flags) -> anyhow::Result<()> {
     }
     let scanned = listing.count();
     if let (Some(host), 0) = (&flags.host, scanned) {
-        tell(format_args!("note: `{}` holds no archive of host `{host}`", flags.episodes_root.display()));
+        tell(format_args!("note: `{}` holds no archive of host `{host}`", episodes_root.display()));
     }
-    let index = flags.index();
     let (without_row, _) = compare(&listing, &KnownRows::read(&index)?);
     let missing = without_row.len();
     let indexed = scanned - missing;
@@ -204,6 +201,9 @@ fn help_with(error: &anyhow::Error) -> Vec<String> {
     }
     if let Some(error) = error.downcast_ref::<IndexError>() {
         return vec![error.remedy()];
+    }
+    if let Some(error) = error.downcast_ref::<BadConfig>() {
+        return vec![error.remedy("cis490-index-backfill")];
     }
     if error.is::<Unread>() {
         return vec![format!("`ls -l` shows who may read them and `dmesg | tail` a failing disk; {again}")];

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::findings::{Finding, Subject};
+use crate::place::Place;
 use crate::shell::quoted;
 
 /// Who owns the store, by the units of this repository.
@@ -20,6 +21,8 @@ pub struct Site<'a> {
     pub episodes_root: &'a Path,
     /// `--index`.
     pub index: &'a Path,
+    /// The configuration that named them.
+    pub config: Option<&'a Path>,
 }
 
 /// What to do next, a line each.
@@ -85,7 +88,12 @@ fn restore(subject: &Subject) -> Vec<String> {
     ]
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// The store and the index that a run looks at.
+    pub fn of(place: &'a Place) -> Self {
+        Self { episodes_root: &place.episodes_root, index: &place.index, config: place.config.as_deref() }
+    }
+
     fn flags(self) -> String {
         format!("--episodes-root {} --index {}", quoted(self.episodes_root), quoted(self.index))
     }

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cis490_receiver::store::scan::ScanError;
 use cis490_shared::clock;
 use cis490_shared::durable;
 use cis490_shared::ids::HostId;
@@ -26,18 +25,19 @@ use jiff::Timestamp;
 
 use super::advice::Site;
 use super::check::{Report, check};
+use super::failed::Failed;
 use super::report::{Totals, write_human, write_json};
 use super::request::{CheckError, Hashing, Request};
+use super::resume::is_in_the_store;
 use super::sample::Percent;
 use super::since;
 use crate::defaults;
+use crate::place::{Place, PlaceFlags};
 
 /// Something was found.
 const FOUND: u8 = 3;
 /// The mode of the report that is kept: the group may read.
 const REPORT_MODE: u32 = 0o640;
-/// There is nothing to look at.
-const NO_EPISODES: u8 = 2;
 
 /// Checks that the store and its index agree, and that every archive is still what it was.
 ///
@@ -45,12 +45,8 @@ const NO_EPISODES: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "cis490-verify", version, after_help = AFTER_HELP)]
 struct Flags {
-    /// The directory that holds HOST/EPISODE.tar.zst
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/cis490/episodes")]
-    episodes_root: PathBuf,
-    /// The index [default: index.jsonl beside the episodes directory]
-    #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// Look at this host only
     #[arg(long, value_parser = HostId::parse)]
     host: Option<HostId>,
@@ -80,11 +76,12 @@ struct Flags {
     /// It is written every few seconds and removed at the end. It must lie outside the store.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Write the report to this file as well, as with --json, for the receiver to read
+    /// Write the report to this file as well, as with --json, for the receiver to read [default: as the configuration says]
     ///
-    /// It replaces that of the last run. A run that could not look leaves that alone.
-    #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
+    /// Without FILE it is `store.verify_report` of the configuration. It replaces the report of the last run. A run that
+    /// could not look leaves that alone.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    report: Option<Option<PathBuf>>,
     /// For how long a new archive may be without its row, which is written after it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     settle: u32,
@@ -97,11 +94,7 @@ const AFTER_HELP: &str = "Exit codes: 0 nothing is wrong, 3 something was found,
                           1 it could not be looked.";
 
 impl Flags {
-    fn index(&self) -> PathBuf {
-        self.index.clone().unwrap_or_else(|| defaults::index_beside(&self.episodes_root))
-    }
-
-    fn request(&self) -> Request {
+    fn request(&self, place: &Place) -> Request {
         let hashing = Hashing {
             since: self.since,
             sample: self.sample,
@@ -112,12 +105,22 @@ impl Flags {
             resume: self.resume.clone(),
         };
         Request {
-            episodes_root: self.episodes_root.clone(),
-            index: self.index(),
+            episodes_root: place.episodes_root.clone(),
+            index: place.index.clone(),
             host: self.host.clone(),
             settle: Duration::from_secs(self.settle.into()),
             hashing: (!self.no_hash).then_some(hashing),
             clock: clock::system_time,
+        }
+    }
+
+    /// Where the report is kept; none where nobody asks for that.
+    fn report_file(&self, place: &Place) -> Result<Option<PathBuf>, Failed> {
+        let Some(named) = &self.report else { return Ok(None) };
+        let path = named.as_ref().or(place.report.as_ref()).ok_or(Failed::NoReportFile)?;
+        match is_in_the_store(path, &place.episodes_root, &place.index) {
+            true => Err(Failed::InTheStore(path.clone())),
+            false => Ok(Some(path.clone())),
         }
     }
 }
@@ -154,14 +157,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(help) = error.remedy() {
                 tell(format_args!("help: {help}"));
             }
-            error.exit_code()
+            ExitCode::from(error.exit_code())
         }
     }
 }
 
 /// Looks, tells, and ends the run.
 fn look(flags: &Flags) -> Result<Totals, Failed> {
-    let request = flags.request();
+    let place = flags.place.find()?;
+    if let Some(note) = place.note() {
+        tell(format_args!("note: {note}"));
+    }
+    let report_file = flags.report_file(&place)?;
+    let request = flags.request(&place);
     let bar = progress_bar();
     let checked = check(&request, &bar);
     bar.finish_and_clear();
@@ -173,17 +181,17 @@ fn look(flags: &Flags) -> Result<Totals, Failed> {
         let root = request.episodes_root.display();
         tell(format_args!("note: `{root}` holds no archive of host `{host}`"));
     }
-    show(&report, &request, flags.json).map_err(Failed::Output)?;
-    if let Some(path) = &flags.report {
-        keep(&report, &request, path).map_err(|source| Failed::Report { path: path.clone(), source })?;
+    let site = Site::of(&place);
+    show(&report, site, flags.json).map_err(Failed::Output)?;
+    if let Some(path) = report_file {
+        keep(&report, site, &path).map_err(|source| Failed::Report { path, source })?;
     }
     let totals = Totals::of(&report.findings);
     report.finish().map_err(CheckError::Resume)?;
     Ok(totals)
 }
 
-fn show(report: &Report, request: &Request, json: bool) -> io::Result<()> {
-    let site = Site { episodes_root: &request.episodes_root, index: &request.index };
+fn show(report: &Report, site: Site<'_>, json: bool) -> io::Result<()> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     match json {
         true => write_json(report, site, None, &mut stdout)?,
@@ -193,8 +201,7 @@ fn show(report: &Report, request: &Request, json: bool) -> io::Result<()> {
 }
 
 /// Keeps the report for the receiver.
-fn keep(report: &Report, request: &Request, path: &Path) -> io::Result<()> {
-    let site = Site { episodes_root: &request.episodes_root, index: &request.index };
+fn keep(report: &Report, site: Site<'_>, path: &Path) -> io::Result<()> {
     let mut text = Vec::new();
     write_json(report, site, Some(report.ended.into()), &mut text)?;
     durable::replace_file(path, &text, REPORT_MODE)
@@ -214,49 +221,4 @@ fn progress_bar() -> ProgressBar {
 fn tell(line: fmt::Arguments<'_>) {
     // Standard error that is closed was closed by somebody who does not want to know.
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Why nobody knows whether anything is wrong.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error(transparent)]
-    Check(#[from] CheckError),
-    #[error("the report cannot be written: {0}")]
-    Output(#[source] io::Error),
-    #[error("the report cannot be written to `{}`: {source}", path.display())]
-    Report { path: PathBuf, source: io::Error },
-}
-
-impl Failed {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            Self::Check(CheckError::Store(ScanError::NoRoot(_))) => ExitCode::from(NO_EPISODES),
-            Self::Check(_) | Self::Output(_) | Self::Report { .. } => ExitCode::FAILURE,
-        }
-    }
-
-    /// What a maintainer can do about it.
-    fn remedy(&self) -> Option<String> {
-        let error = match self {
-            Self::Check(error) => error,
-            Self::Output(_) => return None,
-            Self::Report { .. } => {
-                return Some("name a file that this user may write with `--report`".to_owned());
-            }
-        };
-        match error {
-            CheckError::Store(ScanError::NoRoot(_)) => {
-                Some("name the directory with `--episodes-root DIR`".to_owned())
-            }
-            CheckError::Store(ScanError::Root { root, .. }) => {
-                Some(format!("`ls -ld {}` shows who may", root.display()))
-            }
-            CheckError::Index(error) => Some(error.remedy()),
-            CheckError::Resume(error) => Some(error.remedy()),
-            CheckError::Hash(_) => {
-                Some("run `cis490-verify` on another machine, and test this one's memory".to_owned())
-            }
-            CheckError::Thread(_) => Some("`ulimit -u` and `systemd-cgtop` show what is used up".to_owned()),
-        }
-    }
 }

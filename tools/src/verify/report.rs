@@ -3,8 +3,10 @@
 //! In JSON every finding is one object on a line of its own, and the last line is the summary. Members are only ever
 //! added.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
 use cis490_shared::clock::WallTime;
 use indicatif::BinaryBytes;
@@ -106,6 +108,10 @@ enum Line<'a> {
         #[serde(flatten)]
         totals: Totals,
         read_again: Option<ReadAgain>,
+        episodes_root: Cow<'a, str>,
+        index: Cow<'a, str>,
+        /// The configuration that named them.
+        config: Option<Cow<'a, str>>,
         /// When the run ended, in the report that is kept.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended: Option<WallTime>,
@@ -150,7 +156,9 @@ pub fn write_json(
     });
     let totals = Totals::of(&report.findings);
     let (archives, rows) = (report.archives, report.rows);
-    write_line(&Line::Summary { archives, rows, totals, read_again, ended }, to)
+    let (episodes_root, index) = (site.episodes_root.to_string_lossy(), site.index.to_string_lossy());
+    let config = site.config.map(Path::to_string_lossy);
+    write_line(&Line::Summary { archives, rows, totals, read_again, episodes_root, index, config, ended }, to)
 }
 
 fn write_line(line: &Line<'_>, to: &mut impl Write) -> io::Result<()> {

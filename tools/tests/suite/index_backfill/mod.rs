@@ -212,3 +212,31 @@ fn two_at_once_add_no_second_row() {
     let rows = state.rows();
     assert!(rows.len() == 300 && rows.values().all(|rows| *rows == 1));
 }
+
+#[test]
+fn the_configuration_of_the_receiver_names_store_and_index() {
+    let state = State::with_archives(2);
+    let toml = state.path("receiver.toml");
+    let (root, index) = (state.path("episodes"), state.path("elsewhere.jsonl"));
+    let text = format!("[version_gate]\nenabled = false\n[store]\nepisodes_root = {root:?}\nindex = {index:?}\n");
+    fs::write(&toml, text).unwrap();
+    let run = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(&toml).stdout(std::process::Stdio::piped());
+        state.told_by(command.stderr(std::process::Stdio::piped()).spawn().unwrap())
+    };
+    assert_snapshot!(run(), @r#"
+    exit 0
+    scanned: 2 already-indexed: 0 to-backfill: 2
+    backfilled 2 rows into [STATE]/elsewhere.jsonl
+    --
+    note: the store is `[STATE]/episodes` and its index `[STATE]/elsewhere.jsonl` (configuration: `[STATE]/receiver.toml`)
+    "#);
+    fs::remove_file(&toml).unwrap();
+    assert_snapshot!(run(), @r#"
+    exit 1
+    --
+    error: cannot read `[STATE]/receiver.toml`: No such file or directory (os error 2)
+    help: name the receiver's configuration with `--config FILE`, or the store with `--episodes-root DIR`
+    "#);
+}

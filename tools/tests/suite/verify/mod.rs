@@ -1,6 +1,7 @@
 //! The program as a maintainer or a timer runs it: flags, output, exit codes, and that it changes nothing.
 
 mod choice;
+mod config;
 mod live;
 mod permissions;
 mod resume;
@@ -33,7 +34,7 @@ fn a_store_that_is_as_its_index_says_is_exit_0() {
     "#);
     assert_snapshot!(state.run(&["--json"]), @r#"
     exit 0
-    {"type":"summary","archives":3,"rows":3,"errors":0,"warnings":0,"notes":0,"read_again":{"good_archives":3,"good_bytes":27,"before_interruption":0,"sample":null}}
+    {"type":"summary","archives":3,"rows":3,"errors":0,"warnings":0,"notes":0,"read_again":{"good_archives":3,"good_bytes":27,"before_interruption":0,"sample":null},"episodes_root":"[STATE]/episodes","index":"[STATE]/index.jsonl","config":null}
     --
     "#);
     assert_snapshot!(state.run(&["--no-hash"]), @r#"

@@ -78,6 +78,13 @@ impl State {
         self.told_by(self.start(flags))
     }
 
+    /// The same without a flag that names the store.
+    pub(crate) fn run_bare(&self, flags: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.told_by(command.spawn().unwrap())
+    }
+
     pub(crate) fn told_by(&self, child: Child) -> String {
         let output = child.wait_with_output().unwrap();
         let text = format!(
