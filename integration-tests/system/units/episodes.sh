@@ -138,6 +138,39 @@ the_weekly_verify_looks_at_every_episode() {
   check 'and so does the receiver' within 30 health_is ok
 }
 
+# Store, index and report where the receiver's configuration has them: outside the unit's sandbox, once in a home.
+the_weekly_verify_follows_the_configuration() {
+  local place
+  inside cp -a /etc/cis490/receiver.toml /root/receiver.toml
+  for place in /srv/collected /home/collected; do
+    inside sh -ec "install -d -o cis490 -g cis490 -m 750 $place && cp -a /var/lib/cis490/episodes /var/lib/cis490/index.jsonl $place &&
+      install -d -o cis490 -g cis490 -m 750 $place/verified && printf x | dd of=$place/episodes/lab-1/first.tar.zst bs=1 seek=9 conv=notrunc status=none"
+    configure_receiver "[store]
+episodes_root = \"$place/episodes\"
+index = \"$place/index.jsonl\"
+verify_report = \"$place/verified/report.json\""
+    inside systemctl daemon-reload
+    check "verify runs with a store in $place" inside systemctl start cis490-verify.service
+    equal 'it finds the real damage' "$(property cis490-verify ExecMainStatus)" 3
+    equal 'and nothing else' "$(inside cat $place/verified/report.json | jq -r 'select(.type == "finding") | "\(.finding) \(.path)"')" \
+      "hash-differs $place/episodes/lab-1/first.tar.zst"
+    try_to_write_as_verify "$place"
+  done
+  inside sh -c 'mv /root/receiver.toml /etc/cis490/receiver.toml && rm -r /srv/collected /home/collected'
+  inside systemctl daemon-reload
+}
+
+# try_to_write_as_verify PLACE: another program in the sandbox of the unit.
+try_to_write_as_verify() {
+  inside sh -ec "mkdir -p /run/systemd/system/cis490-verify.service.d &&
+    printf '[Service]\\nExecStart=\\nExecStart=-/bin/touch $1/verified/written $1/episodes/written $1/written\\n' \
+      >/run/systemd/system/cis490-verify.service.d/90-try.conf && systemctl daemon-reload && systemctl start cis490-verify.service"
+  check 'its unit may write the report' inside test -e "$1/verified/written"
+  refused 'and neither the store' inside test -e "$1/episodes/written"
+  refused 'nor the directory of the index' inside test -e "$1/written"
+  inside rm -r /run/systemd/system/cis490-verify.service.d
+}
+
 a_lab_host_says_how_it_does_and_sends_what_the_maintainer_admits() {
   local stranger
   stranger=$(printf 'ab%.0s' {1..20})
