@@ -4,18 +4,18 @@ use std::io;
 use std::path::PathBuf;
 
 use cis490_receiver::store::scan::ScanError;
+use cis490_shared::terminal::CannotPrint;
 
 use super::request::CheckError;
 use crate::place::BadConfig;
+use crate::usage::USAGE;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits(3), as with receiver and shipper.
 const BAD_CONFIG: u8 = 78;
-/// There is nothing to look at.
-const NO_EPISODES: u8 = 2;
+/// There is nothing to look at: EX_NOINPUT.
+const NO_INPUT: u8 = 66;
 /// Anything else.
 const FAILURE: u8 = 1;
-/// Flags that mean nothing.
-pub const USAGE: u8 = 2;
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +33,11 @@ pub enum Failed {
     #[error(transparent)]
     Check(#[from] CheckError),
     /// Standard output.
-    #[error("the report cannot be written: {0}")]
-    Output(#[source] io::Error),
-    /// The report that is kept.
-    #[error("the report cannot be written to `{}`: {source}", path.display())]
-    Report {
+    #[error(transparent)]
+    Output(#[from] CannotPrint),
+    /// A file that is to be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -49,10 +49,10 @@ impl Failed {
     /// What the program ends with.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Check(CheckError::Store(ScanError::NoRoot(_))) => NO_EPISODES,
+            Self::Check(CheckError::Store(ScanError::NoRoot(_)) | CheckError::NoIndex(_)) => NO_INPUT,
             Self::Config(_) => BAD_CONFIG,
             Self::NoReportFile => USAGE,
-            Self::InTheStore(_) | Self::Check(_) | Self::Output(_) | Self::Report { .. } => FAILURE,
+            Self::InTheStore(_) | Self::Check(_) | Self::Output(_) | Self::Write { .. } => FAILURE,
         }
     }
 
@@ -64,7 +64,7 @@ impl Failed {
             Self::InTheStore(_) => Some("name another file".to_owned()),
             Self::Check(error) => Some(remedy_of(error)),
             Self::Output(_) => None,
-            Self::Report { .. } => Some("name a file that this user may write with `--report FILE`".to_owned()),
+            Self::Write { .. } => Some("name a file that this user may write".to_owned()),
         }
     }
 }
@@ -72,10 +72,17 @@ impl Failed {
 fn remedy_of(error: &CheckError) -> String {
     match error {
         CheckError::Store(ScanError::NoRoot(_)) => "name the directory with `--episodes-root DIR`".to_owned(),
-        CheckError::Store(ScanError::Root { root, .. }) => format!("`ls -ld {}` shows who may", root.display()),
+        CheckError::NoIndex(_) => {
+            "copy `index.jsonl` of the collector too, and name it with `--index FILE`".to_owned()
+        }
+        CheckError::Store(ScanError::Root { root, .. }) => {
+            format!("`ls -ld {}` shows who may", root.display())
+        }
         CheckError::Index(error) => error.remedy(),
         CheckError::Resume(error) => error.remedy(),
-        CheckError::Hash(_) => "run `cis490-verify` on another machine, and test this one's memory".to_owned(),
+        CheckError::Hash(_) => {
+            "run `cis490-verify` on another machine, and test this one's memory".to_owned()
+        }
         CheckError::Thread(_) => "`ulimit -u` and `systemd-cgtop` show what is used up".to_owned(),
     }
 }

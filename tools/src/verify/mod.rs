@@ -5,7 +5,8 @@
 //! - [`custody`]: whose the index is
 //! - [`compare`]: where they differ (pure)
 //! - [`reread`], [`sample`], [`since`]: which archives are read again
-//! - [`rehash`], [`throttle`]: reading them, not faster than allowed
+//! - [`rehash`], [`throttle`], [`deep`]: reading them, not faster than allowed, and opening them
+//! - [`checksums`]: the hashes of the index, for `sha256sum -c`
 //! - [`progress`], [`resume`]: how far that has come, over interruptions
 //! - [`findings`], [`advice`]: what is wrong, and the next command, ready to be pasted
 //! - [`request`]: what a run is asked for; [`check`]: the run from its first look to its last
@@ -16,9 +17,11 @@
 
 pub mod advice;
 pub mod check;
+pub mod checksums;
 pub mod cli;
 pub mod compare;
 pub mod custody;
+pub mod deep;
 pub mod failed;
 pub mod findings;
 pub mod ledger;

@@ -36,6 +36,9 @@ pub struct Run {
     pub sample: Option<String>,
     /// What the sample is drawn with; drawn itself where no flag gave it.
     pub seed: Option<u64>,
+    /// `--deep`: an archive that was only hashed is not done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deep: bool,
 }
 
 impl Run {
@@ -47,7 +50,7 @@ impl Run {
 
     /// The flags that differ between runs, to be repeated.
     fn flags(&self) -> String {
-        let Self { episodes_root, index, host, since, sample, seed } = self;
+        let Self { episodes_root, index, host, since, sample, seed, deep } = self;
         let mut flags = format!("--episodes-root {episodes_root} --index {index}");
         let optional = [
             ("host", host.as_ref().map(ToString::to_string)),
@@ -58,6 +61,7 @@ impl Run {
         for (name, value) in optional {
             flags.extend(value.map(|value| format!(" --{name} {value}")));
         }
+        flags.push_str(if *deep { " --deep" } else { "" });
         flags
     }
 }

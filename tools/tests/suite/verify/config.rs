@@ -40,7 +40,12 @@ fn the_configuration_names_store_and_index_and_what_was_used_is_shown() {
 fn flags_win_over_the_configuration() {
     let (state, other) = (State::with_episodes(2), State::with_episodes(5));
     let toml = configure(&state);
-    let told = other.run(&["--config", toml.to_str().unwrap(), "--index", other.path("index.jsonl").to_str().unwrap()]);
+    let told = other.run(&[
+        "--config",
+        toml.to_str().unwrap(),
+        "--index",
+        other.path("index.jsonl").to_str().unwrap(),
+    ]);
     assert!(told.starts_with("exit 0\nlooked at 5 archives and 5 rows\n"), "{told}");
 }
 
