@@ -143,20 +143,26 @@ the_weekly_verify_looks_at_every_episode() {
 # The unit that operators.md has for notices, as it stands there, with a mail that is kept.
 what_verify_finds_reaches_a_person() {
   inside sh -c 'printf "#!/bin/sh\n(echo \"\$*\"; cat) >/run/mailed\n" >/usr/local/bin/mail && chmod 755 /usr/local/bin/mail'
-  { echo 'sudo() { "$@"; }'; sed -n '/^To be told by mail/,/^`OnSuccess=/{/^```sh/,/^```$/{/^```/!p}}' "$checkout/docs/operators.md"; } >"$scratch/notify"
+  { echo 'sudo() { "$@"; }'; sed -n '/^To be told by mail/,/^`OnFailure=` alone/{/^```sh/,/^```$/{/^```/!p}}' "$checkout/docs/operators.md"; } >"$scratch/notify"
   put "$scratch/notify" /root/notify
   check 'the notice is set up as operators.md says' inside bash -eu /root/notify
   check 'verify runs' inside systemctl start cis490-verify.service
-  within 5 inside test -e /run/mailed || true
+  within 3 inside test -e /run/mailed || true
   refused 'nothing is sent of a store that is whole' inside test -e /run/mailed
   inside sh -c 'cd /var/lib/cis490/episodes/lab-1 && cp -p first.tar.zst /root && printf x | dd of=first.tar.zst bs=1 seek=9 conv=notrunc status=none'
   check 'verify runs again' inside systemctl start cis490-verify.service
   check 'a fault is sent' within 30 inside grep -q 'lab-1/first is damaged' /run/mailed
   check 'with the exit code' inside grep -q 'cis490-verify.service ended with 3' /run/mailed
   inside cp -p /root/first.tar.zst /var/lib/cis490/episodes/lab-1/first.tar.zst
+  inside rm /run/mailed
+  inside mv /var/lib/cis490/index.jsonl /root/index.jsonl
+  inside mkdir /var/lib/cis490/index.jsonl
+  refused 'verify cannot look' inside systemctl start cis490-verify.service
+  check 'that is sent too' within 30 inside grep -q 'cis490-verify.service ended with 1' /run/mailed
+  inside sh -c 'rmdir /var/lib/cis490/index.jsonl && mv /root/index.jsonl /var/lib/cis490/index.jsonl'
   inside rm -r /etc/systemd/system/cis490-verify.service.d /etc/systemd/system/cis490-notify@.service /run/mailed
   inside systemctl daemon-reload
-  inside systemctl start cis490-verify.service
+  check 'verify finds the store whole again' inside systemctl start cis490-verify.service
 }
 
 # Store, index and report where the receiver's configuration has them: outside the unit's sandbox, once in a home.
