@@ -148,7 +148,7 @@ fn show(archives: &[Archive], voice: Voice) -> anyhow::Result<Vec<Failure>> {
         }
     }
     if !more.is_empty() {
-        rows.push_str(&format!("... ({} more)\n", more.len()));
+        rows.extend([format!("... ({} more)\n", more.len())]);
     }
     if let Some(rows) = rows.strip_suffix('\n') {
         terminal::print(rows)?;

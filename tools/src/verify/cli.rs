@@ -53,6 +53,10 @@ const FILE_MODE: u32 = 0o640;
 /// never deletes.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-verify", version, after_help = AFTER_HELP)]
+#[expect(
+    clippy::option_option,
+    reason = "a flag that is absent, bare, or has a value is what clap makes this of"
+)]
 struct Flags {
     #[command(flatten)]
     place: PlaceFlags,

@@ -263,12 +263,12 @@ impl fmt::Display for Finding {
             Self::OtherEpisode { subject, meta_episode_id } => {
                 write!(f, "{subject} holds another episode: its meta.json names {meta_episode_id}")
             }
-            Self::OtherCommit { subject, row_commit, meta_commit: Some(commit) } => write!(
-                f,
-                "{subject} was admitted for commit {row_commit}, and its meta.json says that `{commit}` recorded it"
-            ),
-            Self::OtherCommit { subject, row_commit, meta_commit: None } => {
-                write!(f, "{subject} was admitted for commit {row_commit}, and its meta.json names none")
+            Self::OtherCommit { subject, row_commit, meta_commit } => {
+                let recorded = meta_commit.as_deref().unwrap_or("none");
+                write!(
+                    f,
+                    "{subject} was admitted for commit {row_commit}, and its meta.json names {recorded}"
+                )
             }
             Self::NotInIndex(subject) => {
                 write!(f, "{subject} is not in this index, so nothing tells whether it is whole")

@@ -159,9 +159,9 @@ impl Work<'_> {
             loop {
                 self.ask_ahead(&mut ahead);
                 let Some(Asked { position, target, file }) = ahead.pop_front() else { break };
-                let (mut opened, mut fault) = (Some(file), None);
+                let (mut first, mut fault) = (Some(file), None);
                 let outcome = judge(target.sha256, || {
-                    let file = opened.take().unwrap_or_else(|| open(&target.archive.path))?;
+                    let file = first.take().unwrap_or_else(|| open(&target.archive.path))?;
                     let mut paced = self.paced(file)?;
                     fault = match &opener {
                         Some(opener) => self.open_up(opener, target, &mut paced)?,

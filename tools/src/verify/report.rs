@@ -93,12 +93,12 @@ fn totals(report: &Report) -> String {
         format!("looked at {} and {}\n", count(report.archives, "archive"), count(report.rows, "row"));
     text.push_str(&report.proof.as_ref().map_or("read no archive\n".to_owned(), told));
     if let Some(absent) = report.absent {
-        text.push_str(&format!("not in this copy: {} of the index\n", count(absent, "archive")));
+        text.extend([format!("not in this copy: {} of the index\n", count(absent, "archive"))]);
     }
     let Totals { errors, warnings, notes } = Totals::of(&report.findings);
     let [errors, warnings, notes] =
         [(errors, "error"), (warnings, "warning"), (notes, "note")].map(|(number, what)| count(number, what));
-    text.push_str(&format!("found {errors}, {warnings}, {notes}\n"));
+    text.extend([format!("found {errors}, {warnings}, {notes}\n")]);
     text
 }
 

@@ -12,6 +12,7 @@ fn configure(state: &State) -> PathBuf {
     let toml = state.path("receiver.toml");
     let (root, index, report) =
         (state.path("episodes"), state.path("index.jsonl"), state.path("verified.json"));
+    let [root, index, report] = [&root, &index, &report].map(|path| path.to_str().unwrap());
     let text = format!(
         "[version_gate]\nenabled = false\n[store]\nepisodes_root = {root:?}\nindex = {index:?}\nverify_report = {report:?}\n"
     );

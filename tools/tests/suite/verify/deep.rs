@@ -35,7 +35,7 @@ fn the_gate_is_not_fooled_by_a_header() {
     let told = state.run(&["--deep"]);
     assert_snapshot!(told, @r#"
     exit 3
-    error: h1/fooled was admitted for commit abababababababababababababababababababab, and its meta.json says that `cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd` recorded it
+    error: h1/fooled was admitted for commit abababababababababababababababababababab, and its meta.json names cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
         # the gate judged what the host named: find out what ran there before training with it
         sudo -u cis490 tar --zstd -xOf [STATE]/episodes/h1/fooled.tar.zst --wildcards '*meta.json'
     error: h1/silent was admitted for commit abababababababababababababababababababab, and its meta.json names none
