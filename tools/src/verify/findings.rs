@@ -236,21 +236,16 @@ impl fmt::Display for Finding {
         match self {
             Self::ArchiveWithoutRow(subject) => write!(f, "{subject} has an archive and no row"),
             Self::RowPending(subject) => write!(f, "{subject} has no row yet, it came only a moment ago"),
-            Self::RowWithoutArchive { subject, row_sha256: None } => {
-                write!(f, "{subject} has a row and no archive")
-            }
-            Self::RowWithoutArchive { subject, row_sha256: Some(sha256) } => {
-                write!(f, "{subject} has a row and no archive; the row says sha256 {sha256}")
+            Self::RowWithoutArchive { subject, row_sha256 } => {
+                let hash = row_sha256.map(|sha256| format!("; the row says sha256 {sha256}"));
+                write!(f, "{subject} has a row and no archive{}", hash.unwrap_or_default())
             }
             Self::SizeDiffers { subject, row_bytes, file_bytes } => {
                 write!(f, "{subject} is damaged: it has {file_bytes} bytes, its row says {row_bytes}")
             }
             Self::HashDiffers { subject, row_sha256, first_read, second_read } => {
-                write!(f, "{subject} is damaged: its row says sha256 {row_sha256}, ")?;
-                match first_read == second_read {
-                    true => write!(f, "two reads gave {first_read}"),
-                    false => write!(f, "one read gave {first_read}, the next {second_read}"),
-                }
+                let reads = two_reads(first_read, second_read);
+                write!(f, "{subject} is damaged: its row says sha256 {row_sha256}, {reads}")
             }
             Self::ReadUnsteady { subject, row_sha256, first_read } => write!(
                 f,
@@ -319,6 +314,14 @@ impl fmt::Display for Finding {
                 write!(f, "`{}` is no host, no archive and no upload", quoted(path))
             }
         }
+    }
+}
+
+/// What two reads gave, none of which is right.
+fn two_reads(first: &Sha256Digest, second: &Sha256Digest) -> String {
+    match first == second {
+        true => format!("two reads gave {first}"),
+        false => format!("one read gave {first}, the next {second}"),
     }
 }
 
