@@ -29,6 +29,8 @@ parts=(
   incident_04_a_clone_of_another_user_in_a_closed_home_is_read
   an_episode_is_shipped_from_one_unit_to_the_other
   the_weekly_verify_looks_at_every_episode
+  what_verify_finds_reaches_a_person
+  the_weekly_verify_follows_the_configuration
   a_lab_host_says_how_it_does_and_sends_what_the_maintainer_admits
   the_sandbox_denies_what_nobody_needs
   incident_07_a_stopped_receiver_is_started_again_by_the_watchdog_and_nothing_is_lost

@@ -30,11 +30,20 @@ impl UnitSettings {
 
     /// Lets the service write below a directory, which need not be there.
     pub fn writable(&mut self, dir: &Path) {
-        if dir.starts_with(STATE) {
-            return;
+        if !dir.starts_with(STATE) {
+            self.writable_anywhere(dir);
         }
-        let is_hidden = HIDDEN.iter().any(|hidden| dir.starts_with(hidden));
-        let key = if is_hidden { "BindPaths" } else { "ReadWritePaths" };
+    }
+
+    /// The same for a service to which `/var/lib/cis490` is not open for writing.
+    pub fn writable_anywhere(&mut self, dir: &Path) {
+        let key = if is_hidden(dir) { "BindPaths" } else { "ReadWritePaths" };
+        self.set(key, word(&format!("-{}", dir.display())));
+    }
+
+    /// Keeps the service from writing below a directory, also if it may write around it.
+    pub fn read_only(&mut self, dir: &Path) {
+        let key = if is_hidden(dir) { "BindReadOnlyPaths" } else { "ReadOnlyPaths" };
         self.set(key, word(&format!("-{}", dir.display())));
     }
 
@@ -56,6 +65,10 @@ impl UnitSettings {
     pub fn into_text(self) -> String {
         self.0
     }
+}
+
+fn is_hidden(dir: &Path) -> bool {
+    HIDDEN.iter().any(|hidden| dir.starts_with(hidden))
 }
 
 /// Where a secret is read from: the file that the configuration names, or, where that is root's alone, what the service
@@ -94,6 +107,17 @@ mod tests {
         settings.set("TimeoutStopSec", 45);
         let expected = "[Service]\nReadWritePaths=\"-/srv/epi sodes\"\nBindPaths=\"-/home/lab/data\"\n\
             ReadWritePaths=\"-/homestead\"\nBindReadOnlyPaths=\"-/home/max/100%% \\\"mine\\\"\"\nTimeoutStopSec=45\n";
+        assert_eq!(settings.into_text(), expected);
+    }
+
+    #[test]
+    fn what_is_read_only_is_mounted_into_a_hidden_home_and_protected_elsewhere() {
+        let mut settings = UnitSettings::of("Service");
+        settings.read_only(Path::new("/srv/e"));
+        settings.read_only(Path::new("/home/max/e"));
+        settings.writable_anywhere(Path::new("/var/lib/cis490"));
+        let expected = "[Service]\nReadOnlyPaths=\"-/srv/e\"\nBindReadOnlyPaths=\"-/home/max/e\"\n\
+            ReadWritePaths=\"-/var/lib/cis490\"\n";
         assert_eq!(settings.into_text(), expected);
     }
 

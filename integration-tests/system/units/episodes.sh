@@ -132,10 +132,70 @@ the_weekly_verify_looks_at_every_episode() {
   inside sh -c 'cd /var/lib/cis490/episodes/lab-1 && cp -p first.tar.zst /root && printf x | dd of=first.tar.zst bs=1 seek=9 conv=notrunc status=none'
   check 'a fault that it finds is no failure of the unit' inside systemctl start cis490-verify.service
   equal 'but is told' "$(property cis490-verify ExecMainStatus)" 3
+  check 'the journal has it as an error' bash -c '[[ $1 == *"lab-1/first is damaged"* && $1 != *"found 1 error"* ]]' \
+    bash "$(inside journalctl --sync; inside journalctl --unit cis490-verify --priority err --output cat)"
   check 'the receiver tells of it' within 30 health_is degraded
   inside cp -p /root/first.tar.zst /var/lib/cis490/episodes/lab-1/first.tar.zst
   check 'verify finds the store mended' inside systemctl start cis490-verify.service
   check 'and so does the receiver' within 30 health_is ok
+}
+
+# The unit that operators.md has for notices, as it stands there, with a mail that is kept.
+what_verify_finds_reaches_a_person() {
+  inside sh -c 'printf "#!/bin/sh\n(echo \"\$*\"; cat) >/run/mailed\n" >/usr/local/bin/mail && chmod 755 /usr/local/bin/mail'
+  { echo 'sudo() { "$@"; }'; sed -n '/^To be told by mail/,/^`OnFailure=` alone/{/^```sh/,/^```$/{/^```/!p}}' "$checkout/docs/operators.md"; } >"$scratch/notify"
+  put "$scratch/notify" /root/notify
+  check 'the notice is set up as operators.md says' inside bash -eu /root/notify
+  check 'verify runs' inside systemctl start cis490-verify.service
+  within 3 inside test -e /run/mailed || true
+  refused 'nothing is sent of a store that is whole' inside test -e /run/mailed
+  inside sh -c 'cd /var/lib/cis490/episodes/lab-1 && cp -p first.tar.zst /root && printf x | dd of=first.tar.zst bs=1 seek=9 conv=notrunc status=none'
+  check 'verify runs again' inside systemctl start cis490-verify.service
+  check 'a fault is sent' within 30 inside grep -q 'lab-1/first is damaged' /run/mailed
+  check 'with the exit code' inside grep -q 'cis490-verify.service ended with 3' /run/mailed
+  inside cp -p /root/first.tar.zst /var/lib/cis490/episodes/lab-1/first.tar.zst
+  inside rm /run/mailed
+  inside mv /var/lib/cis490/index.jsonl /root/index.jsonl
+  inside mkdir /var/lib/cis490/index.jsonl
+  refused 'verify cannot look' inside systemctl start cis490-verify.service
+  check 'that is sent too' within 30 inside grep -q 'cis490-verify.service ended with 1' /run/mailed
+  inside sh -c 'rmdir /var/lib/cis490/index.jsonl && mv /root/index.jsonl /var/lib/cis490/index.jsonl'
+  inside rm -r /etc/systemd/system/cis490-verify.service.d /etc/systemd/system/cis490-notify@.service /run/mailed
+  inside systemctl daemon-reload
+  check 'verify finds the store whole again' inside systemctl start cis490-verify.service
+}
+
+# Store, index and report where the receiver's configuration has them: outside the unit's sandbox, once in a home.
+the_weekly_verify_follows_the_configuration() {
+  local place
+  inside cp -a /etc/cis490/receiver.toml /root/receiver.toml
+  for place in /srv/collected /home/collected; do
+    inside sh -ec "install -d -o cis490 -g cis490 -m 750 $place && cp -a /var/lib/cis490/episodes /var/lib/cis490/index.jsonl $place &&
+      install -d -o cis490 -g cis490 -m 750 $place/verified && printf x | dd of=$place/episodes/lab-1/first.tar.zst bs=1 seek=9 conv=notrunc status=none"
+    configure_receiver "[store]
+episodes_root = \"$place/episodes\"
+index = \"$place/index.jsonl\"
+verify_report = \"$place/verified/report.json\""
+    inside systemctl daemon-reload
+    check "verify runs with a store in $place" inside systemctl start cis490-verify.service
+    equal 'it finds the real damage' "$(property cis490-verify ExecMainStatus)" 3
+    equal 'and nothing else' "$(inside cat $place/verified/report.json | jq -r 'select(.type == "finding") | "\(.finding) \(.path)"')" \
+      "hash-differs $place/episodes/lab-1/first.tar.zst"
+    try_to_write_as_verify "$place"
+  done
+  inside sh -c 'mv /root/receiver.toml /etc/cis490/receiver.toml && rm -r /srv/collected /home/collected'
+  inside systemctl daemon-reload
+}
+
+# try_to_write_as_verify PLACE: another program in the sandbox of the unit.
+try_to_write_as_verify() {
+  inside sh -ec "mkdir -p /run/systemd/system/cis490-verify.service.d &&
+    printf '[Service]\\nExecStart=\\nExecStart=-/bin/touch $1/verified/written $1/episodes/written $1/written\\n' \
+      >/run/systemd/system/cis490-verify.service.d/90-try.conf && systemctl daemon-reload && systemctl start cis490-verify.service"
+  check 'its unit may write the report' inside test -e "$1/verified/written"
+  refused 'and neither the store' inside test -e "$1/episodes/written"
+  refused 'nor the directory of the index' inside test -e "$1/written"
+  inside rm -r /run/systemd/system/cis490-verify.service.d
 }
 
 a_lab_host_says_how_it_does_and_sends_what_the_maintainer_admits() {

@@ -1,4 +1,4 @@
-//! What the configuration means for the units of the receiver; `cis490-receiver-generator` asks for it.
+//! What the configuration means for the units of a collector; `cis490-receiver-generator` asks for it.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use cis490_shared::durable;
 use cis490_shared::unit_settings::{UnitSettings, readable_secret, word};
 use clap::ValueEnum;
 
-use crate::config::{Listen, ReceiverConfig};
+use crate::config::{Listen, ReceiverConfig, StoreConfig};
 use crate::gate::clone_paths;
 
 /// Opens the clone to the service's user, where its own modes do not. For the service the clone is read-only, so it is
@@ -17,13 +17,18 @@ const SERVER_KEY: &str = "server-key";
 /// What a stop takes at most beyond `server.shutdown_timeout_s`, in seconds: commits, the index, the actors.
 const STOP_MARGIN_S: u64 = 15;
 
-/// A unit of the receiver.
+/// What the state directory of `cis490-verify.service` is: it may write there anyway.
+const VERIFY_STATE: &str = "/var/lib/cis490-verify";
+
+/// A unit of a collector.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Unit {
     /// `cis490-receiver.service`
     Service,
     /// `cis490-receiver.socket`
     Socket,
+    /// `cis490-verify.service`
+    Verify,
 }
 
 /// The text of a drop-in for that unit. Blocks.
@@ -31,6 +36,7 @@ pub(super) fn text(unit: Unit, config: &ReceiverConfig) -> String {
     match unit {
         Unit::Service => service(config),
         Unit::Socket => socket(config.server.listeners().unwrap_or_default()),
+        Unit::Verify => verify(&config.store),
     }
 }
 
@@ -79,6 +85,24 @@ fn socket(listen: Vec<Listen>) -> String {
     settings.into_text()
 }
 
+/// Verify reads the store and the index wherever they are, and writes its report. A report that is kept around the store
+/// does not open the store: of two nested directories the inner one counts.
+fn verify(store: &StoreConfig) -> String {
+    let mut settings = UnitSettings::of("Service");
+    let report = durable::parent(&store.verify_report);
+    if !report.starts_with(VERIFY_STATE) {
+        settings.writable_anywhere(report);
+    }
+    // Empty: the directory that the unit itself names may be the report's.
+    settings.set("ReadOnlyPaths", "");
+    for dir in [store.episodes_root.as_path(), durable::parent(&store.index)] {
+        if dir != report {
+            settings.read_only(dir);
+        }
+    }
+    settings.into_text()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +126,31 @@ mod tests {
         assert_eq!(
             text(Unit::Socket, &config),
             "[Socket]\nListenStream=\nListenStream=[::1]:8444\nListenStream=/run/cis490/receiver.sock\n"
+        );
+    }
+
+    #[test]
+    fn verify_reads_the_store_and_writes_its_report_alone() {
+        let verify = |store: &str| {
+            text(Unit::Verify, &config(&format!("[version_gate]\nenabled = false\n[store]\n{store}\n")))
+        };
+        assert_eq!(
+            verify(""),
+            "[Service]\nReadOnlyPaths=\nReadOnlyPaths=\"-/var/lib/cis490/episodes\"\nReadOnlyPaths=\"-/var/lib/cis490\"\n"
+        );
+        assert_eq!(
+            verify(
+                "episodes_root = \"/srv/x/e\"\nindex = \"/srv/x/i.jsonl\"\nverify_report = \"/srv/x/v.json\""
+            ),
+            "[Service]\nReadWritePaths=\"-/srv/x\"\nReadOnlyPaths=\nReadOnlyPaths=\"-/srv/x/e\"\n",
+            "a report beside the index"
+        );
+        assert_eq!(
+            verify(
+                "episodes_root = \"/home/x/e\"\nindex = \"/home/x/i.jsonl\"\nverify_report = \"/home/x/v/v.json\""
+            ),
+            "[Service]\nBindPaths=\"-/home/x/v\"\nReadOnlyPaths=\nBindReadOnlyPaths=\"-/home/x/e\"\n\
+             BindReadOnlyPaths=\"-/home/x\"\n"
         );
     }
 

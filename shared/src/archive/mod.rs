@@ -1,11 +1,13 @@
 //! The episode archive: a tar.zst whose first member is `meta.json` (protocol section 3.3).
 //!
-//! [`pack`] writes one and blocks; [`read`] takes `meta.json` out of one as a stream. Nothing here ever
+//! [`pack`] writes one and blocks; [`read`] takes `meta.json` out of one as a stream, [`whole`] reads one to
+//! its end. Nothing here ever
 //! unpacks an archive to disk, and nothing here decides what becomes of an episode. Packing the same
 //! directory twice gives the same bytes, so that sending an episode again is never a conflict (invariant I4).
 
 pub mod pack;
 pub mod read;
+pub mod whole;
 
 /// The member that describes the episode: the first one of the archive, directly below its top directory.
 pub const META_NAME: &str = "meta.json";

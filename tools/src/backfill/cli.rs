@@ -1,11 +1,17 @@
-//! The command line of `cis490-index-backfill`: flags, printing and exit codes (protocol section 4): 0, 2 where
-//! there is no episodes directory, 1 for any other error.
+//! The command line of `cis490-index-backfill`: flags, printing and exit codes.
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | every archive has its row |
+//! | 2 | there is no episodes directory, or flags that mean nothing |
+//! | 1 | any other error |
+//!
+//! The protocol (section 4) fixes 2 for the directory, so here it does not become 66 as in `cis490-verify`.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use cis490_receiver::index::IndexError;
@@ -14,28 +20,30 @@ use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
 use cis490_receiver::store::reconcile::compare;
 use cis490_receiver::store::scan::{Archive, Failure, Listing, Misplaced, Scan, ScanError, scan};
 use cis490_shared::ids::HostId;
+use cis490_shared::terminal::{self, CannotPrint};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::apply::{Applied, Finding, Interrupted, Reason, apply};
 use crate::defaults;
+use crate::place::{BadConfig, Place, PlaceFlags};
 use crate::shell::quoted;
+use crate::usage;
+use crate::voice::{Voice, VoiceFlags};
 
 /// How many rows a dry run shows.
 const SHOWN_ROWS: usize = 5;
+/// There is nothing to look at.
+const NO_EPISODES: u8 = 2;
 
 /// Adds a row to the index for every stored archive that has none.
 ///
 /// It may run beside a live receiver, and again at any time: what has a row is left alone.
 #[derive(Debug, Parser)]
-#[command(name = "cis490-index-backfill", version)]
+#[command(name = "cis490-index-backfill", version, after_help = AFTER_HELP)]
 struct Flags {
-    /// The directory that holds HOST/EPISODE.tar.zst
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/cis490/episodes")]
-    episodes_root: PathBuf,
-    /// The index [default: index.jsonl beside the episodes directory]
-    #[arg(long, value_name = "FILE")]
-    index: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceFlags,
     /// Look at this host only
     #[arg(long, value_parser = HostId::parse)]
     host: Option<HostId>,
@@ -45,13 +53,14 @@ struct Flags {
     /// How many archives are read at a time [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    voice: VoiceFlags,
 }
 
-impl Flags {
-    fn index(&self) -> PathBuf {
-        self.index.clone().unwrap_or_else(|| defaults::index_beside(&self.episodes_root))
-    }
+const AFTER_HELP: &str =
+    "Exit codes: 0 every archive has its row, 2 no episodes directory or wrong flags, 1 any other error.";
 
+impl Flags {
     fn jobs(&self) -> NonZeroUsize {
         self.jobs.unwrap_or_else(defaults::one_per_core)
     }
@@ -66,89 +75,98 @@ pub fn command() -> clap::Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let flags = match Flags::try_parse_from(arguments) {
         Ok(flags) => flags,
-        Err(usage) => {
-            // Where even this cannot be printed, the exit code is all that is left to say.
-            let _ = usage.print();
-            // Not clap's own code, 2: here that means that there is no episodes directory.
-            return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return usage::report(&error),
     };
-    match work(&flags) {
+    let voice = flags.voice.start();
+    match work(&flags, voice) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(format_args!("error: {error}"));
-            for help in help_with(&error) {
-                tell(format_args!("help: {help}"));
+            if let Some(error) = error.downcast_ref::<CannotPrint>() {
+                return ExitCode::from(error.report());
             }
+            voice.error(&error, &help_with(&error));
             match error.downcast_ref() {
-                Some(ScanError::NoRoot(_)) => ExitCode::from(2),
+                Some(ScanError::NoRoot(_)) => ExitCode::from(NO_EPISODES),
                 _ => ExitCode::FAILURE,
             }
         }
     }
 }
 
-fn work(flags: &Flags) -> anyhow::Result<()> {
-    let Scan { listing, skipped, misplaced } = scan(&flags.episodes_root, flags.host.as_ref())?;
+fn work(flags: &Flags, voice: Voice) -> anyhow::Result<()> {
+    let place = flags.place.find()?;
+    if let Some(note) = place.note() {
+        voice.note(note);
+    }
+    let Place { episodes_root, index, .. } = place;
+    let Scan { listing, skipped, misplaced } = scan(&episodes_root, flags.host.as_ref())?;
     for Misplaced { path, what } in &misplaced {
         let path = quoted(path);
-        tell(format_args!("warning: `{path}` gets no row: {what}; `ls -ld {path}` shows whose it is"));
+        voice.warning(format_args!("`{path}` gets no row: {what}; `ls -ld {path}` shows whose it is"));
     }
     if let Some(first) = skipped.first() {
         let (count, first) = (skipped.len(), quoted(first));
-        tell(format_args!(
-            "note: skipped {count} names that are no host and no archive, the first is `{first}`"
+        voice.note(format_args!(
+            "skipped {count} names that are no host and no archive, the first is `{first}`"
         ));
     }
     let scanned = listing.count();
     if let (Some(host), 0) = (&flags.host, scanned) {
-        tell(format_args!("note: `{}` holds no archive of host `{host}`", flags.episodes_root.display()));
+        voice.note(format_args!("`{}` holds no archive of host `{host}`", episodes_root.display()));
     }
-    let index = flags.index();
     let (without_row, _) = compare(&listing, &KnownRows::read(&index)?);
     let missing = without_row.len();
     let indexed = scanned - missing;
-    writeln!(io::stdout(), "scanned: {scanned} already-indexed: {indexed} to-backfill: {missing}")?;
+    let counts = format!("scanned: {scanned} already-indexed: {indexed} to-backfill: {missing}");
+    say(&counts, voice)?;
 
     let Listing { hosts, failed: mut unread, .. } = listing;
     // A backfill can take hours.
     drop(hosts);
     unread.extend(if flags.dry_run {
-        show(&without_row)?
+        show(&without_row, voice)?
     } else {
-        backfill(&without_row, &index, flags.jobs())?
+        backfill(&without_row, &index, flags.jobs(), voice)?
     });
     if unread.is_empty() { Ok(()) } else { Err(Unread(unread).into()) }
 }
 
 /// Shows the first rows as they would be written, and how many more there are.
-fn show(archives: &[Archive]) -> anyhow::Result<Vec<Failure>> {
+fn show(archives: &[Archive], voice: Voice) -> anyhow::Result<Vec<Failure>> {
     let mut examiner = Examiner::new()?;
-    let (mut unread, mut stdout) = (Vec::new(), io::stdout());
+    let (mut unread, mut rows) = (Vec::new(), String::new());
     let (first, more) = archives.split_at(archives.len().min(SHOWN_ROWS));
     for archive in first {
         match examiner.examine(archive) {
             Ok(Examined { row, doubt }) => {
                 if let Some(doubt) = doubt {
-                    warn(&archive.path, &doubt);
+                    warn(&archive.path, &doubt, voice);
                 }
-                stdout.write_all(&row.to_line()?)?;
+                rows.push_str(&String::from_utf8(row.to_line()?)?);
             }
             Err(source) => unread.push(Failure { path: archive.path.clone(), source }),
         }
     }
     if !more.is_empty() {
-        writeln!(stdout, "... ({} more)", more.len())?;
+        rows.extend([format!("... ({} more)\n", more.len())]);
+    }
+    if let Some(rows) = rows.strip_suffix('\n') {
+        terminal::print(rows)?;
     }
     Ok(unread)
 }
 
 /// Appends the rows and says how many.
-fn backfill(archives: &[Archive], index: &Path, jobs: NonZeroUsize) -> anyhow::Result<Vec<Failure>> {
-    let progress = progress_bar(archives.len());
+fn backfill(
+    archives: &[Archive],
+    index: &Path,
+    jobs: NonZeroUsize,
+    voice: Voice,
+) -> anyhow::Result<Vec<Failure>> {
+    let progress = progress_bar(archives.len(), voice);
     let mut watch = |finding: &Finding<'_>| {
         if let Ok(Some(doubt)) = finding.outcome.as_ref().map(|examined| &examined.doubt) {
-            progress.suspend(|| warn(&finding.archive.path, doubt));
+            progress.suspend(|| warn(&finding.archive.path, doubt, voice));
         }
         progress.inc(1);
     };
@@ -158,29 +176,31 @@ fn backfill(archives: &[Archive], index: &Path, jobs: NonZeroUsize) -> anyhow::R
     progress.finish_and_clear();
     let applied = applied?;
     if applied.already_known > 0 {
-        tell(format_args!("note: {} rows were added by another program meanwhile", applied.already_known));
+        voice.note(format_args!("{} rows were added by another program meanwhile", applied.already_known));
     }
-    writeln!(io::stdout(), "backfilled {} rows into {}", applied.appended, index.display())?;
+    say(&format!("backfilled {} rows into {}", applied.appended, index.display()), voice)?;
     Ok(applied.failed)
 }
 
 /// A bar for a person who watches; nothing in a pipe or a log.
-fn progress_bar(archives: usize) -> ProgressBar {
-    if !io::stderr().is_terminal() {
+fn progress_bar(archives: usize, voice: Voice) -> ProgressBar {
+    if !voice.is_watched() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} archives, {eta} left");
     ProgressBar::new(archives as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn warn(archive: &Path, doubt: &Doubt) {
-    tell(format_args!("warning: `{}` gets no commit: {doubt}", archive.display()));
+fn warn(archive: &Path, doubt: &Doubt, voice: Voice) {
+    voice.warning(format_args!("`{}` gets no commit: {doubt}", archive.display()));
 }
 
-/// Prints a line for a person.
-fn tell(line: fmt::Arguments<'_>) {
-    // Standard error that is closed was closed by somebody who does not want to know.
-    let _ = writeln!(io::stderr(), "{line}");
+/// Prints a count. A reader that has closed the pipe does not keep rows from being added.
+fn say(count: &str, voice: Voice) -> Result<(), CannotPrint> {
+    if voice.is_quiet() {
+        return Ok(());
+    }
+    terminal::print(count).or_else(|error| if error.is_closed_pipe() { Ok(()) } else { Err(error) })
 }
 
 /// Archives and directories that could not be read, at the end of an otherwise complete run.
@@ -204,6 +224,9 @@ fn help_with(error: &anyhow::Error) -> Vec<String> {
     }
     if let Some(error) = error.downcast_ref::<IndexError>() {
         return vec![error.remedy()];
+    }
+    if let Some(error) = error.downcast_ref::<BadConfig>() {
+        return vec![error.remedy("cis490-index-backfill")];
     }
     if error.is::<Unread>() {
         return vec![format!("`ls -l` shows who may read them and `dmesg | tail` a failing disk; {again}")];

@@ -9,38 +9,57 @@ use super::findings::{Finding, Subject};
 use crate::shell::quoted;
 
 /// Who owns the store, by the units of this repository.
-const AS_SERVICE: &str = "sudo -u cis490";
+const AS_SERVICE: &str = "sudo -u cis490 ";
 /// Where a lab host keeps its episodes (protocol section 3.4).
 const LAB_HOST_DATA: &str = "/var/lib/cis490/data";
 
 /// The store and the index that were looked at, as they were named.
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
-    /// `--episodes-root`.
+    /// `--episodes-root`, or `--copy`.
     pub episodes_root: &'a Path,
     /// `--index`.
     pub index: &'a Path,
+    /// The configuration that named them.
+    pub config: Option<&'a Path>,
+    /// Whether it is a copy, on a machine that need not be the collector.
+    pub is_copy: bool,
 }
 
 /// What to do next, a line each.
 pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
-    let index = quoted(site.index);
+    let (index, user) = (quoted(site.index), site.user());
     match finding {
         Finding::ArchiveWithoutRow(subject) => {
-            vec![format!("{AS_SERVICE} cis490-index-backfill {} --host {}", site.flags(), subject.host_id)]
+            vec![format!("{user}cis490-index-backfill {} --host {}", site.flags(), subject.host_id)]
         }
         Finding::IndexMissing { .. } => {
-            vec![format!("{AS_SERVICE} cis490-index-backfill {}", site.flags())]
+            vec![format!("{user}cis490-index-backfill {}", site.flags())]
         }
-        Finding::RowPending(_) => vec![format!("{AS_SERVICE} cis490-verify {} --no-hash", site.flags())],
-        Finding::RowWithoutArchive { subject, .. } => restore(subject),
+        Finding::RowPending(_) => vec![format!("{user}cis490-verify {} --no-hash", site.flags())],
+        Finding::NotInIndex(_) => vec![
+            "# an index that is newer than the copy names every episode; COLLECTOR is where both come from:"
+                .to_owned(),
+            format!("rsync -t COLLECTOR:/var/lib/cis490/index.jsonl {index}"),
+        ],
+        Finding::RowWithoutArchive { subject, .. } => site.restore(subject),
         Finding::SizeDiffers { subject, .. } | Finding::HashDiffers { subject, .. } => {
             let path = quoted(&subject.path);
             let mut aside = subject.path.clone().into_os_string();
             aside.push(".damaged");
-            let aside = format!("{AS_SERVICE} mv -n {path} {}", quoted(Path::new(&aside)));
-            std::iter::once(aside).chain(restore(subject)).collect()
+            let aside = format!("{user}mv -n {path} {}", quoted(Path::new(&aside)));
+            std::iter::once(aside).chain(site.restore(subject)).collect()
         }
+        Finding::NoEpisode { subject, .. } => vec![
+            "# these are the bytes that its host sent, so no copy is better: do not train with it".to_owned(),
+            format!("{user}tar --zstd -tvf {}", quoted(&subject.path)),
+        ],
+        Finding::OtherEpisode { subject, .. } => vec![site.show_meta(subject)],
+        Finding::OtherCommit { subject, .. } => vec![
+            "# the gate judged what the host named: find out what ran there before training with it"
+                .to_owned(),
+            site.show_meta(subject),
+        ],
         Finding::ReadUnsteady { subject, .. } => vec![
             "sudo dmesg --level=err,warn | tail -n 50".to_owned(),
             format!("sudo smartctl -a \"$(df --output=source {} | tail -n 1)\"", quoted(&subject.path)),
@@ -59,34 +78,50 @@ pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
             "sudo systemctl restart cis490-receiver".to_owned(),
         ],
         Finding::SecondRow { episode_id, .. } => {
-            vec![format!("{AS_SERVICE} grep -n '\"{episode_id}\"' {index}")]
+            vec![format!("{user}grep -n '\"{episode_id}\"' {index}")]
         }
         Finding::NotRows { first_line, .. } | Finding::RowsWithoutHash { first_line, .. } => {
-            vec![format!("{AS_SERVICE} sed -n {first_line}p {index}")]
+            vec![format!("{user}sed -n {first_line}p {index}")]
         }
-        Finding::LeftOver { path } => vec![format!("{AS_SERVICE} rm {}", quoted(path))],
+        Finding::LeftOver { path } => vec![format!("{user}rm {}", quoted(path))],
         Finding::Misplaced { path, .. } | Finding::ForeignName { path } => {
-            vec![format!("{AS_SERVICE} ls -ld {}", quoted(path))]
+            vec![format!("{user}ls -ld {}", quoted(path))]
         }
     }
 }
 
-/// How an archive comes back: its host may still have the episode, and packs it to the same bytes.
-fn restore(subject: &Subject) -> Vec<String> {
-    let Subject { host_id, episode_id, path } = subject;
-    vec![
-        format!(
-            "# put a copy that has the hash of the row at {}, or let the host send it again:",
-            quoted(path)
-        ),
-        format!(
-            "ssh {host_id} {AS_SERVICE} mv -n {LAB_HOST_DATA}/shipped/{episode_id} {LAB_HOST_DATA}/episodes/"
-        ),
-    ]
-}
-
 impl Site<'_> {
+    /// As whom the commands are run: a copy belongs to whoever looks at it.
+    const fn user(self) -> &'static str {
+        if self.is_copy { "" } else { AS_SERVICE }
+    }
+
     fn flags(self) -> String {
         format!("--episodes-root {} --index {}", quoted(self.episodes_root), quoted(self.index))
+    }
+
+    fn show_meta(self, subject: &Subject) -> String {
+        format!("{}tar --zstd -xOf {} --wildcards '*meta.json'", self.user(), quoted(&subject.path))
+    }
+
+    /// How an archive comes back: the collector has it, or its host, which packs the episode to the same bytes.
+    fn restore(self, subject: &Subject) -> Vec<String> {
+        let Subject { host_id, episode_id, path } = subject;
+        if self.is_copy {
+            let dir = quoted(cis490_shared::durable::parent(path));
+            return vec![
+                "# COLLECTOR is where the copy comes from:".to_owned(),
+                format!("rsync -t COLLECTOR:/var/lib/cis490/episodes/{host_id}/{episode_id}.tar.zst {dir}/"),
+            ];
+        }
+        vec![
+            format!(
+                "# put a copy that has the hash of the row at {}, or let the host send it again:",
+                quoted(path)
+            ),
+            format!(
+                "ssh {host_id} {AS_SERVICE}mv -n {LAB_HOST_DATA}/shipped/{episode_id} {LAB_HOST_DATA}/episodes/"
+            ),
+        ]
     }
 }

@@ -6,9 +6,12 @@
 use std::time::SystemTime;
 
 use cis490_receiver::startup;
+use cis490_shared::ids::{EpisodeId, HostId};
 use indicatif::ProgressBar;
 
-use super::compare::{Compared, compare, in_custody, in_index, in_store, unreadable};
+use super::compare::{
+    Compared, compare, compare_copy, in_custody, in_index, in_store, left_over, unreadable,
+};
 use super::custody;
 use super::findings::Finding;
 use super::ledger::Ledger;
@@ -26,6 +29,8 @@ pub struct Report {
     pub archives: usize,
     /// How many rows.
     pub rows: u64,
+    /// Of a copy: how many archives of the index are not in it.
+    pub absent: Option<usize>,
     /// What was read again; none where nothing was to be.
     pub proof: Option<Proof>,
     /// When the last look at it ended.
@@ -37,9 +42,12 @@ pub struct Report {
 
 /// Looks at a store and its index. Blocks, for as long as it takes to read the archives.
 pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError> {
-    let Request { episodes_root, index, host, hashing, clock, .. } = request;
+    let Request { episodes_root, index, host, hashing, clock, is_copy, .. } = request;
     let shelf = Shelf::survey(episodes_root, host.as_ref(), clock())?;
     let ledger = Ledger::read(index, host.as_ref())?;
+    if *is_copy && ledger.is_missing() {
+        return Err(CheckError::NoIndex(index.clone()));
+    }
     let read = match hashing {
         None => Reread::default(),
         Some(hashing) => {
@@ -62,19 +70,28 @@ fn last_look(
     ledger.catch_up(index)?;
     let compared = Compared { shelf: &shelf, ledger: &ledger, now: clock(), settle: *settle };
     let mut findings = read.findings;
-    findings.extend(compare(compared, &shelf::look));
-    findings.extend(match custody::look(index) {
-        Ok(files) => in_custody(&files),
-        Err(error) => vec![unreadable(index, &error)],
-    });
-    findings.extend(in_index(&ledger));
+    // Of a copy only what is there can be wrong: owners, lines of the index and uploads are the collector's.
+    if request.is_copy {
+        findings.extend(compare_copy(compared, &shelf::look));
+    } else {
+        findings.extend(compare(compared, &shelf::look));
+        findings.extend(match custody::look(index) {
+            Ok(files) => in_custody(&files),
+            Err(error) => vec![unreadable(index, &error)],
+        });
+        findings.extend(in_index(&ledger));
+        findings.extend(left_over(&shelf));
+    }
     findings.extend(in_store(&shelf));
     // Stable: within a severity everything stays in the order in which it was looked at.
     findings.sort_by_key(Finding::severity);
     let (archives, rows) = (shelf.archives().len(), ledger.rows());
     let ended = clock();
+    let is_absent = |(host, episode): &(&HostId, &EpisodeId)| !shelf.holds(host, episode);
+    let absent = request.is_copy.then(|| ledger.pairs().filter(is_absent).count());
     Ok(Report {
         findings,
+        absent,
         archives,
         rows,
         proof: read.proof,
@@ -119,11 +136,13 @@ mod tests {
             fresh_seed: 0,
             jobs: NonZeroUsize::MIN,
             rate: None,
+            deep: false,
             resume: None,
         };
         let clock = || SystemTime::UNIX_EPOCH;
         let settle = Duration::ZERO;
-        (dir, Request { episodes_root, index, host: None, settle, hashing: Some(hashing), clock })
+        let hashing = Some(hashing);
+        (dir, Request { episodes_root, index, is_copy: false, host: None, settle, hashing, clock })
     }
 
     #[test]

@@ -41,6 +41,20 @@ pub fn compare(compared: Compared<'_>, look: Look<'_>) -> Vec<Finding> {
     archives.chain(rows).chain(compared.missing_index()).collect()
 }
 
+/// What is wrong with the archives of a copy. `look` is asked about each suspect.
+pub fn compare_copy(compared: Compared<'_>, look: Look<'_>) -> Vec<Finding> {
+    let archives = compared.shelf.archives().iter();
+    let findings = archives.filter_map(|shelved| match compared.archive(shelved, look)? {
+        Finding::ArchiveWithoutRow(subject) | Finding::RowPending(subject) => {
+            Some(Finding::NotInIndex(subject))
+        }
+        // It was taken away meanwhile.
+        Finding::RowWithoutArchive { .. } => None,
+        finding => Some(finding),
+    });
+    findings.collect()
+}
+
 impl Compared<'_> {
     /// What is wrong with an archive that was found.
     fn archive(self, shelved: &Shelved, look: Look<'_>) -> Option<Finding> {
@@ -130,16 +144,20 @@ pub fn in_custody(files: &[Custody]) -> Vec<Finding> {
     findings
 }
 
+/// Uploads that ended and left their bytes behind.
+pub fn left_over(shelf: &Shelf) -> Vec<Finding> {
+    shelf.left_over.iter().map(|path| Finding::LeftOver { path: path.clone() }).collect()
+}
+
 /// What else lies in the store, or cannot be looked at.
 pub fn in_store(shelf: &Shelf) -> Vec<Finding> {
     let hidden = shelf.hidden.iter().map(|Failure { path, source }| unreadable(path, source));
-    let left_over = shelf.left_over.iter().map(|path| Finding::LeftOver { path: path.clone() });
     let foreign = shelf.foreign.iter().map(|path| Finding::ForeignName { path: path.clone() });
     let misplaced = shelf
         .misplaced
         .iter()
         .map(|Misplaced { path, what }| Finding::Misplaced { path: path.clone(), what: what.0 });
-    hidden.chain(left_over).chain(misplaced).chain(foreign).collect()
+    hidden.chain(misplaced).chain(foreign).collect()
 }
 
 /// The finding for a file or directory that cannot be read.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use serde::{Serialize, Serializer};
 
 use crate::shell::quoted;
@@ -82,6 +82,34 @@ pub enum Finding {
         /// What the first read gave.
         first_read: Sha256Digest,
     },
+    /// The archive is as its row says, and nothing that could be trained with.
+    NoEpisode {
+        /// Which.
+        #[serde(flatten)]
+        subject: Subject,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// The meta.json of the archive names another episode.
+    OtherEpisode {
+        /// Which.
+        #[serde(flatten)]
+        subject: Subject,
+        /// The episode that meta.json names.
+        meta_episode_id: EpisodeId,
+    },
+    /// The gate judged another commit than the one that recorded the episode.
+    OtherCommit {
+        /// Which.
+        #[serde(flatten)]
+        subject: Subject,
+        /// What the sender named, and the row says.
+        row_commit: CommitHash,
+        /// What meta.json says; none where it names none.
+        meta_commit: Option<String>,
+    },
+    /// An archive of a copy that the index does not name.
+    NotInIndex(Subject),
     /// An archive or a directory cannot be read.
     Unreadable {
         /// Which.
@@ -175,10 +203,14 @@ impl Finding {
             | Self::RowWithoutArchive { .. }
             | Self::SizeDiffers { .. }
             | Self::HashDiffers { .. }
+            | Self::NoEpisode { .. }
+            | Self::OtherEpisode { .. }
+            | Self::OtherCommit { .. }
             | Self::Unreadable { .. }
             | Self::IndexMissing { .. }
             | Self::WrongOwner { .. } => Severity::Error,
             Self::ReadUnsteady { .. }
+            | Self::NotInIndex(_)
             | Self::WrongMode { .. }
             | Self::TornLine { .. }
             | Self::SecondRow { same_hash: false, .. }
@@ -204,27 +236,38 @@ impl fmt::Display for Finding {
         match self {
             Self::ArchiveWithoutRow(subject) => write!(f, "{subject} has an archive and no row"),
             Self::RowPending(subject) => write!(f, "{subject} has no row yet, it came only a moment ago"),
-            Self::RowWithoutArchive { subject, row_sha256: None } => {
-                write!(f, "{subject} has a row and no archive")
-            }
-            Self::RowWithoutArchive { subject, row_sha256: Some(sha256) } => {
-                write!(f, "{subject} has a row and no archive; the row says sha256 {sha256}")
+            Self::RowWithoutArchive { subject, row_sha256 } => {
+                let hash = row_sha256.map(|sha256| format!("; the row says sha256 {sha256}"));
+                write!(f, "{subject} has a row and no archive{}", hash.unwrap_or_default())
             }
             Self::SizeDiffers { subject, row_bytes, file_bytes } => {
                 write!(f, "{subject} is damaged: it has {file_bytes} bytes, its row says {row_bytes}")
             }
             Self::HashDiffers { subject, row_sha256, first_read, second_read } => {
-                write!(f, "{subject} is damaged: its row says sha256 {row_sha256}, ")?;
-                match first_read == second_read {
-                    true => write!(f, "two reads gave {first_read}"),
-                    false => write!(f, "one read gave {first_read}, the next {second_read}"),
-                }
+                let reads = two_reads(first_read, second_read);
+                write!(f, "{subject} is damaged: its row says sha256 {row_sha256}, {reads}")
             }
             Self::ReadUnsteady { subject, row_sha256, first_read } => write!(
                 f,
                 "{subject} is as its row says, but one read gave sha256 {first_read} before the next gave \
                  {row_sha256}: do not trust the disk or the memory of this machine"
             ),
+            Self::NoEpisode { subject, reason } => {
+                write!(f, "{subject} is as its row says and no usable episode: {reason}")
+            }
+            Self::OtherEpisode { subject, meta_episode_id } => {
+                write!(f, "{subject} holds another episode: its meta.json names {meta_episode_id}")
+            }
+            Self::OtherCommit { subject, row_commit, meta_commit } => {
+                let recorded = meta_commit.as_deref().unwrap_or("none");
+                write!(
+                    f,
+                    "{subject} was admitted for commit {row_commit}, and its meta.json names {recorded}"
+                )
+            }
+            Self::NotInIndex(subject) => {
+                write!(f, "{subject} is not in this index, so nothing tells whether it is whole")
+            }
             Self::Unreadable { path, reason, .. } => write!(f, "`{}` cannot be read: {reason}", quoted(path)),
             Self::IndexMissing { archives } => {
                 write!(f, "there is no index; archives that want a row: {archives}")
@@ -271,6 +314,14 @@ impl fmt::Display for Finding {
                 write!(f, "`{}` is no host, no archive and no upload", quoted(path))
             }
         }
+    }
+}
+
+/// What two reads gave, none of which is right.
+fn two_reads(first: &Sha256Digest, second: &Sha256Digest) -> String {
+    match first == second {
+        true => format!("two reads gave {first}"),
+        false => format!("one read gave {first}, the next {second}"),
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use cis490_receiver::index::{IndexError, IndexStep};
 use cis490_receiver::store::reconcile::Pair;
-use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
+use cis490_shared::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 use cis490_shared::row::lines::{Line, read_line};
 use cis490_shared::row::{IndexRow, read_key};
 use jiff::Timestamp;
@@ -29,6 +29,8 @@ pub struct Promise {
     pub size_bytes: Option<u64>,
     /// When it was stored, where that can be understood.
     pub received_at: Option<Timestamp>,
+    /// The commit that was judged, by its number among those of the index: see [`Ledger::commit`].
+    commit: Option<u32>,
 }
 
 /// A further row of a pair that has one.
@@ -75,6 +77,9 @@ pub struct Ledger {
     lines: u64,
     end: u64,
     torn: Option<Torn>,
+    /// Thousands of rows share a commit.
+    commits: Vec<CommitHash>,
+    commit_numbers: HashMap<CommitHash, u32>,
 }
 
 /// A last line without its newline.
@@ -161,7 +166,8 @@ impl Ledger {
         let promise = Promise {
             sha256: key.sha256,
             size_bytes: row.as_ref().map(|row| row.size_bytes),
-            received_at: row.and_then(|row| row.received_at_wall.as_str().parse().ok()),
+            received_at: row.as_ref().and_then(|row| row.received_at_wall.as_str().parse().ok()),
+            commit: row.and_then(|row| row.commit).and_then(|commit| self.number(commit)),
         };
         if let Some(first) = self.get(&key.host_id, &key.episode_id) {
             let same_hash = first.sha256 == promise.sha256;
@@ -172,6 +178,22 @@ impl Ledger {
             self.unproven.add(number);
         }
         self.hosts.entry(key.host_id).or_default().insert(key.episode_id, promise);
+    }
+
+    /// The number of a commit; none where there are more than can be counted.
+    fn number(&mut self, commit: CommitHash) -> Option<u32> {
+        if let Some(number) = self.commit_numbers.get(&commit) {
+            return Some(*number);
+        }
+        let number = u32::try_from(self.commits.len()).ok()?;
+        self.commits.push(commit.clone());
+        self.commit_numbers.insert(commit, number);
+        Some(number)
+    }
+
+    /// The commit that a row names.
+    pub fn commit(&self, promise: &Promise) -> Option<&CommitHash> {
+        self.commits.get(usize::try_from(promise.commit?).ok()?)
     }
 
     /// What is promised for a pair; none where it has no row.

@@ -100,7 +100,8 @@ mod tests {
         let targets = archives.iter().map(|archive| Target {
             archive,
             size_bytes: 10,
-            sha256: Sha256Digest::from_bytes([0; 32]),
+            sha256: Some(Sha256Digest::from_bytes([0; 32])),
+            commit: None,
         });
         targets.filter(|target| mark.leaves(&pair_of(target))).collect()
     }

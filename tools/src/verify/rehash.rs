@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read, Take};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,12 +19,13 @@ use std::time::Instant;
 
 use cis490_receiver::store::scan::Archive;
 use cis490_receiver::store::stored::Stored;
-use cis490_shared::ids::Sha256Digest;
+use cis490_shared::ids::{CommitHash, Sha256Digest};
 use cis490_shared::regular;
 use indicatif::ProgressBar;
 use rustix::fs::{Advice, CWD, fadvise};
 use sha2::{Digest, Sha256};
 
+use super::deep::{Expected, Fault, Opener, judge_form};
 use super::throttle::Throttle;
 use crate::gather::Gatherer;
 
@@ -45,8 +46,10 @@ pub struct Target<'a> {
     pub archive: &'a Archive,
     /// Its size in bytes, by the last look.
     pub size_bytes: u64,
-    /// The hash that its row promises.
-    pub sha256: Sha256Digest,
+    /// The hash that its row promises; none on a row that promises none.
+    pub sha256: Option<Sha256Digest>,
+    /// The commit that its row names.
+    pub commit: Option<&'a CommitHash>,
 }
 
 /// What came out.
@@ -54,6 +57,8 @@ pub struct Target<'a> {
 pub enum Outcome {
     /// What was promised.
     Good,
+    /// What was promised, and yet no episode, or not the one that was said.
+    Odd(Fault),
     /// Something else, twice.
     Damaged {
         /// What the first read gave.
@@ -73,12 +78,12 @@ pub enum Outcome {
 }
 
 /// Reads an archive, and once more where it is not what was promised.
-pub fn judge(promised: Sha256Digest, mut read: impl FnMut() -> io::Result<Stored>) -> Outcome {
+pub fn judge(promised: Option<Sha256Digest>, mut read: impl FnMut() -> io::Result<Stored>) -> Outcome {
     let mut twice = || {
         let first = read()?.sha256;
-        if first == promised {
+        let Some(promised) = promised.filter(|promised| *promised != first) else {
             return Ok(Outcome::Good);
-        }
+        };
         let second = read()?.sha256;
         Ok(if second == promised { Outcome::Unsteady { first } } else { Outcome::Damaged { first, second } })
     };
@@ -88,18 +93,30 @@ pub fn judge(promised: Sha256Digest, mut read: impl FnMut() -> io::Result<Stored
     })
 }
 
-/// Reads every target, `jobs` at a time and as fast as `throttle` allows, in their order. Blocks.
+/// How archives are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner<'a> {
+    /// How many at a time.
+    pub jobs: NonZeroUsize,
+    /// How fast.
+    pub throttle: &'a Throttle,
+    /// Counts bytes.
+    pub bar: &'a ProgressBar,
+    /// Whether they are opened as well.
+    pub is_deep: bool,
+}
+
+/// Reads every target in their order. Blocks.
 ///
-/// `done` is told the position of each target and what came out, as it comes; `bar` counts bytes. Fails only where
-/// not even one thread can be started.
+/// `done` is told the position of each target and what came out, as it comes. Fails only where not even one thread can
+/// be started.
 pub fn rehash(
     targets: &[Target<'_>],
-    jobs: NonZeroUsize,
-    throttle: &Throttle,
-    bar: &ProgressBar,
+    manner: Manner<'_>,
     done: &mut dyn FnMut(usize, Outcome),
 ) -> io::Result<()> {
-    let work = Work { targets, next: AtomicUsize::new(0), throttle, bar };
+    let Manner { jobs, throttle, bar, is_deep } = manner;
+    let work = Work { targets, next: AtomicUsize::new(0), throttle, bar, is_deep };
     let (queue, outcomes) = mpsc::sync_channel(MAX_QUEUED);
     thread::scope(|scope| {
         for started in 0..jobs.get().min(targets.len()) {
@@ -125,6 +142,7 @@ struct Work<'a> {
     next: AtomicUsize,
     throttle: &'a Throttle,
     bar: &'a ProgressBar,
+    is_deep: bool,
 }
 
 impl Work<'_> {
@@ -134,17 +152,27 @@ impl Work<'_> {
         scope: &'scope Scope<'scope, '_>,
         queue: SyncSender<Vec<(usize, Outcome)>>,
     ) -> io::Result<()> {
+        let opener = self.is_deep.then(Opener::new).transpose()?;
         let work = move || {
             let mut buffer = vec![0; self.throttle.read_bytes()];
             let (mut ahead, mut gatherer) = (VecDeque::new(), Gatherer::default());
             loop {
                 self.ask_ahead(&mut ahead);
                 let Some(Asked { position, target, file }) = ahead.pop_front() else { break };
-                let mut opened = Some(file);
+                let (mut first, mut fault) = (Some(file), None);
                 let outcome = judge(target.sha256, || {
-                    let file = opened.take().unwrap_or_else(|| open(&target.archive.path))?;
-                    self.read(file, &mut buffer)
+                    let file = first.take().unwrap_or_else(|| open(&target.archive.path))?;
+                    let mut paced = self.paced(file)?;
+                    fault = match &opener {
+                        Some(opener) => self.open_up(opener, target, &mut paced)?,
+                        None => None,
+                    };
+                    paced.finish(&mut buffer)
                 });
+                let outcome = match (outcome, fault) {
+                    (Outcome::Good, Some(fault)) => Outcome::Odd(fault),
+                    (outcome, _) => outcome,
+                };
                 let handful = gatherer.add((position, outcome), Instant::now());
                 if handful.is_some_and(|handful| queue.send(handful).is_err()) {
                     return;
@@ -173,32 +201,72 @@ impl Work<'_> {
         }
     }
 
-    /// Size and hash of a file that was opened here, from the disk.
-    ///
-    /// One byte more than it says that it has is enough to tell that it is another: it could grow for ever.
-    fn read(&self, file: File, buffer: &mut [u8]) -> io::Result<Stored> {
-        let mut left = file.metadata()?.len();
-        let mut file = file.take(left.saturating_add(1));
-        let (mut hasher, mut size_bytes, mut given_up) = (Sha256::new(), 0, 0);
-        loop {
-            self.throttle.wait_for(left.min(buffer.len() as u64));
-            let length = match file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if length == 0 {
-                give_up_pages(file.get_ref(), given_up, None);
-                return Ok(Stored { size_bytes, sha256: Sha256Digest::from_bytes(hasher.finalize().into()) });
-            }
-            hasher.update(&buffer[..length]);
-            size_bytes += length as u64;
-            left = left.saturating_sub(length as u64);
-            self.bar.inc(length as u64);
-            if size_bytes - given_up >= GIVE_UP_AFTER {
-                give_up_pages(file.get_ref(), given_up, NonZeroU64::new(size_bytes - given_up));
-                given_up = size_bytes;
-            }
+    /// A file that was opened here, to be read from the disk.
+    fn paced(&self, file: File) -> io::Result<Paced<'_>> {
+        let left = file.metadata()?.len();
+        let file = file.take(left.saturating_add(1));
+        let (throttle, bar) = (self.throttle, self.bar);
+        Ok(Paced { file, left, hasher: Sha256::new(), size_bytes: 0, given_up: 0, throttle, bar })
+    }
+
+    /// Judges what an archive holds, which reads some or all of it.
+    fn open_up(
+        &self,
+        opener: &Opener,
+        target: &Target<'_>,
+        paced: &mut Paced<'_>,
+    ) -> io::Result<Option<Fault>> {
+        let expected = Expected { episode_id: &target.archive.episode_id, commit: target.commit };
+        // One whose form is broken may say who it is all the same, and that would be the lesser news.
+        match judge_form(BufReader::with_capacity(self.throttle.read_bytes(), paced))? {
+            Some(fault) => Ok(Some(fault)),
+            None => opener.judge_meta(&target.archive.path, expected),
         }
+    }
+}
+
+/// A file that is hashed and counted as it is read, not faster than allowed, and whose pages are given up behind it.
+///
+/// One byte more than it says that it has is enough to tell that it is another: it could grow for ever.
+struct Paced<'a> {
+    file: Take<File>,
+    left: u64,
+    hasher: Sha256,
+    size_bytes: u64,
+    given_up: u64,
+    throttle: &'a Throttle,
+    bar: &'a ProgressBar,
+}
+
+impl Paced<'_> {
+    /// Reads what is left; size and hash of all of it.
+    fn finish(mut self, buffer: &mut [u8]) -> io::Result<Stored> {
+        while self.read(buffer)? > 0 {}
+        give_up_pages(self.file.get_ref(), self.given_up, None);
+        let sha256 = Sha256Digest::from_bytes(self.hasher.finalize().into());
+        Ok(Stored { size_bytes: self.size_bytes, sha256 })
+    }
+}
+
+impl Read for Paced<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.throttle.wait_for(self.left.min(into.len() as u64));
+        let length = loop {
+            match self.file.read(into) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.hasher.update(&into[..length]);
+        self.size_bytes += length as u64;
+        self.left = self.left.saturating_sub(length as u64);
+        self.bar.inc(length as u64);
+        if self.size_bytes - self.given_up >= GIVE_UP_AFTER {
+            let read = NonZeroU64::new(self.size_bytes - self.given_up);
+            give_up_pages(self.file.get_ref(), self.given_up, read);
+            self.given_up = self.size_bytes;
+        }
+        Ok(length)
     }
 }
 

@@ -3,9 +3,12 @@
 //! In JSON every finding is one object on a line of its own, and the last line is the summary. Members are only ever
 //! added.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 
+use anstyle::{AnsiColor, Style};
 use cis490_shared::clock::WallTime;
 use indicatif::BinaryBytes;
 use serde::Serialize;
@@ -14,6 +17,7 @@ use super::advice::{Site, next};
 use super::check::Report;
 use super::findings::{Finding, Severity};
 use super::reread::{Proof, Sample};
+use crate::voice::{Priority, Voice, prioritised};
 
 /// How many findings there are of each severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -43,41 +47,70 @@ impl Totals {
     }
 }
 
-/// Writes the report for people: every finding with its next command, and what was looked at.
-pub fn write_human(report: &Report, site: Site<'_>, to: &mut impl Write) -> io::Result<()> {
-    let mut findings = report.findings.iter().map(|finding| (finding, next(finding, site))).peekable();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const NOTE: Style = AnsiColor::Green.on_default().bold();
+
+/// The report for people: every finding with its next command, and what was looked at. A quiet one has no notes and no
+/// totals.
+pub fn human(report: &Report, site: Site<'_>, voice: Voice) -> String {
+    let is_told = |finding: &&Finding| !voice.is_quiet() || finding.severity() != Severity::Note;
+    let findings = report.findings.iter().filter(is_told);
+    let mut findings = findings.map(|finding| (finding, next(finding, site))).peekable();
+    let mut text = String::new();
     while let Some((finding, commands)) = findings.next() {
-        let severity = match finding.severity() {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
+        let (priority, label, style) = match finding.severity() {
+            Severity::Error => (Priority::Error, "error", ERROR),
+            Severity::Warning => (Priority::Warning, "warning", WARNING),
+            Severity::Note => (Priority::Notice, "note", NOTE),
         };
-        writeln!(to, "{severity}: {finding}")?;
+        let mut told = format!("{style}{label}:{style:#} {finding}\n");
         // What is done about several findings in a row is said once, behind the last of them.
         let is_last =
             |(other, next): &(&Finding, _)| *next != commands || other.severity() != finding.severity();
         if findings.peek().is_none_or(is_last) {
-            commands.iter().try_for_each(|command| writeln!(to, "    {command}"))?;
+            told.extend(commands.iter().map(|command| format!("    {command}\n")));
         }
+        add(&mut text, &told, priority, voice);
     }
-    writeln!(to, "looked at {} and {}", count(report.archives, "archive"), count(report.rows, "row"))?;
-    match &report.proof {
-        None => writeln!(to, "read no archive")?,
-        Some(proof) => write!(to, "{}", told(proof))?,
+    if !voice.is_quiet() {
+        add(&mut text, &totals(report), Priority::Info, voice);
+    }
+    text
+}
+
+/// Adds whole lines, with their priority where the journal reads them.
+fn add(text: &mut String, lines: &str, priority: Priority, voice: Voice) {
+    match voice.is_stdout_journal() {
+        true => text.extend([prioritised(priority, lines).as_str(), "\n"]),
+        false => text.push_str(lines),
+    }
+}
+
+/// What was looked at and found.
+fn totals(report: &Report) -> String {
+    let mut text =
+        format!("looked at {} and {}\n", count(report.archives, "archive"), count(report.rows, "row"));
+    text.push_str(&report.proof.as_ref().map_or("read no archive\n".to_owned(), told));
+    if let Some(absent) = report.absent {
+        text.extend([format!("not in this copy: {} of the index\n", count(absent, "archive"))]);
     }
     let Totals { errors, warnings, notes } = Totals::of(&report.findings);
-    writeln!(to, "found {}, {}, {}", count(errors, "error"), count(warnings, "warning"), count(notes, "note"))
+    let [errors, warnings, notes] =
+        [(errors, "error"), (warnings, "warning"), (notes, "note")].map(|(number, what)| count(number, what));
+    text.extend([format!("found {errors}, {warnings}, {notes}\n")]);
+    text
 }
 
 fn told(proof: &Proof) -> String {
-    let Proof { archives, bytes, earlier, sample } = proof;
+    let Proof { archives, bytes, earlier, sample, deep } = proof;
     let mut text = String::new();
     if let Some(Sample { percent, of, seed }) = sample {
         // Writing to a text cannot fail.
         let _ = writeln!(text, "drew {percent} % of {} with seed {seed}", count(*of, "archive"));
     }
-    let _ =
-        write!(text, "read again and found good: {}, {}", count(*archives, "archive"), BinaryBytes(*bytes));
+    let how = if *deep { "opened" } else { "read again" };
+    let _ = write!(text, "{how} and found good: {}, {}", count(*archives, "archive"), BinaryBytes(*bytes));
     if *earlier > 0 {
         let _ = write!(text, "; {earlier} of them before the run was interrupted");
     }
@@ -106,6 +139,13 @@ enum Line<'a> {
         #[serde(flatten)]
         totals: Totals,
         read_again: Option<ReadAgain>,
+        episodes_root: Cow<'a, str>,
+        index: Cow<'a, str>,
+        /// Of a copy: how many archives of the index are not in it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        absent: Option<usize>,
+        /// The configuration that named them.
+        config: Option<Cow<'a, str>>,
         /// When the run ended, in the report that is kept.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended: Option<WallTime>,
@@ -117,6 +157,8 @@ struct ReadAgain {
     good_archives: u64,
     good_bytes: u64,
     before_interruption: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    opened: bool,
     sample: Option<Drawn>,
 }
 
@@ -142,6 +184,7 @@ pub fn write_json(
         good_archives: proof.archives,
         good_bytes: proof.bytes,
         before_interruption: proof.earlier,
+        opened: proof.deep,
         sample: proof.sample.as_ref().map(|sample| Drawn {
             percent: sample.percent.to_string(),
             of_archives: sample.of,
@@ -150,7 +193,12 @@ pub fn write_json(
     });
     let totals = Totals::of(&report.findings);
     let (archives, rows) = (report.archives, report.rows);
-    write_line(&Line::Summary { archives, rows, totals, read_again, ended }, to)
+    let (episodes_root, index) = (site.episodes_root.to_string_lossy(), site.index.to_string_lossy());
+    let config = site.config.map(Path::to_string_lossy);
+    let absent = report.absent;
+    let summary =
+        Line::Summary { archives, rows, totals, read_again, episodes_root, index, absent, config, ended };
+    write_line(&summary, to)
 }
 
 fn write_line(line: &Line<'_>, to: &mut impl Write) -> io::Result<()> {

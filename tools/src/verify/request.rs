@@ -22,6 +22,8 @@ pub struct Request {
     pub episodes_root: PathBuf,
     /// The index.
     pub index: PathBuf,
+    /// Whether it is a copy of a part of a store, in which archives may be absent.
+    pub is_copy: bool,
     /// One host alone.
     pub host: Option<HostId>,
     /// For how long an archive may be without its row.
@@ -47,6 +49,8 @@ pub struct Hashing {
     pub jobs: NonZeroUsize,
     /// How fast, all together.
     pub rate: Option<Rate>,
+    /// Whether they are opened as well: decompressed to their end, and asked who they are.
+    pub deep: bool,
     /// Where the run is kept over interruptions.
     pub resume: Option<PathBuf>,
 }
@@ -60,6 +64,9 @@ pub enum CheckError {
     /// The index.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A copy has no index that it could be compared with.
+    #[error("there is no index at `{}`, and a copy says nothing about itself", .0.display())]
+    NoIndex(PathBuf),
     /// The state of an interrupted run.
     #[error(transparent)]
     Resume(#[from] ResumeError),

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use cis490_receiver::store::reconcile::Pair;
 use indicatif::ProgressBar;
-use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::compare::{subject_of, unreadable};
+use super::deep::Fault;
 use super::findings::Finding;
 use super::ledger::Ledger;
 use super::progress::{Mark, Progress};
-use super::rehash::{Outcome, Target, rehash};
+use super::rehash::{Manner, Outcome, Target, rehash};
 use super::request::{CheckError, Hashing, Request};
 use super::resume::{ResumeError, ResumeFile, Run};
 use super::sample::{Percent, draw};
@@ -33,6 +33,8 @@ pub struct Proof {
     pub earlier: u64,
     /// The sample that was drawn.
     pub sample: Option<Sample>,
+    /// Whether they were opened as well.
+    pub deep: bool,
 }
 
 /// A sample, so that it can be drawn again.
@@ -71,7 +73,7 @@ pub fn reread(
 ) -> Result<Reread, CheckError> {
     let mut reread = Reread::default();
     let (seed, mark) = reread.begin(request, hashing)?;
-    let (mut targets, sample) = choose(candidates(shelf, ledger, hashing.since), hashing.sample, seed);
+    let (mut targets, sample) = choose(candidates(shelf, ledger, hashing), hashing.sample, seed);
     targets.retain(|target| mark.leaves(&pair_of(target)));
     bar.set_length(targets.iter().map(|target| target.size_bytes).sum());
 
@@ -87,12 +89,13 @@ pub fn reread(
         }
         found.extend(finding_of(target, outcome).map(|finding| (position, finding)));
     };
-    rehash(&targets, hashing.jobs, &Throttle::new(hashing.rate), bar, &mut done)
-        .map_err(CheckError::Thread)?;
+    let (jobs, throttle) = (hashing.jobs, Throttle::new(hashing.rate));
+    let manner = Manner { jobs, throttle: &throttle, bar, is_deep: hashing.deep };
+    rehash(&targets, manner, &mut done).map_err(CheckError::Thread)?;
     reread.keep(|file| file.save(progress.mark()));
 
     let Mark { archives, bytes, .. } = *progress.mark();
-    reread.proof = Some(Proof { archives, bytes, earlier, sample });
+    reread.proof = Some(Proof { archives, bytes, earlier, sample, deep: hashing.deep });
     // They came in the order in which the threads were done.
     found.sort_unstable_by_key(|(position, _)| *position);
     reread.findings = found.into_iter().map(|(_, finding)| finding).collect();
@@ -118,15 +121,17 @@ impl Reread {
     }
 }
 
-/// The archives whose hash can be compared with that of their row. Where the sizes differ, the hash is no question.
-fn candidates<'a>(shelf: &'a Shelf, ledger: &Ledger, since: Option<Timestamp>) -> Vec<Target<'a>> {
+/// The archives whose hash can be compared with that of their row, and those that can be opened without one. Where the
+/// sizes differ, the hash is no question.
+fn candidates<'a>(shelf: &'a Shelf, ledger: &'a Ledger, hashing: &Hashing) -> Vec<Target<'a>> {
     let target = |shelved: &'a Shelved| {
         let (archive, seen) = (&shelved.archive, shelved.seen);
         let promise = ledger.get(&archive.host_id, &archive.episode_id)?;
         let is_chosen = promise.size_bytes.is_none_or(|size| size == seen.size_bytes)
-            && since.is_none_or(|since| is_since(since, promise.received_at, seen.modified));
-        let sha256 = promise.sha256.filter(|_| is_chosen)?;
-        Some(Target { archive, size_bytes: seen.size_bytes, sha256 })
+            && hashing.since.is_none_or(|since| is_since(since, promise.received_at, seen.modified))
+            && (hashing.deep || promise.sha256.is_some());
+        let (sha256, commit) = (promise.sha256, ledger.commit(promise));
+        is_chosen.then_some(Target { archive, size_bytes: seen.size_bytes, sha256, commit })
     };
     shelf.archives().iter().filter_map(target).collect()
 }
@@ -145,17 +150,24 @@ fn choose(
 
 /// What is to be told of an archive that was read; of one that is gone the last look tells.
 fn finding_of(target: &Target<'_>, outcome: Outcome) -> Option<Finding> {
-    let row_sha256 = target.sha256;
+    let subject = subject_of(target.archive);
     match outcome {
         Outcome::Good | Outcome::Gone => None,
+        Outcome::Odd(Fault::NoEpisode(reason)) => Some(Finding::NoEpisode { subject, reason }),
+        Outcome::Odd(Fault::OtherEpisode(meta_episode_id)) => {
+            Some(Finding::OtherEpisode { subject, meta_episode_id })
+        }
+        Outcome::Odd(Fault::OtherCommit(meta_commit)) => {
+            Some(Finding::OtherCommit { subject, row_commit: target.commit?.clone(), meta_commit })
+        }
         Outcome::Damaged { first, second } => Some(Finding::HashDiffers {
-            subject: subject_of(target.archive),
-            row_sha256,
+            subject,
+            row_sha256: target.sha256?,
             first_read: first,
             second_read: second,
         }),
         Outcome::Unsteady { first } => {
-            Some(Finding::ReadUnsteady { subject: subject_of(target.archive), row_sha256, first_read: first })
+            Some(Finding::ReadUnsteady { subject, row_sha256: target.sha256?, first_read: first })
         }
         Outcome::Unread(error) => Some(unreadable(&target.archive.path, &error)),
     }
@@ -177,5 +189,6 @@ fn run_of(request: &Request, hashing: &Hashing, seed: u64) -> Run {
         since: hashing.since.map(|since| since.to_string()),
         sample: hashing.sample.map(|sample| sample.to_string()),
         seed: hashing.sample.map(|_| seed),
+        deep: hashing.deep,
     }
 }

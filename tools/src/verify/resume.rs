@@ -36,6 +36,9 @@ pub struct Run {
     pub sample: Option<String>,
     /// What the sample is drawn with; drawn itself where no flag gave it.
     pub seed: Option<u64>,
+    /// `--deep`: an archive that was only hashed is not done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deep: bool,
 }
 
 impl Run {
@@ -47,7 +50,7 @@ impl Run {
 
     /// The flags that differ between runs, to be repeated.
     fn flags(&self) -> String {
-        let Self { episodes_root, index, host, since, sample, seed } = self;
+        let Self { episodes_root, index, host, since, sample, seed, deep } = self;
         let mut flags = format!("--episodes-root {episodes_root} --index {index}");
         let optional = [
             ("host", host.as_ref().map(ToString::to_string)),
@@ -58,6 +61,7 @@ impl Run {
         for (name, value) in optional {
             flags.extend(value.map(|value| format!(" --{name} {value}")));
         }
+        flags.push_str(if *deep { " --deep" } else { "" });
         flags
     }
 }
@@ -140,7 +144,7 @@ impl ResumeFile {
     ///
     /// `seed` is what a flag asks for, `run.seed` what a new run takes. Blocks.
     pub fn open(path: &Path, run: Run, seed: Option<u64>) -> Result<(Self, Mark), ResumeError> {
-        if is_in_the_store(path, &run) {
+        if is_in_the_store(path, Path::new(&run.episodes_root), Path::new(&run.index)) {
             return Err(ResumeError::InTheStore(path.to_owned()));
         }
         let (run, mark) = match fs::read(path) {
@@ -199,18 +203,17 @@ fn parse(bytes: &[u8]) -> Result<Content, serde_json::Error> {
 }
 
 /// Whether writing there, by way of a temporary name beside it, would touch the store or the index.
-fn is_in_the_store(path: &Path, run: &Run) -> bool {
+pub fn is_in_the_store(path: &Path, episodes_root: &Path, index: &Path) -> bool {
     // What cannot be resolved is not there: then nothing can be written below it, and the attempt will say so.
     let real_parent = |path: &Path| fs::canonicalize(durable::parent(path)).ok();
     let Some(dir) = real_parent(path) else { return false };
-    let index = Path::new(&run.index);
     let is_beside_the_index = real_parent(index).is_some_and(|parent| parent == dir);
     let name = path.file_name().unwrap_or_default();
     let mut temporary = name.to_owned();
     temporary.push(".new");
     let is_the_index =
         is_beside_the_index && index.file_name().is_some_and(|index| index == name || index == temporary);
-    is_the_index || fs::canonicalize(&run.episodes_root).is_ok_and(|root| dir.starts_with(root))
+    is_the_index || fs::canonicalize(episodes_root).is_ok_and(|root| dir.starts_with(root))
 }
 
 #[cfg(test)]

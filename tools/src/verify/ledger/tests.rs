@@ -35,6 +35,7 @@ fn a_row_promises_hash_size_and_time() {
         sha256: Some(Sha256Digest::from_bytes([7; 32])),
         size_bytes: Some(7),
         received_at: Some("2025-10-09T08:53:20.000001Z".parse().unwrap()),
+        commit: None,
     };
     assert_eq!(promise(&ledger, "h", "e1"), Some(&expected));
     assert_eq!(promise(&ledger, "g", "e1"), None);

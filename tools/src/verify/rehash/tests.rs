@@ -12,17 +12,26 @@ fn digest(byte: u8) -> Sha256Digest {
     Sha256Digest::from_bytes([byte; 32])
 }
 
+fn target(archive: &Archive, size_bytes: u64, sha256: Sha256Digest) -> Target<'_> {
+    Target { archive, size_bytes, sha256: Some(sha256), commit: None }
+}
+
+fn manner<'a>(jobs: NonZeroUsize, throttle: &'a Throttle, bar: &'a ProgressBar) -> Manner<'a> {
+    Manner { jobs, throttle, bar, is_deep: false }
+}
+
 /// What is said of reads that give these, one after the other, where 1 is promised.
 fn judged(reads: Vec<io::Result<u8>>) -> (String, usize) {
     let left = reads.len();
     let mut reads = reads.into_iter();
     let read = || Ok(Stored { size_bytes: 1, sha256: digest(reads.next().unwrap()?) });
-    let outcome = match judge(digest(1), read) {
+    let outcome = match judge(Some(digest(1)), read) {
         Outcome::Good => "good".to_owned(),
         Outcome::Damaged { first, second } => {
             format!("damaged {} {}", &first.to_string()[..2], &second.to_string()[..2])
         }
         Outcome::Unsteady { first } => format!("unsteady {}", &first.to_string()[..2]),
+        Outcome::Odd(fault) => format!("odd {fault:?}"),
         Outcome::Gone => "gone".to_owned(),
         Outcome::Unread(error) => format!("unread {:?}", error.kind()),
     };
@@ -78,16 +87,12 @@ fn files(dir: &Path) -> Vec<(Archive, Sha256Digest, u64)> {
 fn every_target_is_read_to_its_end_whatever_the_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
     let files = files(dir.path());
-    let target = |(archive, sha256, size_bytes): &'_ (Archive, _, _)| (archive.clone(), *sha256, *size_bytes);
-    let owned: Vec<_> = files.iter().map(target).collect();
-    let targets: Vec<_> = owned
-        .iter()
-        .map(|(archive, sha256, size_bytes)| Target { archive, size_bytes: *size_bytes, sha256: *sha256 })
-        .collect();
+    let targets: Vec<_> =
+        files.iter().map(|(archive, sha256, size_bytes)| target(archive, *size_bytes, *sha256)).collect();
     for jobs in [1, 2, 16] {
         let (bar, mut good) = (ProgressBar::hidden(), BTreeMap::new());
         let jobs = NonZeroUsize::new(jobs).unwrap();
-        rehash(&targets, jobs, &Throttle::new(None), &bar, &mut |position, outcome| {
+        rehash(&targets, manner(jobs, &Throttle::new(None), &bar), &mut |position, outcome| {
             good.insert(position, matches!(outcome, Outcome::Good));
         })
         .unwrap();
@@ -107,10 +112,11 @@ fn what_grows_is_not_followed_and_what_is_no_file_is_not_waited_for() {
             episode_id: EpisodeId::parse("e").unwrap(),
             path: path.to_owned(),
         };
-        let targets = [Target { archive: &archive, size_bytes: 0, sha256: digest(1) }];
+        let targets = [target(&archive, 0, digest(1))];
         let (bar, mut told) = (ProgressBar::hidden(), Vec::new());
-        rehash(&targets, NonZeroUsize::MIN, &Throttle::new(None), &bar, &mut |_, outcome| told.push(outcome))
-            .unwrap();
+        let throttle = Throttle::new(None);
+        let manner = manner(NonZeroUsize::MIN, &throttle, &bar);
+        rehash(&targets, manner, &mut |_, outcome| told.push(outcome)).unwrap();
         (told.pop().unwrap(), bar.position())
     };
     // It says that it has no byte, and has many.
@@ -123,7 +129,8 @@ fn what_grows_is_not_followed_and_what_is_no_file_is_not_waited_for() {
 #[test]
 fn nothing_to_read_is_done_at_once() {
     let jobs = NonZeroUsize::MIN;
-    rehash(&[], jobs, &Throttle::new(None), &ProgressBar::hidden(), &mut |_, _| panic!("of what?")).unwrap();
+    let (throttle, bar) = (Throttle::new(None), ProgressBar::hidden());
+    rehash(&[], manner(jobs, &throttle, &bar), &mut |_, _| panic!("of what?")).unwrap();
 }
 
 #[test]
@@ -144,12 +151,10 @@ fn small_archives_are_asked_for_ahead_large_ones_and_those_of_a_limited_rate_are
         (vec![], None, 0),
     ];
     for (sizes, rate, asked) in cases {
-        let targets: Vec<_> = sizes
-            .iter()
-            .map(|size| Target { archive: &archive, size_bytes: *size, sha256: digest(1) })
-            .collect();
+        let targets: Vec<_> = sizes.iter().map(|size| target(&archive, *size, digest(1))).collect();
         let (throttle, bar) = (Throttle::new(rate), ProgressBar::hidden());
-        let work = Work { targets: &targets, next: AtomicUsize::new(0), throttle: &throttle, bar: &bar };
+        let next = AtomicUsize::new(0);
+        let work = Work { targets: &targets, next, throttle: &throttle, bar: &bar, is_deep: false };
         let mut ahead = VecDeque::new();
         work.ask_ahead(&mut ahead);
         assert_eq!(ahead.len(), asked, "{sizes:?} {rate:?}");

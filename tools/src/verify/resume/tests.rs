@@ -12,6 +12,7 @@ fn run(dir: &Path) -> Run {
         since: None,
         sample: Some("5".to_owned()),
         seed: Some(7),
+        deep: false,
     }
 }
 
@@ -41,6 +42,7 @@ fn a_run_with_other_flags_is_refused_and_its_state_kept() {
     drop(ResumeFile::open(&path, run.clone(), None).unwrap());
     let before = fs::read(&path).unwrap();
     let others = [
+        (Run { deep: true, ..run.clone() }, None),
         (Run { sample: None, seed: None, ..run.clone() }, None),
         (Run { since: Some("2025-10-09T00:00:00Z".to_owned()), ..run.clone() }, None),
         (Run { host: Some(HostId::parse("h1").unwrap()), ..run.clone() }, None),

@@ -121,17 +121,17 @@ fn one_host_can_be_chosen() {
 }
 
 #[test]
-fn flags_that_mean_nothing_are_exit_1() {
+fn flags_that_mean_nothing_are_exit_2() {
     let state = State::new();
     assert_snapshot!(state.run(&["--host", "../etc"]), @r#"
-    exit 1
+    exit 2
     --
     error: invalid value '../etc' for '--host <HOST>': it starts with `.`, it must start with a letter or a digit
 
     For more information, try '--help'.
     "#);
     for flags in [["--jobs", "0"], ["--jobs", "many"], ["--colour", "blue"]] {
-        assert!(state.run(&flags).starts_with("exit 1\n"), "{flags:?}");
+        assert!(state.run(&flags).starts_with("exit 2\n"), "{flags:?}");
     }
 }
 
@@ -211,4 +211,60 @@ fn two_at_once_add_no_second_row() {
     assert_eq!(added.sum::<usize>(), 300, "{told:?}");
     let rows = state.rows();
     assert!(rows.len() == 300 && rows.values().all(|rows| *rows == 1));
+}
+
+#[test]
+fn the_configuration_of_the_receiver_names_store_and_index() {
+    let state = State::with_archives(2);
+    let toml = state.path("receiver.toml");
+    let (root, index) = (state.path("episodes"), state.path("elsewhere.jsonl"));
+    let text =
+        format!("[version_gate]\nenabled = false\n[store]\nepisodes_root = {root:?}\nindex = {index:?}\n");
+    fs::write(&toml, text).unwrap();
+    let run = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(&toml).stdout(std::process::Stdio::piped());
+        state.told_by(command.stderr(std::process::Stdio::piped()).spawn().unwrap())
+    };
+    assert_snapshot!(run(), @r#"
+    exit 0
+    scanned: 2 already-indexed: 0 to-backfill: 2
+    backfilled 2 rows into [STATE]/elsewhere.jsonl
+    --
+    note: the store is `[STATE]/episodes` and its index `[STATE]/elsewhere.jsonl` (configuration: `[STATE]/receiver.toml`)
+    "#);
+    fs::remove_file(&toml).unwrap();
+    assert_snapshot!(run(), @r#"
+    exit 1
+    --
+    error: cannot read `[STATE]/receiver.toml`: No such file or directory (os error 2)
+    help: name the receiver's configuration with `--config FILE`, or the store with `--episodes-root DIR`
+    "#);
+}
+
+#[test]
+fn a_quiet_run_says_nothing_of_what_went_well() {
+    let state = State::with_archives(1);
+    state.store("h1/cut", &archive("{}")[..20]);
+    fs::write(state.path("episodes/h1/notes"), "").unwrap();
+    assert_snapshot!(state.run(&["--quiet"]), @r#"
+    exit 0
+    --
+    warning: `[STATE]/episodes/h1/cut.tar.zst` gets no commit: the archive is cut short
+    "#);
+    assert_eq!(state.rows().len(), 2);
+}
+
+#[test]
+fn a_closed_pipe_keeps_no_row_from_being_added_and_a_full_disk_is_an_error() {
+    let state = State::with_archives(2);
+    let exit_code = |to: std::process::Stdio| {
+        let mut command = state.command(std::path::Path::new(PROGRAM), &[]);
+        command.stdout(to).output().unwrap().status.code()
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(exit_code(writer.into()), Some(0));
+    assert_eq!(state.rows().len(), 2);
+    assert_eq!(exit_code(fs::File::options().write(true).open("/dev/full").unwrap().into()), Some(1));
 }

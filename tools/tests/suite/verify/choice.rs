@@ -54,7 +54,7 @@ fn a_sample_is_told_with_its_seed() {
     "#);
     assert_snapshot!(state.run(&["--sample", "0.5", "--seed", "490", "--json"]), @r#"
     exit 0
-    {"type":"summary","archives":200,"rows":200,"errors":0,"warnings":0,"notes":0,"read_again":{"good_archives":1,"good_bytes":10,"before_interruption":0,"sample":{"percent":"0.5","of_archives":200,"seed":490}}}
+    {"type":"summary","archives":200,"rows":200,"errors":0,"warnings":0,"notes":0,"read_again":{"good_archives":1,"good_bytes":10,"before_interruption":0,"sample":{"percent":"0.5","of_archives":200,"seed":490}},"episodes_root":"[STATE]/episodes","index":"[STATE]/index.jsonl","config":null}
     --
     "#);
 }

@@ -1,10 +1,14 @@
 //! The program as a maintainer or a timer runs it: flags, output, exit codes, and that it changes nothing.
 
 mod choice;
+mod config;
+mod copy;
+mod deep;
 mod live;
 mod permissions;
 mod resume;
 mod state;
+mod voice;
 mod zoo;
 
 use std::fs;
@@ -33,7 +37,7 @@ fn a_store_that_is_as_its_index_says_is_exit_0() {
     "#);
     assert_snapshot!(state.run(&["--json"]), @r#"
     exit 0
-    {"type":"summary","archives":3,"rows":3,"errors":0,"warnings":0,"notes":0,"read_again":{"good_archives":3,"good_bytes":27,"before_interruption":0,"sample":null}}
+    {"type":"summary","archives":3,"rows":3,"errors":0,"warnings":0,"notes":0,"read_again":{"good_archives":3,"good_bytes":27,"before_interruption":0,"sample":null},"episodes_root":"[STATE]/episodes","index":"[STATE]/index.jsonl","config":null}
     --
     "#);
     assert_snapshot!(state.run(&["--no-hash"]), @r#"
@@ -57,17 +61,17 @@ fn an_empty_store_has_nothing_wrong_with_it() {
 }
 
 #[test]
-fn no_episodes_directory_is_exit_2() {
+fn no_episodes_directory_is_exit_66() {
     let state = State::new();
     fs::remove_dir(state.path("episodes")).unwrap();
     assert_snapshot!(state.run(&[]), @r#"
-    exit 2
+    exit 66
     --
     error: there is no episodes directory at `[STATE]/episodes`
     help: name the directory with `--episodes-root DIR`
     "#);
     fs::write(state.path("episodes"), "").unwrap();
-    assert!(state.run(&[]).starts_with("exit 2\n"), "a file is none either");
+    assert!(state.run(&[]).starts_with("exit 66\n"), "a file is none either");
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn an_index_that_cannot_be_read_is_exit_1() {
 }
 
 #[test]
-fn flags_that_mean_nothing_are_exit_1() {
+fn flags_that_mean_nothing_are_exit_2() {
     let state = State::new();
     let told = |flags: &[&str]| state.run(flags).lines().nth(2).unwrap().to_owned();
     assert_snapshot!(told(&["--sample", "101"]), @r#"error: invalid value '101' for '--sample <PERCENT>': it must be more than 0 and at most 100"#);
@@ -111,8 +115,12 @@ fn flags_that_mean_nothing_are_exit_1() {
         &["--seed", "1"],
         &["--no-hash", "--sample", "5"],
         &["--no-hash", "--rate", "1"],
+        &["--no-hash", "--deep"],
+        &["--copy", "."],
+        &["--checksums", "-", "--deep"],
+        &["--color", "blue"],
     ] {
-        assert!(state.run(flags).starts_with("exit 1\n"), "{flags:?}");
+        assert!(state.run(flags).starts_with("exit 2\n"), "{flags:?}");
     }
 }
 

@@ -112,3 +112,17 @@ fn an_index_or_a_store_that_is_shut_is_exit_1() {
     help: `ls -ld [STATE]/episodes` shows who may
     "#);
 }
+
+#[test]
+fn a_configuration_that_is_shut_names_who_may_read_it() {
+    let state = State::with_episodes(1);
+    let toml = state.path("receiver.toml");
+    fs::write(&toml, "").unwrap();
+    forbid(&toml);
+    assert_snapshot!(run_as_nobody(&state, &["--config", toml.to_str().unwrap()]), @r#"
+    exit 78
+    --
+    error: cannot read `[STATE]/receiver.toml`: Permission denied (os error 13)
+    help: run `sudo -u cis490 cis490-verify`, or name the store with `--episodes-root` and `--index`
+    "#);
+}

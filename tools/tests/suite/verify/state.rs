@@ -48,6 +48,14 @@ impl State {
         self.append(&row(name, bytes));
     }
 
+    /// Stores an archive that can be opened, and adds its row with this commit.
+    pub(crate) fn add_archive(&self, name: &str, bytes: &[u8], commit: Option<&str>) {
+        fs::create_dir_all(self.archive(name).parent().unwrap()).unwrap();
+        fs::write(self.archive(name), bytes).unwrap();
+        let commit = commit.map(|commit| format!("\"commit\":\"{commit}\",")).unwrap_or_default();
+        self.append(&row(name, bytes).replacen('{', &format!("{{{commit}"), 1));
+    }
+
     /// Stores bytes, which this program never unpacks, as an archive without a row.
     pub(crate) fn store(&self, name: &str, bytes: &str) {
         let path = self.archive(name);
@@ -76,6 +84,13 @@ impl State {
     /// Runs to the end and tells all that a caller sees, with what varies replaced.
     pub(crate) fn run(&self, flags: &[&str]) -> String {
         self.told_by(self.start(flags))
+    }
+
+    /// The same without a flag that names the store.
+    pub(crate) fn run_bare(&self, flags: &[&str]) -> String {
+        let mut command = Command::new(PROGRAM);
+        command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.told_by(command.spawn().unwrap())
     }
 
     pub(crate) fn told_by(&self, child: Child) -> String {
@@ -109,18 +124,28 @@ impl State {
 }
 
 /// The row of `HOST/EPISODE` with these bytes.
-pub(crate) fn row(name: &str, bytes: &str) -> String {
+pub(crate) fn row(name: &str, bytes: impl AsRef<[u8]>) -> String {
     row_at(name, bytes, "2025-10-09T08:53:20.000001+00:00")
 }
 
 /// The same, stored at that time.
-pub(crate) fn row_at(name: &str, bytes: &str, time: &str) -> String {
+pub(crate) fn row_at(name: &str, bytes: impl AsRef<[u8]>, time: &str) -> String {
+    let bytes = bytes.as_ref();
     let (host, episode) = name.split_once('/').unwrap();
     let (sha256, size) = (Sha256Digest::from_bytes(Sha256::digest(bytes).into()), bytes.len());
     format!(
         "{{\"episode_id\":\"{episode}\",\"host_id\":\"{host}\",\"received_at_wall\":\"{time}\",\
          \"schema_version\":1,\"sha256\":\"{sha256}\",\"size_bytes\":{size}}}\n"
     )
+}
+
+/// An archive whose only member is this meta.json.
+pub(crate) fn archive_with(meta: &str) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(meta.len() as u64);
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_data(&mut header, "e/meta.json", meta.as_bytes()).unwrap();
+    zstd::encode_all(tar.into_inner().unwrap().as_slice(), 3).unwrap()
 }
 
 /// Makes a file look as if it was last written that long ago.

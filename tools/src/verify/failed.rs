@@ -1,0 +1,88 @@
+//! Why nobody knows whether anything is wrong, what to do about it, and the exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use cis490_receiver::store::scan::ScanError;
+use cis490_shared::terminal::CannotPrint;
+
+use super::request::CheckError;
+use crate::place::BadConfig;
+use crate::usage::USAGE;
+
+/// A configuration that cannot be used: EX_CONFIG of sysexits(3), as with receiver and shipper.
+const BAD_CONFIG: u8 = 78;
+/// There is nothing to look at: EX_NOINPUT.
+const NO_INPUT: u8 = 66;
+/// Anything else.
+const FAILURE: u8 = 1;
+
+/// Why a run has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// `--report` without a file and without a configuration that names one.
+    #[error("`--report` needs a file, because no configuration names one")]
+    NoReportFile,
+    /// The report would replace what is looked at.
+    #[error("`{}` lies in the store or in place of its index, where this program never writes", .0.display())]
+    InTheStore(PathBuf),
+    /// The check itself.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// Standard output.
+    #[error(transparent)]
+    Output(#[from] CannotPrint),
+    /// A file that is to be written.
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Failed {
+    /// What the program ends with.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Check(CheckError::Store(ScanError::NoRoot(_)) | CheckError::NoIndex(_)) => NO_INPUT,
+            Self::Config(_) => BAD_CONFIG,
+            Self::NoReportFile => USAGE,
+            Self::InTheStore(_) | Self::Check(_) | Self::Output(_) | Self::Write { .. } => FAILURE,
+        }
+    }
+
+    /// What a maintainer can do about it.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => Some(error.remedy("cis490-verify")),
+            Self::NoReportFile => Some("name it with `--report FILE`".to_owned()),
+            Self::InTheStore(_) => Some("name another file".to_owned()),
+            Self::Check(error) => Some(remedy_of(error)),
+            Self::Output(_) => None,
+            Self::Write { .. } => Some("name a file that this user may write".to_owned()),
+        }
+    }
+}
+
+fn remedy_of(error: &CheckError) -> String {
+    match error {
+        CheckError::Store(ScanError::NoRoot(_)) => "name the directory with `--episodes-root DIR`".to_owned(),
+        CheckError::NoIndex(_) => {
+            "copy `index.jsonl` of the collector too, and name it with `--index FILE`".to_owned()
+        }
+        CheckError::Store(ScanError::Root { root, .. }) => {
+            format!("`ls -ld {}` shows who may", root.display())
+        }
+        CheckError::Index(error) => error.remedy(),
+        CheckError::Resume(error) => error.remedy(),
+        CheckError::Hash(_) => {
+            "run `cis490-verify` on another machine, and test this one's memory".to_owned()
+        }
+        CheckError::Thread(_) => "`ulimit -u` and `systemd-cgtop` show what is used up".to_owned(),
+    }
+}

@@ -1,0 +1,157 @@
+//! How the tools talk to a person: the shared voice on a terminal, lines with a priority in the journal.
+//!
+//! Where the service manager reads along, a line begins with `<N>` (sd-daemon(3)), so `journalctl -p err` shows what is
+//! an error and no more.
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use anstyle::{AnsiColor, Style};
+use cis490_shared::terminal::{self, Color};
+use clap::Args;
+use rustix::fs::fstat;
+
+const NOTE: Style = AnsiColor::Green.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The flags that say how much is said and how.
+#[derive(Debug, Args)]
+pub struct VoiceFlags {
+    /// Print findings and errors only: no notes, no totals, no progress
+    #[arg(short, long)]
+    quiet: bool,
+    /// When output has colours: auto, always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+/// How bad it is, as syslog counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// LOG_ERR
+    Error = 3,
+    /// LOG_WARNING
+    Warning = 4,
+    /// LOG_NOTICE
+    Notice = 5,
+    /// LOG_INFO
+    Info = 6,
+}
+
+impl Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{}>", *self as u8)
+    }
+}
+
+/// How this run talks.
+#[derive(Debug, Clone, Copy)]
+pub struct Voice {
+    is_quiet: bool,
+    is_stdout_journal: bool,
+    is_stderr_journal: bool,
+}
+
+impl VoiceFlags {
+    /// Holds for everything that this process prints from now on.
+    pub fn start(&self) -> Voice {
+        self.color.set();
+        #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
+        let journal = std::env::var("JOURNAL_STREAM").ok();
+        let journal = journal.as_deref();
+        Voice {
+            is_quiet: self.quiet,
+            is_stdout_journal: is_journal(io::stdout(), journal),
+            is_stderr_journal: is_journal(io::stderr(), journal),
+        }
+    }
+}
+
+impl Voice {
+    /// Whether findings and errors are all that is wanted.
+    pub const fn is_quiet(self) -> bool {
+        self.is_quiet
+    }
+
+    /// Whether the journal reads standard output.
+    pub const fn is_stdout_journal(self) -> bool {
+        self.is_stdout_journal
+    }
+
+    /// Whether a person watches, who may see a progress bar.
+    pub fn is_watched(self) -> bool {
+        !self.is_quiet && io::stderr().is_terminal()
+    }
+
+    /// Says something that is worth knowing and needs nothing.
+    pub fn note(self, note: impl Display) {
+        if !self.is_quiet {
+            self.tell(Priority::Info, format_args!("{NOTE}note:{NOTE:#} {note}"));
+        }
+    }
+
+    /// Says something that did not keep the command from being done.
+    pub fn warning(self, warning: impl Display) {
+        match self.is_stderr_journal {
+            true => self.tell(Priority::Warning, format_args!("warning: {warning}")),
+            false => terminal::warning(&warning),
+        }
+    }
+
+    /// Says why the command was not done, and what to do next.
+    pub fn error(self, error: impl Display, help: &[String]) {
+        match self.is_stderr_journal {
+            true => self.tell(Priority::Error, format_args!("error: {error}")),
+            false => terminal::error(&error, None),
+        }
+        for help in help {
+            self.tell(Priority::Error, format_args!("{HELP}help:{HELP:#} {help}"));
+        }
+    }
+
+    fn tell(self, priority: Priority, text: fmt::Arguments<'_>) {
+        let mut stderr = anstream::stderr().lock();
+        // Where standard error is closed, the exit code is all that is left to say.
+        let _ = match self.is_stderr_journal {
+            true => writeln!(stderr, "{}", prioritised(priority, &text.to_string())),
+            false => writeln!(stderr, "{text}"),
+        };
+    }
+}
+
+/// A text for the journal, which takes each line for itself.
+pub fn prioritised(priority: Priority, text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| format!("{priority}{line}")).collect();
+    lines.join("\n")
+}
+
+/// Whether a stream is the one that the service manager reads: it says which by device and inode, because a child may
+/// have been given another one.
+fn is_journal(stream: impl AsFd, journal: Option<&str>) -> bool {
+    let Some((device, inode)) = journal.and_then(|journal| journal.split_once(':')) else { return false };
+    fstat(stream).is_ok_and(|found| found.st_dev.to_string() == device && found.st_ino.to_string() == inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn every_line_has_its_priority() {
+        assert_eq!(prioritised(Priority::Error, "error: a\n  b\n"), "<3>error: a\n<3>  b");
+    }
+
+    #[test]
+    fn only_the_stream_that_the_service_manager_reads_is_the_journal() {
+        let file = File::open("/dev/null").unwrap();
+        let found = file.metadata().unwrap();
+        assert!(is_journal(&file, Some(&format!("{}:{}", found.dev(), found.ino()))));
+        for other in [None, Some(""), Some("8:12345"), Some("null")] {
+            assert!(!is_journal(&file, other), "{other:?}");
+        }
+    }
+}
