@@ -5,8 +5,8 @@
 #
 # DIR holds the packages (default: target/debian); the newest of each name is checked. Fails on an error or a warning of
 # lintian that packaging/lintian/ does not explain, on an explanation without its reason or its use, on a link in an
-# installed document to a file that is not installed, and on a program with symbols. Prints the size of each program.
-# Needs lintian.
+# installed document to a file that is not installed, on a manual page that man warns of, and on a program with symbols.
+# Prints the size of each program. Needs lintian and man.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -46,6 +46,15 @@ links_lead_somewhere() {
   ((links > 20)) || fail "$2: too few links; are the documents installed?"
 }
 
+# pages_are_read ROOT NAME: man has nothing to say against the pages; those of programs say how they end.
+pages_are_read() {
+  local page
+  for page in "$1"/usr/share/man/man[15]/*; do
+    man --warnings --local-file "$page" 2>&1 >"$scratch/page" | grep . && fail "$2: ${page##*/} has faults"
+    [[ $page != */"$2".1.gz ]] || grep -q 'EXIT STATUS' "$scratch/page" || fail "$2: ${page##*/} has no exit codes"
+  done
+}
+
 # programs_are_stripped ROOT NAME
 programs_are_stripped() {
   local program
@@ -64,6 +73,7 @@ for name in cis490-receiver cis490-shipper; do
   printf '%s: %-22s %5d KiB\n' "$name" "the package" $(($(stat --format=%s "$deb") / 1024))
   programs_are_stripped "$scratch/$name" "$name"
   links_lead_somewhere "$scratch/$name" "$name"
+  pages_are_read "$scratch/$name" "$name"
   debs+=("$deb")
 done
 ((${#debs[@]} == 0)) || lint "${debs[@]}"

@@ -1,4 +1,13 @@
 //! The command line of `cis490-receiver`: flags, logging, signals, exit codes (protocol section 4).
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | the service was asked to stop; a command was done, also where the reader closed the pipe early |
+//! | 1 | not done: the reason is on standard error; `status`: uploads are not taken, or no receiver runs |
+//! | 2 | flags, their values or the environment mean nothing |
+//! | 78 | the configuration, or what it names, cannot be used; the service manager does not try again |
+//!
+//! A command prints its result on standard output, and `error:` and `help:` on standard error. The service alone logs.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

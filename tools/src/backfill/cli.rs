@@ -1,5 +1,12 @@
-//! The command line of `cis490-index-backfill`: flags, printing and exit codes (protocol section 4): 0, 2 where
-//! there is no episodes directory, 1 for any other error.
+//! The command line of `cis490-index-backfill`: flags, printing and exit codes.
+//!
+//! | code | when |
+//! |---|---|
+//! | 0 | every archive has its row |
+//! | 2 | there is no episodes directory, or flags that mean nothing |
+//! | 1 | any other error |
+//!
+//! The protocol (section 4) fixes 2 for the directory, so here it does not become 66 as in `cis490-verify`.
 
 use std::ffi::OsString;
 use std::fmt;
