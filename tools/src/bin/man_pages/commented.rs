@@ -77,52 +77,44 @@ impl Example {
 
     /// The page of section 5 for `file`, which `program` reads.
     pub(crate) fn page(&self, file: &str, program: &str, see_also: &[&str]) -> String {
-        let mut page = format!(".TH {file} 5 \"\" \"{program} {}\"\n", env!("CARGO_PKG_VERSION"));
-        page += &roff::heading("NAME");
-        page += &format!(
-            "{} \\- {}\n",
-            file.replace('-', "\\-"),
-            roff::inline(&format!("configuration of {program}"))
-        );
-        page += &roff::heading("DESCRIPTION");
-        page += &format!("{}\n.PP\n", roff::inline(&self.about));
-        page +=
-            &roff::inline("The file is TOML. A key without a default is shown with an example of its value.");
-        page += "\n";
+        let purpose = roff::inline(&format!("{file} - configuration of {program}"));
+        let mut page = vec![
+            format!(".TH {file} 5 \"\" \"{program} {}\"\n", env!("CARGO_PKG_VERSION")),
+            roff::heading("NAME"),
+            format!("{purpose}\n"),
+            roff::heading("DESCRIPTION"),
+            format!("{}\n.PP\n", roff::inline(&self.about)),
+            "The file is TOML. A key without a default is shown with an example of its value.\n".to_owned(),
+        ];
         for section in &self.sections {
-            page += &match section.name.as_str() {
+            page.push(match section.name.as_str() {
                 "" => roff::heading("KEYS ABOVE ALL SECTIONS"),
                 name => roff::heading(&format!("SECTION [{name}]")),
-            };
+            });
             if !section.about.is_empty() {
-                page += &format!("{}\n", roff::inline(&section.about));
+                page.push(format!("{}\n", roff::inline(&section.about)));
             }
-            for key in &section.keys {
-                page += &key.entry();
-            }
+            page.extend(section.keys.iter().map(Key::entry));
         }
-        page += &roff::heading("FILES");
-        page += &roff::item(&format!("/etc/cis490/{file}"), "The file that the service reads.");
-        page += &roff::item(
-            &format!("/usr/share/doc/{program}/etc/{file}"),
-            "The example that this page is made from.",
-        );
-        page += &roff::heading("SEE ALSO");
-        page += &format!("{}\n", see_also.join(",\n"));
-        page
+        page.push(roff::heading("FILES"));
+        page.push(roff::item(&format!("/etc/cis490/{file}"), "The file that the service reads."));
+        let example = format!("/usr/share/doc/{program}/etc/{file}");
+        page.push(roff::item(&example, "The example that this page is made from."));
+        page.push(roff::heading("SEE ALSO"));
+        page.push(format!("{}\n", see_also.join(",\n")));
+        page.concat()
     }
 }
 
 impl Key {
     fn entry(&self) -> String {
-        let mut entry = roff::item(&self.name, &self.about);
+        let item = roff::item(&self.name, &self.about);
         let label = if self.is_form || self.about.contains(NEEDED) { "Example" } else { "Default" };
         if self.value.contains('\n') {
-            entry += &format!(".RS\n.PP\n{label}:\n{}.RE\n", roff::block(&self.value));
+            format!("{item}.RS\n.PP\n{label}:\n{}.RE\n", roff::block(&self.value))
         } else {
-            entry += &format!(".br\n{label}: {}\n", roff::bold(&self.value));
+            format!("{item}.br\n{label}: {}\n", roff::bold(&self.value))
         }
-        entry
     }
 }
 

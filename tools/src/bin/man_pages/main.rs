@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     let matches = flags.get_matches();
     if let Some(dir) = matches.get_one::<PathBuf>("DIR") {
         for program in programs() {
-            write(program, dir)?;
+            write(&program, dir)?;
         }
         for sections in sections::ALL {
             let page = dir.join("man").join(sections.program).with_extension("1");
@@ -55,7 +55,7 @@ fn programs() -> [Command; 4] {
     ]
 }
 
-fn write(program: Command, dir: &Path) -> io::Result<()> {
+fn write(program: &Command, dir: &Path) -> io::Result<()> {
     for (shell, shell_dir) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
         let shell_dir = dir.join(shell_dir);
         fs::create_dir_all(&shell_dir)?;

@@ -38,8 +38,8 @@ pub(crate) fn item(tag: &str, text: &str) -> String {
 
 /// Code that stands by itself, its lines as they are.
 pub(crate) fn block(code: &str) -> String {
-    let lines: String = code.lines().map(|line| format!("\\&{}\n", escape(line))).collect();
-    format!(".nf\n{lines}.fi\n")
+    let lines: Vec<String> = code.lines().map(|line| format!("\\&{}\n", escape(line))).collect();
+    format!(".nf\n{}.fi\n", lines.concat())
 }
 
 #[cfg(test)]

@@ -183,19 +183,21 @@ pub(crate) const ALL: [Sections; 4] = [
 impl Sections {
     /// The sections, in roff.
     pub(crate) fn text(&self) -> String {
-        let mut text = list("EXIT STATUS", exit_codes(self.cli));
-        text += &list("ENVIRONMENT", self.environment.iter().copied());
-        text += &list("FILES", self.files.iter().copied());
-        text += &list("SIGNALS", self.signals.iter().copied());
-        text += &list("EXAMPLES", self.examples.iter().copied());
-        text += &roff::heading("SEE ALSO");
-        text += &format!("{}\n", self.see_also.join(",\n").replace('-', "\\-"));
-        text
+        [
+            list("EXIT STATUS", exit_codes(self.cli)),
+            list("ENVIRONMENT", self.environment.iter().copied()),
+            list("FILES", self.files.iter().copied()),
+            list("SIGNALS", self.signals.iter().copied()),
+            list("EXAMPLES", self.examples.iter().copied()),
+            roff::heading("SEE ALSO"),
+            format!("{}\n", self.see_also.join(",\n").replace('-', "\\-")),
+        ]
+        .concat()
     }
 }
 
 fn list<'a>(title: &str, items: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    roff::heading(title) + &items.map(|(tag, text)| roff::item(tag, text)).collect::<String>()
+    roff::heading(title) + &items.map(|(tag, text)| roff::item(tag, text)).collect::<Vec<_>>().concat()
 }
 
 /// The rows `//! | 78 | the configuration cannot be used |`, sorted as they stand.
