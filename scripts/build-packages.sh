@@ -16,6 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 profile=${1:-release}
 target=${2:-}
 programs=(cis490-receiver cis490-shipper cis490-index-backfill cis490-verify)
+packages=(cis490-receiver cis490-shipper)
 target_dir=${CARGO_TARGET_DIR:-target}
 for_target=()
 [[ -z $target ]] || for_target=(--target "$target")
@@ -45,10 +46,37 @@ own=$profile own_dir=$target_dir/$profile_dir
 rm -rf "$built/pages"
 "$own_dir/cis490-man-pages" "$built/pages"
 
-# A package for others is worth the wait for a small file, and has its symbols beside it.
-how=(--dbgsym)
-[[ $profile == release ]] || how=(--fast --strip)
-for package in cis490-receiver cis490-shipper; do
-  cargo deb --quiet "${how[@]}" --no-build --locked --profile "$profile" "${for_target[@]}" --package "$package" \
-    --output "$target_dir/debian/"
+# The time of everything in a package: that of the last commit, so that the same commit gives the same package.
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat --format=%Y Cargo.lock)}
+export SOURCE_DATE_EPOCH
+# Compressed as Debian wants them, without the time of day in the files.
+gzip --best --no-name "$built/pages/man/"*
+# Debian's own changelog, for apt and lintian. What a version brings to users is in CHANGELOG.md beside it.
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+mkdir "$built/pages/changelog"
+for package in "${packages[@]}"; do
+  gzip --best --no-name >"$built/pages/changelog/$package.gz" <<END
+$package ($version) stable; urgency=medium
+
+  * See /usr/share/doc/$package/CHANGELOG.md.
+
+ -- $(sed -n 's/^maintainer = "\(.*\)"$/\1/p' "${package#cis490-}/Cargo.toml")  $(LC_ALL=C date --utc --date="@$SOURCE_DATE_EPOCH" --rfc-email)
+END
+done
+
+# cargo-deb writes no md5sums, with which dpkg --verify and debsums find a file that has changed. So its packages are
+# taken apart and built again with them. What is given away is worth the wait for a small file, and has its symbols
+# beside it.
+how=(--dbgsym) compression=(-Zxz)
+[[ $profile == release ]] || { how=(--strip); compression=(-Zgzip -z1); }
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+for package in "${packages[@]}"; do
+  deb=$(cargo deb --quiet --fast "${how[@]}" --no-build --locked --profile "$profile" "${for_target[@]}" \
+    --package "$package" --output "$target_dir/debian/" | grep "/${package}_[^/]*\.deb\$")
+  dpkg-deb --raw-extract "$deb" "$scratch/$package"
+  (cd "$scratch/$package" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort --zero-terminated |
+    xargs --null md5sum >DEBIAN/md5sums && chmod 644 DEBIAN/md5sums)
+  dpkg-deb --root-owner-group "${compression[@]}" --build "$scratch/$package" "$deb" >/dev/null
+  echo "$deb"
 done

@@ -52,6 +52,11 @@ put_programs() {
   "$programs/cis490-man-pages" "$pages"
   for program in "$@"; do
     for page in "$pages/man/$program"*.1; do put 644 "$page" "/usr/share/man/man1/${page##*/}"; done
+    # That of its configuration, which is named after the machine that it is for.
+    case $program in
+      cis490-receiver) put 644 "$pages/man/receiver.toml.5" /usr/share/man/man5/receiver.toml.5 ;;
+      cis490-shipper) put 644 "$pages/man/lab-host.toml.5" /usr/share/man/man5/lab-host.toml.5 ;;
+    esac
     put 644 "$pages/bash/$program.bash" "/usr/share/bash-completion/completions/$program"
   done
   rm -r "$pages"

@@ -15,7 +15,7 @@
 # containers everywhere (`controllers` below says which there are); modules, udev and clocks are the kernel's.
 
 MACHINE_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/cis490-gate
-MACHINE_PACKAGES=(systemd systemd-sysv dbus git acl curl procps iproute2 perl-base man-db)
+MACHINE_PACKAGES=(systemd systemd-sysv dbus git acl curl procps iproute2 perl-base man-db sudo)
 machine_files=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 machine_dir='' machine_supervisor='' machine_leader='' machine_cgroup=''
 

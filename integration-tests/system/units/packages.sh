@@ -32,6 +32,8 @@ packages_are_installed() {
     check "$program is completed" inside bash -c \
       "source /usr/share/bash-completion/completions/$program && complete -p $program && test -s /usr/share/zsh/vendor-completions/_$program"
   done
+  check 'man receiver.toml explains its keys' inside sh -c 'man receiver.toml | grep -q min_free_bytes'
+  check 'man lab-host.toml too' inside sh -c 'man lab-host.toml | grep -q scan_interval_s'
   check 'the units are what systemd understands' inside systemd-analyze verify --man=no \
     cis490-receiver.service cis490-receiver.socket cis490-shipper.service cis490-verify.timer
 }

@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Do the steps of the documents work as they stand?
+#
+#   docs.sh [PROGRAMS]
+#
+# PROGRAMS is the directory of the programs (default: target/debug); the packages are taken from `debian/` beside it and
+# built where they are missing. Boots a throw-away machine (machine/machine.sh), which is collector and lab host in one,
+# and runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
+# order of the pages, line by line, up to the first that fails. Where a block calls `sudoedit FILE`,
+# the editor puts the next block that follows `<!-- edit: FILE -->` into the file. Then an episode must get through.
+# Needs root, jq, and apt for what is missing. Leaves nothing behind.
+set -euo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+checkout=$(cd "$here/../.." && pwd)
+programs=$(cd "${1:-$checkout/target/debug}" && pwd)
+packages=$(dirname "$programs")/debian
+documents=("$checkout"/docs/install.md "$checkout"/docs/operators.md)
+((EUID == 0)) || { echo "docs.sh: only root can boot a machine" >&2; exit 1; }
+
+# shellcheck source=machine/machine.sh
+source "$here/machine/machine.sh"
+
+scratch=$(mktemp -d)
+finish() {
+  local status=$?
+  if ((status != 0)) && [[ -n $machine_leader ]]; then
+    echo "-- the journal's end:"
+    inside journalctl --no-pager --lines 40 || true
+  fi
+  machine_down
+  rm -rf --one-file-system "$scratch"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# Writes each marked block to NUMBER.run or NUMBER.edit, with its place, and for an edit its file, beside it.
+extract() {
+  awk -v to="$scratch/blocks" '
+    FNR == 1 { kind = ""; file = ""; fenced = 0 }
+    fenced && /^```/ { if (file != "") close(file); fenced = 0; file = ""; next }
+    fenced { if (file != "") print >file; next }
+    /^<!-- (run|edit): [^ ]+ -->$/ { kind = substr($2, 1, length($2) - 1); what = $3; next }
+    /^```/ {
+      fenced = 1
+      if (kind != "") {
+        name = FILENAME
+        sub(/.*\//, "", name)
+        file = sprintf("%s/%02d.%s", to, ++number, kind)
+        print name ":" FNR " (" what ")" >(file ".place")
+        close(file ".place")
+        if (kind == "edit") { print what >(file ".target"); close(file ".target") }
+      }
+    }
+    { kind = "" }' "${documents[@]}"
+}
+mkdir "$scratch/blocks"
+extract
+blocks=("$scratch"/blocks/*.run)
+edits=("$scratch"/blocks/*.edit)
+((${#blocks[@]} >= 4 && ${#edits[@]} >= 2)) || { echo "docs.sh: too few marked blocks" >&2; exit 1; }
+
+# An editor that a person sits at: it puts every line `key = value` of the block for the file into its section, in place
+# of what the file says of the key, and leaves the rest.
+cat >"$scratch/editor" <<'EDITOR'
+#!/usr/bin/perl
+use strict;
+use warnings;
+my $copy = $ARGV[-1];
+my ($block) = sort grep { !-e "$_.done" && fits($_) } glob '/root/blocks/*.edit';
+die "no block of the documents says what to write into this file\n" unless $block;
+my ($section, %wanted, @order) = ('');
+for (lines($block)) {
+  if (/^\[(\w+)\]$/) { $section = $1; next }
+  if (/^(\w+) = /) { $wanted{$section}{$1} = $_; push @order, $section unless grep { $_ eq $section } @order }
+}
+my @out;
+$section = '';
+for (lines($copy)) {
+  if (/^\[(\w+)\]$/) { push @out, values %{ delete $wanted{$section} // {} }; $section = $1 }
+  if (/^(\w+) = / && exists $wanted{$section}{$1}) { push @out, delete $wanted{$section}{$1}; next }
+  push @out, $_;
+}
+push @out, values %{ delete $wanted{$section} // {} };
+die "the file has no section @{[keys %wanted]}\n" if grep { %$_ } values %wanted;
+open my $to, '>', $copy or die $!;
+print {$to} @out;
+close $to or die $!;
+open my $done, '>', "$block.done" or die $!;
+sub lines { open my $from, '<', $_[0] or die "$_[0]: $!"; return <$from> }
+# sudoedit hands over a copy whose name begins as that of the file.
+sub fits {
+  my ($target) = lines("$_[0].target");
+  $target =~ m{([^/.]+)[^/]*$};
+  return index($copy, $1) >= 0;
+}
+EDITOR
+
+# Runs a block line by line, as it is pasted. Not with `set -e`, to which the first of `a && b` may fail.
+cat >"$scratch/follow" <<'FOLLOW'
+set -uo pipefail
+while IFS= read -r line <&3; do
+  [[ $line != *\\ ]] || { echo "a command must stand on one line: $line"; exit 1; }
+  [[ -n ${line%%#*} ]] || continue
+  echo "+ $line"
+  eval "$line" || { echo "exit code $?"; exit 1; }
+done 3<"$1"
+FOLLOW
+
+# What is there before: the clone, a person who trains, the packages, and a recorded episode.
+prepare() {
+  inside useradd --create-home max
+  inside useradd --create-home alice
+  inside runuser -u max -- sh -c 'git init --quiet ~/cis490 && git -C ~/cis490 -c user.name=max -c user.email=max@example.org \
+    commit --quiet --allow-empty --message one'
+  local file
+  for file in "$packages"/cis490-{receiver,shipper}_*_amd64.deb "$scratch"/blocks/*; do
+    case $file in
+      *.deb) put "$file" "/root/steps/${file##*/}" ;;
+      *) put "$file" "/root/blocks/${file##*/}" ;;
+    esac
+  done
+  put "$scratch/follow" /usr/local/bin/follow
+  put "$scratch/editor" /usr/local/bin/editor-of-the-steps 755
+}
+
+record() {
+  local commit
+  commit=$(inside runuser -u max -- git -C /home/max/cis490 rev-parse HEAD)
+  inside runuser -u cis490 -- sh -ec "umask 027 && mkdir -p /var/lib/cis490/data/episodes/$1 && cd /var/lib/cis490/data/episodes/$1 &&
+    echo '{\"episode_id\":\"$1\",\"schema_version\":1,\"code_version\":{\"commit\":\"$commit\",\"dirty\":false}}' >meta.json && : >done.marker"
+}
+
+# An episode gets from the lab host to the index.
+arrives() {
+  record "$1"
+  local deadline=$((SECONDS + 30))
+  until inside grep -q "\"episode_id\":\"$1\"" /var/lib/cis490/index.jsonl; do
+    ((SECONDS < deadline)) || { echo "docs.sh: the episode does not arrive" >&2; return 1; }
+    sleep 0.2
+  done
+}
+
+if ! compgen -G "$packages/cis490-receiver_*.deb" >/dev/null; then
+  "$checkout/scripts/build-packages.sh" dev
+fi
+machine_up "$scratch/machine"
+prepare
+ran=0
+for block in "${blocks[@]}"; do
+  place=$(<"$block.place")
+  # What is asked of the data, once there are any.
+  [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || arrives first
+  echo "-- $place"
+  if ! inside env --chdir=/root/steps EDITOR=/usr/local/bin/editor-of-the-steps bash /usr/local/bin/follow \
+    "/root/blocks/${block##*/}" >"$scratch/out" 2>&1; then
+    echo "docs.sh: $place fails:" >&2
+    cat "$scratch/out" >&2
+    exit 1
+  fi
+  ran=$((ran + $(grep -c '^+ ' "$scratch/out")))
+done
+for edit in "${edits[@]}"; do
+  inside test -e "/root/blocks/${edit##*/}.done" || { echo "docs.sh: $(<"$edit.place"): no step edits that file" >&2; exit 1; }
+done
+arrives last
+echo "docs: ${#blocks[@]} blocks with $ran commands ran as they stand, and an episode got through"
