@@ -190,11 +190,14 @@ fn flags_are_explained_and_checked() {
 
     Commands:
       quarantine  Refused episodes: what they are, and to send them again
-      status      How the shipper does: backlog, rate, what waits and why; exits with 0 whatever it finds, 1 where it cannot look
+      status      Show backlog, upload rate and current problem; exits with 0 whatever it finds, 1 where it cannot look
       help        Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/lab-host.toml]
+          --color <WHEN>   When output has colours; `auto`: on a terminal, unless `NO_COLOR` or `TERM=dumb` is set [default: auto] [possible values: auto, always, never]
+      -v, --verbose...     Log more: debug, twice: trace. Wins over `RUST_LOG`
+      -q, --quiet...       Log less: warnings, twice: errors; and no progress bars. Wins over `RUST_LOG`
           --once           Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again, 65 something was refused
           --ping           Prove the whole path to the receiver, then exit: 0 or 69
           --check-config   Read the configuration and the files that it names, then exit: 0 or 78
