@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::answers::answer::Answer;
 use crate::answers::judge::about_the_receiver;
 use crate::answers::outcome::Outcome;
+use crate::answers::shown::Shown;
 use crate::config::Config;
 use crate::http::client::{Client, RequestError};
 use crate::http::clock_skew::ClockSkew;
@@ -88,14 +89,12 @@ pub enum PingError {
         what: String,
     },
     /// An answer, but not the right one.
-    #[error("`{url}`: answered {status}{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    #[error("`{url}`: {said}")]
     Refused {
         /// The receiver.
         url: String,
-        /// The status code.
-        status: u16,
-        /// What it says about it.
-        detail: Option<String>,
+        /// The status code, and what was said about it.
+        said: String,
         /// What a person should look at.
         help: &'static str,
     },
@@ -122,6 +121,7 @@ impl PingError {
 pub fn ping(config: &Config) -> Result<Pong, PingError> {
     let url = config.receiver.url.to_string();
     let (target, _) = TargetFiles::read(&config.receiver).map_err(PingError::Target)?;
+    let shown = target.shown();
     System::new().block_on(async move {
         let client = Client::new(Latest::new(target), ClockSkew::default());
         let (begin, asked_at) = (Instant::now(), system_time());
@@ -130,7 +130,7 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
             Err(silence) => return Err(PingError::Silent { url, silence }),
         };
         let round_trip = begin.elapsed();
-        let pong = match pong(&url, &answer) {
+        let pong = match pong(&url, &answer, shown) {
             Ok(pong) => Some(pong),
             // It says no more than that it is there.
             Err(PingError::Stranger { .. })
@@ -147,19 +147,22 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
 }
 
 /// What a receiver said; an error where another did, or it takes nothing from this host.
-fn pong(url: &str, answer: &Answer) -> Result<PingAnswer, PingError> {
+fn pong(url: &str, answer: &Answer, shown: Shown) -> Result<PingAnswer, PingError> {
     let url = url.to_owned();
     match (answer.status, about_the_receiver(answer)) {
         (200, _) => requests::read::<PingAnswer>(answer)
             .filter(|pong| pong.status == "ok")
             .ok_or_else(|| PingError::Stranger { url, what: answer.looks_like() }),
         (status, Outcome::HostBlocked(blocked)) => {
-            Err(PingError::Refused { url, status, detail: blocked.detail, help: blocked.help })
+            let said = format!("answered {status}: {}", answer.words());
+            Err(PingError::Refused { url, said, help: shown.help(status).unwrap_or(blocked.help) })
+        }
+        (_, Outcome::Transient { reason, help: Some(help), .. }) => {
+            Err(PingError::Refused { url, said: reason, help })
         }
         (status, _) => Err(PingError::Refused {
             url,
-            status,
-            detail: Some(answer.words()),
+            said: format!("answered {status}: {}", answer.words()),
             help: "the receiver, or a proxy before it, is in trouble: look at its log",
         }),
     }
@@ -178,7 +181,7 @@ mod tests {
 
     fn said(status: u16, body: &str) -> Result<PingAnswer, String> {
         let answer = Answer { status, body: Body::Whole(body.into()), ..Answer::default() };
-        pong("http://x", &answer).map_err(|error| error.to_string())
+        pong("http://x", &answer, Shown::Nothing).map_err(|error| error.to_string())
     }
 
     const OURS: &str =
@@ -203,7 +206,8 @@ mod tests {
                 .unwrap_err()
                 .contains("no token")
         );
-        assert!(said(502, "<title>502 Bad Gateway</title><html>").unwrap_err().contains("502 Bad Gateway"));
+        let proxy = said(502, "<html><title>502 Bad Gateway</title></html>").unwrap_err();
+        assert_eq!(proxy, "`http://x`: a proxy answered 502: it cannot reach the receiver behind it");
     }
 
     #[test]

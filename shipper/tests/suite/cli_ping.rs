@@ -64,7 +64,7 @@ fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&stranger)), &["--ping"])), @r"
     exit 69
     error: `http://127.0.0.1:[PORT]`: answered 403: lab-1 is not known here
-    help: the receiver does not accept this host: check `host_id` and the certificate in [receiver]
+    help: the receiver does not accept this host: check `host_id`
     ");
     let website = Receiver::start(|_, conn| conn.answer(404, "", "<html>"));
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&website)), &["--ping"])), @r"
