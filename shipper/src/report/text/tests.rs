@@ -310,7 +310,10 @@ fn a_refused_commit_is_known_after_a_restart_too() {
 fn a_hold_of_a_moment_is_not_the_first_thing_to_read() {
     let young = hold("unavailable", "answered 503", None).map(|hold| Hold { since: ago(3), ..hold });
     assert_eq!(first(&Status { hold: young.clone(), ..well() }, Life::Running, now()), None);
-    let blocked = young.map(|hold| Hold { help: Some("look".to_owned()), ..hold });
+    let helped = young.map(|hold| Hold { help: Some("look".to_owned()), ..hold });
+    let restarting = Status { hold: helped.clone(), ..well() };
+    assert_eq!(first(&restarting, Life::Running, now()), None, "a proxy says so while the receiver restarts");
+    let blocked = helped.map(|hold| Hold { cause: "blocked".to_owned(), ..hold });
     assert!(first(&Status { hold: blocked, ..well() }, Life::Running, now()).is_some());
 }
 
