@@ -56,10 +56,11 @@ struct Flags {
     /// 65 something was refused.
     #[arg(long, conflicts_with_all = ["ping", "check_config"])]
     once: bool,
-    /// Prove the whole path to the receiver, then exit: 0 or 69.
+    /// Prove the whole path to the receiver, and ask its gate about what waits here, then exit: 0 or 69.
     #[arg(long, conflicts_with = "check_config")]
     ping: bool,
-    /// Read the configuration and the files that it names, then exit: 0 or 78.
+    /// Read the configuration and the files that it names, look at the directories, then exit: 0, 78, or 1 where the
+    /// service could not work on the directories.
     #[arg(long)]
     check_config: bool,
     /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
@@ -171,7 +172,11 @@ fn show_status(flags: &status::Flags, config: &Config) -> Result<u8, CannotPrint
 
 fn ping(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
     match ping::ping(config) {
-        Ok(pong) => done(&pong.to_string()),
+        Ok(pong) => {
+            terminal::print(&pong.to_string())?;
+            pong.warnings().iter().for_each(|warning| terminal::warning(warning));
+            Ok(SUCCESS)
+        }
         Err(PingError::Target(error)) => Ok(bad_files(&error, path)),
         Err(error) => Ok(failed(UNAVAILABLE, &error, Some(error.remedy()))),
     }

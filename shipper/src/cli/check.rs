@@ -1,22 +1,56 @@
-//! `--check-config`: reads the configuration and the files that it names, and shows what they mean. Blocks.
+//! `--check-config`: shows what will happen with this configuration: which values are in force and where each is from, who
+//! this host is to the receiver, and what can be done with the directories. Blocks, and changes nothing.
+//!
+//! It ends as a start would: with 78 where the configuration or a file that it names cannot be used, with 1 where the
+//! service's user cannot work on the directories. What may be meant so, or is about another user's rights, is a warning.
 
 use std::path::Path;
 
+use cis490_shared::certificate::Remaining;
+use cis490_shared::clock::system_time;
 use cis490_shared::terminal::{self, CannotPrint};
 
-use super::{SUCCESS, bad_files};
+use self::places::Places;
+use super::{FAILURE, bad_files, config_help, failed};
 use crate::config::Config;
 use crate::config::local_time::Zone;
 use crate::config::rate_limit::RateLimit;
-use crate::http::target::TargetFiles;
+use crate::http::target::{Target, TargetFiles};
+
+mod places;
+mod secrets;
+mod settings;
+mod user;
 
 /// Shows what the configuration at `path` means, and returns the exit code.
 pub(super) fn run(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
-    if let Err(error) = TargetFiles::read(&config.receiver) {
-        return Ok(bad_files(&error, path));
+    let target = match TargetFiles::read(&config.receiver) {
+        Ok((target, _)) => target,
+        Err(error) => return Ok(bad_files(&error, path)),
+    };
+    let settings = match settings::lines(config, path) {
+        Ok(lines) => lines,
+        Err(error) => return Ok(failed(FAILURE, &error, Some(&config_help::changed(path)))),
+    };
+    let (user, places) = (user::User::now(), Places::of(&config.paths.data_root));
+    let mut lines = meaning(config, path);
+    lines.extend(secrets::lines(config, &target));
+    lines.push(format!("user: {user}"));
+    lines.push("directories:".to_owned());
+    lines.extend(places.lines().iter().map(|line| format!("  {line}")));
+    lines.push("values in force, and where each is from:".to_owned());
+    lines.extend(settings.iter().map(|line| format!("  {line}")));
+    terminal::print(&lines.join("\n"))?;
+    for warning in warnings(config, &target) {
+        terminal::warning(&warning);
     }
+    Ok(places.judge(&user))
+}
+
+/// What the values come to, in words.
+fn meaning(config: &Config, path: &Path) -> Vec<String> {
     let Config { host_id, paths, receiver, queue, retention } = config;
-    let lines = [
+    vec![
         format!("configuration ok: {}", path.display()),
         format!("host_id: {host_id}"),
         format!("data_root: {}", paths.data_root.display()),
@@ -33,9 +67,24 @@ pub(super) fn run(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
             }
         ),
         format!("retention: {retention}"),
-    ];
-    terminal::print(&lines.join("\n"))?;
-    Ok(SUCCESS)
+    ]
+}
+
+fn warnings(config: &Config, target: &Target) -> Vec<String> {
+    let mut warnings = secrets::warnings(&config.receiver);
+    if config.receiver.shows_its_token() {
+        warnings.push(
+            "the token of this host goes over plain http, where whoever is on the way can read it: use https in \
+             `receiver.url`, unless the way there is encrypted"
+                .to_owned(),
+        );
+    }
+    let expires = target.tls.as_ref().and_then(|tls| tls.expires);
+    let remaining = expires.map(|expires| Remaining::of(expires, system_time()));
+    warnings.extend(remaining.filter(|remaining| remaining.is_short()).map(|remaining| {
+        format!("the certificate of this host {remaining}: put a new one in its place, no restart is needed")
+    }));
+    warnings
 }
 
 /// What is configured, and what holds now.

@@ -129,12 +129,15 @@ pub(super) fn unshippable(status: &Status) -> Option<Problem> {
     let what = format!("{} in episodes/ cannot be shipped: {}", words::finished(*count), list.join("; "));
     let commands: Vec<&str> =
         first.iter().take(SHOWN_OBSTACLES).filter_map(|one| one.command.as_deref()).collect();
-    let help = "nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the \
-                `episode_id` in meta.json; for what is there:";
+    let then = if commands.is_empty() { "." } else { "; for what is there:" };
+    let help = format!(
+        "nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the \
+         `episode_id` in meta.json{then}"
+    );
     (*count > 0).then(|| Problem {
         short: format!("{count} cannot be shipped"),
         what,
-        help: Some(help.to_owned()),
+        help: Some(help),
         paste: (!commands.is_empty()).then(|| words::block(&commands.join("\n"))),
     })
 }
@@ -250,7 +253,7 @@ fn clock(status: &Status) -> Option<Problem> {
 }
 
 /// `the receiver's clock is 5 min behind this host's`.
-pub(super) fn skew_in_words(skew_s: i64) -> String {
+pub(crate) fn skew_in_words(skew_s: i64) -> String {
     let side = if skew_s < 0 { "behind" } else { "ahead of" };
     let distance = words::duration(Duration::from_secs(skew_s.unsigned_abs()));
     format!("the receiver's clock is {distance} {side} this host's")
