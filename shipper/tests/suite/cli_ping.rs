@@ -98,7 +98,7 @@ fn a_ping_says_what_would_be_refused_now() {
             r#"{"status": "ok", "version": "1", "server_time": "2000-01-01T00:00:00+00:00"}"#,
         ),
         path::HEALTH => {
-            conn.answer(503, "", r#"{"store": {"free_bytes": 5000000, "problem": "the disk is full"}}"#)
+            conn.answer(503, "", r#"{"store": {"free_bytes": 5000000, "problem": "the disk is full"}}"#);
         }
         _ => conn.answer(200, "", &gate(&request.path, false)),
     };
@@ -125,7 +125,7 @@ fn a_refusal_speaks_of_what_this_host_shows_and_a_proxy_is_named() {
     let host = Host::new();
     let refuses = || {
         Receiver::start(|_, conn| {
-            conn.answer(401, "", r#"{"error": "unauthenticated", "detail": "the token is not known"}"#)
+            conn.answer(401, "", r#"{"error": "unauthenticated", "detail": "the token is not known"}"#);
         })
     };
     let token = host.root().join("token");
@@ -140,7 +140,7 @@ fn a_refusal_speaks_of_what_this_host_shows_and_a_proxy_is_named() {
         told.stderr
     );
     let proxy = Receiver::start(|_, conn| {
-        conn.answer(502, "server: nginx/1.22.1\r\n", "<html><title>502 Bad Gateway</title></html>")
+        conn.answer(502, "server: nginx/1.22.1\r\n", "<html><title>502 Bad Gateway</title></html>");
     });
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&proxy)), &["--ping"])), @r"
     exit 69

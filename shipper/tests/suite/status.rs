@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Addr, Context, Handler, MessageResult};
+use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::HostId;
 use cis490_shared::latest::Latest;
 use cis490_shipper::actors::Drain;
@@ -60,7 +61,7 @@ fn scene(name: &str) -> Scene {
         target: Latest::new(Target { url, tls: None, authorization: None }),
         clock_skew: ClockSkew::default(),
         disk: Latest::new(None),
-        earlier_success: earlier_success(),
+        earlier_success: Some(earlier_success()),
     };
     let queue = Queue(Rc::clone(&seen)).start();
     let status = StatusActor::new(settings, queue.recipient()).start();
@@ -72,8 +73,8 @@ fn read(file: &Path) -> Status {
 }
 
 /// What an earlier run wrote down.
-fn earlier_success() -> Option<Success> {
-    Some(Success { episode_id: "e0".to_owned(), at: None })
+fn earlier_success() -> Success {
+    Success { episode_id: "e0".to_owned(), at: None }
 }
 
 /// The clock is paused: it goes on only when nobody has anything to do.
@@ -209,7 +210,7 @@ fn the_last_success_of_an_earlier_run_is_kept_until_there_is_one_of_this_run() {
     paused(async {
         let scene = scene("status.json");
         seconds(3).await;
-        assert_eq!(read(&scene.file).last_success, earlier_success());
+        assert_eq!(read(&scene.file).last_success, Some(earlier_success()));
         let ours = Some(Success { episode_id: "e1".to_owned(), at: None });
         scene.seen.borrow_mut().status.last_success = ours.clone();
         seconds(3).await;
@@ -221,17 +222,17 @@ fn the_last_success_of_an_earlier_run_is_kept_until_there_is_one_of_this_run() {
 fn the_queue_says_what_it_cannot_ship_and_that_it_cannot_look() {
     paused(async {
         let host = host_with(1);
-        fs::rename(host.data().join("episodes/e000"), host.data().join("episodes/e 0")).unwrap();
+        rename_noreplace(&host.data().join("episodes/e000"), &host.data().join("episodes/e 0")).unwrap();
         let (_, uploader) = notes(|_| unreachable!("nothing is sent"));
         let queue = start(&host, Some(Duration::from_hours(24)), vec![uploader]);
         let status = scan(&queue).await.status;
         let named: Vec<&str> = status.unshippable.first.iter().map(|one| one.name.as_str()).collect();
         assert_eq!((status.unshippable.count, named, status.scan_failure), (1, vec!["e 0"], None));
         let (there, away) = (host.data().join("episodes"), host.data().join("away"));
-        fs::rename(&there, &away).unwrap();
+        rename_noreplace(&there, &away).unwrap();
         let failure = scan(&queue).await.status.scan_failure.unwrap();
         assert!(failure.reason.starts_with("cannot read"), "{failure:?}");
-        fs::rename(&away, &there).unwrap();
+        rename_noreplace(&away, &there).unwrap();
         assert_eq!(scan(&queue).await.status.scan_failure, None);
     });
 }

@@ -188,8 +188,9 @@ mod tests {
         assert_eq!(states(), [State::ToBeMade; 5]);
         fs::create_dir_all(data.join("episodes")).unwrap();
         fs::write(data.join("outbox"), "").unwrap();
-        use State::{NotADirectory, ToBeMade, Writable};
-        assert_eq!(states(), [Writable, Writable, NotADirectory, ToBeMade, ToBeMade]);
+        let expected =
+            [State::Writable, State::Writable, State::NotADirectory, State::ToBeMade, State::ToBeMade];
+        assert_eq!(states(), expected);
         let told = Places::of(&data).lines();
         assert!(told[1].contains("episodes: writable") && told[1].contains(" free"), "{told:?}");
         assert_eq!(told[5], "moves: renames, which take no time and no room");
