@@ -2,32 +2,33 @@
 //!
 //! | code | when |
 //! |---|---|
-//! | 0 | the daemon was asked to stop; `--once` left nothing to do; `--ping` was answered; a command was done |
-//! | 1 | anything that has no code of its own, such as a second shipper on the same data directory |
-//! | 2 | flags that do not exist |
+//! | 0 | the daemon was asked to stop; `--once` left nothing to do; `--ping` was answered; a command was done, or the reader of its output has closed the pipe |
+//! | 1 | anything that has no code of its own, such as a second shipper on the same data directory, or a result that could not be printed |
+//! | 2 | flags that do not exist, or a `RUST_LOG` that means nothing |
 //! | 65 | `--once`: something was refused or conflicts |
 //! | 69 | `--ping`: no answer, or not the right one |
 //! | 75 | `--once`: something must be tried again; wins over 65, since it asks for another run |
-//! | 78 | the configuration cannot be used; the service manager does not try again |
+//! | 78 | the configuration, or a file that it names, cannot be used, whatever was asked for; the service manager does not try again |
 //!
+//! Results go to standard output, `error:` and `help:` lines to standard error ([`terminal`]).
 //! Another program can embed the shipper by calling [`run()`] on a thread that runs no async code.
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cis490_shared::config_file::ConfigError;
-use clap::{CommandFactory, Parser, Subcommand};
+use cis490_shared::terminal::{self, CannotPrint, Color};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use self::ping::PingError;
-use crate::config::local_time::Zone;
-use crate::config::rate_limit::RateLimit;
 use crate::config::{self, Config};
-use crate::http::target::TargetFiles;
+use crate::http::target::TargetError;
 use crate::run::Mode;
 
+mod check;
+mod config_help;
 pub mod ping;
 mod quarantine;
 mod ship;
@@ -42,14 +43,24 @@ struct Flags {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
+    /// When output has colours; `auto`: on a terminal, unless `NO_COLOR` or `TERM=dumb` is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_parser())]
+    color: Color,
+    /// Log more: debug, twice: trace. Wins over `RUST_LOG`.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Log less: warnings, twice: errors; and no progress bars. Wins over `RUST_LOG`.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    quiet: u8,
     /// Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again,
     /// 65 something was refused.
     #[arg(long, conflicts_with_all = ["ping", "check_config"])]
     once: bool,
-    /// Prove the whole path to the receiver, then exit: 0 or 69.
+    /// Prove the whole path to the receiver, and ask its gate about what waits here, then exit: 0 or 69.
     #[arg(long, conflicts_with = "check_config")]
     ping: bool,
-    /// Read the configuration and the files that it names, then exit: 0 or 78.
+    /// Read the configuration and the files that it names, look at the directories, then exit: 0, 78, or 1 where the
+    /// service could not work on the directories.
     #[arg(long)]
     check_config: bool,
     /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
@@ -65,16 +76,21 @@ enum Command {
     /// Refused episodes: what they are, and to send them again
     #[command(subcommand)]
     Quarantine(quarantine::Command),
-    /// How the shipper does: backlog, rate, what waits and why; exits with 0 whatever it finds, 1 where it cannot look
+    /// Show backlog, upload rate and current problem; exits with 0 whatever it finds, 1 where it cannot look
     Status(status::Flags),
 }
 
 const AS_THE_SERVICE: &str = "ask as the user of the shipper: sudo -u cis490 cis490-shipper ...";
 
+const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const BAD_CONFIG: u8 = 78;
+
+fn color_parser() -> impl TypedValueParser<Value = Color> {
+    PossibleValuesParser::new(["auto", "always", "never"]).try_map(|text| text.parse::<Color>())
+}
 
 /// Every flag, for manual pages and completions.
 pub fn command() -> clap::Command {
@@ -83,37 +99,52 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Flags::try_parse_from(args) {
-        Ok(flags) => start(&flags),
-        Err(error) => {
-            // Nobody is left to hear that the help could not be printed.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(FAILURE))
+    let args: Vec<OsString> = args.into_iter().collect();
+    // Before parsing: what clap says about wrong flags has colours as well.
+    color_in(&args).unwrap_or_default().set();
+    let done = match Flags::try_parse_from(args) {
+        Ok(flags) => {
+            flags.color.set();
+            start(&flags)
         }
-    }
+        Err(answer) if !answer.use_stderr() => {
+            terminal::print(answer.render().ansi().to_string().trim_end()).map(|()| SUCCESS)
+        }
+        Err(error) => {
+            // Where standard error is closed too, the exit code is all that is left to say.
+            let _ = error.print();
+            Ok(USAGE)
+        }
+    };
+    ExitCode::from(done.unwrap_or_else(|cannot| cannot.report()))
 }
 
-fn start(flags: &Flags) -> ExitCode {
+/// The value of `--color` among arguments of which some may be wrong; the last one counts.
+fn color_in(args: &[OsString]) -> Option<Color> {
+    let texts = || args.iter().map(|arg| arg.to_str().unwrap_or_default());
+    let values = texts().zip(texts().skip(1).chain([""])).filter_map(|(arg, next)| match arg {
+        "--color" => next.parse().ok(),
+        _ => arg.strip_prefix("--color=")?.parse().ok(),
+    });
+    values.last()
+}
+
+/// Does what the flags ask for, and returns the exit code.
+fn start(flags: &Flags) -> Result<u8, CannotPrint> {
     let path = &flags.config;
     let mut config = match config::load(path) {
         Ok(config) => config,
-        Err(error) if flags.command.is_some() && may_not_read(&error) => {
-            return failed(FAILURE, &error, Some(AS_THE_SERVICE));
-        }
-        Err(error) => return bad_config(&error, path),
+        Err(error) => return Ok(failed(BAD_CONFIG, &error, Some(&config_help::unreadable(&error, path)))),
     };
     take_credentials(&mut config);
     match flags {
         Flags { command: Some(Command::Quarantine(command)), .. } => manage_quarantine(command, &config),
-        Flags { unit_settings: true, .. } => {
-            print(unit_settings::text(&config).trim_end());
-            ExitCode::SUCCESS
-        }
+        Flags { unit_settings: true, .. } => done(unit_settings::text(&config).trim_end()),
         Flags { command: Some(Command::Status(flags)), .. } => show_status(flags, &config),
-        Flags { check_config: true, .. } => check_config(&config, path),
+        Flags { check_config: true, .. } => check::run(&config, path),
         Flags { ping: true, .. } => ping(&config, path),
-        Flags { once: true, .. } => ship::run(&config, path, Mode::Once),
-        _ => ship::run(&config, path, Mode::Daemon),
+        Flags { once: true, .. } => Ok(ship::run(&config, flags, Mode::Once)),
+        _ => Ok(ship::run(&config, flags, Mode::Daemon)),
     }
 }
 
@@ -124,111 +155,62 @@ fn take_credentials(config: &mut Config) {
     }
 }
 
-fn check_config(config: &Config, path: &Path) -> ExitCode {
-    if let Err(error) = TargetFiles::read(&config.receiver) {
-        return bad_config(&error, path);
-    }
-    let Config { host_id, paths, receiver, queue, retention } = config;
-    print(&format!("configuration ok: {}", path.display()));
-    print(&format!("host_id: {host_id}"));
-    print(&format!("data_root: {}", paths.data_root.display()));
-    print(&format!("receiver: {}", receiver.url));
-    print(&format!("rate limit: {}", rate_limit(&queue.rate_limit)));
-    print(&format!(
-        "queue: every {} s, {} at a time, level {}, quarantine kept {}",
-        queue.scan_interval_s,
-        queue.parallel_uploads,
-        queue.compression_level,
-        match queue.quarantine_keep_days {
-            0 => "for ever".to_owned(),
-            days => format!("{days} days"),
-        }
-    ));
-    print(&format!("retention: {retention}"));
-    ExitCode::SUCCESS
-}
-
-fn manage_quarantine(command: &quarantine::Command, config: &Config) -> ExitCode {
-    match quarantine::run(command, config, &mut io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(FAILURE, &error, error.remedy()),
+fn manage_quarantine(command: &quarantine::Command, config: &Config) -> Result<u8, CannotPrint> {
+    match quarantine::run(command, config) {
+        Ok(()) => Ok(SUCCESS),
+        Err(quarantine::QuarantineError::Print(cannot)) => Err(cannot),
+        Err(error) => Ok(failed(FAILURE, &error, error.remedy())),
     }
 }
 
-/// What is configured, and what holds now.
-fn rate_limit(limit: &RateLimit) -> String {
-    if limit.is_none() {
-        return "none".to_owned();
-    }
-    if !limit.has_hours() {
-        return limit.to_string();
-    }
-    let (zone, note) = match Zone::of_this_host() {
-        Ok(zone) => (zone, String::new()),
-        Err(error) => (Zone::utc(), format!("; {error}")),
-    };
-    let local = zone.now();
-    let now = limit.text_at(local).unwrap_or("none");
-    format!("{limit}; on {} {zone}: {now}{note}", local.strftime("%a %H:%M"))
-}
-
-fn show_status(flags: &status::Flags, config: &Config) -> ExitCode {
+fn show_status(flags: &status::Flags, config: &Config) -> Result<u8, CannotPrint> {
     match status::run(flags, config) {
-        Ok(text) => {
-            print(text.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(error) => failed(FAILURE, &error, Some(error.remedy())),
+        Ok(text) => done(text.trim_end()),
+        Err(error) => Ok(failed(FAILURE, &error, Some(error.remedy()))),
     }
 }
 
-fn ping(config: &Config, path: &Path) -> ExitCode {
+fn ping(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
     match ping::ping(config) {
         Ok(pong) => {
-            print(&pong.to_string());
-            ExitCode::SUCCESS
+            terminal::print(&pong.to_string())?;
+            pong.warnings().iter().for_each(|warning| terminal::warning(warning));
+            Ok(SUCCESS)
         }
-        Err(PingError::Target(error)) => bad_config(&error, path),
-        Err(error) => failed(UNAVAILABLE, &error, Some(error.remedy())),
+        Err(PingError::Target(error)) => Ok(bad_files(&error, path)),
+        Err(error) => Ok(failed(UNAVAILABLE, &error, Some(error.remedy()))),
     }
 }
 
-/// Whoever asks for something may be somebody who cannot read the configuration; it is none the worse for that.
-fn may_not_read(error: &ConfigError) -> bool {
-    matches!(error, ConfigError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied)
+/// A file that the configuration names cannot be used.
+fn bad_files(error: &TargetError, path: &Path) -> u8 {
+    failed(BAD_CONFIG, error, Some(&config_help::bad_file(error, path)))
 }
 
-fn bad_config(error: &dyn std::error::Error, path: &Path) -> ExitCode {
-    let check = format!("edit it, then: cis490-shipper --check-config --config {}", path.display());
-    failed(BAD_CONFIG, error, Some(&check))
+fn failed(code: u8, error: &dyn std::error::Error, help: Option<&str>) -> u8 {
+    terminal::error(&error, help);
+    code
 }
 
-fn failed(code: u8, error: &dyn std::error::Error, remedy: Option<&str>) -> ExitCode {
-    let mut stderr = io::stderr().lock();
-    // Nobody is left to hear that this could not be printed.
-    let _ = writeln!(stderr, "error: {error}");
-    if let Some(remedy) = remedy {
-        let _ = writeln!(stderr, "help: {remedy}");
-    }
-    ExitCode::from(code)
-}
-
-fn print(line: &str) {
-    // As above.
-    let _ = writeln!(io::stdout().lock(), "{line}");
+/// Prints a result, which is all that was asked for.
+fn done(text: &str) -> Result<u8, CannotPrint> {
+    terminal::print(text).map(|()| SUCCESS)
 }
 
 #[cfg(test)]
 mod tests {
-    use cis490_shared::fs_error::FsError;
-
     use super::*;
 
     #[test]
-    fn a_configuration_that_one_may_not_read_is_told_from_one_that_cannot_be_used() {
-        let read =
-            |kind: io::ErrorKind| ConfigError::Read(FsError::at("read", Path::new("/etc/x"))(kind.into()));
-        assert!(may_not_read(&read(io::ErrorKind::PermissionDenied)));
-        assert!(!may_not_read(&read(io::ErrorKind::NotFound)));
+    fn the_colour_is_known_before_wrong_flags_are_complained_about() {
+        let color = |args: &[&str]| color_in(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(color(&["x", "--color", "never", "--twice"]), Some(Color::Never));
+        assert_eq!(color(&["x", "--twice", "--color=always", "--color"]), Some(Color::Always));
+        assert_eq!((color(&["x", "--color=loud"]), color(&["x"])), (None, None));
+    }
+
+    #[test]
+    fn flags_are_ones_that_clap_takes() {
+        command().debug_assert();
     }
 }

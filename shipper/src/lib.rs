@@ -53,7 +53,7 @@ pub mod report {
     //! What people are told: in the log, in `status.json`, by `cis490-shipper status` and by `systemctl status`.
     //!
     //! - [`log`]: what is logged, each thing once
-    //! - [`status`]: what the daemon says about itself in `status.json`
+    //! - [`status`]: what the daemon says about itself in `status.json`; [`written`]: that file as it is found
     //! - [`problem`]: the one thing that a person should read first; [`text`] and [`words`]: how it is said
 
     pub mod log;
@@ -61,6 +61,7 @@ pub mod report {
     pub mod status;
     pub mod text;
     pub mod words;
+    pub mod written;
 }
 
 pub mod http {
@@ -87,8 +88,8 @@ pub mod store {
     //! The data directory of a lab host, whose places are the state of its episodes.
     //!
     //! - [`layout`]: every path, and the lock that keeps a second shipper away
-    //! - [`scan`]: which names in `episodes/` are episodes, and which of them are ready; [`inotify`]: what the kernel tells
-    //!   of them between two scans
+    //! - [`scan`]: which names in `episodes/` are episodes, and which of them are ready; [`unshippable`]: which need a person
+    //!   first; [`inotify`]: what the kernel tells of them between two scans
     //! - [`moves`]: every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`, tried at the start
     //! - [`outbox`]: the archive of an episode, packed or taken as it lies there, and what a crash left there
     //! - [`quarantine`]: the note beside a refused episode, what lies there, and how it goes back
@@ -106,6 +107,7 @@ pub mod store {
     pub mod quarantine;
     pub mod scan;
     pub mod shipped;
+    pub mod unshippable;
 
     #[cfg(test)]
     mod tests;
@@ -133,10 +135,12 @@ pub mod answers {
     //! - [`answer`]: an answer as it came in, and what it looks like where no receiver gave it
     //! - [`judge`]: what it means: the right-hand column of protocol 2.2 as one table
     //! - [`outcome`]: what became of one attempt to ship an episode
+    //! - [`shown`]: what to look at where the receiver does not take what this host shows of itself
     //!
     //! Pure: nothing here knows HTTP, a clock or a disk.
 
     pub mod answer;
     pub mod judge;
     pub mod outcome;
+    pub mod shown;
 }

@@ -28,6 +28,7 @@ use crate::actors::{Drain, Ping};
 use crate::config::Config;
 use crate::http::clock_skew::ClockSkew;
 use crate::http::target::{TargetError, TargetFiles};
+use crate::report::written;
 use crate::store::layout::{Dirs, DirsError};
 use crate::upload::deadlines::Deadlines;
 use crate::upload::gate::Gate;
@@ -224,6 +225,7 @@ impl Fleet {
                 target: settings.target.clone(),
                 clock_skew: settings.clock_skew.clone(),
                 disk,
+                earlier_success: written::last_success(&settings.dirs.status_file()),
             };
             StatusActor::new(settings, queue.clone().recipient()).start()
         });

@@ -39,7 +39,7 @@ mod pass;
 mod release;
 
 pub use observation::Observation;
-pub use pass::{Missed, Noticed, ShownAnew};
+pub use pass::{Missed, Noticed, SCAN_LIMIT, ShownAnew};
 
 /// The second mismatch of an archive has it packed anew, whatever its hash.
 const REBUILD_AFTER_MISMATCHES: u32 = 2;

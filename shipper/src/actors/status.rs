@@ -29,7 +29,7 @@ use crate::actors::queue::{Observation, Observe};
 use crate::actors::{Drain, Ping};
 use crate::http::clock_skew::ClockSkew;
 use crate::http::target::Target;
-use crate::report::status::{Backlog, Disk, Quarantined, Rates, State, Status};
+use crate::report::status::{Backlog, Disk, Quarantined, Rates, State, Status, Success};
 use crate::report::text::line;
 use crate::upload::meter::{Meter, Rate};
 
@@ -55,6 +55,8 @@ pub struct StatusSettings {
     pub clock_skew: ClockSkew,
     /// Room on the disk, as UpkeepActor publishes it.
     pub disk: Latest<Option<Disk>>,
+    /// The last success of an earlier run, which is shown until there is one of this run.
+    pub earlier_success: Option<Success>,
 }
 
 /// See the module.
@@ -132,13 +134,15 @@ impl StatusActor {
         rate: Rates,
         (now, wall): (Instant, SystemTime),
     ) -> Status {
-        let StatusSettings { host_id, meter, target, clock_skew, disk, .. } = &self.settings;
+        let StatusSettings { host_id, file, meter, target, clock_skew, disk, earlier_success } =
+            &self.settings;
         let target = target.now();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             host_id: host_id.to_string(),
             url: target.url.to_string(),
+            data_root: file.parent().map(|root| root.display().to_string()).unwrap_or_default(),
             state: if has_ended { State::Stopped } else { state_of(seen) },
             started_at: Some(self.started_at.clone()),
             quarantined: seen.quarantine.as_ref().map(Quarantined::from),
@@ -148,6 +152,7 @@ impl StatusActor {
             certificate_expires: target.tls.as_ref().and_then(|tls| tls.expires).map(WallTime::from),
             clock_skew_s: clock_skew.seen().map(|skew| skew.as_secs()),
             disk: *disk.now(),
+            last_success: seen.status.last_success.clone().or_else(|| earlier_success.clone()),
             ..seen.status.clone()
         }
     }

@@ -99,6 +99,32 @@ impl Answer {
         }
     }
 
+    /// The proxy that answered in place of the receiver, and what it says by that; none where a receiver may have said it.
+    pub fn of_proxy(&self) -> Option<String> {
+        let what = match self.status {
+            502 => "it cannot reach the receiver behind it",
+            503 => "it takes no more requests, or cannot reach the receiver behind it",
+            504 => "the receiver behind it does not answer in time",
+            _ => return None,
+        };
+        if self.problem().is_some() {
+            return None;
+        }
+        let body = String::from_utf8_lossy(self.whole_body().unwrap_or_default()).to_ascii_lowercase();
+        let server = self.server.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let is_page = body.contains("<html") || body.trim().is_empty();
+        let named = [("nginx", "nginx"), ("caddy", "Caddy")]
+            .into_iter()
+            .find(|(word, _)| server.starts_with(word) || (is_page && body.contains(word)));
+        let proxy = match named {
+            Some((_, name)) => name,
+            // A receiver says 503 as well; an empty one may be anybody's.
+            None if self.status == 503 || !is_page => return None,
+            None => "a proxy",
+        };
+        Some(format!("{proxy} answered {}: {what}", self.status))
+    }
+
     /// What it looks like to a person.
     pub fn looks_like(&self) -> String {
         let what = match (&self.location, &self.body) {
@@ -188,6 +214,32 @@ mod tests {
         }
         for body in [Body::Cut, Body::TooLong] {
             assert_eq!(Answer { status: 412, body, ..Answer::default() }.problem(), None);
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_answers_for_the_receiver_is_named() {
+        let said = |status, server: &str, body: &str| {
+            Answer { server: Some(server.to_owned()), ..answer(status, body) }.of_proxy()
+        };
+        let page =
+            "<html><head><title>502 Bad Gateway</title></head><hr><center>nginx/1.22.1</center></html>";
+        let nginx = Some("nginx answered 502: it cannot reach the receiver behind it".to_owned());
+        assert_eq!((said(502, "nginx/1.22.1", ""), said(502, "", page)), (nginx.clone(), nginx));
+        assert_eq!(
+            said(502, "Caddy", "").unwrap(),
+            "Caddy answered 502: it cannot reach the receiver behind it"
+        );
+        assert!(said(504, "", "<html>").unwrap().starts_with("a proxy answered 504: the receiver behind it"));
+        assert!(said(503, "nginx", page).is_some());
+        for (status, server, body) in [
+            (503, "", ""),
+            (503, "nginx", r#"{"error": "busy", "detail": "64 uploads"}"#),
+            (502, "", r#"{"message": "no"}"#),
+            (500, "nginx", page),
+            (401, "nginx", page),
+        ] {
+            assert_eq!(said(status, server, body), None, "{status} {server} {body}");
         }
     }
 

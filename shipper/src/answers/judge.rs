@@ -228,16 +228,19 @@ pub fn about_the_receiver(answer: &Answer) -> Outcome {
 }
 
 fn transient(scope: Scope, answer: &Answer) -> Outcome {
-    let reason = match answer.status {
+    let proxy = answer.of_proxy();
+    let help = proxy.is_some().then_some(BEHIND_A_PROXY);
+    let reason = match (proxy, answer.status) {
+        (Some(proxy), _) => proxy,
         // This host was sending all the while.
-        408 => format!("answered 408, the body did not arrive; {BODY_HANGS}"),
-        status => {
+        (None, 408) => format!("answered 408, the body did not arrive; {BODY_HANGS}"),
+        (None, status) => {
             let words = answer.words();
             let colon = if words.starts_with('`') { "" } else { ":" };
             format!("answered {status}{colon} {words}")
         }
     };
-    Outcome::Transient { scope, reason, retry_after: answer.retry_after }
+    Outcome::Transient { scope, reason, retry_after: answer.retry_after, help }
 }
 
 fn refusal(status: u16, problem: AnyProblem, sent: &Sent) -> Refusal {
@@ -283,6 +286,10 @@ pub fn blocked(status: u16, detail: Option<String>) -> Outcome {
     };
     Outcome::HostBlocked(Blocked { status, detail, help })
 }
+
+/// What to look at where a proxy answers in place of the receiver.
+pub const BEHIND_A_PROXY: &str = "on the collector: `systemctl status cis490-receiver`, and whether the proxy may connect to \
+     it: its error log, `ls -l /run/cis490/receiver.sock`";
 
 /// What is said of a body that hung while small requests passed before and after it: full packets get lost.
 pub const BODY_HANGS: &str = "small requests pass while this body hangs: if it goes on, the MTU on the way may be smaller \

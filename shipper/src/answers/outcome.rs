@@ -7,6 +7,7 @@ use std::time::Duration;
 use cis490_shared::ids::CommitHash;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
 use cis490_shared::wire::headers::CommitPosition;
+use cis490_shared::wire::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
 
 /// What became of one attempt to ship an episode. Policy is the queue's; this only says what is known.
@@ -40,6 +41,8 @@ pub enum Outcome {
         reason: String,
         /// What the receiver asked for.
         retry_after: Option<Duration>,
+        /// What a person should look at if it does not pass.
+        help: Option<&'static str>,
     },
     /// The episode's own files cannot be packed now. Nothing was sent, and no other episode is concerned.
     Unready {
@@ -120,6 +123,12 @@ impl Refusal {
     pub fn awaited_commit(&self) -> Option<CommitHash> {
         let commit = self.commit.as_deref().filter(|_| self.is_about_the_commit())?;
         CommitHash::parse(commit).ok()
+    }
+
+    /// Whether the recorder is at fault: meta.json names no commit, or a text that is none. No update of this host's code
+    /// changes that.
+    pub fn names_no_commit(&self) -> bool {
+        [ErrorCode::CommitMissing, ErrorCode::CommitMalformed].iter().any(|code| self.error == code.as_str())
     }
 
     /// What to paste on this host: the receiver's text, or what stands for it where it sent none.

@@ -1,4 +1,5 @@
-//! `--ping`: proves that a receiver answers and takes this host, and says what its gate does, in one line.
+//! `--ping`: proves that a receiver answers and takes this host, and says what its gate does, in one line; then, a line
+//! each, what becomes of the commits of episodes that wait here.
 //!
 //! It needs no actor and writes nothing, on either side. Health stubs and captive portals say 200 too, so an answer
 //! counts only if it is that of a receiver: its version and its clock.
@@ -14,15 +15,20 @@ use cis490_shared::wire::answer::{GateAnswer, PingAnswer};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use self::prospects::{Prospects, Waiting};
 use crate::answers::answer::Answer;
 use crate::answers::judge::about_the_receiver;
 use crate::answers::outcome::Outcome;
+use crate::answers::shown::Shown;
 use crate::config::Config;
 use crate::http::client::{Client, RequestError};
-use crate::http::clock_skew::ClockSkew;
+use crate::http::clock_skew::{self, ClockSkew};
 use crate::http::requests;
 use crate::http::target::{TargetError, TargetFiles};
+use crate::report::{problem, words};
 use crate::upload::deadlines::Deadlines;
+
+mod prospects;
 
 /// A receiver that answered.
 #[derive(Debug)]
@@ -33,11 +39,39 @@ pub struct Pong {
     version: Option<String>,
     skew: Option<SignedDuration>,
     gate: Option<GateAnswer>,
+    prospects: Prospects,
+    expires: Option<SystemTime>,
 }
+
+impl Pong {
+    /// What would refuse this host, or soon will.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.prospects.warnings();
+        if let Some(skew) = self.skew.filter(|skew| skew.unsigned_abs() > clock_skew::TOO_MUCH.unsigned_abs())
+        {
+            let told = problem::skew_in_words(skew.as_secs());
+            warnings
+                .push(format!("{told}; certificates and tokens are refused by a wrong clock: timedatectl"));
+        }
+        if let Some(GateAnswer { enabled: true, ready: true, polled_s_ago: Some(age), .. }) = &self.gate
+            && *age > STALE_WINDOW_S
+        {
+            let age = words::duration(Duration::from_secs_f64(*age));
+            warnings.push(format!(
+                "the gate has read its window {age} ago: newer commits are refused; on the collector: its log"
+            ));
+        }
+        warnings.extend(prospects::certificate(self.expires, system_time()));
+        warnings
+    }
+}
+
+/// A gate that reads its clone every few seconds, or minutes at most, is that old only if it cannot.
+const STALE_WINDOW_S: f64 = 3600.0;
 
 impl fmt::Display for Pong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, round_trip, version, skew, gate } = self;
+        let Self { url, round_trip, version, skew, gate, prospects, .. } = self;
         let millis = round_trip.as_secs_f64() * 1000.0;
         write!(f, "{url}: 200 in {millis:.1} ms, ")?;
         match version {
@@ -49,19 +83,21 @@ impl fmt::Display for Pong {
             None => f.write_str(", clock skew unknown")?,
         }
         match gate {
-            None => f.write_str("; its gate says nothing"),
-            Some(GateAnswer { enabled: false, .. }) => f.write_str("; gate off, every commit is taken"),
+            None => f.write_str("; its gate says nothing")?,
+            Some(GateAnswer { enabled: false, .. }) => f.write_str("; gate off, every commit is taken")?,
             Some(GateAnswer { ready: false, .. }) => {
-                f.write_str("; gate not ready: it has read no window yet, uploads are told to come again")
+                f.write_str("; gate not ready: it has read no window yet, uploads are told to come again")?;
             }
-            Some(GateAnswer { commits, head_commit, polled_s_ago, .. }) => {
+            Some(GateAnswer { commits, window, head_commit, polled_s_ago, .. }) => {
                 write!(f, "; gate open for {commits} commits")?;
                 if let Some(head) = head_commit {
                     write!(f, " up to {:.12}", head.as_str())?;
                 }
-                polled_s_ago.map_or(Ok(()), |age| write!(f, ", read {age:.0} s ago"))
+                write!(f, " (window {window})")?;
+                polled_s_ago.map_or(Ok(()), |age| write!(f, ", read {age:.0} s ago"))?;
             }
         }
+        prospects.lines().iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -88,14 +124,12 @@ pub enum PingError {
         what: String,
     },
     /// An answer, but not the right one.
-    #[error("`{url}`: answered {status}{}", detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default())]
+    #[error("`{url}`: {said}")]
     Refused {
         /// The receiver.
         url: String,
-        /// The status code.
-        status: u16,
-        /// What it says about it.
-        detail: Option<String>,
+        /// The status code, and what was said about it.
+        said: String,
         /// What a person should look at.
         help: &'static str,
     },
@@ -122,6 +156,8 @@ impl PingError {
 pub fn ping(config: &Config) -> Result<Pong, PingError> {
     let url = config.receiver.url.to_string();
     let (target, _) = TargetFiles::read(&config.receiver).map_err(PingError::Target)?;
+    let (shown, expires) = (target.shown(), target.tls.as_ref().and_then(|tls| tls.expires));
+    let waiting = Waiting::below(&config.paths.data_root);
     System::new().block_on(async move {
         let client = Client::new(Latest::new(target), ClockSkew::default());
         let (begin, asked_at) = (Instant::now(), system_time());
@@ -130,7 +166,7 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
             Err(silence) => return Err(PingError::Silent { url, silence }),
         };
         let round_trip = begin.elapsed();
-        let pong = match pong(&url, &answer) {
+        let pong = match pong(&url, &answer, shown) {
             Ok(pong) => Some(pong),
             // It says no more than that it is there.
             Err(PingError::Stranger { .. })
@@ -142,24 +178,29 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
         };
         let gate = requests::gate_state(&client, Deadlines::default().small).await.ok().flatten();
         let skew = pong.as_ref().and_then(|pong| skew(pong, asked_at + round_trip / 2));
-        Ok(Pong { url, round_trip, version: pong.map(|pong| pong.version), skew, gate })
+        let prospects = Prospects::ask(&client, &config.host_id, waiting, Deadlines::default().small).await;
+        let version = pong.map(|pong| pong.version);
+        Ok(Pong { url, round_trip, version, skew, gate, prospects, expires })
     })
 }
 
 /// What a receiver said; an error where another did, or it takes nothing from this host.
-fn pong(url: &str, answer: &Answer) -> Result<PingAnswer, PingError> {
+fn pong(url: &str, answer: &Answer, shown: Shown) -> Result<PingAnswer, PingError> {
     let url = url.to_owned();
     match (answer.status, about_the_receiver(answer)) {
         (200, _) => requests::read::<PingAnswer>(answer)
             .filter(|pong| pong.status == "ok")
             .ok_or_else(|| PingError::Stranger { url, what: answer.looks_like() }),
         (status, Outcome::HostBlocked(blocked)) => {
-            Err(PingError::Refused { url, status, detail: blocked.detail, help: blocked.help })
+            let said = format!("answered {status}: {}", answer.words());
+            Err(PingError::Refused { url, said, help: shown.help(status).unwrap_or(blocked.help) })
+        }
+        (_, Outcome::Transient { reason, help: Some(help), .. }) => {
+            Err(PingError::Refused { url, said: reason, help })
         }
         (status, _) => Err(PingError::Refused {
             url,
-            status,
-            detail: Some(answer.words()),
+            said: format!("answered {status}: {}", answer.words()),
             help: "the receiver, or a proxy before it, is in trouble: look at its log",
         }),
     }
@@ -178,7 +219,7 @@ mod tests {
 
     fn said(status: u16, body: &str) -> Result<PingAnswer, String> {
         let answer = Answer { status, body: Body::Whole(body.into()), ..Answer::default() };
-        pong("http://x", &answer).map_err(|error| error.to_string())
+        pong("http://x", &answer, Shown::Nothing).map_err(|error| error.to_string())
     }
 
     const OURS: &str =
@@ -203,7 +244,8 @@ mod tests {
                 .unwrap_err()
                 .contains("no token")
         );
-        assert!(said(502, "<title>502 Bad Gateway</title><html>").unwrap_err().contains("502 Bad Gateway"));
+        let proxy = said(502, "<html><title>502 Bad Gateway</title></html>").unwrap_err();
+        assert_eq!(proxy, "`http://x`: a proxy answered 502: it cannot reach the receiver behind it");
     }
 
     #[test]
@@ -230,10 +272,15 @@ mod tests {
                 version: Some("0.1.0".to_owned()),
                 skew: None,
                 gate,
+                prospects: Prospects::default(),
+                expires: None,
             };
             pong.to_string().split_once("; ").unwrap().1.to_owned()
         };
-        assert_eq!(told(Some(gate(true, true))), "gate open for 7 commits up to abababababab, read 2 s ago");
+        assert_eq!(
+            told(Some(gate(true, true))),
+            "gate open for 7 commits up to abababababab (window 100), read 2 s ago"
+        );
         assert_eq!(told(Some(gate(false, true))), "gate off, every commit is taken");
         assert!(told(Some(gate(true, false))).starts_with("gate not ready"));
         assert_eq!(told(None), "its gate says nothing");

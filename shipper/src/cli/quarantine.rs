@@ -2,11 +2,12 @@
 //! shipper.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::AtomicBool;
 
 use cis490_shared::clock::WallTime;
 use cis490_shared::fs_error::FsError;
+use cis490_shared::terminal::{self, CannotPrint};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -60,9 +61,9 @@ pub(super) enum QuarantineError {
         /// The reason.
         source: DirsError,
     },
-    /// The output is gone, as in `list | head`.
-    #[error("cannot print: {0}")]
-    Print(#[source] io::Error),
+    /// It was done, and could not be printed.
+    #[error(transparent)]
+    Print(#[from] CannotPrint),
 }
 
 impl QuarantineError {
@@ -87,11 +88,11 @@ impl QuarantineError {
 }
 
 /// Does it.
-pub(super) fn run(command: &Command, config: &Config, out: &mut impl Write) -> Result<(), QuarantineError> {
+pub(super) fn run(command: &Command, config: &Config) -> Result<(), QuarantineError> {
     let dirs = Dirs::beside(&config.paths.data_root);
     match command {
-        Command::List { json } => list(&dirs, *json, out),
-        Command::Release(which) => release_some(&dirs, which, out),
+        Command::List { json } => list(&dirs, *json),
+        Command::Release(which) => release_some(&dirs, which),
     }
 }
 
@@ -106,14 +107,14 @@ struct Line<'a> {
     refusal: Refusal,
 }
 
-fn list(dirs: &Dirs, json: bool, out: &mut impl Write) -> Result<(), QuarantineError> {
+fn list(dirs: &Dirs, json: bool) -> Result<(), QuarantineError> {
     let (mut names, mut waiting) = (BTreeSet::new(), 0);
     for entry in all(dirs)? {
         names.insert(entry?.name);
     }
     if !json && !names.is_empty() {
         let head = ["EPISODE", "REFUSED", "STATUS", "ERROR", "COMMIT"];
-        row(out, head.map(str::to_owned)).map_err(QuarantineError::Print)?;
+        terminal::print(&row(head.map(str::to_owned)))?;
     }
     for name in &names {
         let entry = Entry { path: dirs.quarantine_root().join(name), name: name.clone() };
@@ -128,46 +129,45 @@ fn list(dirs: &Dirs, json: bool, out: &mut impl Write) -> Result<(), QuarantineE
             awaits_commit,
             refusal: note.refusal,
         };
-        print(out, &line, json).map_err(QuarantineError::Print)?;
+        terminal::print(&text_of(&line, json))?;
     }
-    if json { Ok(()) } else { summary(out, names.len(), waiting).map_err(QuarantineError::Print) }
+    if !json {
+        terminal::print(&summary(names.len(), waiting))?;
+    }
+    Ok(())
 }
 
-fn print(out: &mut impl Write, line: &Line<'_>, json: bool) -> io::Result<()> {
+fn text_of(line: &Line<'_>, json: bool) -> String {
     if json {
-        serde_json::to_writer(&mut *out, line)?;
-        return writeln!(out);
+        // Text and numbers only: there is nothing in it that JSON could not hold.
+        return serde_json::to_string(line).unwrap_or_default();
     }
     let Refusal { status, error, commit, .. } = &line.refusal;
     let error = if error.is_empty() { "no note that can be read" } else { error };
     let seconds = line.refused_at_wall.as_deref().and_then(|time| time.get(..19)).unwrap_or("-");
-    row(
-        out,
-        [
-            line.name.to_owned(),
-            seconds.replace('T', " "),
-            status.map_or("-".to_owned(), |status| status.to_string()),
-            error.escape_debug().to_string(),
-            commit.as_deref().map_or("-".to_owned(), |text| text.chars().take(12).collect()),
-        ],
-    )
+    row([
+        line.name.to_owned(),
+        seconds.replace('T', " "),
+        status.map_or("-".to_owned(), |status| status.to_string()),
+        error.escape_debug().to_string(),
+        commit.as_deref().map_or("-".to_owned(), |text| text.chars().take(12).collect()),
+    ])
 }
 
-fn row(out: &mut impl Write, [name, refused, status, error, commit]: [String; 5]) -> io::Result<()> {
-    writeln!(out, "{name:<26}  {refused:<19}  {status:<6}  {error:<22}  {commit}")
+fn row([name, refused, status, error, commit]: [String; 5]) -> String {
+    format!("{name:<26}  {refused:<19}  {status:<6}  {error:<22}  {commit}")
 }
 
-fn summary(out: &mut impl Write, total: usize, waiting: usize) -> io::Result<()> {
-    match (total, waiting) {
-        (0, _) => writeln!(out, "nothing is in quarantine"),
-        _ => writeln!(
-            out,
+fn summary(total: usize, waiting: usize) -> String {
+    match total {
+        0 => "nothing is in quarantine".to_owned(),
+        _ => format!(
             "{total} in quarantine; {waiting} of them return by themselves once the gate admits their commit"
         ),
     }
 }
 
-fn release_some(dirs: &Dirs, which: &Which, out: &mut impl Write) -> Result<(), QuarantineError> {
+fn release_some(dirs: &Dirs, which: &Which) -> Result<(), QuarantineError> {
     let wanted: BTreeSet<&str> = which.names.iter().map(|name| name.trim_end_matches('/')).collect();
     let mut unknown = wanted.clone();
     for entry in all(dirs)? {
@@ -182,8 +182,9 @@ fn release_some(dirs: &Dirs, which: &Which, out: &mut impl Write) -> Result<(), 
     let count = released.count;
     match released.stayed.into_iter().next() {
         Some((name, source)) => Err(QuarantineError::Stayed { released: count, name, source }),
-        None => writeln!(out, "{count} released: a running shipper sends them at its next look at episodes/")
-            .map_err(QuarantineError::Print),
+        None => Ok(terminal::print(&format!(
+            "{count} released: a running shipper sends them at its next look at episodes/"
+        ))?),
     }
 }
 

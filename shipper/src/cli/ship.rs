@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
-use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use std::time::Duration;
 use cis490_shared::telemetry::{self, BadFilter, Destination, Filter};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{FAILURE, bad_config, failed};
+use super::{FAILURE, Flags, SUCCESS, USAGE, bad_files, failed};
 use crate::actors::queue::Observation;
 use crate::config::Config;
 use crate::report::status::{Backlog, UnderWay};
@@ -32,11 +30,11 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A ULID fits; a longer name is cut.
 const TEMPLATE: &str = "{prefix:26!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
-/// Ships until the end that `mode` names.
-pub(super) fn run(config: &Config, path: &Path, mode: Mode) -> ExitCode {
-    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once);
-    if let Err(error) = start_logging(screen.as_ref()) {
-        return super::failed(super::USAGE, &error, None);
+/// Ships until the end that `mode` names, and returns the exit code.
+pub(super) fn run(config: &Config, flags: &Flags, mode: Mode) -> u8 {
+    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once && flags.quiet == 0);
+    if let Err(error) = start_logging(flags, screen.as_ref()) {
+        return failed(USAGE, &error, None);
     }
     let meter = Meter::default();
     let bars = screen.map(|screen| screen.show(meter.clone()));
@@ -44,9 +42,9 @@ pub(super) fn run(config: &Config, path: &Path, mode: Mode) -> ExitCode {
     // What is printed from here on must not run into them.
     drop(bars);
     match (ended, mode) {
-        (Ok(_), Mode::Daemon) => ExitCode::SUCCESS,
-        (Ok(seen), Mode::Once) => ExitCode::from(verdict(&seen)),
-        (Err(RunError::Target(error)), _) => bad_config(&error, path),
+        (Ok(_), Mode::Daemon) => SUCCESS,
+        (Ok(seen), Mode::Once) => verdict(&seen),
+        (Err(RunError::Target(error)), _) => bad_files(&error, &flags.config),
         (Err(error), _) => failed(FAILURE, &error, error.remedy()),
     }
 }
@@ -65,8 +63,8 @@ fn verdict(seen: &Observation) -> u8 {
     clippy::disallowed_methods,
     reason = "this is the front end: the environment is read here and handed down"
 )]
-fn start_logging(screen: Option<&Screen>) -> Result<(), BadFilter> {
-    let filter = Filter::new(0, 0, env::var("RUST_LOG").ok().as_deref())?;
+fn start_logging(flags: &Flags, screen: Option<&Screen>) -> Result<(), BadFilter> {
+    let filter = Filter::new(flags.verbose, flags.quiet, env::var("RUST_LOG").ok().as_deref())?;
     let in_journal = env::var_os("JOURNAL_STREAM").is_some();
     let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
     match screen.cloned() {

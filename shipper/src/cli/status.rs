@@ -5,22 +5,24 @@
 //! succeeds where it could read that, whatever it found: finding a fault is no failure (accident 10).
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use anstyle::{AnsiColor, Style};
 use cis490_shared::clock::system_time;
 use cis490_shared::fs_error::FsError;
 use clap::Args;
 
+use crate::actors::queue::SCAN_LIMIT;
 use crate::config::Config;
 use crate::policy::awaited::Tally;
 use crate::report::problem;
 use crate::report::status::{Backlog, Life, Quarantined, Rates, State, Status};
 use crate::report::text::{self, Report};
 use crate::report::words;
+use crate::report::written::Written;
 use crate::store::layout::{Dirs, DirsError};
 use crate::store::quarantine::survey;
 
@@ -72,15 +74,32 @@ pub(super) fn run(flags: &Flags, config: &Config) -> Result<String, StatusError>
     Ok(match flags.json {
         // Text and numbers only: there is nothing in it that JSON could not hold.
         true => serde_json::to_string_pretty(&report).unwrap_or_default(),
-        false => text::render(&report, now),
+        false => painted(&report, &text::render(&report, now)),
     })
+}
+
+const ATTENTION: Style = AnsiColor::Yellow.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The text with its problem in colour, which the terminal module takes out where nobody wants it.
+fn painted(report: &Report, text: &str) -> String {
+    let has_problem = report.problem.is_some();
+    let paint = |(number, line): (usize, &str)| match line.strip_prefix("help:") {
+        Some(help) => format!("{HELP}help:{HELP:#}{help}\n"),
+        None if number == 0 && has_problem => format!("{ATTENTION}{line}{ATTENTION:#}\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().enumerate().map(paint).collect()
 }
 
 /// Inspects the data directory of this configuration.
 fn inspect(config: &Config, now: SystemTime) -> Result<Report, StatusError> {
     let dirs = Dirs::beside(&config.paths.data_root);
     let before = dirs.are_in_use()?;
-    let written = read(&dirs.status_file())?;
+    let file = dirs.status_file();
+    let written = Written::read(&file).map_err(FsError::at("read", &file))?;
+    let damage = written.damage().map(str::to_owned);
+    let written = written.status();
     // A daemon that ended in between had written its last status before it let go of the lock.
     let running = before && dirs.are_in_use()?;
     let life = life(running, written.as_ref(), now);
@@ -88,7 +107,10 @@ fn inspect(config: &Config, now: SystemTime) -> Result<Report, StatusError> {
         (Life::Running, Some(status)) => status,
         (_, written) => without_daemon(&dirs, config, written.unwrap_or_default())?,
     };
-    let problem = problem::first(&status, life, now);
+    let problem = match damage {
+        Some(reason) => Some(problem::damaged(&file, &reason, life)),
+        None => problem::first(&status, life, now),
+    };
     if life == Life::NotRunning {
         // Whatever it was doing when it ended.
         status.state = State::Stopped;
@@ -101,15 +123,6 @@ fn tally(root: &Path) -> Result<Tally, StatusError> {
         // No shipper has ever run here.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tally::default()),
         tally => Ok(tally.map_err(FsError::at("read", root))?),
-    }
-}
-
-/// None where there is no file, or one that a crash has cut short: it is never synced.
-fn read(path: &Path) -> Result<Option<Status>, StatusError> {
-    match fs::read(path) {
-        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FsError::at("read", path)(error).into()),
     }
 }
 
@@ -128,13 +141,16 @@ fn life(running: bool, written: Option<&Status>, now: SystemTime) -> Life {
 
 /// What is left of an old status, with what can be counted in its place.
 fn without_daemon(dirs: &Dirs, config: &Config, old: Status) -> Result<Status, StatusError> {
-    let scan = dirs.scan(&BTreeSet::new(), 1)?;
+    let scan = dirs.scan(&BTreeSet::new(), SCAN_LIMIT)?;
     Ok(Status {
         host_id: config.host_id.to_string(),
         url: config.receiver.url.to_string(),
+        data_root: config.paths.data_root.display().to_string(),
         backlog: Backlog { in_episodes: scan.in_episodes, ..Backlog::default() },
         quarantined: Some(Quarantined::from(&tally(&dirs.quarantine_root())?)),
         oldest_unshipped: dirs.oldest_of(&scan),
+        unshippable: scan.unshippable,
+        scan_failure: None,
         rate: Rates::default(),
         under_way: Vec::new(),
         next_try: None,

@@ -81,7 +81,7 @@ pub fn out_of_reach(silence: &RequestError) -> Outcome {
     let reason = silence.to_string();
     match silence.help() {
         Some(help) => Outcome::TlsRejected { reason, help },
-        None => Outcome::Transient { scope: Scope::Network, reason, retry_after: None },
+        None => Outcome::Transient { scope: Scope::Network, reason, retry_after: None, help: None },
     }
 }
 
@@ -128,6 +128,11 @@ impl Client {
     /// Takes note of the receiver's clock: these headers have just come, to a request that began at `asked`.
     pub fn note_clock(&self, headers: &HeaderMap, asked: Instant) {
         self.clock_skew.note(headers, asked);
+    }
+
+    /// The same outcome, with the help that fits what this host shows of itself.
+    pub fn explain(&self, outcome: Outcome) -> Outcome {
+        self.target.borrow().shown().explain(outcome)
     }
 
     /// Begins a request.

@@ -15,6 +15,7 @@ use cis490_shared::wire::answer::{CommitAnswer, GateAnswer};
 use cis490_shared::wire::headers::{CONTENT_SHA256, LAB_HOST};
 use cis490_shared::wire::path;
 use futures_util::Stream;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
@@ -88,6 +89,27 @@ pub async fn gate(
 pub async fn gate_state(client: &Client, limit: Duration) -> Result<Option<GateAnswer>, RequestError> {
     let answer = small(client, client.request(Method::GET, path::GATE), limit).await?;
     Ok(read(&answer).filter(|_| answer.status == 200))
+}
+
+/// What a receiver says about the room on its disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Room {
+    /// What can still be stored, in bytes.
+    pub free_bytes: Option<u64>,
+    /// Why uploads cannot be taken, or soon not.
+    pub problem: Option<String>,
+}
+
+/// The receiver's room, where its health says so; a receiver that cannot take uploads says it with 503.
+pub async fn room(client: &Client, limit: Duration) -> Result<Option<Room>, RequestError> {
+    #[derive(Deserialize)]
+    struct Health {
+        store: Room,
+    }
+    let answer = small(client, client.request(Method::GET, path::HEALTH), limit).await?;
+    let is_health = matches!(answer.status, 200 | 503);
+    Ok(read::<Health>(&answer).filter(|_| is_health).map(|health| health.store))
 }
 
 /// The body of an answer, where it is whole and of this form.

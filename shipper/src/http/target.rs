@@ -17,6 +17,7 @@ use cis490_shared::small_file::SmallFile;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 
+use crate::answers::shown::Shown;
 use crate::config::{Receiver, ReceiverUrl};
 
 /// More than any token has, in bytes.
@@ -31,6 +32,19 @@ pub struct Target {
     pub tls: Option<Tls>,
     /// What every request carries to say who is asking; none where the certificate does, or nobody asks.
     pub authorization: Option<HeaderValue>,
+}
+
+impl Target {
+    /// What requests show of this host.
+    pub fn shown(&self) -> Shown {
+        let has_certificate = self.tls.as_ref().is_some_and(|tls| tls.expires.is_some());
+        match (self.authorization.is_some(), has_certificate) {
+            (false, false) => Shown::Nothing,
+            (true, false) => Shown::Token,
+            (false, true) => Shown::Certificate,
+            (true, true) => Shown::Both,
+        }
+    }
 }
 
 /// How TLS is spoken with the receiver.

@@ -159,8 +159,8 @@ impl Backlog {
                 self.schedule.put_back(id.clone(), now);
                 (Action::Keep, self.fail(Cause::TlsRejected, None, now, reason, Some(help)))
             }
-            Outcome::Transient { scope, reason, retry_after } => {
-                self.transient(id, scope, reason, retry_after, now)
+            Outcome::Transient { scope, reason, retry_after, help } => {
+                self.transient(id, scope, (reason, help), retry_after, now)
             }
             Outcome::Unready { reason, aside } => self.unready(id, reason, aside, now),
             Outcome::Gone => {
@@ -199,7 +199,7 @@ impl Backlog {
         &mut self,
         id: &EpisodeId,
         scope: Scope,
-        reason: String,
+        (reason, help): (String, Option<&'static str>),
         retry_after: Option<Duration>,
         now: Instant,
     ) -> (Action, Option<News>) {
@@ -209,7 +209,7 @@ impl Backlog {
                 (Action::Keep, self.fail(Cause::Unreachable, retry_after, now, reason, None))
             }
             Scope::Receiver => {
-                let news = self.fail(Cause::Unavailable, retry_after, now, reason, None);
+                let news = self.fail(Cause::Unavailable, retry_after, now, reason, help);
                 (self.later(id, retry_after, now), news)
             }
             Scope::Episode => {
@@ -266,9 +266,9 @@ impl Backlog {
             Outcome::TlsRejected { reason, help } => {
                 self.fail(Cause::TlsRejected, None, now, reason, Some(help))
             }
-            Outcome::Transient { scope, reason, retry_after } => {
+            Outcome::Transient { scope, reason, retry_after, help } => {
                 let cause = if scope == Scope::Network { Cause::Unreachable } else { Cause::Unavailable };
-                self.fail(cause, retry_after, now, reason, None)
+                self.fail(cause, retry_after, now, reason, help)
             }
             // Nothing of the kind is an outcome of a question.
             _ => None,

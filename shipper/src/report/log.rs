@@ -76,6 +76,15 @@ impl Report {
             return;
         }
         info!(%episode_id, status, error, commit, "episode refused for its commit, kept in quarantine");
+        if refusal.names_no_commit() {
+            if self.commits.is_new((error.clone(), commit.clone())) {
+                let help = format_args!(
+                    "run the recorder from a git checkout; look at `code_version.commit` in quarantine/{episode_id}/meta.json"
+                );
+                error!(commit, error, %help, "the recorder names no commit in meta.json, its episodes are refused and kept in quarantine");
+            }
+            return;
+        }
         if self.commits.is_new((error.clone(), commit.clone())) {
             // On lines of its own, and last: it is there to be pasted.
             let remediation = format_args!("\n{}", refusal.remediation_text());
@@ -151,8 +160,8 @@ impl Report {
                     reason, help, ready, "the receiver takes nothing from this host, the queue waits"
                 );
             }
-            News::HoldBegan { cause: Cause::Unavailable, reason, .. } => {
-                warn!(reason, ready, "the receiver takes no episodes at the moment, the queue waits");
+            News::HoldBegan { cause: Cause::Unavailable, reason, help } => {
+                warn!(reason, help, ready, "the receiver takes no episodes at the moment, the queue waits");
             }
             News::HoldBegan { cause: Cause::Failing, reason, .. } => {
                 warn!(reason, ready, "one episode after the other fails, the queue waits");

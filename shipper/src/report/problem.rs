@@ -3,19 +3,25 @@
 //! Pure. The order is that of the harm: what keeps recordings from being made or shipped comes before what keeps some of
 //! them, and that before what will do so in days.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cis490_shared::certificate::Remaining;
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use cis490_shared::wire::problem::ErrorCode;
 use serde::Serialize;
 
 use crate::http::clock_skew;
 use crate::report::status::{Life, State, Status};
 use crate::report::words;
+use crate::store::unshippable::{Obstacle, Unshippable};
 
 /// For less than this a queue may wait without anybody being told first of all.
 const SHORT_WAIT: Duration = Duration::from_secs(10);
+
+/// How many that cannot be shipped are named, with a command for each.
+const SHOWN_OBSTACLES: usize = 3;
 
 /// What a person should see to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,8 +46,11 @@ impl Problem {
 pub fn first(status: &Status, life: Life, now: SystemTime) -> Option<Problem> {
     not_running(status, life, now)
         .or_else(|| disk(status))
+        .or_else(|| scan_failure(status))
         .or_else(|| hold(status, now))
+        .or_else(|| unshippable(status))
         .or_else(|| refused_commit(status))
+        .or_else(|| no_commit(status))
         .or_else(|| certificate(status, now))
         .or_else(|| clock(status))
 }
@@ -84,11 +93,61 @@ fn disk(status: &Status) -> Option<Problem> {
     Some(Problem::new(format!("{free} of disk left"), what, help.to_owned()))
 }
 
+/// `status.json` is there, and is no status; `reason` says why.
+pub fn damaged(file: &Path, reason: &str, life: Life) -> Problem {
+    let file = file.display();
+    let (who, help) = match life {
+        Life::NotRunning => {
+            ("the shipper is not running, and", "a start writes it anew: systemctl status cis490-shipper")
+        }
+        Life::Running | Life::Silent => (
+            "a shipper works on this data directory, but",
+            "a daemon writes it anew within half a minute, a `--once` run does not; if it stays so: systemctl status cis490-shipper",
+        ),
+    };
+    let what = format!("{who} the status file `{file}` is damaged: {reason}; episodes are not concerned");
+    Problem::new("status file damaged", what, help.to_owned())
+}
+
+fn scan_failure(status: &Status) -> Option<Problem> {
+    let failure = status.scan_failure.as_ref()?;
+    let since = failure.since.as_ref().map(words::clock_time).unwrap_or_default();
+    let what = format!(
+        "the data directory cannot be looked through, so nothing new is found, since {since}: {}",
+        excerpt(&failure.reason)
+    );
+    Some(Problem::new("data directory unreadable", what, failure.help.clone()))
+}
+
+/// What is finished and needs a person before it can be shipped.
+pub(super) fn unshippable(status: &Status) -> Option<Problem> {
+    let Unshippable { count, first } = &status.unshippable;
+    let named = |one: &Obstacle| format!("`{}`, {}", excerpt(&one.name), excerpt(&one.reason));
+    let mut list: Vec<String> = first.iter().take(SHOWN_OBSTACLES).map(named).collect();
+    let more = count.saturating_sub(list.len() as u64);
+    list.extend((more > 0).then(|| format!("and {more} more")));
+    let what = format!("{} in episodes/ cannot be shipped: {}", words::finished(*count), list.join("; "));
+    let commands: Vec<&str> =
+        first.iter().take(SHOWN_OBSTACLES).filter_map(|one| one.command.as_deref()).collect();
+    let then = if commands.is_empty() { "." } else { "; for what is there:" };
+    let help = format!(
+        "nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the \
+         `episode_id` in meta.json{then}"
+    );
+    (*count > 0).then(|| Problem {
+        short: format!("{count} cannot be shipped"),
+        what,
+        help: Some(help),
+        paste: (!commands.is_empty()).then(|| words::block(&commands.join("\n"))),
+    })
+}
+
 fn hold(status: &Status, now: SystemTime) -> Option<Problem> {
     let hold = status.hold.as_ref()?;
     let began = hold.since.as_ref().and_then(words::moment);
     let is_young = began.and_then(|began| now.duration_since(began).ok()).is_some_and(|age| age < SHORT_WAIT);
-    if is_young && hold.help.is_none() {
+    let may_pass = hold.help.is_none() || hold.cause == "unavailable";
+    if is_young && may_pass {
         return None;
     }
     let (short, what) = match hold.cause.as_str() {
@@ -156,6 +215,25 @@ pub(super) fn refused_commit(status: &Status) -> Option<Problem> {
     Some(Problem { short, what, help: None, paste: Some(words::block(remediation)) })
 }
 
+/// The latest refusal is of an episode whose meta.json names no commit: the recorder is at fault, and no update helps.
+fn no_commit(status: &Status) -> Option<Problem> {
+    let last = status.last_refusal.as_ref()?;
+    let is = |code: ErrorCode| last.error == code.as_str();
+    let fault = if is(ErrorCode::CommitMissing) {
+        "is missing".to_owned()
+    } else if is(ErrorCode::CommitMalformed) {
+        format!("is `{}`, which is no commit", excerpt(last.commit.as_deref().unwrap_or_default()))
+    } else {
+        return None;
+    };
+    let id = excerpt(&last.episode_id);
+    let file = format!("{}/quarantine/{id}/meta.json", excerpt(&status.data_root));
+    let what = format!("episode {id} was refused: `code_version.commit` in `{file}` {fault}");
+    let help = "the recorder wrote it: run that from a git checkout. What is in quarantine stays there: correct the member, then \
+                `cis490-shipper quarantine release` it";
+    Some(Problem::new("recorder names no commit", what, help.to_owned()))
+}
+
 fn certificate(status: &Status, now: SystemTime) -> Option<Problem> {
     let expires = status.certificate_expires.as_ref().and_then(words::moment)?;
     let remaining = Remaining::of(expires, now);
@@ -175,7 +253,7 @@ fn clock(status: &Status) -> Option<Problem> {
 }
 
 /// `the receiver's clock is 5 min behind this host's`.
-pub(super) fn skew_in_words(skew_s: i64) -> String {
+pub(crate) fn skew_in_words(skew_s: i64) -> String {
     let side = if skew_s < 0 { "behind" } else { "ahead of" };
     let distance = words::duration(Duration::from_secs(skew_s.unsigned_abs()));
     format!("the receiver's clock is {distance} {side} this host's")

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::awaited::Tally;
 use crate::store::scan::Oldest;
+use crate::store::unshippable::Unshippable;
 
 /// `status.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Status {
     pub host_id: String,
     /// The receiver.
     pub url: String,
+    /// The data directory.
+    pub data_root: String,
     /// What the shipper is doing.
     pub state: State,
     /// When the daemon started.
@@ -32,6 +35,10 @@ pub struct Status {
     pub updated_at: Option<WallTime>,
     /// Episodes that are still to be shipped.
     pub backlog: Backlog,
+    /// What is finished and needs a person before it can be shipped.
+    pub unshippable: Unshippable,
+    /// Why the directories cannot be looked through, where the last look failed.
+    pub scan_failure: Option<Hold>,
     /// What is in `quarantine/`; none where nobody has counted.
     pub quarantined: Option<Quarantined>,
     /// Conflicts that were put aside since the start.
@@ -44,7 +51,7 @@ pub struct Status {
     pub under_way: Vec<UnderWay>,
     /// The oldest finished episode that is not shipped.
     pub oldest_unshipped: Option<Oldest>,
-    /// The episode that was shipped last, since the start.
+    /// The episode that was shipped last; by an earlier run where `shipped` is 0.
     pub last_success: Option<Success>,
     /// When something is tried again, where nothing can be tried now.
     pub next_try: Option<WallTime>,
@@ -175,7 +182,7 @@ pub struct Success {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hold {
-    /// `unreachable`, `unavailable`, `blocked` or `failing`.
+    /// `unreachable`, `distrusted`, `unavailable`, `blocked`, `failing` or `unmovable`; `unscannable` of `scan_failure`.
     pub cause: String,
     /// What happened.
     pub reason: String,

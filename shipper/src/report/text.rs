@@ -34,7 +34,9 @@ pub struct Report {
 /// The whole text, with a line feed at its end.
 pub fn render(report: &Report, now: SystemTime) -> String {
     let mut text = Vec::new();
-    if let Some(problem) = &report.problem {
+    // What nobody but a person can see to stands above the rest, also where something else is worse.
+    let unshippable = problem::unshippable(&report.status).filter(|one| report.problem.as_ref() != Some(one));
+    for problem in report.problem.iter().chain(&unshippable) {
         text.push(problem.what.clone());
         text.extend(problem.help.iter().map(|help| format!("help: {}", excerpt(help))));
         text.extend(problem.paste.iter().map(|paste| format!("\n{paste}")));
@@ -55,7 +57,13 @@ fn headline(report: &Report, now: SystemTime) -> String {
     let state = match (report.life, status.state) {
         (Life::NotRunning, _) => "not running".to_owned(),
         (Life::Silent, _) => "no status".to_owned(),
-        (Life::Running, State::Idle) => "idle, all that is finished is shipped or put aside".to_owned(),
+        (Life::Running, State::Idle) if status.scan_failure.is_some() => {
+            "idle, it finds nothing new".to_owned()
+        }
+        (Life::Running, State::Idle) => match status.unshippable.count {
+            0 => "idle, all that is finished is shipped or put aside".to_owned(),
+            count => format!("idle, all is shipped or put aside but {}", words::finished(count)),
+        },
         (Life::Running, state) => state_word(state).to_owned(),
     };
     let since = match (report.life, &status.started_at) {
@@ -131,6 +139,7 @@ fn shipped(report: &Report, now: SystemTime) -> Option<String> {
     };
     let at = last.at.as_ref().map(|at| format!(", {}", words::relative(at, now))).unwrap_or_default();
     let in_all = match (report.life, status.shipped) {
+        (Life::Running, 0) => ", in an earlier run; nothing since the start".to_owned(),
         (Life::Running, count @ 2..) => format!("; {count} since the start"),
         _ => String::new(),
     };

@@ -7,7 +7,7 @@ use cis490_shared::excerpt::excerpt;
 use jiff::Timestamp;
 
 /// `5 min`, `3 h`, `4 days`: the largest unit of which there are at least two, rounded down.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
         seconds @ 120..7200 => format!("{} min", seconds / 60),
@@ -41,7 +41,7 @@ pub(super) fn clock_time(time: &WallTime) -> String {
 
 /// `3.1 MB`: powers of 1000, as disks and networks are sold.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if count < 1000 {
         return format!("{count} B");
@@ -57,12 +57,17 @@ pub(super) fn bytes(count: u64) -> String {
 }
 
 /// `1 episode`, `31 episodes`.
-pub(super) fn episodes(count: u64) -> String {
+pub(crate) fn episodes(count: u64) -> String {
     if count == 1 { "1 episode".to_owned() } else { format!("{count} episodes") }
 }
 
+/// `1 finished directory`, `31 finished directories`.
+pub(super) fn finished(count: u64) -> String {
+    if count == 1 { "1 finished directory".to_owned() } else { format!("{count} finished directories") }
+}
+
 /// Lines that are there to be pasted, without anything that a terminal would obey.
-pub(super) fn block(text: &str) -> String {
+pub(crate) fn block(text: &str) -> String {
     text.trim_end().lines().map(excerpt).collect::<Vec<_>>().join("\n")
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
+use std::path::Path;
 
 use cis490_shared::archive::DONE_MARKER;
 use cis490_shared::clock::WallTime;
@@ -13,6 +14,7 @@ use cis490_shared::ids::{EpisodeId, IdError};
 use serde::{Deserialize, Serialize};
 
 use crate::store::layout::{Dirs, DirsError, failed, is_there};
+use crate::store::unshippable::{Unshippable, is_immovable, is_in_the_making};
 
 /// Why an entry of `episodes/` is not shipped as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum NotAnEpisode {
     /// A file, a link or something odder.
     #[error("it is not a directory")]
     NotADirectory,
+    /// It is an episode, and cannot leave `episodes/` once it is delivered.
+    #[error("the shipper's user may not write to it, so it cannot be moved")]
+    Unmovable,
     /// Nobody can tell whether it is finished.
     #[error("it cannot be read: {0}")]
     Unreadable(ErrorKind),
@@ -49,6 +54,8 @@ pub struct Scan {
     pub more: bool,
     /// Entries that will never be shipped, for people; only the first few.
     pub ignored: Vec<(String, NotAnEpisode)>,
+    /// What is finished and needs a person before it can be shipped, or put away once it is.
+    pub unshippable: Unshippable,
     /// All directories of episodes, those among them that are known or not finished.
     pub in_episodes: usize,
     /// The oldest of those that are known already.
@@ -58,6 +65,7 @@ pub struct Scan {
 impl Scan {
     fn take(
         &mut self,
+        root: &Path,
         entry: &DirEntry,
         known: &BTreeSet<EpisodeId>,
         limit: usize,
@@ -66,6 +74,7 @@ impl Scan {
         let id = identify(&entry.file_name(), is_directory)?;
         self.in_episodes += 1;
         if known.contains(&id) {
+            self.note_move(root, entry);
             if self.oldest_known.as_ref().is_none_or(|oldest| id < *oldest) {
                 self.oldest_known = Some(id);
             }
@@ -76,6 +85,7 @@ impl Scan {
         } else if is_there(&entry.path().join(DONE_MARKER))
             .map_err(|error| NotAnEpisode::Unreadable(error.kind()))?
         {
+            self.note_move(root, entry);
             self.ready.insert(id);
             if self.ready.len() > limit {
                 self.ready.pop_last();
@@ -83,6 +93,28 @@ impl Scan {
             }
         }
         Ok(())
+    }
+}
+
+impl Scan {
+    /// Counts a finished episode that cannot be moved. It is sent all the same: the collector should have it.
+    fn note_move(&mut self, root: &Path, entry: &DirEntry) {
+        if is_immovable(&entry.path()) {
+            self.unshippable.add(root, &entry.file_name(), NotAnEpisode::Unmovable);
+        }
+    }
+
+    /// Takes note of an entry that is not shipped.
+    fn ignore(&mut self, root: &Path, entry: &DirEntry, reason: NotAnEpisode) {
+        let name = entry.file_name();
+        let is_finished = || is_there(&entry.path().join(DONE_MARKER)).unwrap_or(false);
+        let is_unread = matches!(reason, NotAnEpisode::Unreadable(_));
+        if is_unread || (!is_in_the_making(reason) && is_finished()) {
+            self.unshippable.add(root, &name, reason);
+        }
+        if self.ignored.len() < MAX_IGNORED {
+            self.ignored.push((name.to_string_lossy().escape_debug().to_string(), reason));
+        }
     }
 }
 
@@ -109,11 +141,8 @@ impl Dirs {
         let mut scan = Scan::default();
         for entry in fs::read_dir(&root).map_err(failed("read", &root))? {
             let entry = entry.map_err(failed("read", &root))?;
-            if let Err(reason) = scan.take(&entry, known, limit)
-                && scan.ignored.len() < MAX_IGNORED
-            {
-                let name = entry.file_name().to_string_lossy().escape_debug().to_string();
-                scan.ignored.push((name, reason));
+            if let Err(reason) = scan.take(&root, &entry, known, limit) {
+                scan.ignore(&root, &entry, reason);
             }
         }
         Ok(scan)

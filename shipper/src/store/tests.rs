@@ -106,6 +106,8 @@ fn only_finished_directories_with_the_name_of_an_episode_are_ready() {
     scan.ignored.sort_by(|a, b| a.0.cmp(&b.0));
     let ignored: Vec<&str> = scan.ignored.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(ignored, ["file", "link", "not.one"]);
+    let unshippable: Vec<&str> = scan.unshippable.first.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!((scan.unshippable.count, unshippable), (2, vec!["link", "not.one"]), "both are finished");
 }
 
 #[test]

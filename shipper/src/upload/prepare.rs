@@ -189,7 +189,7 @@ fn unpackable(error: &PackError, dir: &Path) -> Outcome {
 
 /// Another try: the trouble is on this host's disk.
 fn local(reason: String) -> Outcome {
-    Outcome::Transient { scope: Scope::Episode, reason, retry_after: None }
+    Outcome::Transient { scope: Scope::Episode, reason, retry_after: None, help: None }
 }
 
 #[cfg(test)]

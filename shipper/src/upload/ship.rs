@@ -81,7 +81,7 @@ impl Shipper {
     /// What the gate says about a commit, whether or not there is an episode of it to be sent.
     pub async fn ask(&self, commit: &str) -> Result<Verdict, Outcome> {
         self.client.refresh_target();
-        self.verdict(Some(commit)).await
+        self.verdict(Some(commit)).await.map_err(|outcome| self.client.explain(outcome))
     }
 
     async fn verdict(&self, commit: Option<&str>) -> Result<Verdict, Outcome> {
@@ -96,7 +96,9 @@ impl Shipper {
             biased;
             // An error means that whoever could say so is gone, which comes to the same.
             _ = stopping.wait_for(|stop| *stop) => Outcome::Stopped,
-            outcome = self.steps(id, rebuild, stop.clone()) => outcome.unwrap_or_else(|early| *early),
+            outcome = self.steps(id, rebuild, stop.clone()) => {
+                self.client.explain(outcome.unwrap_or_else(|early| *early))
+            }
         }
     }
 
@@ -328,5 +330,5 @@ fn shipped(status: u16, upload: &Upload<'_>, begin: Instant) -> Shipped {
 }
 
 fn retry(scope: Scope, reason: String) -> Outcome {
-    Outcome::Transient { scope, reason, retry_after: None }
+    Outcome::Transient { scope, reason, retry_after: None, help: None }
 }

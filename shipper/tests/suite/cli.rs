@@ -125,22 +125,6 @@ fn incident_09_a_configuration_that_cannot_be_used_ends_with_78_whatever_was_ask
 }
 
 #[test]
-fn a_configuration_that_can_be_used_is_shown() {
-    let host = Host::new();
-    let config = configure(&host, "url = \"https://collector.wg/\"");
-    assert_snapshot!(both(&host, &run(&config, &["--check-config"])), @r"
-    exit 0
-    configuration ok: [ROOT]/lab-host.toml
-    host_id: lab-1
-    data_root: [ROOT]/data
-    receiver: https://collector.wg
-    rate limit: none
-    queue: every 1 s, 2 at a time, level 3, quarantine kept 30 days
-    retention: shipped ones kept, the oldest deleted below 10 % free
-    ");
-}
-
-#[test]
 fn the_rate_limit_is_shown_with_what_holds_now_and_goes_by_utc_where_the_zone_is_unknown() {
     let host = Host::new();
     let config = configure(&host, "url = \"https://collector.wg\"");
@@ -190,14 +174,17 @@ fn flags_are_explained_and_checked() {
 
     Commands:
       quarantine  Refused episodes: what they are, and to send them again
-      status      How the shipper does: backlog, rate, what waits and why; exits with 0 whatever it finds, 1 where it cannot look
+      status      Show backlog, upload rate and current problem; exits with 0 whatever it finds, 1 where it cannot look
       help        Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/lab-host.toml]
+          --color <WHEN>   When output has colours; `auto`: on a terminal, unless `NO_COLOR` or `TERM=dumb` is set [default: auto] [possible values: auto, always, never]
+      -v, --verbose...     Log more: debug, twice: trace. Wins over `RUST_LOG`
+      -q, --quiet...       Log less: warnings, twice: errors; and no progress bars. Wins over `RUST_LOG`
           --once           Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again, 65 something was refused
-          --ping           Prove the whole path to the receiver, then exit: 0 or 69
-          --check-config   Read the configuration and the files that it names, then exit: 0 or 78
+          --ping           Prove the whole path to the receiver, and ask its gate about what waits here, then exit: 0 or 69
+          --check-config   Read the configuration and the files that it names, look at the directories, then exit: 0, 78, or 1 where the service could not work on the directories
       -h, --help           Print help
       -V, --version        Print version
     ");

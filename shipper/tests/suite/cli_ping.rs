@@ -1,11 +1,12 @@
 //! `cis490-shipper --ping`, the real program: a receiver that answers, everything else that does, and nobody.
 
+use cis490_shared::wire::path;
 use insta::assert_snapshot;
 
 use crate::cli::{both, nobody, redact, url};
-use crate::support::host::Host;
+use crate::support::host::{COMMIT, Host};
 use crate::support::program::{configure, run};
-use crate::support::receiver::{Receiver, stores_everything};
+use crate::support::receiver::{Conn, Receiver, Request, gate, stores_everything};
 
 #[test]
 fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
@@ -19,10 +20,13 @@ fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
             && line.contains(" ms, receiver 1, clock skew -"),
         "{line}"
     );
-    assert!(line.ends_with("; gate open for 7 commits up to cdcdcdcdcdcd, read 2 s ago\n"), "{line}");
+    assert!(
+        line.ends_with("; gate open for 7 commits up to cdcdcdcdcdcd (window 100), read 2 s ago\n"),
+        "{line}"
+    );
     assert_eq!(
         (line.lines().count(), receiver.kinds()),
-        (1, vec!["POST /v1/ping".to_owned(), "GET /v1/gate".to_owned()])
+        (1, ["POST /v1/ping", "GET /v1/gate", "GET /v1/health"].map(str::to_owned).to_vec())
     );
 
     let earlier = Receiver::start(|request, conn| match request.method.as_str() {
@@ -64,7 +68,7 @@ fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&stranger)), &["--ping"])), @r"
     exit 69
     error: `http://127.0.0.1:[PORT]`: answered 403: lab-1 is not known here
-    help: the receiver does not accept this host: check `host_id` and the certificate in [receiver]
+    help: the receiver does not accept this host: check `host_id`
     ");
     let website = Receiver::start(|_, conn| conn.answer(404, "", "<html>"));
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&website)), &["--ping"])), @r"
@@ -77,5 +81,70 @@ fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
     exit 69
     error: `http://127.0.0.1:[PORT]`: answered 500: an empty JSON object
     help: the receiver, or a proxy before it, is in trouble: look at its log
+    ");
+}
+
+#[test]
+fn a_ping_says_what_would_be_refused_now() {
+    let host = Host::new();
+    for (name, commit) in [("e1", Some(COMMIT)), ("e2", Some(COMMIT)), ("e3", None), ("e4", Some("unknown"))]
+    {
+        host.record(name, commit);
+    }
+    let in_five_minutes = |request: &Request, conn: &mut Conn| match request.path.as_str() {
+        path::PING => conn.answer(
+            200,
+            "",
+            r#"{"status": "ok", "version": "1", "server_time": "2000-01-01T00:00:00+00:00"}"#,
+        ),
+        path::HEALTH => {
+            conn.answer(503, "", r#"{"store": {"free_bytes": 5000000, "problem": "the disk is full"}}"#);
+        }
+        _ => conn.answer(200, "", &gate(&request.path, false)),
+    };
+    let receiver = Receiver::start(in_five_minutes);
+    let told = run(&configure(&host, &url(&receiver)), &["--ping"]);
+    assert_eq!(told.code, Some(0), "the path works");
+    let (_, lines) = told.stdout.split_once('\n').unwrap();
+    assert_snapshot!(lines, @r"
+    commit abababababab: refused; waiting here: 2 episodes
+    the receiver has 5.0 MB free
+    ");
+    let (warnings, clock) = told.stderr.rsplit_once("warning: the receiver's clock is ").unwrap();
+    assert!(clock.contains("behind this host's; certificates"), "{clock}");
+    assert_snapshot!(warnings, @r"
+    warning: the gate refuses 2 episodes of commit abababababab; on this host, run what follows:
+    git pull
+    warning: 2 episodes in episodes/ without a `code_version.commit` in meta.json that is a commit: a gate that is on refuses that, and the recorder is at fault
+    warning: the receiver's disk: the disk is full; on the collector: df -h
+    ");
+}
+
+#[test]
+fn a_refusal_speaks_of_what_this_host_shows_and_a_proxy_is_named() {
+    let host = Host::new();
+    let refuses = || {
+        Receiver::start(|_, conn| {
+            conn.answer(401, "", r#"{"error": "unauthenticated", "detail": "the token is not known"}"#);
+        })
+    };
+    let token = host.root().join("token");
+    std::fs::write(&token, "cis490-secret\n").unwrap();
+    let receiver = refuses();
+    let with_token = format!("{}\ntoken_file = \"{}\"", url(&receiver), token.display());
+    let told = run(&configure(&host, &with_token), &["--ping"]);
+    assert_eq!(told.code, Some(69));
+    assert!(
+        told.stderr.contains("cis490-receiver token add") && !told.stderr.contains("certificate"),
+        "{}",
+        told.stderr
+    );
+    let proxy = Receiver::start(|_, conn| {
+        conn.answer(502, "server: nginx/1.22.1\r\n", "<html><title>502 Bad Gateway</title></html>");
+    });
+    assert_snapshot!(both(&host, &run(&configure(&host, &url(&proxy)), &["--ping"])), @r"
+    exit 69
+    error: `http://127.0.0.1:[PORT]`: nginx answered 502: it cannot reach the receiver behind it
+    help: on the collector: `systemctl status cis490-receiver`, and whether the proxy may connect to it: its error log, `ls -l /run/cis490/receiver.sock`
     ");
 }

@@ -80,7 +80,7 @@ fn a_status_of_a_later_version_is_understood_as_far_as_it_is_known() {
         "hold": {"cause": "moon", "reason": "it is full", "phase": 4},
     });
     fs::write(host.data().join("status.json"), later.to_string()).unwrap();
-    let (_dirs, _lock) = host.open();
+    let (_dirs, lock) = host.open();
     let text = run(&config, &["status"]);
     assert_snapshot!(both(&host, &text), @r"
     exit 0
@@ -95,9 +95,99 @@ fn a_status_of_a_later_version_is_understood_as_far_as_it_is_known() {
     assert_eq!((&seen["running"], &seen["backlog"]["ready"]), (&json!(true), &json!(3)));
 
     fs::write(host.data().join("status.json"), "{\"state\": \"shipp").unwrap();
-    let cut_short = run(&config, &["status"]);
-    assert_eq!(cut_short.code, Some(0), "a crash has cut it short, since it is never synced");
-    assert!(cut_short.stdout.contains("none has written its status since it began"), "{}", cut_short.stdout);
+    assert_snapshot!(both(&host, &run(&config, &["status"])), @r"
+    exit 0
+    a shipper works on this data directory, but the status file `[ROOT]/data/status.json` is damaged: EOF while parsing a string at line 1 column 16; episodes are not concerned
+    help: a daemon writes it anew within half a minute, a `--once` run does not; if it stays so: systemctl status cis490-shipper
+
+    lab-1 to http://127.0.0.1:1: no status
+      backlog      0 in episodes/
+    ");
+    drop(lock);
+    assert_snapshot!(both(&host, &run(&config, &["status"])), @r"
+    exit 0
+    the shipper is not running, and the status file `[ROOT]/data/status.json` is damaged: EOF while parsing a string at line 1 column 16; episodes are not concerned
+    help: a start writes it anew: systemctl status cis490-shipper
+
+    lab-1 to http://127.0.0.1:1: not running
+      backlog      0 in episodes/
+    ");
+}
+
+#[test]
+fn what_cannot_be_shipped_is_counted_named_and_comes_first() {
+    let host = Host::new();
+    let config = configure(&host, NOBODY);
+    for name in ["ep space", "ep;2", "ep.3", "ep+4"] {
+        host.record(name, Some(COMMIT));
+    }
+    // Neither finished nor an episode, in the making, and a file: nobody waits for these.
+    fs::create_dir(host.data().join("episodes/lost+found")).unwrap();
+    host.record(".e6", Some(COMMIT));
+    fs::write(host.data().join("episodes/ep 7"), "").unwrap();
+    assert_snapshot!(both(&host, &run(&config, &["status"])), @r"
+    exit 0
+    the shipper is not running, and has written no status here before
+    help: systemctl status cis490-shipper
+
+    4 finished directories in episodes/ cannot be shipped: `ep space`, its name is no episode id: it holds ` `, only letters, digits, `_` and `-` are allowed; `ep+4`, its name is no episode id: it holds `+`, only letters, digits, `_` and `-` are allowed; `ep.3`, its name is no episode id: it holds `.`, only letters, digits, `_` and `-` are allowed; and 1 more
+    help: nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the `episode_id` in meta.json; for what is there:
+
+    sudo mv -nT -- '[ROOT]/data/episodes/ep space' [ROOT]/data/episodes/ep-space
+    sudo mv -nT -- [ROOT]/data/episodes/ep+4 [ROOT]/data/episodes/ep-4
+    sudo mv -nT -- [ROOT]/data/episodes/ep.3 [ROOT]/data/episodes/ep-3
+
+    lab-1 to http://127.0.0.1:1: not running
+      backlog      0 in episodes/
+    ");
+    let seen = json_of(&run(&config, &["status", "--json"]));
+    assert_eq!(
+        (&seen["unshippable"]["count"], &seen["unshippable"]["first"][0]["name"]),
+        (&json!(4), &json!("ep space"))
+    );
+    let (_dirs, lock) = host.open();
+    let idle = json!({"state": "idle", "updated_at": WallTime::now(), "unshippable": seen["unshippable"]});
+    fs::write(host.data().join("status.json"), idle.to_string()).unwrap();
+    assert_snapshot!(both(&host, &run(&config, &["status"])), @r"
+    exit 0
+    4 finished directories in episodes/ cannot be shipped: `ep space`, its name is no episode id: it holds ` `, only letters, digits, `_` and `-` are allowed; `ep+4`, its name is no episode id: it holds `+`, only letters, digits, `_` and `-` are allowed; `ep.3`, its name is no episode id: it holds `.`, only letters, digits, `_` and `-` are allowed; and 1 more
+    help: nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the `episode_id` in meta.json; for what is there:
+
+    sudo mv -nT -- '[ROOT]/data/episodes/ep space' [ROOT]/data/episodes/ep-space
+    sudo mv -nT -- [ROOT]/data/episodes/ep+4 [ROOT]/data/episodes/ep-4
+    sudo mv -nT -- [ROOT]/data/episodes/ep.3 [ROOT]/data/episodes/ep-3
+
+     to : idle, all is shipped or put aside but 4 finished directories
+      shipped      nothing since the start
+    ");
+    drop(lock);
+}
+
+#[test]
+fn a_restart_and_a_damaged_file_are_no_reason_to_forget_or_to_stop() {
+    let host = Host::new();
+    let receiver = Receiver::start(stores_everything);
+    let config = configure(&host, &format!("url = \"{}\"", receiver.url()));
+    let until = |is_so: &dyn Fn(&Value) -> bool| {
+        let service = Service::start(&host, &config);
+        while !is_so(&json_of(&run(&config, &["status", "--json"]))) {
+            service.wait_for("WATCHDOG=1");
+        }
+        let text = run(&config, &["status"]).stdout;
+        service.terminate();
+        assert_eq!(service.wait().0, Some(0));
+        text
+    };
+    host.record("e1", Some(COMMIT));
+    until(&|seen| seen["last_success"]["episode_id"] == "e1");
+    let restarted = until(&|seen| seen["state"] == "idle");
+    assert!(
+        restarted.contains("e1, ") && restarted.contains(", in an earlier run; nothing since the start"),
+        "{restarted}"
+    );
+    fs::write(host.data().join("status.json"), "{").unwrap();
+    let mended = until(&|seen| seen["state"] == "idle");
+    assert!(mended.contains("shipped      nothing since the start"), "{mended}");
 }
 
 #[test]

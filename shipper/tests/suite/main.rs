@@ -7,6 +7,8 @@
 
 mod answers;
 mod cli;
+mod cli_check;
+mod cli_manners;
 mod cli_ping;
 mod cli_quarantine;
 mod cli_status;

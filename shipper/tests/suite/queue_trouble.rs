@@ -121,9 +121,12 @@ fn what_the_receiver_asked_for_is_waited_for_and_a_single_pass_does_not_wait() {
             in_script.borrow_mut().push(begin.elapsed().as_secs());
             let retry_after = Some(Duration::from_secs(90));
             match in_script.borrow().len() {
-                1 => {
-                    Outcome::Transient { scope: Scope::Receiver, reason: "disk-full".to_owned(), retry_after }
-                }
+                1 => Outcome::Transient {
+                    scope: Scope::Receiver,
+                    reason: "disk-full".to_owned(),
+                    retry_after,
+                    help: None,
+                },
                 _ => shipped(),
             }
         });
@@ -158,7 +161,12 @@ fn incident_06_orphans_are_swept_on_every_pass_and_live_archives_are_not() {
         let (in_an_hour, reason) = (Some(Duration::from_hours(1)), "x".to_owned());
         let failing = Scripted::start(move |_| {
             failed.take().expect("it is asked once").send(()).unwrap();
-            Outcome::Transient { scope: Scope::Episode, reason: reason.clone(), retry_after: in_an_hour }
+            Outcome::Transient {
+                scope: Scope::Episode,
+                reason: reason.clone(),
+                retry_after: in_an_hour,
+                help: None,
+            }
         });
         let queue = queue(&host, vec![slow, failing]);
         let first = queue.send(Scan);

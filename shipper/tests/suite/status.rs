@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use actix::{Actor, Addr, Context, Handler, MessageResult};
+use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::HostId;
 use cis490_shared::latest::Latest;
 use cis490_shipper::actors::Drain;
@@ -16,7 +17,7 @@ use cis490_shipper::answers::outcome::{Blocked, Outcome};
 use cis490_shipper::config::ReceiverUrl;
 use cis490_shipper::http::clock_skew::ClockSkew;
 use cis490_shipper::http::target::Target;
-use cis490_shipper::report::status::{Backlog, Hold, State, Status};
+use cis490_shipper::report::status::{Backlog, Hold, State, Status, Success};
 use cis490_shipper::upload::meter::Meter;
 use tokio::time::{Instant, sleep};
 
@@ -60,6 +61,7 @@ fn scene(name: &str) -> Scene {
         target: Latest::new(Target { url, tls: None, authorization: None }),
         clock_skew: ClockSkew::default(),
         disk: Latest::new(None),
+        earlier_success: Some(earlier_success()),
     };
     let queue = Queue(Rc::clone(&seen)).start();
     let status = StatusActor::new(settings, queue.recipient()).start();
@@ -68,6 +70,11 @@ fn scene(name: &str) -> Scene {
 
 fn read(file: &Path) -> Status {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+}
+
+/// What an earlier run wrote down.
+fn earlier_success() -> Success {
+    Success { episode_id: "e0".to_owned(), at: None }
 }
 
 /// The clock is paused: it goes on only when nobody has anything to do.
@@ -195,5 +202,37 @@ fn the_queue_says_what_was_refused_and_what_it_waits_for() {
         let status = scan(&queue).await.status;
         let oldest = status.oldest_unshipped.unwrap();
         assert_eq!((status.backlog.in_episodes, oldest.episode_id.as_str()), (3, "e001"));
+    });
+}
+
+#[test]
+fn the_last_success_of_an_earlier_run_is_kept_until_there_is_one_of_this_run() {
+    paused(async {
+        let scene = scene("status.json");
+        seconds(3).await;
+        assert_eq!(read(&scene.file).last_success, Some(earlier_success()));
+        let ours = Some(Success { episode_id: "e1".to_owned(), at: None });
+        scene.seen.borrow_mut().status.last_success = ours.clone();
+        seconds(3).await;
+        assert_eq!(read(&scene.file).last_success, ours);
+    });
+}
+
+#[test]
+fn the_queue_says_what_it_cannot_ship_and_that_it_cannot_look() {
+    paused(async {
+        let host = host_with(1);
+        rename_noreplace(&host.data().join("episodes/e000"), &host.data().join("episodes/e 0")).unwrap();
+        let (_, uploader) = notes(|_| unreachable!("nothing is sent"));
+        let queue = start(&host, Some(Duration::from_hours(24)), vec![uploader]);
+        let status = scan(&queue).await.status;
+        let named: Vec<&str> = status.unshippable.first.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((status.unshippable.count, named, status.scan_failure), (1, vec!["e 0"], None));
+        let (there, away) = (host.data().join("episodes"), host.data().join("away"));
+        rename_noreplace(&there, &away).unwrap();
+        let failure = scan(&queue).await.status.scan_failure.unwrap();
+        assert!(failure.reason.starts_with("cannot read"), "{failure:?}");
+        rename_noreplace(&away, &there).unwrap();
+        assert_eq!(scan(&queue).await.status.scan_failure, None);
     });
 }

@@ -11,7 +11,8 @@ use crate::policy::awaited::Tally;
 use crate::policy::backlog::News;
 use crate::policy::hold::Cause;
 use crate::report::status::{Hold, LastRefusal, Status, Success};
-use crate::store::scan::Oldest;
+use crate::store::layout::DirsError;
+use crate::store::scan::{Oldest, Scan};
 
 /// The queue's counters since its start, and its state at the moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -48,10 +49,23 @@ pub struct Observation {
 
 impl Observation {
     /// A scan of `episodes/` has ended.
-    pub(super) fn scanned(&mut self, in_episodes: usize, oldest: Option<Oldest>) {
+    pub(super) fn scanned(&mut self, scan: &Scan, oldest: Option<Oldest>) {
         self.passes += 1;
-        self.status.backlog.in_episodes = in_episodes;
+        self.status.backlog.in_episodes = scan.in_episodes;
+        self.status.unshippable = scan.unshippable.clone();
         self.status.oldest_unshipped = oldest;
+    }
+
+    /// A look at the outbox or at `episodes/` has failed.
+    pub(super) fn scan_failed(&mut self, error: &DirsError) {
+        self.failed_passes += 1;
+        let before = self.status.scan_failure.take();
+        self.status.scan_failure = Some(Hold {
+            cause: "unscannable".to_owned(),
+            reason: error.to_string(),
+            help: Some(error.remedy().to_owned()),
+            since: before.and_then(|before| before.since).or_else(|| Some(WallTime::now())),
+        });
     }
 
     /// The hold on the queue begins, changes or ends.
@@ -91,7 +105,8 @@ impl Observation {
             commit: refusal.commit.clone(),
             error: refusal.error.clone(),
             detail: refusal.detail.clone(),
-            remediation: refusal.is_about_the_commit().then(|| refusal.remediation_text().to_owned()),
+            remediation: (refusal.is_about_the_commit() && !refusal.names_no_commit())
+                .then(|| refusal.remediation_text().to_owned()),
             at: Some(WallTime::now()),
         });
     }

@@ -18,7 +18,7 @@ use crate::store::outbox;
 use crate::store::scan::{Oldest, Scan};
 
 /// So many episodes are known at a time; the next ones are looked for when these are through.
-pub(super) const SCAN_LIMIT: usize = 1024;
+pub const SCAN_LIMIT: usize = 1024;
 
 /// An episode has its marker. From WatchActor; nothing is lost where it is not told.
 #[derive(Debug, Message)]
@@ -93,9 +93,10 @@ impl QueueActor {
             Ok((scan, oldest)) => {
                 if swept {
                     self.report.scanned(None);
+                    self.seen.status.scan_failure = None;
                 }
                 self.more = scan.more;
-                self.seen.scanned(scan.in_episodes, oldest);
+                self.seen.scanned(&scan, oldest);
                 self.report.ignored(scan.ignored);
                 self.backlog.offer(scan.ready);
             }
@@ -115,7 +116,7 @@ impl QueueActor {
     }
 
     fn pass_failed(&mut self, error: &DirsError) {
-        self.seen.failed_passes += 1;
+        self.seen.scan_failed(error);
         self.report.scanned(Some(error));
     }
 

@@ -198,8 +198,11 @@ fn who_answered_and_where_a_redirect_leads_stands_in_the_message() {
         server: Some("nginx/1.22.1".to_owned()),
         ..answer(502, "<title>502 Bad Gateway</title><html>")
     };
-    let Outcome::Transient { reason, .. } = judge(&gateway, &sent()) else { panic!("tried again") };
-    assert_eq!(reason, "answered 502: a web page titled `502 Bad Gateway`, from `nginx/1.22.1`");
+    let Outcome::Transient { reason, help, .. } = judge(&gateway, &sent()) else { panic!("tried again") };
+    assert_eq!(
+        (reason.as_str(), help),
+        ("nginx answered 502: it cannot reach the receiver behind it", Some(BEHIND_A_PROXY))
+    );
     let Outcome::HostBlocked(blocked) = judge(&answer(200, r#"{"status": "UP"}"#), &sent()) else {
         panic!("held")
     };
@@ -268,6 +271,7 @@ fn a_retry_carries_what_the_receiver_asked_for() {
             scope: Scope::Episode,
             reason: "answered 503 `busy`: 64 uploads".to_owned(),
             retry_after: Some(Duration::from_secs(7)),
+            help: None,
         }
     );
 }

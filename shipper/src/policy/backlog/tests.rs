@@ -33,7 +33,7 @@ fn shipped() -> Outcome {
 }
 
 fn transient(scope: Scope) -> Outcome {
-    Outcome::Transient { scope, reason: "x".to_owned(), retry_after: None }
+    Outcome::Transient { scope, reason: "x".to_owned(), retry_after: None, help: None }
 }
 
 fn refusal(status: u16) -> Refusal {

@@ -57,6 +57,8 @@ pub struct Service {
 impl Service {
     pub fn start(host: &Host, config: &Path) -> Self {
         let socket = host.root().join("notify");
+        // Left by a service that ran before, on the same host.
+        let _ = fs::remove_file(&socket);
         let manager = UnixDatagram::bind(&socket).unwrap();
         manager.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let mut command = command(config, &[]);

@@ -118,5 +118,5 @@ pub fn refused(status: u16, error: &str, commit: Option<&str>) -> Refusal {
 }
 
 pub fn transient(scope: Scope) -> Outcome {
-    Outcome::Transient { scope, reason: "a reason".to_owned(), retry_after: None }
+    Outcome::Transient { scope, reason: "a reason".to_owned(), retry_after: None, help: None }
 }

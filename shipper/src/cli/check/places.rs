@@ -1,0 +1,224 @@
+//! The data directory and the four in it: whether they are there or can be made, on which file system each is, and whether
+//! an episode is renamed or copied between them.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use cis490_shared::terminal;
+use rustix::fs::{Access, AtFlags, CWD, StatxFlags, accessat, statx};
+
+use super::super::{FAILURE, SUCCESS};
+use super::user::User;
+use crate::report::words;
+use crate::store::disk::Disk;
+
+/// What stands where a directory is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Writable,
+    /// This user may not write to it.
+    Forbidden,
+    /// It is not there, and this user can make it.
+    ToBeMade,
+    /// It is not there, and this user may not write to what is above.
+    CannotBeMade,
+    NotADirectory,
+    Unknown(io::ErrorKind),
+}
+
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    state: State,
+    device: u64,
+    mount: u64,
+}
+
+/// The directories.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: Vec<Place>,
+    mounts: String,
+}
+
+impl Places {
+    /// Looks at what is below `root`.
+    pub(super) fn of(root: &Path) -> Self {
+        let below = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
+        let all = [root.to_owned()].into_iter().chain(below).map(Place::at).collect();
+        // Without it no file system has a name.
+        Self { all, mounts: fs::read_to_string("/proc/self/mountinfo").unwrap_or_default() }
+    }
+
+    /// One line for each, and how episodes are moved.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.all.iter().map(|place| self.line(place)).collect();
+        lines.push(match (self.apart(), self.copying()) {
+            (Some((one, other)), _) => format!("moves: impossible from {one} to {other}"),
+            (None, Some((one, other))) => {
+                format!("moves: copies from {one} to {other}, as there is a mount between them")
+            }
+            (None, None) => "moves: renames, which take no time and no room".to_owned(),
+        });
+        lines
+    }
+
+    fn line(&self, place: &Place) -> String {
+        let state = match place.state {
+            State::Writable => "writable".to_owned(),
+            State::Forbidden => "not writable for this user".to_owned(),
+            State::ToBeMade => "will be made".to_owned(),
+            State::CannotBeMade => "cannot be made by this user".to_owned(),
+            State::NotADirectory => "not a directory".to_owned(),
+            State::Unknown(kind) => format!("cannot be looked at: {kind}"),
+        };
+        let room = Disk::of(existing(&place.path)).map_or_else(
+            |_| String::new(),
+            |disk| format!(", {} of {} free", words::bytes(disk.free_bytes), words::bytes(disk.total_bytes)),
+        );
+        let mount = mount_point(&self.mounts, place.mount);
+        let on = mount.map_or_else(String::new, |(point, kind)| format!("; {kind} on {point}"));
+        format!("{}: {state}{on}{room}", place.path.display())
+    }
+
+    /// Tells what would keep a start from working, and returns the exit code.
+    pub(super) fn judge(&self, user: &User) -> u8 {
+        let mut code = SUCCESS;
+        if let Some((one, other)) = self.apart() {
+            terminal::error(
+                &format!("{one} and {other} are on different file systems: the shipper does not start"),
+                Some("put `paths.data_root` on one file system: `df` both"),
+            );
+            code = FAILURE;
+        }
+        for place in &self.all {
+            let path = place.path.display();
+            let (what, help) = match place.state {
+                State::Writable | State::ToBeMade => continue,
+                State::NotADirectory => (format!("`{path}` is not a directory"), "move it away"),
+                State::Unknown(kind) => {
+                    (format!("cannot look at `{path}`: {kind}"), "`ls -ld` it and what is above it")
+                }
+                State::Forbidden => (
+                    format!("this user may not write to `{path}`"),
+                    "the shipper's user must own it: `ls -ld` it",
+                ),
+                State::CannotBeMade => (
+                    format!("this user may not make `{path}`"),
+                    "make it, and give it to the shipper's user: sudo install -d -o cis490 -g cis490 -m 750 it",
+                ),
+            };
+            if place.state == State::NotADirectory || user.is_the_services() {
+                terminal::error(&what, Some(help));
+                code = FAILURE;
+            } else {
+                terminal::warning(&format!("{what}; the service's user may be able to"));
+            }
+        }
+        code
+    }
+
+    /// The first two between which nothing can be moved.
+    fn apart(&self) -> Option<(String, String)> {
+        self.differing(|place| place.device)
+    }
+
+    /// The first two between which a directory is copied.
+    fn copying(&self) -> Option<(String, String)> {
+        self.differing(|place| place.mount)
+    }
+
+    fn differing(&self, of: impl Fn(&Place) -> u64) -> Option<(String, String)> {
+        let (first, others) = self.all.get(1..)?.split_first()?;
+        let other = others.iter().find(|other| of(other) != of(first))?;
+        Some((first.path.display().to_string(), other.path.display().to_string()))
+    }
+}
+
+impl Place {
+    fn at(path: PathBuf) -> Self {
+        let there = existing(&path);
+        let state = match fs::metadata(&path) {
+            Ok(found) if !found.is_dir() => State::NotADirectory,
+            Ok(_) if may_write(&path) => State::Writable,
+            Ok(_) => State::Forbidden,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match may_write(there) {
+                true => State::ToBeMade,
+                false => State::CannotBeMade,
+            },
+            Err(error) => State::Unknown(error.kind()),
+        };
+        let device = fs::metadata(there).map_or(0, |found| found.dev());
+        let mount =
+            statx(CWD, there, AtFlags::empty(), StatxFlags::MNT_ID).map_or(0, |found| found.stx_mnt_id);
+        Self { path, state, device, mount }
+    }
+}
+
+fn may_write(path: &Path) -> bool {
+    accessat(CWD, path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// The path itself, or the nearest directory above it that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(path)
+}
+
+/// Where the file system of this number is mounted, and of which kind it is, by proc_pid_mountinfo(5).
+fn mount_point(mounts: &str, id: u64) -> Option<(&str, &str)> {
+    mounts.lines().find_map(|line| {
+        let (head, tail) = line.split_once(" - ")?;
+        let mut fields = head.split(' ');
+        (fields.next()?.parse() == Ok(id)).then_some(())?;
+        Some((fields.nth(3)?, tail.split(' ').next()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_told_from_what_will_be_made_and_what_is_in_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        let states = || Places::of(&data).all.iter().map(|place| place.state).collect::<Vec<_>>();
+        assert_eq!(states(), [State::ToBeMade; 5]);
+        fs::create_dir_all(data.join("episodes")).unwrap();
+        fs::write(data.join("outbox"), "").unwrap();
+        let expected =
+            [State::Writable, State::Writable, State::NotADirectory, State::ToBeMade, State::ToBeMade];
+        assert_eq!(states(), expected);
+        let told = Places::of(&data).lines();
+        assert!(told[1].contains("episodes: writable") && told[1].contains(" free"), "{told:?}");
+        assert_eq!(told[5], "moves: renames, which take no time and no room");
+        assert_eq!(Places::of(&data).judge(&User::now()), FAILURE);
+    }
+
+    #[test]
+    fn a_mount_between_two_places_makes_moves_copies_and_another_disk_makes_them_impossible() {
+        let place = |name: &str, device, mount| Place {
+            path: PathBuf::from(name),
+            state: State::Writable,
+            device,
+            mount,
+        };
+        let places = |device, mount| Places {
+            all: vec![place("/d", 1, 1), place("/d/episodes", 1, 1), place("/d/shipped", device, mount)],
+            mounts:
+                "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n7 1 8:1 /x /d/shipped rw shared:1 - xfs /dev/sdb rw\n"
+                    .to_owned(),
+        };
+        let moves = |device, mount| places(device, mount).lines().pop().unwrap();
+        assert_eq!(moves(1, 1), "moves: renames, which take no time and no room");
+        assert_eq!(
+            moves(1, 7),
+            "moves: copies from /d/episodes to /d/shipped, as there is a mount between them"
+        );
+        assert_eq!(moves(2, 7), "moves: impossible from /d/episodes to /d/shipped");
+        assert_eq!(mount_point(&places(1, 1).mounts, 7), Some(("/d/shipped", "xfs")));
+        assert_eq!(mount_point("", 7), None);
+    }
+}

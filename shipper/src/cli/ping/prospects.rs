@@ -1,0 +1,190 @@
+//! What would become of this host's episodes now: the gate's word on the commits of those that wait, and what is about to
+//! go wrong. Bounded, however many episodes there are, and it changes nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use cis490_shared::archive::META_NAME;
+use cis490_shared::certificate::Remaining;
+use cis490_shared::fs_error::FsError;
+use cis490_shared::ids::{CommitHash, EpisodeId, HostId};
+use cis490_shared::meta::{EpisodeMeta, MAX_META_BYTES};
+use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use cis490_shared::small_file::SmallFile;
+use cis490_shared::wire::answer::CommitAnswer;
+
+use crate::http::client::Client;
+use crate::http::requests::{self, Gate, Room};
+use crate::report::words;
+use crate::store::layout::Dirs;
+use crate::store::quarantine::survey;
+
+/// How many episodes in `episodes/` are looked into.
+const MAX_EPISODES: usize = 1000;
+/// How many commits the gate is asked about; a host records with one or two.
+const MAX_COMMITS: usize = 20;
+
+/// What waits on this host.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Episodes of a commit, in `episodes/` and in `quarantine/`.
+    by_commit: BTreeMap<CommitHash, usize>,
+    /// Episodes whose meta.json names no commit, or a text that is none.
+    without_commit: usize,
+    /// Why not all could be counted.
+    problem: Option<String>,
+}
+
+impl Waiting {
+    /// Counts what is below `root`. Where it cannot, it says so. Blocks.
+    pub(super) fn below(root: &Path) -> Self {
+        let (dirs, mut waiting) = (Dirs::beside(root), Self::default());
+        let quarantine = dirs.quarantine_root();
+        if let Err(error) = waiting.count_episodes(&dirs.episodes()) {
+            waiting.note(&dirs.episodes(), error);
+        }
+        match survey(&quarantine, &AtomicBool::new(false)) {
+            Ok(tally) => {
+                for (commit, episodes) in tally.by_commit {
+                    if let Ok(commit) = CommitHash::parse(&commit) {
+                        *waiting.by_commit.entry(commit).or_default() += episodes;
+                    }
+                }
+            }
+            Err(error) => waiting.note(&quarantine, error),
+        }
+        waiting
+    }
+
+    fn count_episodes(&mut self, episodes: &Path) -> io::Result<()> {
+        let names = fs::read_dir(episodes)?.map_while(Result::ok).map(|entry| entry.file_name());
+        let ids = names.filter_map(|name| EpisodeId::parse(name.to_str()?).ok());
+        for id in ids.take(MAX_EPISODES) {
+            // What is still recorded, or cannot be read, is nothing that the gate is asked about.
+            let meta = SmallFile::open(&episodes.join(id.as_str()).join(META_NAME), MAX_META_BYTES)
+                .and_then(|file| file.bytes());
+            let Some(meta) = meta.ok().and_then(|text| EpisodeMeta::parse(&text).ok()) else { continue };
+            match meta.commit() {
+                Some(Ok(commit)) => *self.by_commit.entry(commit).or_default() += 1,
+                Some(Err(_)) | None => self.without_commit += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, path: &Path, error: io::Error) {
+        // No shipper has ever run here.
+        if error.kind() != io::ErrorKind::NotFound {
+            self.problem.get_or_insert(FsError::at("read", path)(error).to_string());
+        }
+    }
+}
+
+/// What the receiver says about it.
+#[derive(Debug, Default)]
+pub(super) struct Prospects {
+    /// The commits that were asked about, with their episodes; no answer where the receiver cannot be asked.
+    commits: Vec<(CommitHash, usize, Option<CommitAnswer>)>,
+    /// Commits that were not asked about.
+    more: usize,
+    without_commit: usize,
+    problem: Option<String>,
+    room: Option<Room>,
+}
+
+impl Prospects {
+    /// Asks the gate about the commits of which most episodes wait, and the receiver about its room.
+    pub(super) async fn ask(client: &Client, host: &HostId, waiting: Waiting, limit: Duration) -> Self {
+        let Waiting { by_commit, without_commit, problem } = waiting;
+        let mut by_number: Vec<_> = by_commit.into_iter().collect();
+        by_number.sort_by_key(|(_, episodes)| std::cmp::Reverse(*episodes));
+        let more = by_number.len().saturating_sub(MAX_COMMITS);
+        by_number.truncate(MAX_COMMITS);
+        let mut commits = Vec::new();
+        for (commit, episodes) in by_number {
+            let answer = match requests::gate(client, host, &commit, limit).await {
+                Ok(Gate::Says(answer)) => Some(answer),
+                Ok(Gate::Mute | Gate::Unclear(_)) | Err(_) => None,
+            };
+            commits.push((commit, episodes, answer));
+        }
+        let room = requests::room(client, limit).await.ok().flatten();
+        Self { commits, more, without_commit, problem, room }
+    }
+
+    /// A line for each commit that waits.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .commits
+            .iter()
+            .map(|(commit, episodes, answer)| {
+                let verdict = match answer {
+                    Some(CommitAnswer { admitted: true, position: Some(position), window, .. }) => {
+                        format!("admitted, {position} of the {window} newest")
+                    }
+                    Some(CommitAnswer { admitted: true, .. }) => "admitted by name".to_owned(),
+                    Some(_) => "refused".to_owned(),
+                    None => "no word from the gate".to_owned(),
+                };
+                format!(
+                    "commit {:.12}: {verdict}; waiting here: {}",
+                    commit.as_str(),
+                    words::episodes(*episodes as u64)
+                )
+            })
+            .collect();
+        lines.extend((self.more > 0).then(|| format!("and {} more commits", self.more)));
+        lines.extend(
+            self.room
+                .iter()
+                .filter_map(|room| room.free_bytes)
+                .map(|free| format!("the receiver has {} free", words::bytes(free))),
+        );
+        lines
+    }
+
+    /// What would refuse this host's episodes now.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut is_first = true;
+        for (commit, episodes, answer) in &self.commits {
+            let knows = answer.as_ref().filter(|answer| !answer.admitted && answer.head_commit.is_some());
+            if let Some(answer) = knows {
+                let episodes = words::episodes(*episodes as u64);
+                let told = format!("the gate refuses {episodes} of commit {:.12}", commit.as_str());
+                let paste = words::block(answer.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION));
+                warnings.push(match std::mem::take(&mut is_first) {
+                    true => format!("{told}; on this host, run what follows:\n{paste}"),
+                    false => format!("{told}, as above"),
+                });
+            }
+        }
+        if self.without_commit > 0 {
+            let episodes = words::episodes(self.without_commit as u64);
+            warnings.push(format!(
+                "{episodes} in episodes/ without a `code_version.commit` in meta.json that is a commit: a gate that is on \
+                 refuses that, and the recorder is at fault"
+            ));
+        }
+        warnings.extend(self.room.iter().filter_map(|room| room.problem.as_deref()).map(|problem| {
+            format!(
+                "the receiver's disk: {}; on the collector: df -h",
+                cis490_shared::excerpt::excerpt(problem)
+            )
+        }));
+        warnings.extend(self.problem.iter().map(|problem| {
+            format!("{problem}; to have the commits of waiting episodes asked about: sudo -u cis490 cis490-shipper --ping")
+        }));
+        warnings
+    }
+}
+
+/// A certificate that ends soon.
+pub(super) fn certificate(expires: Option<SystemTime>, now: SystemTime) -> Option<String> {
+    let remaining = Remaining::of(expires?, now);
+    remaining.is_short().then(|| format!("the certificate of this host {remaining}"))
+}

@@ -1,0 +1,132 @@
+//! Finished directories in `episodes/` that cannot be shipped until a person acts, with the command that helps.
+//!
+//! Nothing is decided here: the scan finds them, and the status names the first few.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use cis490_shared::ids::{EpisodeId, IdError, MAX_NAME_LEN};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::store::scan::NotAnEpisode;
+
+/// How many are named.
+const NAMED: usize = 5;
+
+/// What a scan found that cannot be shipped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Unshippable {
+    /// All of them.
+    pub count: u64,
+    /// The first few by name.
+    pub first: BTreeSet<Obstacle>,
+}
+
+/// Why one of them cannot be shipped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Obstacle {
+    /// The name in `episodes/`, as text.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// What to paste into a shell of this host; none where its name cannot be written in one.
+    pub command: Option<String>,
+}
+
+impl Unshippable {
+    /// Counts an entry of the directory `root`.
+    pub(super) fn add(&mut self, root: &Path, name: &OsStr, reason: NotAnEpisode) {
+        self.count += 1;
+        let text = name.to_string_lossy().into_owned();
+        if self.first.len() >= NAMED && self.first.last().is_some_and(|last| last.name < text) {
+            return;
+        }
+        let command = command(root, name, reason);
+        self.first.insert(Obstacle { name: text, reason: reason.to_string(), command });
+        if self.first.len() > NAMED {
+            self.first.pop_last();
+        }
+    }
+}
+
+/// Whether the kernel would refuse to move this directory to another one: a move rewrites its `..`.
+pub(super) fn is_immovable(path: &Path) -> bool {
+    accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS) == Err(Errno::ACCESS)
+}
+
+/// Whether an entry that is no episode, and is finished, is one that somebody wants shipped. A recorder or a move may
+/// build an episode under a name with a dot, and gives it its own in the end.
+pub(super) fn is_in_the_making(reason: NotAnEpisode) -> bool {
+    matches!(reason, NotAnEpisode::Name(IdError::BadStart('.')))
+}
+
+fn command(root: &Path, name: &OsStr, reason: NotAnEpisode) -> Option<String> {
+    let path = quoted(root.join(name).to_str()?)?;
+    let all = quoted(root.to_str()?)?;
+    Some(match reason {
+        NotAnEpisode::Name(_) | NotAnEpisode::NotText => {
+            let id = similar_id(name.to_str()?)?;
+            format!("sudo mv -nT -- {path} {}", quoted(root.join(id.as_str()).to_str()?)?)
+        }
+        NotAnEpisode::Unmovable | NotAnEpisode::Unreadable(ErrorKind::PermissionDenied) => {
+            format!("sudo chown -R --reference={all} -- {path}")
+        }
+        NotAnEpisode::NotADirectory | NotAnEpisode::Unreadable(_) => format!("ls -ld -- {path} {path}/*"),
+    })
+}
+
+/// An id that a person recognises the name in.
+fn similar_id(name: &str) -> Option<EpisodeId> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let text: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(MAX_NAME_LEN).collect();
+    EpisodeId::parse(text.trim_start_matches(['-', '_'])).ok()
+}
+
+/// The text for a shell; none where a terminal would obey it or show something else.
+fn quoted(text: &str) -> Option<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(is_plain) {
+        return Some(text.to_owned());
+    }
+    let is_shown = text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    is_shown.then(|| format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_are_named_whatever_the_order_in_which_they_are_found() {
+        let mut found = Unshippable::default();
+        for n in [7, 3, 9, 1, 8, 2, 6] {
+            found.add(Path::new("/data/episodes"), OsStr::new(&format!("e {n}")), NotAnEpisode::NotText);
+        }
+        let names: Vec<&str> = found.first.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!((found.count, names), (7, vec!["e 1", "e 2", "e 3", "e 6", "e 7"]));
+    }
+
+    #[test]
+    fn the_command_fits_the_reason_and_is_safe_to_paste() {
+        let command =
+            |name: &str, reason| command(Path::new("/data/episodes"), OsStr::new(name), reason).unwrap();
+        let name = |bad| NotAnEpisode::Name(IdError::BadCharacter(bad));
+        assert_eq!(
+            command("it's; rm", name(' ')),
+            r"sudo mv -nT -- '/data/episodes/it'\''s; rm' /data/episodes/it-s--rm"
+        );
+        let chown = "sudo chown -R --reference=/data/episodes -- /data/episodes/e1";
+        assert_eq!(command("e1", NotAnEpisode::Unmovable), chown);
+        assert_eq!(command("e1", NotAnEpisode::Unreadable(ErrorKind::PermissionDenied)), chown);
+        assert!(command("e1", NotAnEpisode::NotADirectory).starts_with("ls -ld -- /data/episodes/e1 "));
+        let of = |name: &str| super::command(Path::new("/d"), OsStr::new(name), NotAnEpisode::NotText);
+        assert_eq!((of("e\u{1b}[2J"), of("e\n")), (None, None), "a terminal would obey it");
+        assert_eq!(of("__"), None, "nothing is left of it");
+    }
+}
