@@ -41,7 +41,7 @@ pub enum Outcome {
         /// The wait that the receiver asked for.
         retry_after: Option<Duration>,
     },
-    /// The episode's own files cannot be packed now. Nothing was sent, and no other episode is affected.
+    /// The episode's own files cannot be packed now, or compared with its archive. No other episode is affected.
     Unready {
         /// The failure, for the log.
         reason: String,

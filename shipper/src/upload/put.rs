@@ -5,7 +5,7 @@
 //! progress and gives up on its own. It only tells a broken upload from an answered one; [`crate::upload::ship`]
 //! decides what follows.
 //!
-//! The body is read from the descriptor whose bytes were hashed. The next chunk is read in the blocking pool while the
+//! The body is read from the open file whose bytes were hashed. The next chunk is read in the blocking pool while the
 //! current one is sent. So an upload of any size needs the memory of a few chunks (invariant I8). A request for the
 //! next chunk is the sign of progress. A file that is shorter than promised is an error. The end of an archive is held
 //! back until it is published: see [`crate::store::outbox::Unpublished`].
