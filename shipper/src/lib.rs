@@ -93,8 +93,9 @@ pub mod store {
     //! - [`moves`]: every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`, tested at the start
     //! - [`outbox`]: the archive of an episode, packed or taken from there, and the leftovers of a crash
     //! - [`quarantine`]: the note beside each refused episode, the contents of `quarantine/`, and the way back
-    //! - [`shipped`]: which shipped episodes are deleted; [`disk`]: how full the disk is, and how a directory is
-    //!   deleted; [`age`]: how old something is, by the time that the shipper was running
+    //! - [`shipped`]: which shipped episodes are deleted
+    //! - [`disk`]: how full the disk is, and how a directory is deleted
+    //! - [`age`]: how old something is, by the time that the shipper was running
     //!
     //! Everything here blocks. A crash at any point loses only waiting times (invariants I4, I6, I7).
 
