@@ -163,8 +163,9 @@ impl Shipper {
         }
     }
 
-    /// Returns the outcome for a delivered episode whose directory has changed since it was packed. A recorder may go on
-    /// after it has set the marker. Those bytes are on this host alone, and nobody would look for them in `shipped/`.
+    /// Returns the outcome for a delivered episode whose directory has changed since it was packed. A recorder may go
+    /// on after it has set the marker. Those bytes are on this host alone, and nobody would look for them in
+    /// `shipped/`.
     async fn changed_since(&self, episode: &Arc<Episode>, archive: &Archive, stop: Stop) -> Option<Outcome> {
         let (dirs, of, archive) = (self.settings.dirs.clone(), Arc::clone(episode), archive.clone());
         let dir = dirs.episode(episode.id());
