@@ -1,7 +1,7 @@
 //! `lab-host.toml`, typed and validated (protocol section 4).
 //!
-//! Built once at start and handed down by part, never global. What a file named here holds (certificates,
-//! keys) is read by [`crate::http::target`]; a secret is never a value in the configuration.
+//! The configuration is built once at start and passed down in parts; it is never global. [`crate::http::target`] reads
+//! the files that are named here (certificates, keys). A secret is never a value in the configuration.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,10 +22,10 @@ pub mod local_time;
 pub mod rate_limit;
 mod url;
 
-/// Where the configuration is when no flag says otherwise.
+/// The path of the configuration if no flag names another.
 pub const DEFAULT_PATH: &str = "/etc/cis490/lab-host.toml";
 
-/// What the example configuration says in place of a host id.
+/// The host id in the example configuration, which a person must replace.
 const PLACEHOLDER: &str = "REPLACE_ME";
 
 /// The whole file.
@@ -35,15 +35,15 @@ pub struct Config {
     /// The name of this lab host, unique in the fleet.
     #[serde(deserialize_with = "host_id")]
     pub host_id: HostId,
-    /// Where episodes are.
+    /// The places of episodes on this host.
     #[serde(default)]
     pub paths: Paths,
-    /// Where episodes go.
+    /// The destination of episodes.
     pub receiver: Receiver,
-    /// How they get there.
+    /// How episodes are sent.
     #[serde(default)]
     pub queue: Queue,
-    /// How long they stay here afterwards.
+    /// How long shipped episodes stay here.
     #[serde(default)]
     pub retention: Retention,
 }
@@ -62,22 +62,23 @@ pub struct Paths {
 pub struct Receiver {
     /// `http://HOST[:PORT]` or `https://HOST[:PORT]`, without a path.
     pub url: ReceiverUrl,
-    /// PEM file with the authorities that may vouch for the receiver; absent: those that the system trusts.
+    /// PEM file with the authorities that may vouch for the receiver. Without it, the shipper trusts the system's
+    /// authorities.
     pub ca_file: Option<PathBuf>,
-    /// PEM file with this host's certificate and its chain; goes with `client_key_file`.
+    /// PEM file with this host's certificate and its chain; requires `client_key_file`.
     pub client_cert_file: Option<PathBuf>,
     /// PEM file with the private key of that certificate.
     pub client_key_file: Option<PathBuf>,
-    /// File with this host's bearer token, for a receiver that asks for one.
+    /// File with this host's bearer token, for a receiver that requires one.
     pub token_file: Option<PathBuf>,
-    /// Whether a success counts that neither says that the episode is stored nor contradicts it, where HEAD cannot tell.
-    /// For as long as a receiver of the earlier generation is in service.
+    /// Whether a success counts that neither says that the episode is stored nor contradicts it, if HEAD cannot tell.
+    /// Needed as long as a receiver of the earlier generation is in service.
     #[serde(default)]
     pub accept_unproven_success: bool,
 }
 
 impl Receiver {
-    /// Whether whoever is on the way to another machine can read this host's token.
+    /// Returns true if the token goes to another machine unencrypted, so that anyone on the way can read it.
     pub fn shows_its_token(&self) -> bool {
         let stays_here = self.url.host() == "localhost"
             || self.url.host().parse().is_ok_and(|address: IpAddr| address.is_loopback());
@@ -89,20 +90,20 @@ impl Receiver {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Queue {
-    /// Seconds between two looks at `episodes/`; at least 1.
+    /// Seconds between two scans of `episodes/`; 1 to 86400.
     pub scan_interval_s: u64,
     /// Episodes that are sent at the same time; 1 to 16. Up to two more are packed meanwhile.
     pub parallel_uploads: usize,
-    /// How fast all uploads together may go, by the hours of the week.
+    /// Rate limit of all uploads together, by the hours of the week.
     pub rate_limit: RateLimit,
-    /// Seconds after which an upload is given up of which nothing more is taken; 10 to 3600. The answer to the last byte
-    /// may take twice as long.
+    /// Seconds without progress after which an upload is given up; 10 to 3600. The answer to the last byte may take
+    /// twice as long.
     pub stall_timeout_s: u64,
     /// zstd level of new archives; 1 to 19.
     pub compression_level: i32,
     /// Days that a refused episode is kept; 0 keeps it for ever.
     pub quarantine_keep_days: u32,
-    /// Days that an episode is kept that was refused for its commit alone; 0 keeps it until the gate admits it.
+    /// Days that an episode is kept that was refused for its commit alone; 0 keeps it until the gate admits the commit.
     pub quarantine_keep_commit_days: u32,
 }
 
@@ -151,17 +152,17 @@ const fn default_quarantine_keep_days() -> u32 {
 }
 
 impl Queue {
-    /// The time between two looks at `episodes/`.
+    /// Returns the time between two scans of `episodes/`.
     pub fn scan_interval(&self) -> Duration {
         Duration::from_secs(self.scan_interval_s)
     }
 
-    /// How long an upload may stand still.
+    /// Returns how long an upload may stand still.
     pub fn stall_timeout(&self) -> Duration {
         Duration::from_secs(self.stall_timeout_s)
     }
 
-    /// How long refused episodes are kept.
+    /// Returns how long refused episodes are kept.
     pub fn quarantine_keep(&self) -> Keep {
         let keep = |days: u32| (days > 0).then(|| DAY * days);
         Keep { for_commit: keep(self.quarantine_keep_commit_days), others: keep(self.quarantine_keep_days) }
@@ -174,10 +175,10 @@ const DAY: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Days that an episode is kept in `shipped/`; 0 deletes none for its age.
+    /// Days that an episode is kept in `shipped/`; 0 deletes none because of its age.
     pub shipped_keep_days: u32,
-    /// Percent of the file system that is to be free; 0 to 90. With less, the oldest of `shipped/` are deleted; 0
-    /// deletes none for that.
+    /// Percent of the file system to keep free; 0 to 90. With less, the oldest episodes in `shipped/` are deleted; 0
+    /// deletes none to make room.
     pub free_percent: u8,
 }
 
@@ -201,21 +202,21 @@ impl fmt::Display for Retention {
 }
 
 impl Retention {
-    /// What upkeep goes by.
+    /// Returns the rules for upkeep.
     pub fn rules(&self) -> Rules {
         let keep = (self.shipped_keep_days > 0).then(|| DAY * self.shipped_keep_days);
         Rules { keep, free_percent: self.free_percent }
     }
 }
 
-/// The longest interval that makes sense, in seconds: an episode should not wait longer than a day.
+/// The longest useful interval, in seconds: an episode should not wait longer than a day.
 const MAX_SCAN_INTERVAL_S: u64 = 24 * 60 * 60;
 
-/// Twice the time that an upload sends nothing by itself, while its archive is not on disk yet.
+/// The shortest timeout, in seconds: twice the pause that an upload makes while its archive is not on disk yet.
 const MIN_STALL_TIMEOUT_S: u64 = 10;
-/// More than that would delete what fits easily.
+/// The highest percentage; more would delete episodes that fit easily.
 const MAX_FREE_PERCENT: u8 = 90;
-/// Whoever waits longer than that for a byte waits for nobody.
+/// The longest useful timeout, in seconds: an upload that stands still for longer does not go on.
 const MAX_STALL_TIMEOUT_S: u64 = 60 * 60;
 
 impl Validate for Config {
@@ -293,7 +294,7 @@ fn within<T: Copy + PartialOrd + fmt::Display>(
     }
 }
 
-/// Names the key in its error, which the identifier itself cannot know.
+/// Parses the host id, and names the key in the error, because the identifier itself does not know the key.
 fn host_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HostId, D::Error> {
     let text = String::deserialize(deserializer)?;
     HostId::parse(&text)

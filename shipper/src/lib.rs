@@ -7,16 +7,16 @@
 //!                  └──> shipped/  quarantine/
 //! ```
 //!
-//! This file lists every room of the crate; the actors have their own table in [`actors`].
+//! This file lists every module of the crate; the actors have their own table in [`actors`].
 //!
 //! # Invariants
-//! - A module names only what stands to its right: `cli -> run -> watchdog -> actors -> upload -> report -> http ->
-//!   config -> store -> policy -> answers`.
-//! - Nothing but `shipped/` and what is old in `quarantine/` is ever deleted, and no notice is needed for anything: the
-//!   scan finds it.
-//! - The state of an episode is the directory that it is in. All that a restart forgets is waiting times.
-//! - An episode leaves `episodes/` for `shipped/` only after 200 or 201 for its own bytes (I6), or for
-//!   `quarantine/` with its reason beside it (I7). Nothing is tried again without a pause (accidents 2, 12).
+//! - A module names only modules to its right: `cli -> run -> watchdog -> actors -> upload -> report -> http -> config
+//!   -> store -> policy -> answers`.
+//! - Only episodes in `shipped/` and old ones in `quarantine/` are ever deleted. No episode depends on a notification,
+//!   because the scan finds it.
+//! - The state of an episode is the directory that it is in. A restart forgets only waiting times.
+//! - An episode leaves `episodes/` for `shipped/` only after a success for its own bytes (I6), or for `quarantine/`
+//!   with its reason beside it (I7). Nothing that failed is tried again without a pause (accidents 2, 12).
 //! - Memory depends neither on the size of an episode nor on the length of the backlog (I8).
 
 pub mod actors;
@@ -26,18 +26,18 @@ pub mod run;
 pub mod watchdog;
 
 pub mod upload {
-    //! Getting one episode to the receiver.
+    //! Delivery of one episode to the receiver.
     //!
-    //! - [`ship`]: the steps from a directory to an [`crate::answers::outcome::Outcome`], read top to bottom
-    //! - `prepare`: what is done on the disk before it is sent, and the wait until a packed archive is in the outbox
+    //! - [`ship`]: the steps from a directory to an [`crate::answers::outcome::Outcome`], in order
+    //! - `prepare`: the work on disk before an episode is sent, and the wait until a packed archive is in the outbox
     //! - [`gate`]: the gate's verdict, once per commit and for all uploaders
-    //! - [`put`]: the upload itself, with `Expect: 100-continue`, and its body; [`deadlines`]: which deadline counts at the
-    //!   moment
-    //! - [`slots`]: who may send at the same time; [`pace`]: the rate limit that all uploads share
-    //! - [`meter`]: which uploads are under way, how far, and how fast that goes
+    //! - [`put`]: the upload itself, with `Expect: 100-continue`, and its body; [`deadlines`]: the deadline that counts
+    //!   at each moment
+    //! - [`slots`]: the limit on uploads at the same time; [`pace`]: the rate limit that all uploads share
+    //! - [`meter`]: the uploads under way, their progress and their rate
     //!
-    //! Nothing here decides whether and when something is tried again: that is [`crate::policy`]. Nothing here moves an
-    //! episode: that is [`crate::store`].
+    //! Nothing here decides whether and when to try again: [`crate::policy`] does. Nothing here moves an episode:
+    //! [`crate::store`] does.
 
     pub mod deadlines;
     pub mod gate;
@@ -50,11 +50,11 @@ pub mod upload {
 }
 
 pub mod report {
-    //! What people are told: in the log, in `status.json`, by `cis490-shipper status` and by `systemctl status`.
+    //! Reports to people: the log, `status.json`, `cis490-shipper status` and `systemctl status`.
     //!
-    //! - [`log`]: what is logged, each thing once
-    //! - [`status`]: what the daemon says about itself in `status.json`; [`written`]: that file as it is found
-    //! - [`problem`]: the one thing that a person should read first; [`text`] and [`words`]: how it is said
+    //! - [`log`]: the log entries, each once
+    //! - [`status`]: the state of the daemon in `status.json`
+    //! - [`problem`]: the one problem that a person should read first; [`text`] and [`words`]: its wording
 
     pub mod log;
     pub mod problem;
@@ -68,13 +68,14 @@ pub mod http {
     //! HTTP to the one receiver, and the connection beneath it.
     //!
     //! - [`requests`]: small requests: HEAD, the gate, ping
-    //! - [`client`]: HTTP/1.1; [`connect`]: the connection, from the first address that answers; [`wire`]: its bytes, without
-    //!   heads that are no answers yet
-    //! - [`target`]: where to, who is trusted, and as whom, from files that may change
+    //! - [`client`]: HTTP/1.1; [`connect`]: the connection, to the first address that answers; [`wire`]: its bytes,
+    //!   without interim responses
+    //! - [`target`]: the receiver's address, the trusted authorities and this host's credentials, from files that may
+    //!   change
     //! - [`clock_skew`]: how far the receiver's clock is ahead of this host's
     //!
-    //! HTTP types appear nowhere else in the crate but in the upload itself. Everything is bound to one thread, since
-    //! awc's client is.
+    //! No other module uses HTTP types, except the upload itself. Everything is bound to one thread, because awc's
+    //! client is.
 
     pub mod client;
     pub mod clock_skew;
@@ -85,18 +86,19 @@ pub mod http {
 }
 
 pub mod store {
-    //! The data directory of a lab host, whose places are the state of its episodes.
+    //! The data directory of a lab host. The directory of an episode is its state.
     //!
     //! - [`layout`]: every path, and the lock that keeps a second shipper away
-    //! - [`scan`]: which names in `episodes/` are episodes, and which of them are ready; [`unshippable`]: which need a person
-    //!   first; [`inotify`]: what the kernel tells of them between two scans
-    //! - [`moves`]: every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`, tried at the start
-    //! - [`outbox`]: the archive of an episode, packed or taken as it lies there, and what a crash left there
-    //! - [`quarantine`]: the note beside a refused episode, what lies there, and how it goes back
-    //! - [`shipped`]: which shipped episodes are deleted; [`disk`]: how full the disk is, and how a directory is deleted;
-    //!   [`age`]: how old something is by what the shipper has lived through
+    //! - [`scan`]: which names in `episodes/` are episodes, and which of them are ready; [`inotify`]: events of the
+    //!   kernel between two scans
+    //! - [`moves`]: every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`, tested at the start
+    //! - [`outbox`]: the archive of an episode, packed or taken from there, and the leftovers of a crash
+    //! - [`quarantine`]: the note beside each refused episode, the contents of `quarantine/`, and the way back
+    //! - [`shipped`]: which shipped episodes are deleted
+    //! - [`disk`]: how full the disk is, and how a directory is deleted
+    //! - [`age`]: how old something is, by the time that the shipper was running
     //!
-    //! Everything here blocks. A crash at any point loses nothing but waiting times (invariants I4, I6, I7).
+    //! Everything here blocks. A crash at any point loses only waiting times (invariants I4, I6, I7).
 
     pub mod age;
     pub mod disk;
@@ -114,14 +116,14 @@ pub mod store {
 }
 
 pub mod policy {
-    //! What is tried when: the order of the backlog, and what an outcome leads to.
+    //! Decisions about attempts: the order of the backlog, and the action after an outcome.
     //!
-    //! - [`backlog`]: what to try now; schedule and hold together
+    //! - [`backlog`]: the next attempt; schedule and hold together
     //! - [`schedule`]: which episode is next, and when a failed one is tried again
     //! - [`hold`]: when the whole queue waits, because the trouble is not about one episode
-    //! - [`awaited`]: when the gate is asked about the commits of refused episodes, and when these go back
+    //! - [`awaited`]: when the gate is asked about the commits of refused episodes, and when these episodes go back
     //!
-    //! Pure: time and randomness are handed in, nothing here touches a disk or a connection.
+    //! Pure: time and randomness are passed in; nothing here touches a disk or a connection.
 
     pub mod awaited;
     pub mod backlog;
@@ -130,12 +132,11 @@ pub mod policy {
 }
 
 pub mod answers {
-    //! What an answer means for the episode that it is about.
+    //! The meaning of an answer for its episode.
     //!
-    //! - [`answer`]: an answer as it came in, and what it looks like where no receiver gave it
-    //! - [`judge`]: what it means: the right-hand column of protocol 2.2 as one table
-    //! - [`outcome`]: what became of one attempt to ship an episode
-    //! - [`shown`]: what to look at where the receiver does not take what this host shows of itself
+    //! - [`answer`]: an answer as received, and its description if no receiver sent it
+    //! - [`judge`]: the meaning of an answer: the right-hand column of protocol 2.2 as one table
+    //! - [`outcome`]: the outcome of one attempt to ship an episode
     //!
     //! Pure: nothing here knows HTTP, a clock or a disk.
 

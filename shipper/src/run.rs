@@ -1,7 +1,7 @@
 //! Starts the actors downstream first, waits for the end, and drains them in the opposite order.
 //!
-//! The only place that knows which actor runs on which thread. A signal stops the hand-out of episodes at
-//! once; uploads in flight get five seconds, then they are dropped and their archives stay (invariant I4).
+//! This is the only place that knows which actor runs on which thread. After a signal, the queue hands out no more
+//! episodes. Uploads in flight get five seconds; then they are dropped and their archives stay (invariant I4).
 
 use std::io;
 use std::pin::pin;
@@ -41,12 +41,12 @@ use crate::watchdog::{self, Watched};
 
 /// How long uploads in flight may go on after a signal.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long dropping them, and the moves of episodes that were shipped, may take after that.
+/// How long dropping uploads and moving shipped episodes may take after that.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 /// How long writing the last status may take after that.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long to run.
+/// How long the shipper runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Until a signal.
@@ -55,13 +55,13 @@ pub enum Mode {
     Once,
 }
 
-/// Why the shipper cannot run, or not on.
+/// Why the shipper cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A certificate, key or token that the configuration names cannot be used.
     #[error(transparent)]
     Target(TargetError),
-    /// The data directory.
+    /// The data directory cannot be used.
     #[error(transparent)]
     Dirs(DirsError),
     /// Signals cannot be received.
@@ -73,7 +73,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What to do about it, where a person must act.
+    /// Returns the next step, if a person must act.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Dirs(error) => Some(error.remedy()),
@@ -82,8 +82,8 @@ impl RunError {
     }
 }
 
-/// Tries whether episodes can be moved. Without the right to do so nothing could ever be put away, and a person must
-/// mend that; other trouble may pass.
+/// Tests whether episodes can be moved. A missing permission is an error, because no episode could ever be put away and
+/// a person must fix it. Other trouble may pass, and is logged.
 fn probe_moves(dirs: &Dirs) -> Result<(), RunError> {
     match dirs.probe_moves() {
         Ok(None) => {}
@@ -99,7 +99,7 @@ fn probe_moves(dirs: &Dirs) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Runs the shipper, which tells `meter` what it sends. What the queue has seen when it ended.
+/// Runs the shipper, which reports its uploads to `meter`. Returns the queue's last observation.
 pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, RunError> {
     let (target, files) = TargetFiles::read(&config.receiver).map_err(RunError::Target)?;
     let target = Latest::new(target);
@@ -121,7 +121,7 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
     };
     let system = System::new();
     let ended = system.block_on(async {
-        // Before the actors: a signal that comes while they start must not be lost.
+        // Before the actors, so that a signal during their start is not lost.
         let signals = Signals::new().map_err(RunError::Signals)?;
         let fleet = Fleet::start(config, &settings, files, mode);
         let end = fleet.wait(config, mode, signals).await;
@@ -135,7 +135,8 @@ pub fn run(config: &Config, mode: Mode, meter: &Meter) -> Result<Observation, Ru
             End::Died(name) => Err(RunError::ActorDied(name)),
         }
     });
-    // It would wait for every look at a file, and one at a mount that is gone takes for ever. The process ends now.
+    // Dropping it would wait for every file access, and one on a mount that is gone takes for ever. The process ends
+    // now.
     std::mem::forget(system);
     ended
 }
@@ -155,7 +156,7 @@ impl Signals {
         })
     }
 
-    /// Waits for one that ends the process. A hangup has the files looked at that may have changed.
+    /// Waits for a signal that ends the process. A SIGHUP makes CredentialsActor read its files again.
     async fn ending(&mut self, credentials: &Recipient<Reload>) -> &'static str {
         let mut reload = pin!(Fuse::terminated());
         loop {
@@ -163,28 +164,28 @@ impl Signals {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 Some(()) = self.hangup.recv() => reload.set(credentials.send(Reload).fuse()),
-                // The actor logs what it finds; one that is gone ends the process by itself. A look at a mount that is
-                // gone takes for ever, and a signal must be heard all the same.
+                // The actor logs the result; a dead actor ends the process by itself. Reading from a mount that is gone
+                // takes for ever, and signals must work meanwhile.
                 _ = &mut reload, if !reload.is_terminated() => {}
             }
         }
     }
 }
 
-/// So many UploadActors are there beyond those that may send at the same time: they look and pack meanwhile, so that
-/// sending waits for no packing. More would only take memory, and more of the processor than a lab host can spare.
+/// UploadActors beyond those that may send at the same time. They inspect and pack meanwhile, so that sending never
+/// waits for packing. More would take only memory, and more of the processor than a lab host can spare.
 const PACKING_AHEAD: usize = 2;
 
 /// All actors and their threads.
 struct Fleet {
     uploaders: Vec<(Addr<UploadActor>, Arbiter)>,
     queue: Addr<QueueActor>,
-    /// None in a single pass, which looks once.
+    /// `None` in a single pass, which scans once.
     watch: Option<Addr<WatchActor>>,
-    /// None in a single pass, which deletes nothing.
+    /// `None` in a single pass, which deletes nothing.
     upkeep: Option<Addr<UpkeepActor>>,
     credentials: Addr<CredentialsActor>,
-    /// Of the daemon only: a single pass is over before anybody asks.
+    /// `None` in a single pass, which is over before anyone asks.
     status: Option<Addr<StatusActor>>,
 }
 
@@ -239,7 +240,7 @@ impl Fleet {
         Self { uploaders, queue, watch, upkeep, credentials, status }
     }
 
-    /// Until a signal, the end of a single pass, or the death of an actor.
+    /// Waits for a signal, the end of a single pass, or the death of an actor.
     async fn wait(&self, config: &Config, mode: Mode, mut signals: Signals) -> End {
         let (watched, credentials) = (self.watched(), self.credentials.clone().recipient());
         let interval = watchdog::interval(service::watchdog_limit());
@@ -283,10 +284,11 @@ impl Fleet {
         [queue, credentials].into_iter().chain(watch).chain(upkeep).chain(status).chain(uploaders).collect()
     }
 
-    /// Lets what is under way come to its end, within limits. What the queue has seen by then.
+    /// Lets work in progress come to its end, within limits. Returns the queue's last observation. `None` if the queue
+    /// is dead.
     async fn shut_down(self) -> Option<Observation> {
         service::stopping();
-        // An actor that has died is drained, in a way; a mailbox error is no news here.
+        // A dead actor counts as drained, so a mailbox error is ignored here.
         if let Some(watch) = &self.watch {
             let _ = watch.send(Drain).await;
         }
@@ -324,7 +326,7 @@ impl Fleet {
 /// The queue's name in the log.
 const QUEUE: &str = "queue";
 
-/// Why waiting came to an end.
+/// The reason why waiting ended.
 enum End {
     Signal(&'static str),
     Settled(Box<Observation>),
@@ -339,7 +341,7 @@ mod tests {
 
     use super::*;
 
-    /// Looks at a file on a mount that is gone.
+    /// An actor that reads a file on a mount that is gone.
     struct Stuck(mpsc::UnboundedSender<()>);
 
     impl Actor for Stuck {

@@ -1,7 +1,7 @@
-//! Asks every actor whether it is still there, and feeds the service manager's watchdog only if all are.
+//! Pings every actor, and feeds the service manager's watchdog only if all of them answer.
 //!
-//! A daemon that is stuck must not stay "active" (accident 7); a long pass is no stall, since the actors
-//! answer all the while. A closed mailbox means that an actor has died; it does not come back.
+//! A stuck daemon must not stay "active" (accident 7). A long pass is no stall, because the actors answer meanwhile. A
+//! closed mailbox means that an actor has died; no actor is restarted.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use tracing::{error, info, warn};
 
 use crate::actors::Ping;
 
-/// The longest time between two rounds; with a watchdog it is a third of its limit, if that is shorter.
+/// The longest time between two rounds. With a watchdog, a third of its limit if that is shorter.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Somebody to ask, with a name for the log.
+/// An actor to ping, with its name for the log.
 #[derive(Debug)]
 pub struct Watched {
-    /// For example `queue`.
+    /// The name, for example `queue`.
     pub name: String,
-    /// Its mailbox.
+    /// The actor's mailbox.
     pub ping: Recipient<Ping>,
 }
 
-/// The time between two rounds under a watchdog with this limit.
+/// Returns the time between two rounds under a watchdog with this limit.
 pub fn interval(limit: Option<Duration>) -> Duration {
     limit.map_or(INTERVAL, |limit| INTERVAL.min(limit / 3))
 }
 
-/// Asks in rounds, for ever. Returns the name of an actor that has died.
+/// Pings in rounds until an actor has died. Returns the name of that actor.
 pub async fn watch(watched: &[Watched], interval: Duration) -> String {
     let mut all_well = true;
     loop {

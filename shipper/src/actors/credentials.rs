@@ -1,14 +1,14 @@
-//! CredentialsActor: keeps current what this host shows to the receiver, and whom it trusts.
+//! CredentialsActor: keeps this host's credentials and its trusted authorities up to date.
 //!
 //! - owns: the files of certificates, key and token, and with them the published [`Target`]
 //! - accepts: [`Reload`], `Ping`
-//! - sends to: QueueActor, by [`ShownAnew`], after a change; an uploader takes up what was published before its next
-//!   episode
-//! - runs on: the main arbiter; files are touched in the blocking pool
+//! - sends to: QueueActor, by [`ShownAnew`], after a change; an uploader uses the published target from its next
+//!   episode on
+//! - runs on: the main arbiter; files are read in the blocking pool
 //! - ends: with its System
 //!
-//! Files that cannot be used change nothing: the last good ones stay in force, and the log says so once. It also says
-//! when this host's own certificate ends, from two weeks before.
+//! Files that cannot be used change nothing: the last good ones stay in force, and one log entry says so. The actor
+//! also warns of the end of this host's own certificate, from two weeks before.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ use crate::actors::Ping;
 use crate::actors::queue::ShownAnew;
 use crate::http::target::{Target, TargetFiles};
 
-/// How often the files are looked at.
+/// The time between two checks of the files.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Looks at the files now. By the timer, and at SIGHUP.
+/// Checks the files now. Sent by the timer, and at SIGHUP.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Reload;
@@ -38,7 +38,7 @@ pub struct Reload;
 /// See the module.
 #[derive(Debug)]
 pub struct CredentialsActor {
-    /// None while they are being looked at.
+    /// `None` while the files are being read.
     files: Option<TargetFiles>,
     target: Kept<Target>,
     queue: Recipient<ShownAnew>,
@@ -46,7 +46,7 @@ pub struct CredentialsActor {
 }
 
 impl CredentialsActor {
-    /// Keeps `latest` as these files are.
+    /// Keeps `latest` up to date with these files.
     pub fn new(files: TargetFiles, latest: Latest<Target>, queue: Recipient<ShownAnew>) -> Self {
         let target = Kept::new("certificates and token", latest);
         Self { files: Some(files), target, queue, reminder: ExpiryReminder::default() }
@@ -75,7 +75,7 @@ impl Actor for CredentialsActor {
     }
 }
 
-/// The timer.
+/// The timer of the next check.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Tick;
@@ -92,12 +92,12 @@ impl Handler<Tick> for CredentialsActor {
 }
 
 impl Handler<Reload> for CredentialsActor {
-    // Runs beside other messages: a file system that hangs must not keep Ping from being answered.
+    // Runs beside other messages, so that pings are answered while a file system hangs.
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
         let Some(mut files) = self.files.take() else {
-            // Somebody is looking already.
+            // A check is under way already.
             return Box::pin(async {}.into_actor(self));
         };
         let read = spawn_blocking(move || {
@@ -115,7 +115,7 @@ impl Handler<Reload> for CredentialsActor {
                     ctx.spawn(act.queue.send(ShownAnew).into_actor(act).map(|_, _, _| ()));
                 }
             }
-            // A panic is printed where it happens; the watchdog finds the mailbox closed and ends the process.
+            // A panic is printed where it happens. The watchdog finds the mailbox closed and ends the process.
             Err(_) => ctx.stop(),
         }))
     }

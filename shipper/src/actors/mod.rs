@@ -3,13 +3,13 @@
 //! | actor | owns | accepts | sends to | runs on |
 //! |---|---|---|---|---|
 //! | [`queue::QueueActor`] | the directories and the order of episodes | `Scan`, `Noticed`, `Missed`, `ShownAnew`, `Observe`, `Ping`, `Drain` | UploadActor: `Ship`, `Ask` | the main arbiter |
-//! | [`upkeep::UpkeepActor`] | when something was deleted for its age last | `Ping`, `Drain` | nobody; StatusActor reads what it publishes | the main arbiter |
+//! | [`upkeep::UpkeepActor`] | the times of the last walks, and the running time | `Ping`, `Drain` | nobody; StatusActor reads what it publishes | the main arbiter |
 //! | [`watch::WatchActor`] | the watches on `episodes/` | `Ping`, `Drain` | QueueActor: `Noticed`, `Missed` | the main arbiter |
 //! | [`credentials::CredentialsActor`] | the files of certificates and token | `Reload`, `Ping` | QueueActor: `ShownAnew`; uploaders read what it publishes | the main arbiter |
 //! | [`status::StatusActor`] | `status.json` | `Ping`, `Drain` | QueueActor: `Observe` | the main arbiter |
 //! | [`upload::UploadActor`] | an HTTP client | `Ship`, `Ask`, `Ping`, `Drain` | nobody | an arbiter of its own |
 //!
-//! They know each other as `Recipient`; only [`crate::run`] knows who is who. A panic ends an actor for
+//! Actors know each other as `Recipient`; only [`crate::run`] knows the concrete actors. A panic ends an actor for
 //! good: its mailbox is closed from then on, and [`crate::watchdog`] ends the process.
 
 use std::time::Duration;
@@ -27,17 +27,18 @@ pub mod upkeep;
 pub mod upload;
 pub mod watch;
 
-/// Asks whether an actor still handles messages. From the watchdog.
+/// Asks whether an actor still handles messages. Sent by the watchdog.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Ping;
 
-/// Asks an actor to begin nothing new; answered once nothing is under way. From the shutdown.
+/// Asks an actor to begin nothing new. QueueActor and UploadActor answer once nothing is under way, StatusActor after
+/// its last write, the others at once. Sent at shutdown.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Drain;
 
-/// Runs blocking work in the pool and comes back with its result. An actor whose work panicked ends.
+/// Runs blocking work in the pool, then calls `then` with its result. Stops the actor if the work panics.
 fn in_pool<A: Actor<Context = Context<A>>, T: Send + 'static>(
     actor: &A,
     ctx: &mut Context<A>,
@@ -54,7 +55,7 @@ fn in_pool<A: Actor<Context = Context<A>>, T: Send + 'static>(
     }));
 }
 
-/// Sets a timer anew: the time since it was set before does not count.
+/// Restarts a timer with `next`, or only cancels it.
 fn rearm<A, M>(timer: &mut Option<SpawnHandle>, ctx: &mut Context<A>, next: Option<(M, Duration)>)
 where
     A: Actor<Context = Context<A>> + Handler<M>,

@@ -1,13 +1,13 @@
-//! QueueActor: decides which episode is shipped when, and moves it to where it belongs.
+//! QueueActor: decides which episode is shipped when, and moves it to its place.
 //!
-//! - owns: the data directory, the order of episodes, what the log was told already
+//! - owns: the data directory, the order of episodes, the conditions that were logged already
 //! - accepts: [`Scan`], [`Noticed`], [`Missed`], [`Observe`], [`ShownAnew`], `Ping`, `Drain`, and timers of its own
 //! - sends to: UploadActors, by [`Ship`], one episode at a time each, and by [`Ask`]
-//! - runs on: the main arbiter; every look at the disk and every move is in the blocking pool
-//! - ends: when an uploader has died, so that the process ends and is started again
+//! - runs on: the main arbiter; every read of the disk and every move is in the blocking pool
+//! - ends: when an uploader has died, so that the process ends and is restarted
 //!
-//! All decisions are [`Backlog`]'s; what is done in a pass is in `pass.rs`, how episodes leave in `moves.rs`, how refused
-//! ones come back in `release.rs`.
+//! [`Backlog`] makes all decisions. `pass.rs` runs a pass, `moves.rs` puts episodes away, and `release.rs` moves
+//! refused ones back.
 
 use std::time::Duration;
 
@@ -41,13 +41,12 @@ mod release;
 pub use observation::Observation;
 pub use pass::{Missed, Noticed, SCAN_LIMIT, ShownAnew};
 
-/// The second mismatch of an archive has it packed anew, whatever its hash.
+/// After this many mismatches an archive is packed anew, whatever its hash.
 const REBUILD_AFTER_MISMATCHES: u32 = 2;
 
-/// Looks for episodes now. From `--once` and from tests; the daemon does it by itself.
+/// Looks for episodes now. Sent by `--once` and by tests; the daemon looks by itself.
 ///
-/// Answered once nothing is left that can be tried now: what remains waits for its time, or for the hold on
-/// the queue to end.
+/// Answered once nothing is left that can be tried now: the other episodes wait for their time, or for the hold to end.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Observation, Ended>")]
 pub struct Scan;
@@ -57,33 +56,33 @@ pub struct Scan;
 #[error("the queue has ended")]
 pub struct Ended;
 
-/// Asks what the queue knows about itself.
+/// Asks for the state of the queue.
 #[derive(Debug, Message)]
 #[rtype(result = "Observation")]
 pub struct Observe;
 
-/// Time for the next pass.
+/// The next pass is due.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Tick;
 
-/// Time for an episode that waited.
+/// A waiting episode is due.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Wake;
 
-/// What the queue needs to know.
+/// Everything that the queue needs.
 #[derive(Debug)]
 pub struct QueueSettings {
     /// The directories; the caller holds their lock.
     pub dirs: Dirs,
-    /// Time between two passes; none: only when asked to.
+    /// Time between two passes. `None`: only on request.
     pub scan_interval: Option<Duration>,
-    /// Says whether a large episode may be handed out.
+    /// The upload turns, which show whether a large episode may be handed out.
     pub slots: UploadSlots,
-    /// Whom to ask about the commits of refused episodes; none: they go back by hand only.
+    /// The actor to ask about the commits of refused episodes. `None`: they go back by hand only.
     pub ask: Option<Recipient<Ask>>,
-    /// Decides the jitter of waiting times.
+    /// The source of the jitter of waiting times.
     pub rng: StdRng,
 }
 
@@ -104,23 +103,23 @@ pub struct QueueActor {
     seen: Observation,
     pass: Pass,
     moves: Moves,
-    /// The latest scan left episodes out.
+    /// Whether the latest scan left episodes out.
     more: bool,
-    /// Somebody asked for a pass while one was under way, which may have missed what he means.
+    /// A pass was requested during another one, which may have missed the reason of the request.
     again: bool,
-    /// What was noticed during a pass, to be offered behind it.
+    /// Episodes that were noticed during a pass, to be offered after it.
     noticed: Vec<EpisodeId>,
     /// The timer for the next pass, and the one for the next episode that becomes due.
     tick: Option<SpawnHandle>,
     wake: Option<SpawnHandle>,
     draining: bool,
-    /// Who waits until nothing is left to be done now, and until nothing is under way.
+    /// Requests that wait until nothing can be done now, and those that wait until nothing is under way.
     settled: Vec<oneshot::Sender<Observation>>,
     drained: Vec<oneshot::Sender<()>>,
 }
 
 impl QueueActor {
-    /// A queue that ships by way of `uploaders`, of which there is at least one.
+    /// Returns a queue that ships through `uploaders`, of which there is at least one.
     pub fn new(settings: QueueSettings, uploaders: Vec<Recipient<Ship>>) -> Self {
         let QueueSettings { dirs, scan_interval, slots, ask, rng } = settings;
         let uploaders = uploaders.into_iter().map(|ship| Uploader { ship, is_free: true }).collect();
@@ -146,7 +145,7 @@ impl QueueActor {
         }
     }
 
-    /// Runs blocking work in the pool and comes back with its result.
+    /// Runs blocking work in the pool, then calls `then` with its result.
     fn in_pool<T: Send + 'static>(
         &self,
         ctx: &mut Context<Self>,
@@ -157,7 +156,7 @@ impl QueueActor {
         actors::in_pool(self, ctx, move || work(&dirs), then);
     }
 
-    /// Hands out episodes as long as there are free uploaders and episodes whose turn it is.
+    /// Hands out episodes as long as an uploader is free and an episode is due.
     fn ship_what_is_due(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let mut next_due = None;
@@ -239,7 +238,7 @@ impl QueueActor {
         if !self.backlog.in_flight().is_empty() || self.moves.are_under_way() {
             return;
         }
-        // Whoever asked may be gone by now, which is no matter.
+        // The sender of a request may be gone by now, which does not matter.
         for drained in self.drained.drain(..) {
             let _ = drained.send(());
         }
@@ -287,7 +286,7 @@ impl Handler<Scan> for QueueActor {
         self.settled.push(settled);
         self.replay_and_rescan(ctx);
         self.answer_those_who_wait();
-        // The other end is dropped with the actor only.
+        // The other end is dropped only with the actor.
         Box::pin(async move { wait.await.map_err(|_| Ended) })
     }
 }

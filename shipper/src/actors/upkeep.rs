@@ -1,14 +1,15 @@
-//! UpkeepActor: old episodes leave the quarantine and `shipped/`, and a full disk is seen long before recording fails.
+//! UpkeepActor: deletes old episodes from the quarantine and `shipped/`, and warns of a full disk long before recording
+//! fails.
 //!
-//! - owns: when that was done last, and the time that was lived through
+//! - owns: the times of the last walks, and the running time
 //! - accepts: `Ping`, `Drain`, and a timer of its own
 //! - publishes: [`Disk`]
 //! - sends to: nobody
-//! - runs on: the main arbiter; every look at the disk and every deletion is in the blocking pool
-//! - ends: when such work has panicked, so that the process ends and is started again
+//! - runs on: the main arbiter; every read of the disk and every deletion is in the blocking pool
+//! - ends: when work in the pool has panicked, so that the process ends and is restarted
 //!
-//! Neither an interval of hours nor a hold on the queue puts it off. There is one round at a time, and a Drain ends it
-//! behind the deletion that is under way. A single pass has no UpkeepActor.
+//! Neither a scan interval of hours nor a hold on the queue delays it. There is one round at a time, and a Drain ends
+//! it after the present deletion. A single pass has no UpkeepActor.
 
 use std::io;
 use std::path::Path;
@@ -31,27 +32,27 @@ use crate::store::layout::Dirs;
 use crate::store::quarantine::{self, Keep};
 use crate::store::shipped::{self, Round, Rules};
 
-/// The quarantine is walked at most this often, and `shipped/` for the age of what is in it.
+/// The time between two walks of the quarantine, and between two walks of `shipped/` for age.
 const WALK_INTERVAL: Duration = Duration::from_hours(1);
-/// The disk is measured this often.
+/// The time between two measurements of the disk.
 const ROUND_INTERVAL: Duration = Duration::from_secs(30);
-/// A round that left something to delete is followed by the next one after this time: others want the disk too.
+/// The time after a round that left something to delete, because other programs need the disk too.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What upkeep needs to know.
+/// Everything that upkeep needs.
 #[derive(Debug)]
 pub struct UpkeepSettings {
     /// The directories; the caller holds their lock.
     pub dirs: Dirs,
     /// How long refused episodes are kept.
     pub quarantine_keep: Keep,
-    /// What is kept in `shipped/`.
+    /// The rules for `shipped/`.
     pub retention: Rules,
-    /// Where it says how much room there is: none before the first round, and after one that failed.
+    /// Where the free room is published. `None` before the first round, and after one that failed.
     pub disk: Latest<Option<Disk>>,
 }
 
-/// Time for the next round.
+/// The next round is due.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct KeepUp;
@@ -59,9 +60,9 @@ struct KeepUp;
 /// See the module.
 pub struct UpkeepActor {
     settings: UpkeepSettings,
-    /// What was lived through; read at the first walk.
+    /// The running time, read at the first walk.
     lived: Arc<Mutex<Option<Lived>>>,
-    /// When the quarantine was walked, and `shipped/` for age.
+    /// The times of the last walk of the quarantine, and of the last walk of `shipped/` for age.
     quarantine_walk: Option<Instant>,
     shipped_walk: Option<Instant>,
     fullness: Fullness,
@@ -71,7 +72,7 @@ pub struct UpkeepActor {
     timer: Option<SpawnHandle>,
 }
 
-/// Whether it is time for a walk again; then it counts as begun.
+/// Returns true if a walk is due. The walk then counts as begun.
 fn is_time(walk: &mut Option<Instant>) -> bool {
     let is_time = walk.is_none_or(|last| last.elapsed() >= WALK_INTERVAL);
     if is_time {
@@ -80,7 +81,7 @@ fn is_time(walk: &mut Option<Instant>) -> bool {
     is_time
 }
 
-/// What was lived through until now; kept for the next run as far as that is possible. Blocks.
+/// Returns the running time until now, and writes it for the next run if possible. Blocks.
 fn until(lived: &Mutex<Option<Lived>>, data_root: &Path, now: Instant) -> Lived {
     let mut lived = lived.lock().unwrap_or_else(PoisonError::into_inner);
     let lived = lived.get_or_insert_with(|| Lived::of(data_root));
@@ -92,7 +93,7 @@ fn until(lived: &Mutex<Option<Lived>>, data_root: &Path, now: Instant) -> Lived 
 }
 
 impl UpkeepActor {
-    /// Keeps up what these settings name.
+    /// Returns an actor with these settings.
     pub fn new(settings: UpkeepSettings) -> Self {
         let percent = match settings.retention.free_percent {
             0 => DEFAULT_FREE_PERCENT,
@@ -138,7 +139,7 @@ impl UpkeepActor {
         if let Ok(round) = round {
             if round.more {
                 wait = PAUSE;
-                // What is left of a walk for age is not put off for an hour.
+                // The rest of a walk for age must not wait for an hour.
                 self.shipped_walk = None;
             }
             self.judge_room(&round, ctx);

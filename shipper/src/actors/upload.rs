@@ -1,12 +1,12 @@
-//! UploadActor: ships one episode at a time and reports what became of it.
+//! UploadActor: ships one episode at a time and reports the outcome.
 //!
 //! - owns: an HTTP client with its connections
 //! - accepts: [`Ship`] and [`Ask`] from QueueActor, `Ping`, `Drain`
 //! - sends to: nobody
-//! - runs on: an arbiter of its own, as awc's client is bound to one thread; files are read elsewhere
+//! - runs on: an arbiter of its own, because awc's client is bound to one thread; files are read elsewhere
 //! - ends: with its arbiter. `Drain` drops an upload in flight; its archive stays
 //!
-//! Whether, when and how often an episode is shipped is the queue's decision.
+//! The queue decides whether, when and how often an episode is shipped.
 
 use std::rc::Rc;
 
@@ -21,36 +21,35 @@ use crate::upload::ship::{Settings, Shipper};
 
 /// Ships one episode. Sent by QueueActor, which sends the next one only after the answer.
 ///
-/// The outcome says what is known about the episode; nothing on disk but its archive has changed.
+/// The outcome states the facts about the episode. On disk, only its archive has changed.
 #[derive(Debug, Message)]
 #[rtype(result = "Outcome")]
 pub struct Ship {
-    /// The episode.
+    /// The id of the episode.
     pub episode_id: EpisodeId,
-    /// Pack it anew even if its archive is there.
+    /// Whether to pack it anew even if its archive is there.
     pub rebuild: bool,
 }
 
-/// Asks what the gate says about a commit of which episodes wait in quarantine. Sent by QueueActor.
+/// Asks for the gate's verdict on a commit whose episodes wait in quarantine. Sent by QueueActor.
 ///
-/// Answered from memory where it was asked within the last moments. An error where the gate says nothing about
-/// commits now.
+/// Answered from memory if the verdict is fresh. An error if the gate gives no verdict now.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Verdict, Outcome>")]
 pub struct Ask {
-    /// The commit as meta.json has it.
+    /// The commit as in meta.json.
     pub commit: String,
 }
 
 /// See the module.
 pub struct UploadActor {
     shipper: Rc<Shipper>,
-    /// Every upload, and every blocking job of it, holds a receiver of this.
+    /// Every upload, and each of its blocking jobs, holds a receiver of this, so that a drain can wait for them.
     stop: Rc<watch::Sender<bool>>,
 }
 
 impl UploadActor {
-    /// To be called on the thread that the actor runs on.
+    /// Makes the actor. Call it on the thread that the actor runs on.
     pub fn new(settings: Settings) -> Self {
         Self { shipper: Rc::new(Shipper::new(settings)), stop: Rc::new(watch::Sender::new(false)) }
     }
@@ -60,7 +59,7 @@ impl Actor for UploadActor {
     type Context = Context<Self>;
 }
 
-/// Without the actor's state, so that pings are answered while an upload is under way.
+/// Does not use the actor's state, so that pings are answered while an upload is under way.
 impl Handler<Ship> for UploadActor {
     type Result = ResponseFuture<Outcome>;
 
@@ -70,7 +69,7 @@ impl Handler<Ship> for UploadActor {
     }
 }
 
-/// Beside an upload, too: it takes one round trip.
+/// Runs beside an upload too, because it takes one round trip.
 impl Handler<Ask> for UploadActor {
     type Result = ResponseFuture<Result<Verdict, Outcome>>;
 

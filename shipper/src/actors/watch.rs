@@ -1,13 +1,13 @@
-//! WatchActor: tells the queue of an episode at once when it is finished.
+//! WatchActor: tells the queue at once when an episode is finished.
 //!
 //! - owns: the watches on `episodes/`
 //! - accepts: `Ping`, `Drain`
 //! - sends to: QueueActor, by [`Noticed`] and [`Missed`]
-//! - runs on: the main arbiter; every look at the disk is in the blocking pool
+//! - runs on: the main arbiter; every read of the disk is in the blocking pool
 //! - ends: with its System, or when the queue has ended
 //!
-//! Where nothing can be watched the log says so once, and it is tried again every minute; the scan finds everything
-//! meanwhile. What is watched, and what an event means, is [`crate::store::inotify`]'s.
+//! If watching fails, one log entry says so, and the actor tries again every minute. The scan finds all episodes
+//! meanwhile. [`crate::store::inotify`] decides what to watch and what an event means.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,15 +28,15 @@ use crate::actors::queue::{Missed, Noticed};
 use crate::actors::{Drain, Ping};
 use crate::store::inotify::{EpisodeWatcher, MAX_WATCHES, Seen};
 
-/// How long to wait before watching is tried again where it failed.
+/// How long to wait after a failure before watching is tried again.
 const RETRY: Duration = Duration::from_mins(1);
 
-/// Whom to tell.
+/// The actors to tell.
 #[derive(Debug, Clone)]
 pub struct Listeners {
-    /// Takes episodes that are finished.
+    /// Takes finished episodes.
     pub noticed: Recipient<Noticed>,
-    /// Takes that something may have been missed.
+    /// Takes notices that something may have been missed.
     pub missed: Recipient<Missed>,
 }
 
@@ -48,7 +48,7 @@ pub struct WatchActor {
 }
 
 impl WatchActor {
-    /// Watches the directory `episodes`.
+    /// Returns an actor that watches the directory `episodes`.
     pub fn new(episodes: PathBuf, listeners: Listeners) -> Self {
         let watch = Watch { episodes, listeners, said: Told::default() };
         Self { watch, watching: None }
@@ -59,28 +59,28 @@ impl Actor for WatchActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // It comes back only when nothing is left to be done: the end of the process is then under way.
+        // The work returns only if nothing is left to do, because the process is about to end.
         let watching = self.watch.clone().go_on().into_actor(self).map(|(), _, ctx| ctx.stop());
         self.watching = Some(ctx.spawn(watching));
     }
 }
 
-/// Why watching came to an end.
+/// Why watching ended.
 enum End {
     /// It failed, or `episodes/` went away.
     Failed(io::Error),
-    /// Nobody listens, or a look has ended in a panic.
+    /// Nothing listens any more, or work in the pool has panicked.
     Over,
 }
 
-/// What a person was told.
+/// The conditions that a person was told.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
     fails: bool,
     leaves_some_out: bool,
 }
 
-/// The work itself, from one look to the next.
+/// The work itself, from one read of events to the next.
 #[derive(Debug, Clone)]
 struct Watch {
     episodes: PathBuf,
@@ -180,7 +180,7 @@ fn register(watcher: EpisodeWatcher) -> io::Result<(EpisodeWatcher, AsyncFd<Arc<
     Ok((watcher, events))
 }
 
-/// Hands the watches to the blocking pool, and takes them back with what was found.
+/// Runs work on the watcher in the blocking pool. Returns the watcher and the result.
 async fn in_pool<T: Send + 'static>(
     mut watcher: EpisodeWatcher,
     work: impl FnOnce(&mut EpisodeWatcher) -> io::Result<T> + Send + 'static,

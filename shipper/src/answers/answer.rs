@@ -1,7 +1,7 @@
-//! An answer as it came in: what a receiver states in it, and what it looks like where no receiver gave it.
+//! An answer as received: the error that a receiver states in it, or a description if no receiver sent it.
 //!
-//! Pure. Proxies, captive portals, health stubs and broken connections answer too. So an error counts as a receiver's only
-//! if its body is a whole JSON object that states one, and everything from the network is escaped and bounded here,
+//! Pure. Proxies, captive portals, health stubs and broken connections answer too. So an error counts as a receiver's
+//! only if the body is a whole JSON object that states one. Everything from the network is escaped and bounded here,
 //! before it reaches a log, a terminal or a note.
 
 use std::time::Duration;
@@ -11,18 +11,18 @@ use cis490_shared::wire::headers::CommitPosition;
 use cis490_shared::wire::problem::{AnyProblem, ErrorCode};
 use serde_json::{Map, Value};
 
-/// The longest body that is read, in bytes. The receiver's are below 4 KiB, but for a long remediation.
+/// The longest body that is read, in bytes. The receiver's bodies are below 4 KiB, except for a long remediation.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// How many members of an object are named.
+/// The most members of an object that a description names.
 const NAMED_MEMBERS: usize = 6;
 
-/// An answer as it came in.
+/// An answer as received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// The time that `Retry-After` asks for.
+    /// The wait that `Retry-After` asks for.
     pub retry_after: Option<Duration>,
     /// `X-Cis490-Commit-Position`.
     pub position: Option<CommitPosition>,
@@ -37,11 +37,11 @@ pub struct Answer {
 /// The body of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
-    /// All of it.
+    /// The whole body.
     Whole(Vec<u8>),
-    /// It ended before its end, or did not come in time.
+    /// The body ended early, or did not come in time.
     Cut,
-    /// It is longer than [`MAX_BODY_BYTES`].
+    /// The body is longer than [`MAX_BODY_BYTES`].
     TooLong,
 }
 
@@ -52,12 +52,12 @@ impl Default for Body {
 }
 
 impl Answer {
-    /// Whether the status claims success.
+    /// Returns true if the status claims success.
     pub fn claims_success(&self) -> bool {
         (200..=299).contains(&self.status)
     }
 
-    /// The body, where all of it came.
+    /// Returns the body if all of it came.
     pub fn whole_body(&self) -> Option<&[u8]> {
         match &self.body {
             Body::Whole(bytes) => Some(bytes),
@@ -65,7 +65,7 @@ impl Answer {
         }
     }
 
-    /// The object that the whole body is.
+    /// Returns the object in a whole body. `None` if the body is not one.
     pub fn object(&self) -> Option<Map<String, Value>> {
         match serde_json::from_slice(self.whole_body()?) {
             Ok(Value::Object(members)) => Some(members),
@@ -73,10 +73,10 @@ impl Answer {
         }
     }
 
-    /// What a receiver of either generation states as the error; none where nothing shows that a receiver said it.
+    /// Returns the error that a receiver of either generation states. `None` if nothing shows that a receiver sent it.
     ///
-    /// A receiver names an error of the protocol with the status of that error, or one with a `type` of ours; an
-    /// earlier one sends a remediation or the hash of what it has stored.
+    /// A receiver sends an error of the protocol with the status of that error, or one with a `type` of ours. An
+    /// earlier receiver sends a remediation or the hash of the stored bytes.
     pub fn problem(&self) -> Option<AnyProblem> {
         let problem = AnyProblem::parse(self.whole_body()?)?;
         let is_known = |error: &String| {
@@ -89,7 +89,7 @@ impl Answer {
         is_a_receivers.then_some(problem)
     }
 
-    /// What the answer says in words, whoever gave it: its own, or what it looks like.
+    /// Returns the answer in words: its own error and detail, or a description if it has none.
     pub fn words(&self) -> String {
         let said = self.whole_body().and_then(AnyProblem::parse).unwrap_or_default();
         match (said.error, said.detail) {
@@ -169,7 +169,7 @@ fn body_looks_like(bytes: &[u8]) -> String {
     format!("the text `{}`", excerpt(text.trim()))
 }
 
-/// What stands between the tags of the title. Lower case in ASCII keeps every place where it is.
+/// Returns the text between the tags of the title. Lower case in ASCII shifts no position.
 fn title<'a>(text: &'a str, lower: &str) -> Option<&'a str> {
     let tag = lower.find("<title")?;
     let begin = tag + lower[tag..].find('>')? + 1;

@@ -1,6 +1,6 @@
-//! What became of one attempt to ship an episode.
+//! The outcome of one attempt to ship an episode.
 //!
-//! Pure types: [`judge`](super::judge) finds the outcome in an answer, the queue decides what follows from it.
+//! Pure types: [`judge`](super::judge) finds the outcome in an answer, and the queue decides what follows from it.
 
 use std::time::Duration;
 
@@ -10,116 +10,117 @@ use cis490_shared::wire::headers::CommitPosition;
 use cis490_shared::wire::problem::ErrorCode;
 use serde::{Deserialize, Serialize};
 
-/// What became of one attempt to ship an episode. Policy is the queue's; this only says what is known.
+/// The outcome of one attempt to ship an episode. It states facts; the queue decides what follows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// 201: durable at the receiver.
+    /// 201: the episode is durable at the receiver.
     Stored(Shipped),
-    /// These very bytes were there before: 200, or a HEAD that named their hash.
+    /// These bytes were stored before: 200 or another success, or a HEAD that named their hash.
     AlreadyPresent(Shipped),
-    /// Sending the same again leads nowhere: the receiver or the packer does not take this episode.
+    /// Another try would fail too: the receiver or the packer does not take this episode.
     Refused(Refusal),
     /// 409: other bytes are stored under this id.
     Conflict(Refusal),
-    /// What arrived, or what the receiver says it stored, is not what was sent.
+    /// The bytes that arrived, or that the receiver says it stored, differ from those that were sent.
     Mismatch(Refusal),
-    /// The receiver, or something on the way to it, does not take anything from this host as it is set up.
+    /// The receiver, or something on the way to it, takes nothing from this host as it is configured.
     HostBlocked(Blocked),
-    /// Receiver and host do not take each other's certificates: nothing was said about the episode, and a person must
+    /// The receiver or this host rejects the other's certificate. Nothing was said about the episode, and a person must
     /// act.
     TlsRejected {
-        /// What happened, for the log.
+        /// The failure, for the log.
         reason: String,
-        /// What to do.
+        /// The next step.
         help: &'static str,
     },
-    /// Worth another try later.
+    /// The attempt failed, but a later one may succeed.
     Transient {
-        /// Whom the trouble concerns.
+        /// The part that the trouble affects.
         scope: Scope,
-        /// What happened, for the log.
+        /// The failure, for the log.
         reason: String,
-        /// What the receiver asked for.
+        /// The wait that the receiver asked for.
         retry_after: Option<Duration>,
         /// What a person should look at if it does not pass.
         help: Option<&'static str>,
     },
-    /// The episode's own files cannot be packed now. Nothing was sent, and no other episode is concerned.
+    /// The episode's own files cannot be packed now, or compared with its archive. No other episode is affected.
     Unready {
-        /// What happened, for the log.
+        /// The failure, for the log.
         reason: String,
-        /// The error under which the episode is set aside where that does not pass; none where it is waited for.
+        /// The error under which the episode is quarantined if the failure does not pass. `None` if the shipper keeps
+        /// waiting.
         aside: Option<&'static str>,
     },
-    /// It is a large one, and as many of those as may be are under way: nothing was done about it.
+    /// The episode is large, and no other large one may start. Nothing was done about it.
     Postponed,
-    /// The episode is no longer in `episodes/`: somebody took it away.
+    /// The episode is no longer in `episodes/`: a person or program took it away.
     Gone,
-    /// The shipper is stopping; nothing can be said about the episode.
+    /// The shipper is stopping, so nothing is known about the episode.
     Stopped,
 }
 
-/// Whom a passing trouble concerns.
+/// The part that a passing trouble affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Perhaps only this episode: others are tried meanwhile.
+    /// Perhaps only this episode. Others are tried meanwhile.
     Episode,
-    /// Most likely every episode: the queue waits, then tries another one first, in case it was this one.
+    /// Most likely every episode. The queue waits, then tries another one first, in case the trouble is about this one.
     Receiver,
-    /// Nobody answered, so nothing was said about the episode at all: the queue waits.
+    /// Nothing answered, so nothing was said about the episode. The queue waits.
     Network,
 }
 
-/// What is known about an episode that the receiver holds.
+/// Facts about an episode that the receiver holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shipped {
     /// The status code that proved it.
     pub status: u16,
-    /// The commit as it was sent.
+    /// The commit as sent.
     pub commit: Option<String>,
     /// The size of the archive in bytes.
     pub size_bytes: u64,
-    /// From the start of packing to the answer.
+    /// The time from the inspection to the answer.
     pub elapsed: Duration,
-    /// Where the commit stands in the window, when the receiver says so.
+    /// The position of the commit in the window, if the receiver names it.
     pub position: Option<CommitPosition>,
-    /// What to paste on this host, where the receiver says that the commit is about to leave the window.
+    /// Commands to paste on this host, if the receiver says that the commit is about to leave the window.
     pub remediation: Option<String>,
 }
 
-/// Why an episode goes to quarantine; written beside it as it stands here.
+/// Why an episode goes to quarantine; written beside it in this form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Refusal {
-    /// The status code; none where the episode was refused before anything was sent.
+    /// The status code. `None` if this host refused the episode by itself.
     pub status: Option<u16>,
-    /// The `error` member, or what stands for it where the receiver sent none.
+    /// The `error` member, or a substitute if the receiver sent none.
     pub error: String,
-    /// The commit that recorded the episode, as meta.json has it.
+    /// The commit that recorded the episode, as in meta.json.
     pub commit: Option<String>,
     /// The newest commit of the window.
     pub head_commit: Option<String>,
     /// The size of the window.
     pub window: Option<u64>,
-    /// What to paste on this host.
+    /// Commands to paste on this host.
     pub remediation: Option<String>,
-    /// What the receiver, or the packer, says about it.
+    /// The explanation of the receiver or the packer.
     pub detail: Option<String>,
-    /// 409: the hash of what is stored.
+    /// 409: the hash of the stored bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored_sha256: Option<String>,
-    /// 409: the hash of what was sent.
+    /// 409: the hash of the sent bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub your_sha256: Option<String>,
 }
 
 impl Refusal {
-    /// Whether the episode was refused for its commit alone, so that a later window may admit it.
+    /// Returns true if the episode was refused for its commit alone, so that a later window may admit it.
     pub fn is_about_the_commit(&self) -> bool {
         self.status == Some(412) || self.error.starts_with("commit-")
     }
 
-    /// The commit for which an episode that was refused like this waits in quarantine.
+    /// Returns the commit that an episode with this refusal waits for in quarantine.
     pub fn awaited_commit(&self) -> Option<CommitHash> {
         let commit = self.commit.as_deref().filter(|_| self.is_about_the_commit())?;
         CommitHash::parse(commit).ok()
@@ -137,13 +138,13 @@ impl Refusal {
     }
 }
 
-/// Why nothing of this host gets through.
+/// Why nothing from this host gets through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
     /// The status code.
     pub status: u16,
-    /// What the receiver says about it.
+    /// The explanation of the receiver.
     pub detail: Option<String>,
-    /// What a person should look at.
+    /// What a person should check.
     pub help: &'static str,
 }

@@ -1,7 +1,7 @@
-//! The time of the day on this host's own clock, which the hours of a rate limit are about.
+//! The local time of this host, which the hours of a rate limit refer to.
 //!
-//! The zone is read once, at the start: its changes to summer time and back are part of it, another zone counts from
-//! the next start on.
+//! The zone is read once, at the start. It includes the changes to summer time and back. Another zone takes effect at
+//! the next start.
 
 use cis490_shared::clock::system_time;
 use jiff::Timestamp;
@@ -12,30 +12,30 @@ use jiff::tz::TimeZone;
 #[derive(Debug, Clone)]
 pub struct Zone(TimeZone);
 
-/// The zone of this host cannot be told: it has no tzdata, or names a zone that is not in there.
+/// The time zone of this host is unknown: the host has no tzdata, or names a zone that tzdata does not contain.
 #[derive(Debug, thiserror::Error)]
 #[error("the time zone of this host is unknown ({0}); install tzdata, then: timedatectl set-timezone ZONE")]
 pub struct UnknownZone(jiff::Error);
 
 impl Zone {
-    /// As `TZ` or `/etc/localtime` says, with what `/usr/share/zoneinfo` knows about it. Blocks.
+    /// Reads the zone that `TZ` or `/etc/localtime` names, with its rules from `/usr/share/zoneinfo`. Blocks.
     pub fn of_this_host() -> Result<Self, UnknownZone> {
         TimeZone::try_system().map(Self).map_err(UnknownZone)
     }
 
-    /// What is gone by where the zone is unknown.
+    /// Returns UTC, which is used if the zone is unknown.
     pub const fn utc() -> Self {
         Self(TimeZone::UTC)
     }
 
-    /// The local time now.
+    /// Returns the local time now.
     pub fn now(&self) -> DateTime {
         let now = Timestamp::try_from(system_time()).unwrap_or(Timestamp::MAX);
         self.0.to_datetime(now)
     }
 }
 
-/// The name, where it has one.
+/// Shows the name of the zone, or `local time` if it has none.
 impl std::fmt::Display for Zone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.iana_name().unwrap_or("local time"))

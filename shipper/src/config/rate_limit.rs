@@ -1,6 +1,6 @@
 //! `queue.rate_limit`: how fast this host may send, by the hours of its week.
 //!
-//! Text and tables only. Who asks, and what time it is, is [`crate::upload::pace`]'s affair.
+//! Text and tables only. [`crate::upload::pace`] knows the time and applies the limit.
 
 use std::fmt;
 
@@ -9,70 +9,70 @@ use jiff::civil::{DateTime, Weekday};
 use serde::{Deserialize, Deserializer, de};
 
 const KIB: u64 = 1024;
-/// The lowest limit there is, in bytes a second.
+/// The lowest limit, in bytes per second.
 const LEAST: u64 = 16 * KIB;
-/// The least for each upload that may be under way, in bytes a second. A receiver drops what stays below its
-/// `min_upload_rate`, 1 KiB/s where nothing else is configured.
+/// The lowest share of each upload that may be under way, in bytes per second. A receiver drops uploads below its
+/// `min_upload_rate`, by default 1 KiB/s.
 const LEAST_EACH: u64 = 2 * KIB;
-/// More than any network carries; what follows from it never overflows.
+/// The highest limit, in bytes per second: more than any network carries, so that no calculation overflows.
 const MOST: u64 = 1 << 40;
 const DAY: u16 = 24 * 60;
 const WEEK: u16 = 7 * DAY;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// What may be sent at which time of the week. The default is no limit.
+/// The rate limit at each time of the week. The default is no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RateLimit(Vec<Entry>);
 
-/// One entry of it.
+/// One entry of a rate limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
-    /// As it is configured.
+    /// The entry as configured.
     text: String,
     rate: Rate,
-    /// None: whenever no other entry holds.
+    /// `None` if the entry applies whenever no other one does.
     times: Option<Times>,
 }
 
 /// Hours that begin on some days of the week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Times {
-    /// Monday first.
+    /// The days on which the hours begin, Monday first.
     days: [bool; 7],
-    /// Minutes after midnight.
+    /// The beginning, in minutes after midnight.
     from: u16,
-    /// Minutes from then on, up to a day.
+    /// The length in minutes, up to a day.
     minutes: u16,
 }
 
-/// Why a text is no limit.
+/// Why a text is no rate limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {
-    /// No number with a unit.
+    /// There is no number with a unit.
     #[error(
         "is `{0}`: give a whole number with a unit, as `2MiB/s` or `08:00-18:00 512KiB/s`; units are B, KB, KiB, MB, MiB, GB, GiB"
     )]
     Form(String),
-    /// Nothing would ever be sent.
+    /// The rate is zero, so nothing would ever be sent.
     #[error(
         "is `{0}`, which sends nothing; to pause: systemctl stop cis490-shipper (nothing is lost meanwhile)"
     )]
     Zero(String),
-    /// No time of the day.
+    /// The hours are not valid.
     #[error(
         "is `{0}`: hours are written as `08:00-18:00`, or over midnight as `22:00-06:00`; the whole day goes without"
     )]
     Hours(String),
-    /// No day of the week.
+    /// The days are not valid.
     #[error("is `{0}`: days are written as `sat`, `mon-fri` or `mon,wed,fri`")]
     Days(String),
-    /// Two entries for one time.
+    /// Two entries apply at the same time.
     #[error("holds `{0}` and `{1}`, which overlap: for each time one entry at most")]
     Overlap(String, String),
 }
 
 impl RateLimit {
-    /// Takes the entries as they are configured.
+    /// Parses the entries as configured.
     pub fn parse<T: AsRef<str>>(entries: &[T]) -> Result<Self, RateError> {
         let entries: Vec<_> =
             entries.iter().map(|text| Entry::parse(text.as_ref())).collect::<Result<_, _>>()?;
@@ -84,12 +84,12 @@ impl RateLimit {
         Ok(Self(entries))
     }
 
-    /// The limit at this local time; none: as fast as it goes.
+    /// Returns the limit at this local time. `None` if there is no limit.
     pub fn at(&self, local: DateTime) -> Option<Rate> {
         self.entry_at(local).map(|entry| entry.rate)
     }
 
-    /// The entry that holds at this local time, as it is configured.
+    /// Returns the entry in force at this local time, as configured.
     pub fn text_at(&self, local: DateTime) -> Option<&str> {
         self.entry_at(local).map(|entry| entry.text.as_str())
     }
@@ -100,17 +100,17 @@ impl RateLimit {
         timed.or_else(|| self.0.iter().find(|entry| entry.times.is_none()))
     }
 
-    /// Whether there is any limit.
+    /// Returns true if there is no limit at any time.
     pub fn is_none(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it is another one at some other time.
+    /// Returns true if the limit depends on the time.
     pub fn has_hours(&self) -> bool {
         self.0.iter().any(|entry| entry.times.is_some())
     }
 
-    /// What is wrong with it for so many uploads at a time, of which each gets its share: it reads on from the key.
+    /// Returns the fault of a limit that is too low for the uploads that share it. The text continues after the key.
     pub fn too_low_for(&self, parallel_uploads: usize) -> Option<String> {
         let least = LEAST.max(LEAST_EACH.saturating_mul(parallel_uploads as u64));
         let entry = self.0.iter().find(|entry| entry.rate.bytes_per_s() < least)?;
@@ -162,11 +162,11 @@ impl Entry {
 }
 
 impl Times {
-    /// Whether this minute of the week is among them.
+    /// Returns true if this minute of the week is within these hours.
     fn hold(&self, minute: u16) -> bool {
         (0..7).zip(self.days).filter(|(_, is_meant)| *is_meant).any(|(day, _)| {
             let begin = day * DAY + self.from;
-            // What begins on Sunday evening may end on Monday morning.
+            // Hours that begin on Sunday evening may end on Monday morning.
             (minute + WEEK - begin) % WEEK < self.minutes
         })
     }
@@ -186,7 +186,7 @@ fn minute_of_week(local: DateTime) -> u16 {
     day * DAY + part(local.hour()) * 60 + part(local.minute())
 }
 
-/// A rate in bytes, with `/s`. `Mb` and `M` are refused here: of a network they may be meant as bits.
+/// Parses a rate in bytes, with `/s`. Refuses `Mb` and `M`, which may mean bits on a network.
 fn parse_rate(text: &str) -> Result<Rate, rate::RateError> {
     let is_in_bytes = |amount: &&str| amount.ends_with('B') || amount.to_ascii_lowercase().ends_with("ib");
     let amount = text.strip_suffix("/s").filter(is_in_bytes).ok_or(rate::RateError::NotANumber)?;
@@ -196,7 +196,7 @@ fn parse_rate(text: &str) -> Result<Rate, rate::RateError> {
     }
 }
 
-/// `sat`, `mon-fri`, `fri-mon` or `mon,wed-thu`.
+/// Parses days: `sat`, `mon-fri`, `fri-mon` or `mon,wed-thu`.
 fn parse_days(text: &str) -> Option<[bool; 7]> {
     let number = |name: &str| DAYS.iter().position(|day| name.eq_ignore_ascii_case(day));
     let mut days = [false; 7];
@@ -209,7 +209,7 @@ fn parse_days(text: &str) -> Option<[bool; 7]> {
     Some(days)
 }
 
-/// `08:00-18:00` as the minute of the day that begins it, and the minutes from then on.
+/// Parses hours, as `08:00-18:00`, into the minute of the day at which they begin and their length in minutes.
 fn parse_hours(text: &str) -> Option<(u16, u16)> {
     let (from, to) = text.split_once('-')?;
     let (from, to) = (minute_of_day(from)?, minute_of_day(to)?);
@@ -221,7 +221,7 @@ fn parse_hours(text: &str) -> Option<(u16, u16)> {
     }
 }
 
-/// `HH:MM`, `24:00` being the end of the day.
+/// Parses `HH:MM` into a minute of the day. `24:00` is the end of the day.
 fn minute_of_day(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let number = |text: &str| match text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -233,7 +233,7 @@ fn minute_of_day(text: &str) -> Option<u16> {
     (minute < 60 && of_day <= DAY).then_some(of_day)
 }
 
-/// One text, or a list of them.
+/// Takes one text, or a list of them.
 impl<'de> Deserialize<'de> for RateLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Entries)
@@ -262,7 +262,7 @@ impl<'de> de::Visitor<'de> for Entries {
     }
 }
 
-/// Names the key in its error.
+/// Parses the entries, and names the key in the error.
 fn limit<T: AsRef<str>, E: de::Error>(entries: &[T]) -> Result<RateLimit, E> {
     RateLimit::parse(entries).map_err(|error| de::Error::custom(format!("`queue.rate_limit` {error}")))
 }

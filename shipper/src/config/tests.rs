@@ -1,4 +1,4 @@
-//! lab-host.toml: what is accepted, and how a mistake is explained.
+//! `lab-host.toml`: which values are accepted, and how a mistake is explained.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn the_example_is_read_but_for_the_host_id_that_it_leaves_open() {
     let config = config(&example.replace("REPLACE_ME", "lab-1"));
     assert_eq!(config.queue, Queue::default(), "the example shows the defaults");
     assert_eq!(config.retention, Retention::default());
-    // Every key stands in the example, those without a default as a comment.
+    // Every key is in the example; keys without a default are commented out.
     let keys = "host_id data_root url ca_file client_cert_file client_key_file scan_interval_s parallel_uploads \
                 rate_limit stall_timeout_s compression_level quarantine_keep_days quarantine_keep_commit_days shipped_keep_days free_percent";
     for key in keys.split_whitespace() {

@@ -1,4 +1,4 @@
-//! `receiver.url`: the address of the receiver, taken apart.
+//! `receiver.url`: the address of the receiver, parsed.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub enum UrlError {
     /// Another scheme, or none.
     #[error("it must begin with `http://` or `https://`")]
     Scheme,
-    /// No host name, or one that is none.
+    /// No host name, or an invalid one.
     #[error("it names no host")]
     Host,
     /// A user name or password.
@@ -35,7 +35,7 @@ pub enum UrlError {
 }
 
 impl ReceiverUrl {
-    /// Takes `http://HOST[:PORT]` or `https://HOST[:PORT]`, with or without a `/` at the end.
+    /// Parses `http://HOST[:PORT]` or `https://HOST[:PORT]`, with or without a `/` at the end.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let (tls, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
@@ -54,7 +54,7 @@ impl ReceiverUrl {
         }
         let uri: Uri = format!("http://{authority}").parse().map_err(|_| UrlError::Host)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlError::Host)?;
-        // A port that is no number is part of no valid address, though the parser lets it through.
+        // The parser accepts a port that is no number, but no valid address has one.
         let port = match authority.strip_prefix(host) {
             Some("") => {
                 if tls {
@@ -69,17 +69,17 @@ impl ReceiverUrl {
         Ok(Self { text: text.trim_end_matches('/').to_owned(), tls, host, port })
     }
 
-    /// Whether TLS protects the connection.
+    /// Returns true if TLS protects the connection.
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The name or address, an IPv6 address without its brackets.
+    /// Returns the name or address, an IPv6 address without its brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, which follows from the scheme where the text names none.
+    /// Returns the port, which follows from the scheme if the text names none.
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -1,7 +1,7 @@
 //! awc's client for one receiver: HTTP/1.1, no redirects, no deadline of its own.
 //!
-//! One per thread and used for one episode at a time. awc's only deadline would cover a whole upload, so the
-//! callers bring theirs. It retries nothing.
+//! There is one client per thread, used for one episode at a time. awc's only deadline would cover a whole upload, so
+//! callers set their own. The client retries nothing.
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -28,7 +28,7 @@ use crate::http::target::Target;
 
 const USER_AGENT: &str = concat!("cis490-shipper/", env!("CARGO_PKG_VERSION"));
 
-/// Longer than any connection may take: [`connect`] gives up first, and says why.
+/// Longer than any connection may take, so that [`connect`] gives up first and says why.
 const NEVER: Duration = Duration::from_hours(1);
 
 /// Why there is no answer.
@@ -37,21 +37,21 @@ pub enum RequestError {
     /// There was no connection, so nothing was sent.
     #[error(transparent)]
     Unreachable(ConnectFailure),
-    /// The receiver does not let this host in. TLS 1.3 says so only after the handshake, to the first request.
+    /// The receiver does not accept this host. With TLS 1.3 that shows only after the handshake, at the first request.
     #[error(
         "the receiver does not accept the certificate of this host, or its lack of one ({0:?}); see `receiver.client_cert_file`"
     )]
     ClientCertRejected(AlertDescription),
-    /// The connection broke, or what came back is not HTTP. Whether anything arrived is unknown.
+    /// The connection broke, or the answer is not HTTP. Whether anything arrived is unknown.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// Nothing came back in time. Whether anything arrived is unknown.
+    /// No answer came in time. Whether anything arrived is unknown.
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
 }
 
 impl RequestError {
-    /// What a person must do, where waiting will not help.
+    /// Returns the next step for a person, if waiting will not help.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable(ConnectFailure::UnknownAuthority(_)) => Some(
@@ -76,7 +76,7 @@ impl RequestError {
     }
 }
 
-/// What it means for the queue that a question has no answer: it waits. Nothing was said about any episode.
+/// Returns the outcome of a request without an answer: the queue waits, because nothing was said about any episode.
 pub fn out_of_reach(silence: &RequestError) -> Outcome {
     let reason = silence.to_string();
     match silence.help() {
@@ -95,14 +95,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client without any connection yet, which tells `clock_skew` what answers say of the receiver's clock.
+    /// Returns a client without connections, which reports the receiver's clock to `clock_skew`.
     pub fn new(latest: Latest<Target>, clock_skew: ClockSkew) -> Self {
         let (target, connected) = (latest.now(), Rc::new(Cell::new(None)));
         let awc = RefCell::new(build(&target, &connected));
         Self { latest, target: RefCell::new(target), awc, connected, clock_skew }
     }
 
-    /// Goes on with the certificates and the token as they are now. To be called between two episodes.
+    /// Switches to the latest certificates and token. Call it between two episodes.
     pub fn refresh_target(&self) {
         let now = self.latest.now();
         if !Arc::ptr_eq(&self.target.borrow(), &now) {
@@ -113,19 +113,19 @@ impl Client {
 
     /// Closes all connections. The next request makes a new one.
     ///
-    /// To be called after an answer that came instead of `100 Continue`: whether the server goes on to read
-    /// a body from that connection is anybody's guess.
+    /// Call it after an answer that came instead of `100 Continue`: the server may or may not go on to read a body from
+    /// that connection.
     pub fn forget_connections(&self) {
         let fresh = build(&self.target.borrow(), &self.connected);
         self.awc.replace(fresh);
     }
 
-    /// When a connection was last made.
+    /// Returns the time of the latest connection.
     pub fn last_connected(&self) -> Option<Instant> {
         self.connected.get()
     }
 
-    /// Takes note of the receiver's clock: these headers have just come, to a request that began at `asked`.
+    /// Records the receiver's clock from headers that have just come, to a request that began at `asked`.
     pub fn note_clock(&self, headers: &HeaderMap, asked: Instant) {
         self.clock_skew.note(headers, asked);
     }
@@ -140,7 +140,7 @@ impl Client {
         let target = self.target.borrow();
         let url = &target.url;
         let (open, close) = if url.host().contains(':') { ("[", "]") } else { ("", "") };
-        // Always `http`: the connector sees to TLS. The port keeps awc from choosing one by the scheme.
+        // Always `http`, because the connector handles TLS. With a port, awc does not choose one by the scheme.
         let uri = format!("http://{open}{}{close}:{}{path}", url.host(), url.port());
         let request = self.awc.borrow().request(method, uri);
         match &target.authorization {
@@ -161,10 +161,10 @@ fn build(target: &Target, connected: &LastConnected) -> awc::Client {
         .finish()
 }
 
-/// Takes what awc says about a request without an answer.
+/// Translates awc's error about a request without an answer.
 pub fn request_error(error: SendRequestError) -> RequestError {
     use AlertDescription as Alert;
-    // What is said about certificates, and nothing that a broken network could bring about.
+    // Only alerts about certificates, and none that a broken network could cause.
     if let Some(
         alert @ (Alert::CertificateRequired
         | Alert::UnknownCA
@@ -186,14 +186,14 @@ pub fn request_error(error: SendRequestError) -> RequestError {
             Err(error) => RequestError::Broken(error.to_string()),
         },
         SendRequestError::Connect(error) => RequestError::Broken(error.to_string()),
-        // These two say nothing about themselves but their source.
+        // These two show nothing of themselves but their source.
         SendRequestError::Send(error) => RequestError::Broken(error.to_string()),
         SendRequestError::Response(error) => RequestError::Broken(error.to_string()),
         other => RequestError::Broken(other.to_string()),
     }
 }
 
-/// The alert that the other end sent before it closed the connection.
+/// Returns the alert that the other end sent before it closed the connection.
 fn alert_in(error: &SendRequestError) -> Option<AlertDescription> {
     let mut next: Option<&(dyn Error + 'static)> = match error {
         SendRequestError::Send(error) => Some(error),
@@ -212,7 +212,7 @@ fn alert_in(error: &SendRequestError) -> Option<AlertDescription> {
     None
 }
 
-/// The time that a `Retry-After` asks for: a number of seconds, or the moment itself (RFC 9110, 10.2.3).
+/// Returns the wait in a `Retry-After`: a number of seconds, or a date (RFC 9110, 10.2.3).
 fn wait_in(text: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -1,7 +1,8 @@
-//! How far the receiver's clock is ahead of this host's, as the `Date` of its answers says.
+//! How far the receiver's clock is ahead of this host's, by the `Date` of its answers.
 //!
-//! Certificates and tokens need clocks that agree, so a difference of minutes is said once when it is found and once
-//! when it is over. It sets no clock, and an answer that took long says too little to count.
+//! Certificates and tokens need clocks that agree. So a difference of minutes is logged once when it is found and once
+//! when it is over. This module sets no clock. An answer that took long does not count, because its `Date` is too
+//! inexact.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,16 +13,17 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// From so much on somebody should see to a clock.
+/// The difference beyond which a person should check the clocks.
 pub const TOO_MUCH: SignedDuration = SignedDuration::from_secs(120);
-/// A difference must be less than this to count as mended, so that one on the edge is not news again and again.
+/// The difference below which the clocks agree again. It is lower than [`TOO_MUCH`], so that a difference at the edge
+/// is not logged again and again.
 const MENDED: SignedDuration = SignedDuration::from_secs(100);
-/// A round trip longer than this says too little about the moment in which the answer was dated.
+/// The longest round trip that counts. After a longer one, the time at which the answer was dated is too uncertain.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(10);
-/// `Date` has whole seconds: on average the moment was half a second later.
+/// `Date` has whole seconds, so the real time was half a second later on average.
 const HALF_OF_A_SECOND: Duration = Duration::from_millis(500);
 
-/// The difference as it was measured last. Clones share it.
+/// The difference as measured last. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct ClockSkew(Arc<Mutex<State>>);
 
@@ -31,7 +33,7 @@ struct State {
     is_too_much: bool,
 }
 
-/// A person should hear of it.
+/// A change that is logged for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Change {
     TooMuch,
@@ -39,12 +41,12 @@ enum Change {
 }
 
 impl ClockSkew {
-    /// The receiver's clock minus this host's; none before the first answer with a `Date`.
+    /// Returns the receiver's clock minus this host's. `None` before the first answer with a usable `Date`.
     pub fn seen(&self) -> Option<SignedDuration> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).skew
     }
 
-    /// Takes what an answer that has just come says, to a request that began at `asked`.
+    /// Records the `Date` of an answer that has just come to a request that began at `asked`.
     pub fn note(&self, headers: &HeaderMap, asked: Instant) {
         let date = headers.get(header::DATE).and_then(|value| value.to_str().ok()?.parse().ok());
         let Some(skew) = date.and_then(|date| skew(date, asked.elapsed(), system_time())) else { return };
@@ -79,7 +81,7 @@ impl State {
     }
 }
 
-/// The difference that an answer shows which came `now`; none where it took too long.
+/// Returns the difference by an answer that came at `now`. `None` if its round trip took too long.
 fn skew(date: HttpDate, round_trip: Duration, now: SystemTime) -> Option<SignedDuration> {
     let ours = now.checked_sub(round_trip / 2)?;
     let theirs = SystemTime::from(date).checked_add(HALF_OF_A_SECOND)?;

@@ -1,9 +1,10 @@
-//! The connection beneath HTTP: TCP, and TLS where the URL asks for it.
+//! The connection beneath HTTP: TCP, and TLS if the URL asks for it.
 //!
-//! awc is given plain `http` URLs and this connector, so that whether TLS runs beneath is decided here alone.
-//! That is for three things that its own connector does not do: a server name may be an IPv6 address,
-//! `TCP_NODELAY` is set (without it a handshake waits for a delayed acknowledgement), and a failure keeps
-//! its kind, so that "who vouches for this certificate?" does not look like a cut cable.
+//! awc is given plain `http` URLs and this connector, so that only this module decides about TLS. The connector does
+//! three things that awc's own does not:
+//! - It accepts an IPv6 address as the name of the server.
+//! - It sets `TCP_NODELAY`, because without it a handshake waits for a delayed acknowledgement.
+//! - It keeps the kind of a failure, so that an untrusted certificate does not look like a cut cable.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -29,10 +30,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::config::ReceiverUrl;
 use crate::http::wire::Wire;
 
-/// How long a connection may take, and how long the handshake after it.
+/// How long a connection may take, and how long the handshake after it may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// So many bytes wait in the kernel to be sent before it takes more, which is the sign that an upload goes on.
+/// The most unsent bytes that the kernel holds. When it takes more, the upload makes progress.
 const UNSENT: u32 = 128 * 1024;
 
 /// The "Connection Attempt Delay" of RFC 8305, section 5.
@@ -41,38 +42,38 @@ const HEAD_START: Duration = Duration::from_millis(250);
 /// Why there is no connection. Nothing was sent in any of these cases.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectFailure {
-    /// The name cannot be resolved, or nobody listens there.
+    /// The name cannot be resolved, or nothing listens there.
     #[error("cannot connect: {0}")]
     Tcp(#[source] io::Error),
-    /// Nobody answered in time.
+    /// No answer came in time.
     #[error("cannot connect: no answer within {} s", CONNECT_LIMIT.as_secs())]
     TimedOut,
-    /// The receiver's certificate was issued by somebody whom this host does not trust.
+    /// The receiver's certificate was issued by an authority that this host does not trust.
     #[error("the receiver's certificate is not trusted: {0}; name its authority in `receiver.ca_file`")]
     UnknownAuthority(#[source] rustls::Error),
-    /// The receiver's certificate begins later or has ended, as this host's clock has it.
+    /// The receiver's certificate is not valid yet or has expired, by this host's clock.
     #[error("the receiver's certificate does not count by the clock of this host: {0}")]
     Dates(#[source] rustls::Error),
-    /// The receiver's certificate is none for a server, or not for this one.
+    /// The receiver's certificate is not for a server, or not for this one.
     #[error("the receiver's certificate cannot be used: {source}{}", remedy.map(|text| format!("; {text}")).unwrap_or_default())]
     Unusable {
-        /// What the TLS library says.
+        /// The error of the TLS library.
         source: rustls::Error,
-        /// What to do, where that is known.
+        /// The next step, if it is known.
         remedy: Option<&'static str>,
     },
-    /// Either side does not like what the other has shown.
+    /// One side rejected the other in the handshake.
     #[error("the TLS handshake failed: {0}")]
     Refused(#[source] rustls::Error),
-    /// The connection broke while the two were at it.
+    /// The connection broke during the handshake.
     #[error("the TLS handshake broke off: {0}")]
     Tls(#[source] io::Error),
 }
 
-/// When a connection was last made: the wait for `100 Continue` counts from there.
+/// The time of the latest connection, from which the wait for `100 Continue` counts.
 pub type LastConnected = Rc<Cell<Option<Instant>>>;
 
-/// Makes connections to the one receiver that the configuration names.
+/// Returns a service that connects to the receiver in the configuration.
 pub fn connector(
     url: &ReceiverUrl,
     tls: Option<Arc<ClientConfig>>,
@@ -98,7 +99,7 @@ async fn connect(peer: Peer, tls: Option<Arc<ClientConfig>>) -> Result<Wire, Con
         Ok(connected) => connected.map_err(ConnectFailure::Tcp)?,
     };
     stream.set_nodelay(true).map_err(ConnectFailure::Tcp)?;
-    // Without it the kernel takes megabytes before it asks for more, which on a slow link looks like a stall.
+    // Without it the kernel takes megabytes before it asks for more, which looks like a stall on a slow link.
     SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT).map_err(ConnectFailure::Tcp)?;
     let Some(config) = tls else { return Ok(Wire::over(stream)) };
     let handshake = TlsConnector::service(config).call(Connection::new(peer, stream));
@@ -117,7 +118,7 @@ fn tls_failure(error: io::Error) -> ConnectFailure {
         return ConnectFailure::Tls(error);
     };
     match tls.clone() {
-        // A bad signature is what an authority looks like that was made anew under its old name.
+        // An authority that was made anew under its old name shows as a bad signature.
         tls @ InvalidCertificate(UnknownIssuer | BadSignature) => ConnectFailure::UnknownAuthority(tls),
         tls @ InvalidCertificate(
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
@@ -130,7 +131,7 @@ fn tls_failure(error: io::Error) -> ConnectFailure {
     }
 }
 
-/// Whom to connect to. An IPv6 address stands here without the brackets that it has in a URL.
+/// The server to connect to. An IPv6 address has no brackets here, unlike in a URL.
 #[derive(Debug, Clone)]
 struct Peer {
     host: Rc<str>,
@@ -147,11 +148,11 @@ impl Host for Peer {
     }
 }
 
-/// What the first of the addresses gives that gives anything, after RFC 8305; the first failure where none does.
+/// Returns the first success of `dial` over the addresses, in the manner of RFC 8305, or the first failure if all fail.
 ///
-/// An address that leads nowhere, as an AAAA record often does, must not keep the others waiting: each has a head start
-/// before the next is tried beside it, and one that fails gives its place up at once. Families take turns, beginning with
-/// the one that the resolver prefers.
+/// An address that leads nowhere, as an AAAA record often does, must not delay the others. Each address has a head
+/// start before the next is tried beside it. When an address fails, the next is tried at once. Address families take
+/// turns, beginning with the one that the resolver prefers.
 async fn first<T, F>(
     addresses: impl IntoIterator<Item = SocketAddr>,
     dial: impl Fn(SocketAddr) -> F,
@@ -182,7 +183,7 @@ where
     }
 }
 
-/// The addresses, one of each family in turn, in the order that they have otherwise.
+/// Returns the addresses with the two families in turn, and otherwise in the given order.
 fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
     let mut addresses = addresses.into_iter().peekable();
     let prefers_v6 = addresses.peek().is_some_and(SocketAddr::is_ipv6);
@@ -207,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// What the verifier of certificates says, under the name that it has there.
+    /// Errors of the certificate verifier, under the names that it gives them.
     #[derive(Debug, thiserror::Error)]
     #[error("{self:?}")]
     enum Says {
@@ -247,7 +248,7 @@ mod tests {
             .block_on(test)
     }
 
-    /// Who answers, and after how many milliseconds, where those that lead nowhere and those that refuse are told by port.
+    /// Returns the address that answers, and after how many milliseconds. Port 1 leads nowhere, port 2 refuses.
     fn dialled(texts: &[&str]) -> (Result<String, String>, u128) {
         paused(async {
             let begin = Instant::now();

@@ -1,7 +1,7 @@
-//! Small requests: is this episode stored, would this commit be taken, is anybody there.
+//! Small requests: is an episode stored, would a commit be admitted, does the receiver answer.
 //!
-//! Each takes one round trip and has one deadline for all of it. What an answer means for an episode is not
-//! decided here.
+//! Each takes one round trip. `limit` applies to the head of the answer, and once more to its body. What an answer
+//! means for an episode is decided elsewhere.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ use tokio::time::{Instant, timeout};
 use crate::answers::answer::Answer;
 use crate::http::client::{Client, RequestError, read_answer, request_error};
 
-/// What a HEAD says.
+/// The answer to a HEAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// An episode of this id is stored; the hash as the receiver names it, where it does.
+    /// An episode of this id is stored; its hash, if the receiver names one.
     Yes(Option<Sha256Digest>),
-    /// It is not, or an earlier receiver does not know the question.
+    /// No episode of this id is stored, or an earlier receiver does not know the question.
     No,
-    /// Something else; the answer says what.
+    /// Any other answer.
     Unclear(Answer),
 }
 
@@ -52,18 +52,18 @@ pub async fn head(
     }
 }
 
-/// What the gate says about a commit.
+/// The gate's answer about a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Gate {
-    /// It has an opinion.
+    /// The verdict.
     Says(CommitAnswer),
-    /// An earlier receiver does not know the question, or the answer cannot be used: the PUT will tell.
+    /// An earlier receiver does not know the question, or the answer cannot be used. The PUT will tell.
     Mute,
-    /// The receiver takes nothing at the moment, or nothing of this host; the answer says why.
+    /// The receiver takes nothing at the moment, or nothing from this host; the answer says why.
     Unclear(Answer),
 }
 
-/// Asks whether an episode of a commit would be taken from this host: some are admitted for one host alone.
+/// Asks whether an episode of a commit would be admitted from this host, because an amnesty may be for one host alone.
 pub async fn gate(
     client: &Client,
     host: &HostId,
@@ -85,7 +85,7 @@ pub async fn gate(
     })
 }
 
-/// The state of the gate; none where the answer is no receiver's.
+/// Returns the state of the gate. `None` if the answer is not a receiver's.
 pub async fn gate_state(client: &Client, limit: Duration) -> Result<Option<GateAnswer>, RequestError> {
     let answer = small(client, client.request(Method::GET, path::GATE), limit).await?;
     Ok(read(&answer).filter(|_| answer.status == 200))
@@ -114,11 +114,11 @@ pub async fn room(client: &Client, limit: Duration) -> Result<Option<Room>, Requ
 
 /// The body of an answer, where it is whole and of this form.
 pub fn read<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
-    // A struct would be read from an array as well.
+    // serde would read a struct from an array as well.
     answer.object().and_then(|members| serde_json::from_value(members.into()).ok())
 }
 
-/// Proves the whole path to the receiver and back, for this host: one with another's token is refused. Nothing is written.
+/// Tests the whole path to the receiver and back, for this host: a token of another host is refused. Writes nothing.
 pub async fn ping(client: &Client, host: &HostId, limit: Duration) -> Result<Answer, RequestError> {
     let request = client.request(Method::POST, path::PING).insert_header((LAB_HOST, host.as_str()));
     small(client, request, limit).await
@@ -129,7 +129,7 @@ async fn small(client: &Client, request: ClientRequest, limit: Duration) -> Resu
     Ok(read_answer(response, limit).await)
 }
 
-/// The head of the answer, within `limit`.
+/// Sends a request, and returns the head of the answer within `limit`.
 async fn send(
     client: &Client,
     request: ClientRequest,

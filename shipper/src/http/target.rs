@@ -1,8 +1,8 @@
-//! Where requests go, who is trusted, and as whom this host introduces itself: from PEM files and a bearer token, read
-//! again when one of the files changed. Blocks.
+//! The receiver's address, the trusted authorities and this host's credentials. They come from PEM files and a bearer
+//! token, read again when one of the files changed. Blocks.
 //!
-//! TLS is rustls with ring. Only HTTP/1.1 is offered: HTTP/2 knows no `100 Continue` here and loses early refusals. Every
-//! error names the key of the configuration to look at.
+//! TLS is rustls with ring. Only HTTP/1.1 is offered, because HTTP/2 knows no `100 Continue` here and loses early
+//! refusals. Every error names the key of the configuration to check.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use rustls_pki_types::CertificateDer;
 use crate::answers::shown::Shown;
 use crate::config::{Receiver, ReceiverUrl};
 
-/// More than any token has, in bytes.
+/// The largest token file that is read, in bytes; more than any token has.
 const MAX_TOKEN_BYTES: u64 = 64 * 1024;
 
-/// Where requests go.
+/// The destination of requests.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The receiver.
+    /// The receiver's URL.
     pub url: ReceiverUrl,
-    /// How to speak TLS with it; none without TLS.
+    /// The TLS settings. `None` without TLS.
     pub tls: Option<Tls>,
-    /// What every request carries to say who is asking; none where the certificate does, or nobody asks.
+    /// The `Authorization` header of every request. `None` if the certificate identifies this host, or if nothing does.
     pub authorization: Option<HeaderValue>,
 }
 
@@ -50,19 +50,19 @@ impl Target {
 /// How TLS is spoken with the receiver.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// For every connection.
+    /// The configuration of every connection.
     pub config: Arc<ClientConfig>,
-    /// When this host's own certificate ends; none where it has none.
+    /// The end of this host's own certificate. `None` if it has none.
     pub expires: Option<SystemTime>,
 }
 
-/// Why there is no way to the receiver: a file that the configuration names.
+/// Why requests have no destination: a file that the configuration names cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// One of those for TLS.
+    /// A file for TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The one with the token.
+    /// The file with the token.
     #[error(transparent)]
     Token(#[from] TokenError),
 }
@@ -70,13 +70,13 @@ pub enum TargetError {
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file that the configuration names.
+    /// A file that the configuration names cannot be used.
     #[error(transparent)]
     File(#[from] PemError),
-    /// Certificate and key are readable but useless.
+    /// Certificate and key can be read but not used.
     #[error("`receiver.client_cert_file` and `receiver.client_key_file` cannot be used: {}", own_fault(&.0.to_string()))]
     Identity(#[source] rustls::Error),
-    /// The system trusts nobody, and the configuration names nobody.
+    /// The system trusts no authority, and the configuration names none.
     #[error("this system trusts no certificate authority: name the receiver's in `receiver.ca_file`")]
     NoRoots,
     /// The cryptography does not offer what TLS needs.
@@ -92,12 +92,12 @@ pub enum TokenError {
         "`receiver.token_file`: {0}; write into it what `cis490-receiver token add HOST` prints on the collector"
     )]
     Read(#[from] FsError),
-    /// It holds something else. What it holds is not repeated.
+    /// The file does not hold one token. The error does not repeat the contents.
     #[error("`receiver.token_file`: `{}` must hold one line, as `cis490-receiver token add HOST` printed it", .0.display())]
     Content(PathBuf),
 }
 
-/// The files behind a target, and the states in which they were read last.
+/// The files behind a target, and their fingerprints at the last read.
 #[derive(Debug)]
 pub struct TargetFiles {
     receiver: Receiver,
@@ -105,14 +105,14 @@ pub struct TargetFiles {
 }
 
 impl TargetFiles {
-    /// Reads for the first time what the configuration names.
+    /// Reads the files that the configuration names for the first time.
     pub fn read(receiver: &Receiver) -> Result<(Target, Self), TargetError> {
         let opened = Opened::open(receiver)?;
         Ok((opened.read()?, Self { receiver: receiver.clone(), seen: opened.stamps() }))
     }
 
-    /// What they say, where one of them is another than it was when they were read last. Where a certificate is met that
-    /// does not fit its key, the other of the two is not replaced yet: the next look finds both.
+    /// Reads the files again if one of them has changed since the last read. `None` if none has. A certificate that
+    /// does not fit its key is an error, and the next call reads again: the other file is not replaced yet.
     pub fn read_if_changed(&mut self) -> Result<Option<Target>, TargetError> {
         let opened = Opened::open(&self.receiver)?;
         let stamps = opened.stamps();
@@ -125,7 +125,7 @@ impl TargetFiles {
     }
 }
 
-/// The files, open, so that their states and their bytes belong together.
+/// The open files, so that their fingerprints and their bytes belong together.
 struct Opened<'a> {
     receiver: &'a Receiver,
     tls: Option<TlsFiles<'a>>,
@@ -153,7 +153,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// The open files for TLS that the configuration names.
+/// The open TLS files that the configuration names.
 #[derive(Debug)]
 struct TlsFiles<'a> {
     authorities: Option<PemFile<'a>>,
@@ -161,7 +161,7 @@ struct TlsFiles<'a> {
 }
 
 impl<'a> TlsFiles<'a> {
-    /// Opens them; none for a receiver without TLS.
+    /// Opens the files. `None` for a receiver without TLS.
     fn open(receiver: &'a Receiver) -> Result<Option<Self>, TlsError> {
         if !receiver.url.is_tls() {
             return Ok(None);
@@ -178,13 +178,13 @@ impl<'a> TlsFiles<'a> {
         Ok(Some(Self { authorities, identity }))
     }
 
-    /// The states that they are in.
+    /// Returns the fingerprints of the files.
     fn stamps(&self) -> impl Iterator<Item = FileFingerprint> {
         let identity = self.identity.iter().flat_map(|(cert, key)| [cert, key]);
         self.authorities.iter().chain(identity).map(PemFile::stamp)
     }
 
-    /// What they mean.
+    /// Builds the TLS settings from the files.
     fn read(&self) -> Result<Tls, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
@@ -213,13 +213,13 @@ impl<'a> TlsFiles<'a> {
             None => (rustls_native_certs::load_native_certs().certs, TlsError::NoRoots),
         };
         let mut roots = RootCertStore::empty();
-        // Those that can be authorities: a system's store may hold others, which trust nothing.
+        // Adds only certificates that can be authorities. A system's store may hold others, which vouch for nothing.
         roots.add_parsable_certificates(trusted);
         if roots.is_empty() { Err(none) } else { Ok(roots) }
     }
 }
 
-/// A token's file, open.
+/// The open file with the token.
 #[derive(Debug)]
 struct TokenFile<'a> {
     path: &'a Path,
@@ -227,24 +227,24 @@ struct TokenFile<'a> {
 }
 
 impl<'a> TokenFile<'a> {
-    /// Opens it.
+    /// Opens the file.
     fn open(path: &'a Path) -> Result<Self, TokenError> {
         Ok(Self { path, file: SmallFile::open(path, MAX_TOKEN_BYTES).map_err(FsError::at("read", path))? })
     }
 
-    /// The state that it is in.
+    /// Returns the fingerprint of the file.
     fn stamp(&self) -> FileFingerprint {
         self.file.stamp()
     }
 
-    /// The value of the `Authorization` header.
+    /// Returns the value of the `Authorization` header.
     fn authorization(&self) -> Result<HeaderValue, TokenError> {
         let text = self.file.text().map_err(FsError::at("read", self.path))?;
         let token = text.trim();
         let is_one_word = !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic());
         let value = is_one_word.then(|| HeaderValue::try_from(format!("Bearer {token}")).ok()).flatten();
         let mut value = value.ok_or_else(|| TokenError::Content(self.path.to_owned()))?;
-        // Kept out of every debugging output.
+        // Keeps the token out of all debug output.
         value.set_sensitive(true);
         Ok(value)
     }

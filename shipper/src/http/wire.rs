@@ -1,8 +1,9 @@
-//! The bytes of a connection, with or without TLS: all but the first `100 Continue` are kept from the HTTP library.
+//! The bytes of a connection, with or without TLS. Hides all interim responses from the HTTP library, except the first
+//! `100 Continue`.
 //!
-//! A server may send any number of heads that are no answers yet (RFC 9110, 15.2). Caddy sends `100 Continue` twice when it
-//! has asked for a body at the moment in which the receiver asks as well. awc takes whatever comes after the first one for
-//! the answer, and a stored episode for a riddle.
+//! A server may send any number of interim responses before its answer (RFC 9110, 15.2). Caddy sends `100 Continue`
+//! twice if it asks for a body at the same moment as the receiver. awc takes anything after the first one for the
+//! answer, and so would not learn that an episode is stored.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,12 +14,12 @@ use std::task::{Context, Poll, ready};
 use actix_rt::net::{ActixStream, Ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// How much of a head is read at a time, in bytes: all of it, as a rule.
+/// The bytes of a head that are read at a time; usually the whole head.
 const HEAD_BYTES: usize = 4096;
-/// More than any head of an answer has, in bytes; whatever is longer is passed on for the library to refuse.
+/// The longest head of an answer, in bytes. A longer one is passed on for the library to refuse.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What every head begins with.
+/// The beginning of every head.
 const BEGINNING: &[u8] = b"HTTP/1.";
 
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
@@ -29,12 +30,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 pub struct Wire {
     stream: Box<dyn Duplex>,
     answers: Answers,
-    /// Bytes that came with a head and were not asked for yet.
+    /// Bytes that were read with a head and are not handed over yet.
     shown: VecDeque<u8>,
 }
 
 impl Wire {
-    /// A connection over this stream.
+    /// Returns a connection over this stream.
     pub(super) fn over(stream: impl Duplex + 'static) -> Self {
         Self { stream: Box::new(stream), answers: Answers::default(), shown: VecDeque::new() }
     }
@@ -92,7 +93,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// Asked for by awc's bounds and never called by it: a read or write of its own finds out as well.
+/// Required by awc's bounds but never called by awc, which finds out by its own reads and writes.
 impl ActixStream for Wire {
     fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Ready>> {
         Poll::Ready(Ok(Ready::READABLE))
@@ -103,31 +104,31 @@ impl ActixStream for Wire {
     }
 }
 
-/// The bytes that come back over one connection, on which one request follows the answer to another.
+/// The bytes that come back over one connection, on which each request follows the answer to the previous one.
 #[derive(Debug, Default)]
 struct Answers {
-    /// What came of a head that is not complete.
+    /// The part of an incomplete head that has come.
     held: Vec<u8>,
-    /// Whether the head of the answer has come: no other one comes before the next request.
+    /// Whether the head of the answer has come. No other head comes before the next request.
     is_answered: bool,
     /// Whether the request has had its `100 Continue`.
     continued: bool,
 }
 
 impl Answers {
-    /// Whether what comes next is passed on as it is.
+    /// Returns true if further bytes are passed on unchanged.
     const fn are_passed_on(&self) -> bool {
         self.is_answered
     }
 
-    /// Something is sent. After an answer it is the next request.
+    /// Records that bytes are sent. After an answer they are the next request.
     const fn sent(&mut self) {
         if self.is_answered {
             (self.is_answered, self.continued) = (false, false);
         }
     }
 
-    /// Takes in what came, and gives back what the library is to see of it.
+    /// Takes bytes that came, and returns those that the library may see.
     fn came(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut shown = Vec::new();
         self.held.extend_from_slice(bytes);
@@ -151,7 +152,7 @@ impl Answers {
         shown
     }
 
-    /// Nothing more comes; what is left of a head is for the library to judge.
+    /// Records the end of the connection, and returns the rest of a head for the library to judge.
     fn ended(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }
@@ -165,7 +166,7 @@ mod tests {
     const ANSWER: &str =
         "HTTP/1.1 201 Created\r\ncontent-length: 28\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nbody";
 
-    /// What is shown of bytes that come in parts of so many.
+    /// Returns the bytes shown to the library when `bytes` come in parts of `part` bytes.
     fn shown(answers: &mut Answers, bytes: &str, part: usize) -> String {
         let shown: Vec<u8> = bytes.as_bytes().chunks(part).flat_map(|part| answers.came(part)).collect();
         String::from_utf8(shown).unwrap()

@@ -1,8 +1,8 @@
-//! Which commits are awaited, and when their episodes go back: policy, with time handed in.
+//! Decides when the gate is asked about awaited commits, and when their episodes go back. Time is passed in.
 //!
-//! A gate that admits a commit when it is asked, and refuses its episodes when they come, would have them go round
-//! for ever (accident 2). So a commit whose episodes come back is waited for longer each time, and then one single
-//! episode shows whether that is over.
+//! A gate may admit a commit when it is asked, and refuse its episodes when they come. Without a pause these episodes
+//! would go back and forth for ever (accident 2). So a commit whose episodes come back is awaited longer each time.
+//! Then a single episode shows whether the trouble is over.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -15,24 +15,24 @@ use crate::answers::outcome::Refusal;
 
 /// The first wait after episodes came back; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_mins(1);
-/// The longest such wait.
+/// The longest wait after episodes came back.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
-/// How long an unchanged quarantine is believed to be what was counted last: its notes are read at most this often.
+/// How long the last count of an unchanged quarantine stays valid. Its notes are read at most this often.
 const SURVEY_INTERVAL: Duration = Duration::from_hours(1);
 
-/// How many episodes lie in quarantine, and what they wait for.
+/// The counts of the episodes in quarantine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// All that lie in quarantine.
+    /// All episodes in quarantine.
     pub total: usize,
-    /// Those that return by themselves, by the commit that they wait for.
+    /// Episodes that return by themselves, by the commit that they wait for.
     pub by_commit: BTreeMap<String, usize>,
-    /// Those whose id is taken by other bytes at the receiver.
+    /// Episodes whose id has other bytes at the receiver.
     pub conflicts: usize,
 }
 
 impl Tally {
-    /// Counts one more.
+    /// Counts one more episode.
     pub fn add(&mut self, awaited: Option<&CommitHash>, refusal: Option<&Refusal>) {
         self.total += 1;
         if let Some(commit) = awaited {
@@ -41,7 +41,7 @@ impl Tally {
         self.conflicts += usize::from(refusal.is_some_and(|refusal| refusal.status == Some(409)));
     }
 
-    /// Counts fewer that wait for this commit.
+    /// Subtracts episodes that waited for this commit and went back.
     pub fn take(&mut self, commit: &str, returned: usize) {
         self.total = self.total.saturating_sub(returned);
         if let Some(waiting) = self.by_commit.get_mut(commit) {
@@ -58,7 +58,7 @@ impl Tally {
 pub enum Release {
     /// All of them.
     All,
-    /// One, to see what becomes of it.
+    /// One, to see whether it is stored or refused.
     One,
 }
 
@@ -68,45 +68,45 @@ struct CameBack {
     not_before: Instant,
 }
 
-/// What waits in quarantine for a commit to be admitted.
+/// The episodes that wait in quarantine for a commit to be admitted.
 #[derive(Debug, Default)]
 pub struct Awaited {
     tally: Option<Tally>,
     surveyed: Option<Instant>,
-    /// Commits of which episodes went back and were neither stored nor refused since.
+    /// Commits whose episodes went back and were neither stored nor refused since.
     released: HashSet<String>,
     came_back: HashMap<String, CameBack>,
 }
 
 impl Awaited {
-    /// What was counted last; none before the first time.
+    /// Returns the last count. `None` before the first one.
     pub fn tally(&self) -> Option<&Tally> {
         self.tally.as_ref()
     }
 
-    /// Whether the notes are to be read, given how many entries there are now.
+    /// Returns true if the notes must be read, given the present number of entries.
     pub fn needs_survey(&self, entries: usize, now: Instant) -> bool {
         self.tally.as_ref().is_none_or(|tally| tally.total != entries)
             || self.surveyed.is_none_or(|when| now >= when + SURVEY_INTERVAL)
     }
 
-    /// Takes what was counted.
+    /// Records a new count.
     pub fn surveyed(&mut self, tally: Tally, now: Instant) {
         (self.tally, self.surveyed) = (Some(tally), Some(now));
     }
 
-    /// The commits that the gate is to be asked about now.
+    /// Returns the commits that the gate should be asked about now.
     pub fn to_ask(&self, now: Instant) -> Vec<String> {
         let is_due = |commit: &&String| self.came_back.get(*commit).is_none_or(|back| now >= back.not_before);
         self.tally.iter().flat_map(|tally| tally.by_commit.keys()).filter(is_due).cloned().collect()
     }
 
-    /// How many episodes of an admitted commit may go back.
+    /// Returns how many episodes of an admitted commit may go back.
     pub fn release(&self, commit: &str) -> Release {
         if self.came_back.contains_key(commit) { Release::One } else { Release::All }
     }
 
-    /// So many went back.
+    /// Records that `count` episodes went back.
     pub fn released(&mut self, commit: &str, count: usize) {
         if let Some(tally) = &mut self.tally {
             tally.take(commit, count);
@@ -116,7 +116,7 @@ impl Awaited {
         }
     }
 
-    /// An episode was moved to quarantine.
+    /// Records that an episode was moved to quarantine.
     pub fn refused(&mut self, refusal: &Refusal, now: Instant) {
         let awaited = refusal.awaited_commit();
         if let Some(tally) = &mut self.tally {
@@ -131,7 +131,7 @@ impl Awaited {
         }
     }
 
-    /// An episode of this commit was stored.
+    /// Records that an episode of this commit was stored.
     pub fn stored(&mut self, commit: &str) {
         self.released.remove(commit);
         self.came_back.remove(commit);

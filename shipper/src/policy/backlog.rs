@@ -1,8 +1,8 @@
-//! What to try now, and what an outcome leads to: schedule and hold together.
+//! Decides what to try now, and which action follows from an outcome. Combines schedule and hold.
 //!
-//! Pure, and the only place where an [`Outcome`] is turned into a deed. The actor around it does the deeds
-//! and the logging. It guards invariants I6 and I7: there is no way from an outcome to `shipped/` but
-//! [`Outcome::Stored`] and [`Outcome::AlreadyPresent`], and none that deletes an episode.
+//! Pure, and the only place that turns an [`Outcome`] into an [`Action`]. The actor around it performs the actions and
+//! logs. It guards invariants I6 and I7: only [`Outcome::Stored`] and [`Outcome::AlreadyPresent`] lead to `shipped/`,
+//! and no outcome deletes an episode.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,95 +15,95 @@ use crate::answers::outcome::{Blocked, Outcome, Refusal, Scope, Shipped};
 use crate::policy::hold::{Cause, Change, Hold, Permit};
 use crate::policy::schedule::{Pick, Schedule};
 
-/// After this many tries whose bytes arrived as others, an episode is put aside.
+/// Tries whose bytes arrive changed before an episode is quarantined.
 pub const MAX_MISMATCHES: u32 = 3;
-/// After this many tries at packing, an episode whose files may not be read is put aside: with the waits between them
-/// that is two minutes at least, in which a recorder can give them to the shipper.
+/// Failed tries to pack before an episode with unreadable files is quarantined. The waits between them are at least two
+/// minutes in total, in which a recorder can give the files to the shipper.
 pub const MAX_UNREADY: u32 = 9;
-/// This many episodes in a row that failed one by one are taken for trouble of the receiver.
+/// Episodes that fail one by one, in a row, before the receiver is taken to be in trouble.
 const STREAK: u32 = 3;
-/// How many failed episodes keep their archive. Those beyond are packed again for their next try, so that
-/// days of trouble do not fill the disk with a second copy of the backlog.
+/// Failed episodes that keep their archive. Others are packed again for their next try, so that days of trouble do not
+/// fill the disk with a second copy of the backlog.
 const KEPT_ARCHIVES: usize = 8;
 
-/// What to do now.
+/// The next step of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Ship this one.
+    /// Ship this episode.
     Ship(Pick),
-    /// Nothing before that moment.
+    /// Do nothing before this time.
     Wait(Instant),
-    /// Move what could not be moved once more.
+    /// Move the episodes again that could not be moved.
     PutAway,
-    /// Nothing until an upload ends or a scan finds something.
+    /// Do nothing until an upload ends or a scan finds something.
     Idle,
 }
 
-/// What an outcome asks for.
+/// The action that follows from an outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Move it to `shipped/`, then say [`Backlog::finish`].
+    /// Move the episode to `shipped/`, then call [`Backlog::finish`].
     Retire(Shipped),
-    /// Move it to `quarantine/` with this note, then say [`Backlog::finish`].
+    /// Move the episode to `quarantine/` with this note, then call [`Backlog::finish`].
     Quarantine(Refusal),
-    /// Leave it where it is.
+    /// Leave the episode where it is.
     Keep,
-    /// Leave it where it is, but remove its archive.
+    /// Leave the episode where it is, but remove its archive.
     KeepWithoutArchive,
 }
 
-/// What a person should hear about; each is one log entry.
+/// A change that a person should be told; each is one log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// The queue waits from now on, or for another reason than before.
     HoldBegan {
-        /// Why.
+        /// The cause of the hold.
         cause: Cause,
-        /// What happened.
+        /// The failure, in words.
         reason: String,
-        /// What a person should look at, where waiting will not help.
+        /// What a person should check, if waiting will not help.
         help: Option<&'static str>,
     },
-    /// Something got through again.
+    /// The hold is over, because something got through.
     HoldEnded(Cause),
-    /// This one episode failed for the first time, while others get through.
+    /// This episode failed for the first time, while others get through.
     Delayed {
-        /// The episode.
+        /// The id of the episode.
         episode_id: EpisodeId,
-        /// What happened.
+        /// The failure, in words.
         reason: String,
     },
 }
 
-/// The episodes of this host as far as they are known, and the rules for trying them.
+/// The episodes that this host knows, and the rules for trying them.
 #[derive(Debug)]
 pub struct Backlog {
     schedule: Schedule,
     hold: Hold,
-    /// While episodes cannot be put away nothing is sent: they would pile up, each of them delivered.
+    /// A hold while episodes cannot be put away. Nothing is sent then, because delivered episodes would pile up.
     moves: Hold,
     streak: u32,
     rng: StdRng,
 }
 
 impl Backlog {
-    /// An empty backlog; `rng` decides the jitter.
+    /// Returns an empty backlog; `rng` decides the jitter.
     pub fn new(rng: StdRng) -> Self {
         Self { schedule: Schedule::default(), hold: Hold::default(), moves: Hold::default(), streak: 0, rng }
     }
 
-    /// Takes what a scan found.
+    /// Takes the result of a scan.
     pub fn offer(&mut self, found: impl IntoIterator<Item = EpisodeId>) {
         self.schedule.offer(found);
     }
 
-    /// Takes an episode that was noticed between two scans.
+    /// Adds an episode that was noticed between two scans.
     pub fn notice(&mut self, id: EpisodeId) {
         self.schedule.notice(id);
     }
 
-    /// What to do at `now`. An episode that is handed out is in flight. Those that are known to be large are passed
-    /// over where there is no room for one.
+    /// Returns the next step at `now`. An episode to ship is in flight from then on. Episodes that are known to be
+    /// large are skipped if no large one may start.
     pub fn next(&mut self, now: Instant, room_for_large: bool) -> Next {
         match self.moves.permit(now) {
             Permit::Free => {}
@@ -128,7 +128,7 @@ impl Backlog {
         }
     }
 
-    /// Takes the outcome of an episode in flight.
+    /// Settles an episode in flight by its outcome. Returns the action, and the news if there is any.
     pub fn settle(&mut self, id: &EpisodeId, outcome: Outcome, now: Instant) -> (Action, Option<News>) {
         match outcome {
             Outcome::Stored(shipped) | Outcome::AlreadyPresent(shipped) => {
@@ -151,8 +151,8 @@ impl Backlog {
                     self.schedule.put_back(id.clone(), now);
                     return (Action::Keep, news);
                 }
-                // Nobody knows what this status is about: another episode is tried first next time, in case it was
-                // this one.
+                // Nothing tells what this status is about. Next time another episode is tried first, in case it is
+                // about this one.
                 (self.later(id, None, now), news)
             }
             Outcome::TlsRejected { reason, help } => {
@@ -178,7 +178,8 @@ impl Backlog {
         }
     }
 
-    /// Says nothing about the receiver or any other episode, so nothing else waits.
+    /// Settles an episode that cannot be packed now. That is not about the receiver or another episode, so nothing else
+    /// waits.
     fn unready(
         &mut self,
         id: &EpisodeId,
@@ -225,21 +226,21 @@ impl Backlog {
         }
     }
 
-    /// What the receiver is shown has changed: if that was the trouble, it is over.
+    /// Ends the wait of a hold on this host or its certificates, because the credentials have changed.
     pub fn shown_anew(&mut self, now: Instant) {
         if matches!(self.hold.cause(), Some(Cause::Blocked(_) | Cause::TlsRejected)) {
             self.hold.cut_short(now);
         }
     }
 
-    /// Whether the gate may be asked about the commits of refused episodes. While the queue waits for the receiver that
-    /// is an attempt like any other, and made only where no episode makes it.
+    /// Returns true if the gate may be asked about the commits of refused episodes. While the queue waits for the
+    /// receiver, a question is an attempt like any other, made only if there is no episode to make it.
     pub fn may_ask(&self, now: Instant) -> bool {
         if self.moves.cause().is_some() {
             return false;
         }
         if self.hold.cause() == Some(Cause::Failing) {
-            // The receiver answers: an episode that fails for ever must not keep others in quarantine.
+            // The receiver answers. An episode that fails for ever must not keep others in quarantine.
             return true;
         }
         let has_episodes = self.schedule.counts() != (0, 0) || self.schedule.in_flight().len() > 0;
@@ -250,16 +251,16 @@ impl Backlog {
         }
     }
 
-    /// The gate answered: the receiver is there, and lets this host ask.
+    /// Records that the gate answered: the receiver is there, and lets this host ask.
     pub fn answered(&mut self) -> Option<News> {
         if self.hold.cause() == Some(Cause::Failing) {
-            // That says nothing about why one episode after the other fails.
+            // An answer of the gate does not explain why episodes fail one after the other.
             return None;
         }
         self.hold.end().map(News::HoldEnded)
     }
 
-    /// The gate did not answer, with this outcome.
+    /// Records that the gate did not answer, with this outcome.
     pub fn unanswered(&mut self, outcome: Outcome, now: Instant) -> Option<News> {
         match outcome {
             Outcome::HostBlocked(Blocked { status, detail, help }) => self.blocked(status, detail, help, now),
@@ -270,7 +271,7 @@ impl Backlog {
                 let cause = if scope == Scope::Network { Cause::Unreachable } else { Cause::Unavailable };
                 self.fail(cause, retry_after, now, reason, help)
             }
-            // Nothing of the kind is an outcome of a question.
+            // A question has no other outcome.
             _ => None,
         }
     }
@@ -287,7 +288,7 @@ impl Backlog {
         self.fail(Cause::Blocked(status), None, now, reason, Some(help))
     }
 
-    /// The receiver said something about an episode: whatever was wrong is over.
+    /// Records that the receiver responded to an episode, so the trouble is over.
     fn receiver_responded(&mut self) -> Option<News> {
         self.streak = 0;
         self.hold.end().map(News::HoldEnded)
@@ -313,12 +314,12 @@ impl Backlog {
         if waiting > KEPT_ARCHIVES { Action::KeepWithoutArchive } else { Action::Keep }
     }
 
-    /// The deed for an episode is done.
+    /// Records that the action for an episode is done.
     pub fn finish(&mut self, id: &EpisodeId) {
         self.schedule.finish(id);
     }
 
-    /// Episodes could not be moved to their places: that alone is tried again, and nothing is sent until it works.
+    /// Records that episodes could not be moved. Only the moves are tried again, and nothing is sent until they work.
     pub fn stuck<'a>(
         &mut self,
         ids: impl IntoIterator<Item = &'a EpisodeId>,
@@ -334,28 +335,28 @@ impl Backlog {
         }
     }
 
-    /// Episodes were moved, and none that was to be moved failed.
+    /// Records that episodes were moved. The hold on moves ends if no episode is stuck any more.
     pub fn moved(&mut self) -> Option<News> {
         let ended = if self.schedule.has_stuck() { None } else { self.moves.end() };
         ended.map(News::HoldEnded)
     }
 
-    /// The episodes in flight, until their deed is done.
+    /// Returns the episodes in flight, until their action is done.
     pub fn in_flight(&self) -> BTreeSet<EpisodeId> {
         self.schedule.in_flight().cloned().collect()
     }
 
-    /// The episodes that a scan need not find.
+    /// Returns the episodes that a scan need not find.
     pub fn known(&self) -> BTreeSet<EpisodeId> {
         self.schedule.known()
     }
 
-    /// How many are ready, and how many wait for another try.
+    /// Returns how many episodes are ready, and how many wait for another try or to be moved.
     pub fn counts(&self) -> (usize, usize) {
         self.schedule.counts()
     }
 
-    /// When something is tried again, where nothing can be tried at `now`.
+    /// Returns the time of the next try, if nothing can be tried at `now`.
     pub fn next_try(&self, now: Instant) -> Option<Instant> {
         if let Permit::NotBefore(until) = self.moves.permit(now) {
             return Some(until);
@@ -370,13 +371,13 @@ impl Backlog {
         }
     }
 
-    /// Why the whole queue waits, if it does.
+    /// Returns the cause, if the whole queue waits.
     pub fn hold_cause(&self) -> Option<Cause> {
         self.moves.cause().or_else(|| self.hold.cause())
     }
 }
 
-/// Whether protocol 2.2 has this status for a host, URL or version that is not right, whatever the episode.
+/// Returns true if this status is about a wrong host, URL or version by protocol 2.2, whatever the episode.
 fn about_the_host(status: u16) -> bool {
     matches!(status, 401 | 403 | 404 | 405 | 411 | 426)
 }

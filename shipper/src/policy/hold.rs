@@ -1,7 +1,7 @@
-//! When the whole queue waits, because the trouble is not about one episode.
+//! Decides when the whole queue waits, because the trouble is not about one episode.
 //!
-//! Pure: time and randomness are handed in. While a hold is on, one single attempt is made per back-off
-//! step, whatever the length of the backlog, and a person hears about it once per change of its cause.
+//! Pure: time and randomness are passed in. While a hold is on, the shipper makes a single attempt per back-off step,
+//! whatever the length of the backlog. A person is told once per change of the cause.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use tokio::time::Instant;
 
 use crate::policy::schedule::{LONGEST_RETRY_AFTER, delay};
 
-/// Why the queue waits. Two causes are the same if a person would not want to hear of the change.
+/// Why the queue waits. Two causes are equal if a person need not be told of the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// No connection, or none that lasted.
     Unreachable,
-    /// Receiver and host do not take each other's certificates.
+    /// The receiver or this host rejects the other's certificate.
     TlsRejected,
     /// The receiver answers, but takes nothing at the moment.
     Unavailable,
-    /// Nothing of this host is taken as it is set up; the status says why.
+    /// The receiver takes nothing from this host as it is configured; the status says why.
     Blocked(u16),
     /// Several episodes in a row failed one by one.
     Failing,
-    /// What was delivered or refused cannot be moved out of `episodes/`.
+    /// Delivered or refused episodes cannot be moved out of `episodes/`.
     Unmovable,
 }
 
-/// What a failure changed about the hold.
+/// The effect of a failure on the hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// There was no hold before, or it had another cause: worth a log entry.
+    /// A hold began, or it has another cause now: worth a log entry.
     Began,
-    /// Known already.
+    /// The hold and its cause are known already.
     Same,
 }
 
-/// Whether an attempt may be made now.
+/// The attempts that may be made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// As many as there are uploaders.
+    /// As many attempts as there are uploaders.
     Free,
-    /// A single one, to see whether the trouble is over.
+    /// A single attempt, to see whether the trouble is over.
     Probe,
-    /// None before that moment.
+    /// No attempt before this time.
     NotBefore(Instant),
 }
 
@@ -61,7 +61,7 @@ struct Active {
 }
 
 impl Hold {
-    /// Whether, and how, something may be tried at `now`.
+    /// Returns the attempts that may be made at `now`.
     pub fn permit(&self, now: Instant) -> Permit {
         match &self.active {
             None => Permit::Free,
@@ -70,13 +70,13 @@ impl Hold {
         }
     }
 
-    /// The cause of the hold that is on.
+    /// Returns the cause of the current hold.
     pub fn cause(&self) -> Option<Cause> {
         self.active.as_ref().map(|active| active.cause)
     }
 
-    /// Takes note of a failure. Uploads that were under way when the hold began do not lengthen it, but what
-    /// the receiver asked for counts always.
+    /// Records a failure. Uploads that were under way when the hold began do not prolong it, but a `Retry-After` of the
+    /// receiver always counts.
     pub fn fail(
         &mut self,
         cause: Cause,
@@ -99,14 +99,14 @@ impl Hold {
         if known { Change::Same } else { Change::Began }
     }
 
-    /// Lets the next attempt be made at once: what the hold is about may have been mended.
+    /// Allows the next attempt at once, because the cause of the hold may have been fixed.
     pub fn cut_short(&mut self, now: Instant) {
         if let Some(active) = &mut self.active {
             active.until = active.until.min(now);
         }
     }
 
-    /// Ends the hold: something got through. The cause that it had, where there was a hold.
+    /// Ends the hold, because something got through. Returns its cause if there was a hold.
     pub fn end(&mut self) -> Option<Cause> {
         self.active.take().map(|active| active.cause)
     }

@@ -1,9 +1,9 @@
-//! Which episode is next, and when a failed one is tried again: oldest first, and a failed one not before its time.
+//! Decides which episode is next: the oldest first, and a failed one not before the time of its next try.
 //!
-//! Pure: time and randomness are handed in. An episode is in one of three places here: ready, in flight, or
-//! waiting after a failure. All of it is forgotten at a restart; where an episode is on disk is what counts.
-//! The wait after the n-th failure in a row is exponential, capped, with jitter ([`delay`]), which keeps a fleet that
-//! lost its collector from coming back in step.
+//! Pure: time and randomness are passed in. An episode is in one of four places here: ready, in flight, waiting after a
+//! failure, or stuck because it could not be moved. A restart forgets them all; only the directory of an episode
+//! counts. The wait after the n-th failure in a row is exponential, capped, with jitter ([`delay`]). So a fleet that
+//! lost its collector does not come back in step.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 /// The wait after the first failure, before jitter.
 pub const BASE: Duration = Duration::from_secs(1);
-/// The longest wait that this host decides by itself.
+/// The longest wait that this host chooses by itself.
 pub const CAP: Duration = Duration::from_mins(5);
-/// The longest `Retry-After` that is honoured: a receiver with a broken clock must not stop a host for days.
+/// The longest `Retry-After` that is honoured, because a receiver with a broken clock must not stop a host for days.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// What went wrong with one episode so far.
+/// The failures of one episode so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Tries {
     failures: u32,
@@ -36,9 +36,9 @@ struct Waiting {
 /// An episode whose turn it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pick {
-    /// The episode.
+    /// The id of the episode.
     pub episode_id: EpisodeId,
-    /// How often its bytes arrived as others than those that were sent.
+    /// How often other bytes arrived than were sent.
     pub mismatches: u32,
 }
 
@@ -48,21 +48,21 @@ pub struct Schedule {
     ready: BTreeSet<EpisodeId>,
     in_flight: HashMap<EpisodeId, Tries>,
     waiting: BTreeMap<EpisodeId, Waiting>,
-    /// Those whose outcome is known and which could not be moved to their place: never sent again.
+    /// Episodes whose outcome is known but which could not be moved to their place. They are never sent again.
     stuck: BTreeSet<EpisodeId>,
-    /// Those that turned out to be large when there was no room for one.
+    /// Episodes that turned out to be large when no large one could start.
     large: BTreeSet<EpisodeId>,
 }
 
 impl Schedule {
-    /// Takes what a scan found, in place of what the scan before found.
+    /// Replaces the ready episodes by those that a scan found, except for those that are known already.
     pub fn offer(&mut self, found: impl IntoIterator<Item = EpisodeId>) {
         self.ready = found.into_iter().filter(|id| !self.is_known(id)).collect();
         let (ready, waiting) = (&self.ready, &self.waiting);
         self.large.retain(|id| ready.contains(id) || waiting.contains_key(id));
     }
 
-    /// Takes an episode that was found since the latest scan; one that is known already stays where it is.
+    /// Adds an episode that was found since the latest scan. One that is known already stays where it is.
     pub fn notice(&mut self, id: EpisodeId) {
         if !self.is_known(&id) {
             self.ready.insert(id);
@@ -73,8 +73,7 @@ impl Schedule {
         self.in_flight.contains_key(id) || self.waiting.contains_key(id) || self.stuck.contains(id)
     }
 
-    /// Takes the oldest episode that may be tried now; it is in flight from then on. Large ones are passed over where
-    /// there is no room for one.
+    /// Takes the oldest episode that may be tried now, and puts it in flight. Skips large ones if none may start.
     pub fn pick(&mut self, now: Instant, room_for_large: bool) -> Option<Pick> {
         let fits = |id: &&EpisodeId| room_for_large || !self.large.contains(*id);
         let is_due = |waiting: &Waiting| waiting.not_before <= now;
@@ -86,7 +85,8 @@ impl Schedule {
         Some(self.take(next))
     }
 
-    /// The same for one that has not failed yet, where there is one: in case it was the one that did.
+    /// Does the same, but prefers an episode that has not failed yet, because a failed one may be the cause of the
+    /// trouble.
     pub fn pick_untried(&mut self, now: Instant, room_for_large: bool) -> Option<Pick> {
         let fits = |id: &&EpisodeId| room_for_large || !self.large.contains(*id);
         match self.ready.iter().find(fits).cloned() {
@@ -102,7 +102,7 @@ impl Schedule {
         Pick { episode_id: id, mismatches: tries.mismatches }
     }
 
-    /// Puts a large episode in flight back as if it had not been tried, until there is room for one.
+    /// Puts a large episode in flight back as if it had not been tried, until a large one may start.
     pub fn postpone(&mut self, id: EpisodeId, now: Instant) {
         self.large.insert(id.clone());
         self.put_back(id, now);
@@ -121,7 +121,7 @@ impl Schedule {
         }
     }
 
-    /// Lets an episode in flight wait for its next try.
+    /// Makes an episode in flight wait for its next try.
     pub fn retry_later(
         &mut self,
         id: EpisodeId,
@@ -136,7 +136,7 @@ impl Schedule {
         }
     }
 
-    /// Counts that an episode in flight arrived as other bytes; how often that happened so far.
+    /// Counts that other bytes of an episode in flight arrived than were sent. Returns the count so far.
     pub fn count_mismatch(&mut self, id: &EpisodeId) -> u32 {
         self.in_flight.get_mut(id).map_or(0, |tries| {
             tries.mismatches += 1;
@@ -144,7 +144,7 @@ impl Schedule {
         })
     }
 
-    /// Counts that an episode in flight could not be packed; how often that happened so far.
+    /// Counts that an episode in flight could not be packed. Returns the count so far.
     pub fn count_unready(&mut self, id: &EpisodeId) -> u32 {
         self.in_flight.get_mut(id).map_or(0, |tries| {
             tries.unready += 1;
@@ -152,12 +152,12 @@ impl Schedule {
         })
     }
 
-    /// How often an episode in flight failed before.
+    /// Returns how often an episode in flight has failed before.
     pub fn failures(&self, id: &EpisodeId) -> u32 {
         self.in_flight.get(id).map_or(0, |tries| tries.failures)
     }
 
-    /// Forgets an episode in flight: it has found its place on disk.
+    /// Forgets an episode in flight, because it has left `episodes/`.
     pub fn finish(&mut self, id: &EpisodeId) {
         self.in_flight.remove(id);
         self.stuck.remove(id);
@@ -170,36 +170,37 @@ impl Schedule {
         self.stuck.insert(id.clone());
     }
 
-    /// Whether an episode waits to be moved.
+    /// Returns true if an episode waits to be moved.
     pub fn has_stuck(&self) -> bool {
         !self.stuck.is_empty()
     }
 
-    /// When the first waiting episode may be tried.
+    /// Returns the time at which the first waiting episode may be tried.
     pub fn next_due(&self, room_for_large: bool) -> Option<Instant> {
         let fits = |id: &EpisodeId| room_for_large || !self.large.contains(id);
         self.waiting.iter().filter(|(id, _)| fits(id)).map(|(_, waiting)| waiting.not_before).min()
     }
 
-    /// The episodes that a scan need not find: they are here already.
+    /// Returns the episodes that a scan need not find, because they are known.
     pub fn known(&self) -> BTreeSet<EpisodeId> {
         self.in_flight.keys().chain(self.waiting.keys()).chain(&self.stuck).cloned().collect()
     }
 
-    /// The episodes in flight.
+    /// Returns the episodes in flight.
     pub fn in_flight(&self) -> impl ExactSizeIterator<Item = &EpisodeId> {
         self.in_flight.keys()
     }
 
-    /// How many are ready, and how many wait for another try, or to be moved.
+    /// Returns how many episodes are ready, and how many wait for another try or to be moved.
     pub fn counts(&self) -> (usize, usize) {
         (self.ready.len(), self.waiting.len() + self.stuck.len())
     }
 }
 
-/// The wait after `failures` failures in a row: half of the step for certain, the other half by chance.
+/// Returns the wait after `failures` failures in a row: half of the step for certain, and a random part of the other
+/// half.
 ///
-/// What the receiver asked for is a lower bound: nobody is asked again before that.
+/// A `Retry-After` of the receiver is a lower bound, up to [`LONGEST_RETRY_AFTER`].
 pub fn delay(failures: u32, retry_after: Option<Duration>, rng: &mut impl Rng) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let step = (BASE * (1 << doublings)).min(CAP);

@@ -1,12 +1,12 @@
-//! How old something is, by the time that the shipper itself has lived through.
+//! The age of a file, counted in the time that the shipper itself was running.
 //!
-//! What is deleted for its age may exist nowhere else, and a wall clock is no evidence: a host without a battery boots in
-//! 1970, a virtual machine wakes forty days behind, a bad time server says 2098. So the shipper counts the seconds that
-//! it has run, on a clock that no one sets, and notes now and then what the wall clock showed at which count. A time
-//! stamp of a file then tells only between which two notes it was made; its age is what was lived through since the later
-//! one. Wherever that is unclear the younger age counts, and at the first walk everything is as young as it can be.
+//! An episode that is deleted for its age may exist nowhere else, and a wall clock is no evidence. A host without a
+//! battery boots in 1970, a virtual machine wakes forty days behind, a bad time server says 2098. So the shipper counts
+//! the seconds that it has run, on a clock that nobody sets. Now and then it notes the wall clock beside the count. The
+//! time stamp of a file then shows only between which two notes it was made. Its age is the running time since the
+//! later note. In doubt the younger age counts, and at the first walk every age is zero.
 //!
-//! The notes are a small file. Losing it, or what was not written yet, makes everything younger.
+//! The notes are a small file. If it is lost, or its latest notes were not written, everything becomes younger.
 
 use std::fs;
 use std::io;
@@ -19,27 +19,28 @@ use tokio::time::Instant;
 
 const FILE_NAME: &str = ".lived.json";
 const FILE_MODE: u32 = 0o640;
-/// Above this many notes, every second one of the older half is left out. An hour apart, they reach back for months.
+/// The most notes. Above it, every second note of the older half is dropped. With an hour between notes, they reach
+/// back for months.
 const MOST_MARKS: usize = 4096;
 
-/// What the wall clock showed when so much had been lived through.
+/// A note: the wall clock at a count of running time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Mark {
-    /// Nanoseconds since 1970, or before it.
+    /// Nanoseconds since 1970; negative before it.
     wall_ns: i64,
     lived_s: u64,
 }
 
-/// The time lived through on one data directory, in all runs together.
+/// The running time on one data directory, in all runs together.
 #[derive(Debug, Clone)]
 pub struct Lived {
     path: PathBuf,
     counted: Counted,
-    /// Up to when this run was counted.
+    /// The end of the time that this run has counted.
     until: Option<Instant>,
 }
 
-/// What is kept in the file.
+/// The contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counted {
     lived_s: u64,
@@ -47,11 +48,11 @@ struct Counted {
 }
 
 impl Lived {
-    /// What earlier runs on this data directory lived through; nothing, where that cannot be read. Blocks.
+    /// Reads the running time of earlier runs on this data directory. Zero if it cannot be read. Blocks.
     pub fn of(data_root: &Path) -> Self {
         let path = data_root.join(FILE_NAME);
         let counted = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        // A count that goes backwards is no count.
+        // A count that goes backwards is damaged.
         let is_sound = |counted: &Counted| {
             counted.marks.is_sorted_by_key(|mark| mark.lived_s)
                 && counted.marks.last().is_none_or(|mark| mark.lived_s <= counted.lived_s)
@@ -59,10 +60,10 @@ impl Lived {
         Self { path, counted: counted.filter(is_sound).unwrap_or_default(), until: None }
     }
 
-    /// Counts the time since the last call in this run, and notes what the wall clock shows.
+    /// Counts the time since the last call in this run, and notes the wall clock.
     pub fn go_on(&mut self, now: Instant, wall: SystemTime) {
         let lived = self.until.map_or(Duration::ZERO, |until| now.saturating_duration_since(until));
-        // What is left of a second is counted the next time.
+        // The rest of a second is counted the next time.
         self.until = Some(now - Duration::from_nanos(lived.subsec_nanos().into()));
         self.counted.lived_s = self.counted.lived_s.saturating_add(lived.as_secs());
         let marks = &mut self.counted.marks;
@@ -77,26 +78,26 @@ impl Lived {
         }
     }
 
-    /// Keeps the count for the next run. Blocks.
+    /// Writes the count for the next run. Blocks.
     pub fn write(&self) -> io::Result<()> {
         let text = serde_json::to_vec(&self.counted).map_err(io::Error::other)?;
         durable::replace_fleeting_file(&self.path, &text, FILE_MODE)
     }
 
-    /// What was lived through, at least, since a file was given this time stamp.
+    /// Returns the least running time since a file got this time stamp.
     pub fn age(&self, stamp: SystemTime) -> Duration {
         let (stamp, Counted { lived_s, marks }) = (nanoseconds(stamp), &self.counted);
         let ends = marks.iter().skip(1).map(|mark| mark.lived_s).chain([*lived_s]);
-        // The clock may have shown the same time more than once: the last time counts.
+        // The wall clock may have shown the same time more than once. The latest time counts.
         let latest =
             marks.iter().zip(ends).filter(|(begin, _)| begin.wall_ns <= stamp).map(|(_, end)| end).max();
-        // From before everything that is known: it was there at the first note.
+        // Older than all notes, so the file was there at the first one.
         let since = latest.or_else(|| marks.first().map(|mark| mark.lived_s)).unwrap_or(*lived_s);
         Duration::from_secs(lived_s.saturating_sub(since))
     }
 }
 
-/// Nanoseconds since 1970, as far as they go: some three centuries each way.
+/// Converts to nanoseconds since 1970, up to the limits of the type: some three centuries each way.
 fn nanoseconds(wall: SystemTime) -> i64 {
     let limit = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
     match wall.duration_since(SystemTime::UNIX_EPOCH) {
@@ -118,7 +119,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + DAY * days
     }
 
-    /// Runs for so many hours while the wall clock goes on from `from`.
+    /// Runs for `hours` hours while the wall clock goes on from `from`.
     fn run(lived: &mut Lived, hours: u32, from: SystemTime) {
         let begin = Instant::now();
         for hour in 0..=hours {
@@ -138,11 +139,11 @@ mod tests {
         let (dir, mut lived) = fresh();
         assert_eq!(lived.age(wall(0)), Duration::ZERO, "nothing was lived through");
         run(&mut lived, 48, wall(20_000));
-        // Within the hour in which it was made, it may have been made at its end.
+        // A file of that hour may have been made at the end of the hour.
         assert_eq!(lived.age(wall(20_001)), 23 * HOUR);
         lived.write().unwrap();
         let mut lived = Lived::of(dir.path());
-        // Ten days without a shipper are not lived through.
+        // Ten days without a shipper do not count.
         run(&mut lived, 24, wall(20_012));
         assert_eq!(lived.age(wall(20_001)), 47 * HOUR);
     }
@@ -155,7 +156,7 @@ mod tests {
             let refused_at = wall(20_001);
             run(&mut lived, 2, jumped);
             assert!(lived.age(refused_at) <= 3 * HOUR, "{jumped:?}: {:?}", lived.age(refused_at));
-            // Nor what is refused while it is wrong, once it is right again.
+            // A file that was made while the clock was wrong does not become old once the clock is right.
             let meanwhile = jumped + HOUR;
             run(&mut lived, 2, wall(20_002));
             assert!(lived.age(meanwhile) <= 4 * HOUR, "{jumped:?}: {:?}", lived.age(meanwhile));

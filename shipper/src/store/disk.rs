@@ -1,9 +1,8 @@
-//! How full the file system of the data directory is, when a person must hear of it, and how an episode is deleted to make
-//! room.
+//! The free room on the file system of the data directory, the warnings about it, and the deletion of an episode.
 //!
-//! [`Fullness`] is pure: what was found is told to it. It warns long before recording fails, once per change, and does
-//! not flap about a boundary. [`delete`] renames first, so that a crash leaves no half an episode. What goes, and when,
-//! is for [`crate::store::shipped`] and [`crate::store::quarantine`] to say.
+//! [`Fullness`] is pure: measurements are passed in. It warns long before recording fails, once per change, and does
+//! not flap at a boundary. [`delete`] renames, then removes, so a crash never leaves a partial episode under its real
+//! name. [`crate::store::shipped`] and [`crate::store::quarantine`] decide what to delete and when.
 
 use std::fs;
 use std::io;
@@ -13,11 +12,11 @@ use std::path::Path;
 use cis490_shared::durable;
 use serde::Serialize;
 
-/// What a directory is called while it is deleted. No name of an episode begins so.
+/// The prefix of a directory while it is deleted. No episode id begins with a dot.
 const DOOMED_PREFIX: &str = ".pruned-";
-/// In this unit `st_blocks` counts, whatever the file system has.
+/// The unit of `st_blocks`, whatever the block size of the file system.
 const BLOCK_BYTES: u64 = 512;
-/// The share that is to be free where `retention.free_percent` is 0: nothing is deleted then, but it is said.
+/// The default of `retention.free_percent`. If that is 0, nothing is deleted, but a person is told below this share.
 pub const DEFAULT_FREE_PERCENT: u8 = 10;
 
 /// Room on the file system of the data directory, for this user.
@@ -29,12 +28,13 @@ pub struct Disk {
     pub total_bytes: u64,
     /// Files that can still be created.
     pub free_inodes: u64,
-    /// Files in all; 0 where the file system sets no bound.
+    /// Files in all; 0 if the file system sets no limit.
     pub total_inodes: u64,
 }
 
 impl Disk {
-    /// Looks. The kernel answers from memory on a local disk, but the caller should not count on it: blocks.
+    /// Measures the file system of `path`. The kernel answers from memory on a local disk, but callers should not count
+    /// on it. Blocks.
     pub fn of(path: &Path) -> io::Result<Self> {
         let found = rustix::fs::statvfs(path)?;
         Ok(Self {
@@ -45,12 +45,12 @@ impl Disk {
         })
     }
 
-    /// The free share in percent, rounded down: of bytes or of files, whichever is scarcer.
+    /// Returns the free share in percent, rounded down: of bytes or of files, whichever is scarcer.
     pub fn free_percent(&self) -> u64 {
         (self.free_millionths() / 10_000).into()
     }
 
-    /// Whether less than `percent` of the bytes or of the files are free.
+    /// Returns true if less than `percent` of the bytes or of the files are free.
     pub fn is_below(&self, percent: u8) -> bool {
         self.free_millionths() < u32::from(percent) * 10_000
     }
@@ -61,18 +61,18 @@ impl Disk {
     }
 }
 
-/// In millionths; where there is no bound, everything is free.
+/// Returns the free share in millionths. Without a limit, everything is free.
 fn share(free: u64, total: u64) -> u32 {
     let millionths = (u128::from(free) * 1_000_000).checked_div(total.into()).unwrap_or(1_000_000);
     u32::try_from(millionths).unwrap_or(1_000_000).min(1_000_000)
 }
 
-/// What changed about the room on the disk.
+/// A change of the free room that a person is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Less is free than should be.
     Low,
-    /// Less than a quarter of that: recording fails soon.
+    /// Less than a quarter of that is free: recording fails soon.
     Critical,
     /// Enough is free again.
     Over,
@@ -85,34 +85,35 @@ enum Level {
     Critical,
 }
 
-/// What was said about the room on the disk.
+/// The level of free room that a person was told.
 #[derive(Debug)]
 pub struct Fullness {
     percent: u8,
     level: Level,
 }
 
-/// Beyond the boundary by so much, in millionths, a level is left again.
+/// Free room above the boundary, in millionths, at which the level is fine again.
 const MARGIN: u32 = 10_000;
 
 impl Fullness {
-    /// Nothing was said yet; less than `percent` free is low.
+    /// Begins with nothing told. Less than `percent` free is low.
     pub fn new(percent: u8) -> Self {
         Self { percent, level: Level::Fine }
     }
 
-    /// Whether less is free than should be, as a person was told.
+    /// Returns true if less is free than should be, as a person was told.
     pub fn is_low(&self) -> bool {
         self.level > Level::Fine
     }
 
-    /// What a person must hear after a look at the disk. `room_is_made`: episodes are being deleted, and more can be.
+    /// Returns the change to tell a person after a measurement. With `room_is_made`, episodes are being deleted and the
+    /// level does not get worse.
     pub fn change(&mut self, disk: &Disk, room_is_made: bool) -> Option<Change> {
         let free = disk.free_millionths();
         let low = u32::from(self.percent) * 10_000;
         let now = match self.level {
             _ if free >= low + MARGIN => Level::Fine,
-            // Without a word: what was said is still so.
+            // There is no news, because low was told already.
             Level::Critical if free >= low / 2 => Level::Low,
             before => {
                 let reached = if free < low / 4 {
@@ -135,24 +136,24 @@ impl Fullness {
     }
 }
 
-/// What lies in the data directory, by the number of names in its four places.
+/// The number of names in each of the four places of the data directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// Not shipped yet.
+    /// Episodes that are not shipped yet.
     pub episodes: usize,
     /// Archives that wait to be sent.
     pub outbox: usize,
-    /// Acknowledged.
+    /// Episodes that the receiver has acknowledged.
     pub shipped: usize,
-    /// Refused.
+    /// Refused episodes.
     pub quarantine: usize,
 }
 
-/// Counting ends here: more is as good as that for whoever reads it.
+/// The highest count; no reader needs a higher one.
 const MOST_COUNTED: usize = 100_000;
 
 impl Holdings {
-    /// Counts. Blocks, for a moment with many; what cannot be read counts as nothing.
+    /// Counts the names. A place that cannot be read counts as 0. Blocks, for a moment if there are many.
     pub fn of(root: &Path) -> Self {
         let count =
             |name: &str| fs::read_dir(root.join(name)).map_or(0, |names| names.take(MOST_COUNTED).count());
@@ -165,7 +166,7 @@ impl Holdings {
     }
 }
 
-/// What a deletion gives back, as far as the files tell.
+/// The room that a deletion gives back, as far as the files show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Freed {
     /// Bytes on the disk.
@@ -175,19 +176,19 @@ pub struct Freed {
 }
 
 impl Freed {
-    /// Both together.
+    /// Returns the sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { bytes: self.bytes + other.bytes, inodes: self.inodes + other.inodes }
     }
 }
 
-/// Whether a name is that of a deletion which was cut short.
+/// Returns true if this is the name of a deletion that was cut short.
 pub fn is_doomed(name: &str) -> bool {
     name.starts_with(DOOMED_PREFIX)
 }
 
-/// Deletes the directory of that name in `root`; one that is doomed already is deleted to its end. Blocks.
+/// Deletes the directory `name` in `root`, or finishes a deletion that was cut short. Blocks.
 pub fn delete(root: &Path, name: &str) -> io::Result<Freed> {
     let path = root.join(name);
     if is_doomed(name) {
@@ -204,7 +205,7 @@ fn delete_to_its_end(doomed: &Path) -> io::Result<Freed> {
     Ok(freed)
 }
 
-/// What a directory takes on the disk. A file with a second name elsewhere gives nothing back.
+/// Returns the room that a directory takes on disk. A file with a second name elsewhere gives nothing back.
 fn size_of_tree(dir: &Path) -> io::Result<Freed> {
     let mut freed = size_of(&fs::symlink_metadata(dir)?);
     for entry in fs::read_dir(dir)? {
@@ -229,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk with so many thousandths of its bytes free, and all of its inodes.
+    /// Returns a disk with `thousandths` of its bytes free, and all of its inodes.
     fn disk(thousandths: u64) -> Disk {
         Disk { free_bytes: thousandths, total_bytes: 1000, free_inodes: 5, total_inodes: 5 }
     }
@@ -272,7 +273,7 @@ mod tests {
             (26, None),
             (24, None),
             (49, None),
-            // From here on it is low again, which was said.
+            // From here on it is low again, which was told already.
             (50, None),
             (30, None),
             (24, Some(Change::Critical)),
@@ -346,7 +347,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join(".pruned-e1/sub")).unwrap();
         fs::create_dir(root.path().join("e1")).unwrap();
-        // Its other name is taken: the whole episode stays as it is.
+        // The other name is taken, so the whole episode stays as it is.
         assert_eq!(delete(root.path(), "e1").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert!(is_doomed(".pruned-e1") && !is_doomed("e1"));
         delete(root.path(), ".pruned-e1").unwrap();

@@ -1,9 +1,9 @@
-//! Finished episodes as the kernel tells of them (inotify), between two scans of `episodes/`.
+//! Finished episodes between two scans of `episodes/`, by events of the kernel (inotify).
 //!
-//! Watched are `episodes/` itself, for directories that are created or moved there, and each directory without a
-//! marker, for the marker. The number of watches is bounded, and the kernel may drop what it wanted to tell: what is
-//! missed for that is found by the scan, which this only precedes. It reads no episode and moves none. A network file
-//! system tells nothing of what other machines do to it.
+//! There is a watch on `episodes/` for directories that are created or moved there. There is one on each directory
+//! without a marker, for the marker. The number of watches is bounded, and the kernel may drop events. The scan finds
+//! every episode that was missed; events only come earlier. This module reads no episode and moves none. A network file
+//! system reports no changes by other machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -22,41 +22,41 @@ use rustix::io::Errno;
 
 use crate::store::scan;
 
-/// So many directories without a marker are watched at most. A host records a few at a time; more are left behind by
-/// recordings that failed, and the scan looks at those as well.
+/// The most directories without a marker that are watched. A host records a few at a time. Failed recordings leave more
+/// behind, and the scan covers those too.
 pub const MAX_WATCHES: usize = 512;
 
-/// Events are read in portions of so many bytes, a few hundred of them, so that one look at them is short.
+/// Events are read in portions of this size, in bytes: some hundreds of events, so that each read is short.
 const BUFFER: usize = 16 * 1024;
 
-/// What is asked of `episodes/`.
+/// The events of `episodes/`.
 const OF_EPISODES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
-/// What is asked of a directory in it.
+/// The events of a directory in `episodes/`.
 const OF_RECORDING: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::DONT_FOLLOW)
     .union(WatchFlags::EXCL_UNLINK);
 
-/// What a look at the events has brought.
+/// The result of one read of events.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Episodes that are finished.
     pub ready: Vec<EpisodeId>,
-    /// The kernel had to drop events, or a place has become free that somebody waits for: look at everything.
+    /// The kernel dropped events, or a directory can be watched that could not before. So everything must be scanned.
     pub rescan: bool,
-    /// Nothing more is to be read at the moment.
+    /// No more events can be read at the moment.
     pub emptied: bool,
-    /// `episodes/` is not where it was: nothing more will come.
+    /// `episodes/` is not where it was, so no more events will come.
     pub gone: bool,
 }
 
-/// An event, as far as it matters.
+/// An event that matters here.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     Arrived(EpisodeId),
@@ -76,12 +76,12 @@ pub struct EpisodeWatcher {
     root: i32,
     watched: BTreeMap<i32, EpisodeId>,
     most: usize,
-    /// Some are not watched, for lack of places.
+    /// Some directories are not watched, because no watch was free.
     left_out: bool,
 }
 
 impl EpisodeWatcher {
-    /// Begins to watch `episodes`, and at most `most` directories in it once [`Self::rescan`] was called. Blocks.
+    /// Begins to watch `episodes`, and at most `most` directories in it after [`Self::rescan`]. Blocks.
     pub fn open(episodes: &Path, most: usize) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let root = inotify::add_watch(&inotify, episodes, OF_EPISODES)?;
@@ -89,18 +89,18 @@ impl EpisodeWatcher {
         Ok(Self { episodes, inotify, root, watched: BTreeMap::new(), most, left_out: false })
     }
 
-    /// Becomes readable with the next event.
+    /// Returns the descriptor, which becomes readable with the next event.
     pub fn descriptor(&self) -> Arc<OwnedFd> {
         Arc::clone(&self.inotify)
     }
 
-    /// Whether directories are there that are left to the scan, for lack of places.
+    /// Returns true if some directories are left to the scan, because no watch was free.
     pub fn leaves_some_out(&self) -> bool {
         self.left_out
     }
 
-    /// Looks at all directories, and watches those without a marker. True where one has it already: a scan is due.
-    /// Blocks.
+    /// Looks at all directories, and watches those without a marker. Returns true if one has its marker already, so
+    /// that a scan is due. Blocks.
     pub fn rescan(&mut self) -> io::Result<bool> {
         self.left_out = false;
         let mut is_any_ready = false;
@@ -119,7 +119,7 @@ impl EpisodeWatcher {
         Ok(is_any_ready)
     }
 
-    /// Takes the next portion of events. Blocks for the disk only, never for an event.
+    /// Reads the next portion of events. Blocks for the disk only, never for an event.
     pub fn take(&mut self) -> io::Result<Seen> {
         let mut seen = Seen::default();
         let events = self.read(&mut seen)?;
@@ -132,7 +132,7 @@ impl EpisodeWatcher {
                     }
                 }
                 Event::Left(id) => self.forget(&id),
-                // Unknown ones were forgotten since.
+                // An unknown watch was forgotten meanwhile.
                 Event::Marked(watch) => {
                     if let Some(id) = self.watched.get(&watch).cloned() {
                         self.forget(&id);
@@ -144,7 +144,7 @@ impl EpisodeWatcher {
                 Event::Gone => seen.gone = true,
             }
         }
-        // At half the places, so that a look at everything is not due for each that becomes free.
+        // At half the watches, so that not every watch that becomes free causes a rescan.
         seen.rescan |= was_full && self.watched.len() * 2 <= self.most;
         Ok(seen)
     }
@@ -171,7 +171,7 @@ impl EpisodeWatcher {
         }
     }
 
-    /// Whether a directory has its marker; one that has not is watched, if there is a place for it.
+    /// Returns true if a directory has its marker. Otherwise watches it, if a watch is free.
     fn admit(&mut self, id: &EpisodeId) -> bool {
         let is_watched = self.watched.values().any(|watched| watched == id);
         if self.has_marker(id) {
@@ -183,7 +183,7 @@ impl EpisodeWatcher {
         if is_watched || !self.watch(id) {
             return false;
         }
-        // The marker may have come before the watch did.
+        // The marker may have come before the watch.
         let is_ready = self.has_marker(id);
         if is_ready {
             self.forget(id);
@@ -195,7 +195,7 @@ impl EpisodeWatcher {
         fs::symlink_metadata(self.episodes.join(id.as_str()).join(DONE_MARKER)).is_ok()
     }
 
-    /// True where the directory is watched from now on.
+    /// Returns true if the directory is watched from now on.
     fn watch(&mut self, id: &EpisodeId) -> bool {
         if self.watched.len() >= self.most {
             self.left_out = true;
@@ -207,7 +207,8 @@ impl EpisodeWatcher {
                 true
             }
             Err(error) => {
-                // The kernel has no place (`fs.inotify.max_user_watches`); else it is gone, or not for us to read.
+                // The kernel has no watch left (`fs.inotify.max_user_watches`). Otherwise the directory is gone, or may
+                // not be read.
                 self.left_out |= matches!(error, Errno::NOSPC | Errno::NOMEM);
                 false
             }
@@ -218,13 +219,13 @@ impl EpisodeWatcher {
         let watch = self.watched.iter().find(|(_, watched)| *watched == id).map(|(watch, _)| *watch);
         if let Some(watch) = watch {
             self.watched.remove(&watch);
-            // The kernel drops the watch of a directory that was deleted by itself; then it is gone already.
+            // The kernel itself drops the watch of a deleted directory. Then the watch is gone already.
             let _ = inotify::remove_watch(&self.inotify, watch);
         }
     }
 }
 
-/// What an event means; none where it means nothing here.
+/// Translates an event. `None` if it does not matter here.
 fn understand(event: &inotify::Event<'_>, root: i32) -> Option<Event> {
     let (kind, watch) = (event.events(), event.wd());
     let name = || event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));

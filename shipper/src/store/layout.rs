@@ -1,8 +1,8 @@
 //! Every path below the data directory, and the lock that keeps a second shipper away (protocol 3.4).
 //!
-//! Where an episode is says what state it is in; nothing else does. All functions here block. Every move is
-//! durable before it counts (`moves.rs`), and the archive goes last: a crash in between leaves an archive without
-//! an episode, which [`crate::store::outbox`] removes (invariants I4, I6, I7). It never looks into an episode.
+//! The directory of an episode is its state; nothing else is. All functions here block. Every move is durable before it
+//! counts (`moves.rs`), and the archive is removed last. A crash in between leaves an archive without an episode, which
+//! [`crate::store::outbox`] removes (invariants I4, I6, I7). This module never looks into an episode.
 
 use std::fs;
 use std::io;
@@ -17,33 +17,33 @@ use cis490_shared::ids::EpisodeId;
 use cis490_shared::step::Step;
 use cis490_shared::wire::path::ARCHIVE_SUFFIX;
 
-/// What the name of an archive ends in while it is written.
+/// The suffix of an archive while it is written.
 pub const PARTIAL_SUFFIX: &str = ".partial";
 
 const LOCK_NAME: &str = ".shipper.lock";
-/// Whoever looks whether the lock is held may be in the way for a moment, and another shipper for longer than this.
+/// How long to wait for the lock. A program that tests the lock holds it for a moment, another shipper for longer.
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 const DIRECTORY_MODE: u32 = 0o750;
 
-/// What cannot be done below the data directory.
+/// Why a call below the data directory failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DirsError {
-    /// The file system says no.
+    /// The file system refused.
     #[error(transparent)]
     Io(#[from] FsError),
-    /// It has left `episodes/`: an earlier try moved it and could not sync that, or somebody took it away.
+    /// The episode has left `episodes/`: an earlier try moved it and could not sync, or somebody took it away.
     #[error("`{}` is no longer there", .0.display())]
     Gone(PathBuf),
-    /// Another shipper works here.
+    /// Another shipper uses the data directory.
     #[error("`{}` is locked: another shipper works on this data directory", .0.display())]
     Locked(PathBuf),
-    /// An episode cannot be moved from one of the directories to another.
+    /// Two of the directories are on different file systems, so no episode can be moved between them.
     #[error("`{}` and `{}` are on different file systems: an episode is moved between them", .0.display(), .1.display())]
     Apart(PathBuf, PathBuf),
 }
 
 impl DirsError {
-    /// The same once more, for another episode that it concerns.
+    /// Returns the same error again, for another episode that it affects.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Io(error) => Self::Io(error.again()),
@@ -53,12 +53,12 @@ impl DirsError {
         }
     }
 
-    /// Whether the shipper lacks a right that only a person can give.
+    /// Returns true if the shipper lacks a permission that only a person can grant.
     pub fn is_about_permission(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// What a person on this host can do about it.
+    /// Returns the next step for a person on this host.
     pub fn remedy(&self) -> &'static str {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
         match self {
@@ -81,8 +81,8 @@ pub(super) fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) 
     move |source| FsError::at(verb, path)(source).into()
 }
 
-/// Whether an episode may have left `episodes/` for a place that was not synced since: by a run that was killed, or
-/// because the sync failed. Also lets the episodes of one call be moved at a time.
+/// Whether an episode may have left `episodes/` for a place that was not synced since: a run was killed, or the sync
+/// failed. The lock also lets only one call at a time move episodes.
 #[derive(Debug)]
 pub(super) struct LeftInDoubt(pub(super) Mutex<bool>);
 
@@ -101,12 +101,12 @@ pub struct Dirs {
 }
 
 impl Dirs {
-    /// The directories as they are, beside a shipper that may be running. For moves, and for looks.
+    /// Returns the directories as they are, for moves and reads beside a shipper that may be running.
     pub fn beside(root: &Path) -> Self {
         Self { root: root.to_owned(), in_doubt: Arc::default(), outbox_syncs: Arc::default() }
     }
 
-    /// Creates what is missing, durably, and takes the lock that keeps a second shipper away.
+    /// Creates missing directories durably, and takes the lock that keeps a second shipper away.
     pub fn open(root: &Path) -> Result<(Self, FileLock), DirsError> {
         let dirs = Self::beside(root);
         let all = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
@@ -128,63 +128,63 @@ impl Dirs {
         }
     }
 
-    /// Whether a shipper works here, as a daemon or once.
+    /// Returns true if a shipper uses the data directory, as a daemon or for a single pass.
     pub fn are_in_use(&self) -> Result<bool, DirsError> {
         let lock = self.root.join(LOCK_NAME);
         FileLock::is_held(&lock).map_err(failed("open", &lock))
     }
 
-    /// Where the daemon writes its [`crate::report::status`].
+    /// Returns the file in which the daemon writes its [`crate::report::status`].
     pub fn status_file(&self) -> PathBuf {
         self.root.join("status.json")
     }
 
-    /// The data directory itself.
+    /// Returns the data directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where the recorder leaves episodes.
+    /// Returns the directory in which the recorder leaves episodes.
     pub fn episodes(&self) -> PathBuf {
         self.root.join("episodes")
     }
 
-    /// Where archives wait to be sent.
+    /// Returns the directory in which archives wait to be sent.
     pub fn outbox(&self) -> PathBuf {
         self.root.join("outbox")
     }
 
-    /// Where episodes are that the receiver has.
+    /// Returns the directory of the episodes that the receiver has.
     pub(super) fn shipped(&self) -> PathBuf {
         self.root.join("shipped")
     }
 
-    /// Where refused episodes are.
+    /// Returns the directory of the refused episodes.
     pub fn quarantine_root(&self) -> PathBuf {
         self.root.join("quarantine")
     }
 
-    /// The directory of an episode that is not shipped yet.
+    /// Returns the directory of an episode that is not shipped yet.
     pub fn episode(&self, id: &EpisodeId) -> PathBuf {
         self.episodes().join(id.as_str())
     }
 
-    /// The archive of an episode.
+    /// Returns the path of the archive of an episode.
     pub fn archive(&self, id: &EpisodeId) -> PathBuf {
         self.outbox().join(format!("{id}{ARCHIVE_SUFFIX}"))
     }
 
-    /// The archive of an episode while it is written.
+    /// Returns the path of the archive of an episode while it is written.
     pub fn partial(&self, id: &EpisodeId) -> PathBuf {
         self.outbox().join(format!("{id}{ARCHIVE_SUFFIX}{PARTIAL_SUFFIX}"))
     }
 
-    /// Makes the names in the outbox durable, together with those of all who ask at the same time.
+    /// Makes the names in the outbox durable, and shares the sync with callers at the same time.
     pub fn sync_outbox(&self) -> io::Result<()> {
         Step::SyncOutbox.take(|| self.outbox_syncs.sync(|| durable::sync_dir(&self.outbox())))
     }
 
-    /// Removes the archive of an episode; that there is none is no error. Not durable: the sweep sees to it.
+    /// Removes the archive of an episode, if there is one. Not durable, because the sweep would remove it again.
     pub fn remove_archive(&self, id: &EpisodeId) -> Result<(), DirsError> {
         remove_file(&self.archive(id))
     }
@@ -194,7 +194,7 @@ impl Dirs {
         remove_file(&self.outbox().join(name))
     }
 
-    /// Whether an episode is still in `episodes/`.
+    /// Returns true if an episode is still in `episodes/`.
     pub fn has_episode(&self, id: &EpisodeId) -> Result<bool, DirsError> {
         let path = self.episode(id);
         is_there(&path).map_err(failed("read", &path))
@@ -216,29 +216,29 @@ pub(super) fn remove_file(path: &Path) -> Result<(), DirsError> {
     }
 }
 
-/// Lets threads share the syncs of one directory: those who come while one is under way share the next. It knows nothing
-/// of what is synced.
+/// Lets threads share the syncs of one directory. Threads that come during a sync share the next one. This type knows
+/// nothing of the directory.
 #[derive(Debug, Default)]
 struct SharedSync {
     state: Mutex<Syncs>,
     changed: Condvar,
 }
 
-/// Whoever asks gets a number; a sync is for all up to the number that was given out last when it began.
+/// Each caller gets a number. A sync covers all callers up to the latest number when it began.
 #[derive(Debug, Default)]
 struct Syncs {
     asked: u64,
     done: u64,
-    /// The last sync that failed was for those up to here.
+    /// The last sync that failed covered the callers up to this number.
     failed: u64,
     kind: Option<io::ErrorKind>,
     under_way: bool,
 }
 
 impl SharedSync {
-    /// Comes back once a sync that began after this was called is done, by `sync` or by somebody else's. Blocks.
+    /// Returns once a sync that began after the call is done, by `sync` or by another thread's. Blocks.
     ///
-    /// One that fails fails all who waited for it: none of them may believe the next.
+    /// A failed sync fails all callers that waited for it, because a later success says nothing about their names.
     fn sync(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.lock();
         state.asked += 1;

@@ -1,9 +1,9 @@
-//! Every move between the places, made so that no loss of power takes both names of an episode.
+//! Every move between the places, made so that a loss of power never takes both names of an episode.
 //!
-//! All of a call are renamed, then the places that they went to are synced, then the one that they left. Until then
-//! none counts as moved. A sync of the one that they left makes every departure from it last, also those of an earlier
-//! call whose arrival may not: so whatever is in doubt is settled before the next one moves. Moves go one way at a
-//! time, whichever process makes them: the shipper, or a person's `quarantine release` beside it.
+//! A call renames all its episodes, then syncs their destinations, then the place that they left. No episode counts as
+//! moved before that. Syncing `episodes/` makes every earlier removal durable, even if its destination was never
+//! synced. So destinations in doubt are synced before the next move. Moves go in one direction at a time, in all
+//! processes: the shipper, and a person's `quarantine release` beside it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -20,34 +20,34 @@ use cis490_shared::step::Step;
 use crate::store::layout::{Dirs, DirsError, failed, is_there, remove_file};
 use crate::store::quarantine::{MoveBack, Reason};
 
-/// Held by whoever moves.
+/// The lock that a process holds while it moves.
 const LOCK_NAME: &str = ".moves.lock";
-/// How long another process may move before this one gives up.
+/// How long this process waits while another one moves.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// There while episodes return: a run that finds it knows which way the last one moved. It need not outlive a loss
-/// of power, after which nothing is in doubt.
+/// Exists while episodes return, so that a run that finds it knows the direction of the last moves. It need not survive
+/// a loss of power, after which nothing is in doubt.
 const RETURNING_NAME: &str = ".returning";
 const REASON_MODE: u32 = 0o640;
 const LOCK_MODE: u32 = 0o640;
-/// How many episodes of one id are kept aside before a person has to look.
+/// The most episodes of one id that are kept before a person must act.
 const MAX_COPIES: u32 = 1000;
-/// What the directory is called with which moves are tried. No name of an episode begins so.
+/// The directory that tests moves. No episode id begins with a dot.
 const PROBE_NAME: &str = ".probe";
 
 /// An episode that leaves `episodes/`.
 #[derive(Debug, Clone)]
 pub struct MoveOut {
-    /// The episode.
+    /// The id of the episode.
     pub id: EpisodeId,
-    /// Why it was refused; none where the receiver has it.
+    /// Why it was refused. `None` if the receiver has it.
     pub refused: Option<Reason>,
 }
 
 impl Dirs {
-    /// Puts episodes away, then removes their archives: what was refused, with the reason in it, to `quarantine/`,
-    /// everything else to `shipped/`. What became of each, in their order.
+    /// Puts episodes away, then removes their archives. Refused ones go to `quarantine/` with the reason in them, all
+    /// others to `shipped/`. Returns the results in the order of the episodes.
     pub fn put_away(&self, leaving: &[MoveOut]) -> Vec<Result<(), DirsError>> {
-        // Whoever panicked while he held it left it as it was: in doubt.
+        // A thread that panicked while it held the lock left the flag set: in doubt.
         let mut in_doubt = self.in_doubt.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = match self.begin_moves(&mut in_doubt) {
             Ok(lock) => lock,
@@ -69,7 +69,7 @@ impl Dirs {
         let renamed: Vec<_> =
             leaving.iter().zip(&done).filter(|(_, done)| done.is_ok()).map(|(leaving, _)| leaving).collect();
         let synced = if renamed.is_empty() { Ok(()) } else { self.sync_moves(&renamed) };
-        // A rename that failed may have happened all the same.
+        // A rename that failed may still have happened.
         *in_doubt = synced.is_err() || renamed.len() < leaving.len();
         for (leaving, done) in leaving.iter().zip(&mut done).filter(|(_, done)| done.is_ok()) {
             *done = match &synced {
@@ -80,8 +80,8 @@ impl Dirs {
         done
     }
 
-    /// Lets episodes return from `quarantine/` to `episodes/`, where no episode of that id may be. What became of each,
-    /// in their order. The note of their refusal stays in them; no archive holds it.
+    /// Moves episodes back from `quarantine/` to `episodes/`, if no episode of that id is there. Returns the results in
+    /// the order of the episodes. The note of the refusal stays in the episode, but no archive contains it.
     pub fn release(&self, returning: &[MoveBack]) -> Vec<Result<(), DirsError>> {
         let mut in_doubt = self.in_doubt.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = |error: &DirsError| returning.iter().map(|_| Err(error.again())).collect();
@@ -100,20 +100,20 @@ impl Dirs {
                 relocate(&from, &self.episode(&returning.id)).map_err(failed("move", &from))
             })
             .collect();
-        // A rename that failed may have happened, so all of them are taken for moved here.
+        // A rename that failed may have happened, so all episodes count as moved here.
         match self.sync_returns().and_then(|()| remove_file(&marker)) {
             Ok(()) => done,
             Err(error) => done.into_iter().map(|done| done.and_then(|()| Err(error.again()))).collect(),
         }
     }
 
-    /// Creates what moves need, durably.
+    /// Creates the lock file of moves, durably.
     pub(super) fn prepare_moves(&self) -> Result<(), DirsError> {
         let path = self.root.join(LOCK_NAME);
         durable::create_file(&path, LOCK_MODE).map_err(failed("create", &path))
     }
 
-    /// Keeps every other process from moving, and settles what is in doubt.
+    /// Keeps every other process from moving, and settles earlier moves in doubt.
     fn begin_moves(&self, in_doubt: &mut bool) -> Result<FileLock, DirsError> {
         let path = self.root.join(LOCK_NAME);
         let lock = FileLock::take(&path, PATIENCE).map_err(failed("lock", &path))?;
@@ -144,8 +144,8 @@ impl Dirs {
         durable::replace_file(&path, &reason.to_json(), REASON_MODE).map_err(failed("write", &path))
     }
 
-    /// Renames an episode to a name below `to`, one of its own where an episode of that id is there already: what was
-    /// kept once is never replaced.
+    /// Renames an episode to a name below `to`. Adds a number if an episode of that id is there already, so that no
+    /// kept episode is ever replaced.
     fn rename(&self, id: &EpisodeId, to: &Path) -> Result<(), DirsError> {
         let from = self.episode(id);
         for copy in 0..MAX_COPIES {
@@ -158,7 +158,7 @@ impl Dirs {
         Err(failed("move", &from)(ErrorKind::AlreadyExists.into()))
     }
 
-    /// Makes it last where episodes went, and only then that they left.
+    /// Makes the arrivals durable, and only then the departures.
     fn sync_moves(&self, renamed: &[&MoveOut]) -> Result<(), DirsError> {
         let places: BTreeSet<PathBuf> = renamed.iter().map(|leaving| self.place(leaving)).collect();
         for path in places {
@@ -168,7 +168,7 @@ impl Dirs {
         Step::SyncMovedFrom.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))
     }
 
-    /// The same for episodes that returned.
+    /// Does the same for episodes that returned.
     fn sync_returns(&self) -> Result<(), DirsError> {
         let sync = |path: PathBuf| {
             Step::SyncReturned.take(|| durable::sync_dir(&path)).map_err(failed("sync", &path))
@@ -177,9 +177,10 @@ impl Dirs {
         sync(self.quarantine_root())
     }
 
-    /// Tries at the start whether episodes can be moved: moves a directory of our own through all places. A place on another
-    /// mount or of another user would otherwise show once the first episode was delivered. Gives back the first two between which a directory is copied instead,
-    /// where there is a mount between them.
+    /// Tests at the start whether episodes can be moved, with a directory of our own that goes through all places.
+    /// Otherwise a place on another mount or of another user would show only when the first episode was delivered.
+    /// Returns the first two places with a mount between them, where a directory is copied instead. `None` if there are
+    /// none.
     pub fn probe_moves(&self) -> Result<Option<(PathBuf, PathBuf)>, DirsError> {
         let places = [self.episodes(), self.outbox(), self.shipped(), self.quarantine_root()];
         // Left by a run that died.
@@ -204,7 +205,7 @@ impl Dirs {
     }
 }
 
-/// Moves an episode to a name that is free. Where a directory cannot be renamed, it is carried there.
+/// Moves an episode to a free name. A directory that cannot be renamed is copied, then deleted.
 fn relocate(from: &Path, to: &Path) -> io::Result<()> {
     match durable::rename_noreplace(from, to) {
         Err(error) if error.kind() == ErrorKind::CrossesDevices => {

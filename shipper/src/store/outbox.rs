@@ -1,11 +1,11 @@
-//! The outbox: the archive of an episode, packed or taken as it lies there, and what a crash left (accident 6).
+//! The outbox: the archive of an episode, packed or taken from there, and the leftovers of a crash (accident 6).
 //! Everything here blocks.
 //!
 //! State is in the file system alone. An archive gets its final name only after its bytes are on disk (invariant I2).
-//! One that is found there is proved before it is used, by decoding it beside the episode, or made anew (I10). One that
-//! was packed can be sent before that, and must not be sent to its end: see [`Unpublished`]. An archive implies its
-//! episode directory, and a partial archive implies an upload in flight; [`sweep`] removes what lacks its counterpart,
-//! and nothing else. Nothing here deletes an episode or knows a receiver.
+//! An archive that is found there is proved by decoding it beside the episode, or made anew (I10). A packed archive can
+//! be sent before it has its name, but not to its end: see [`Unpublished`]. An archive implies its episode directory,
+//! and a partial archive implies an upload in flight. [`sweep`] removes files without their counterpart, and nothing
+//! else. Nothing here deletes an episode or knows a receiver.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -32,13 +32,14 @@ use crate::store::layout::{self, Dirs, DirsError, PARTIAL_SUFFIX};
 
 const ARCHIVE_MODE: u32 = 0o640;
 
-/// How much is read at once, in bytes; a small archive as a whole.
+/// The most bytes that are read at once; a small archive is read as a whole.
 pub const READ_BYTES: usize = 256 * 1024;
 
-/// Becomes true once, when the shipper stops: long work on a file asks it and gives up.
+/// Becomes true once, when the shipper stops. Long work on a file checks it and gives up.
 pub type Stop = watch::Receiver<bool>;
 
-/// An archive that is open for sending. What is hashed and what is sent are the same descriptor.
+/// An archive that is open for sending. The bytes that were hashed and those that are sent come from the same open
+/// file.
 #[derive(Debug, Clone)]
 pub struct Archive {
     /// The file, open for reading.
@@ -47,7 +48,7 @@ pub struct Archive {
     pub sha256: Sha256Digest,
     /// Its length in bytes.
     pub size_bytes: u64,
-    /// Its first [`READ_BYTES`], so that most are sent without another look at the disk.
+    /// Its first [`READ_BYTES`], so that most archives are sent without another read.
     pub first: Bytes,
 }
 
@@ -58,9 +59,10 @@ impl Archive {
     }
 }
 
-/// An archive that was packed and is not in the outbox yet: its bytes may not be on disk, nor has it its name.
+/// A packed archive that is not in the outbox yet: its bytes may not be on disk, and it has no final name.
 ///
-/// It is sent meanwhile, but its last bytes only once it is published: what a receiver may have is in the outbox, whatever dies.
+/// It is sent meanwhile, but its last bytes only after it is published. So an archive that a receiver may have is in
+/// the outbox, whatever dies.
 #[derive(Debug)]
 pub struct Unpublished {
     temp: Temp,
@@ -69,7 +71,7 @@ pub struct Unpublished {
 }
 
 impl Unpublished {
-    /// Gives it its name. Blocks until bytes and name are on disk.
+    /// Gives the archive its name. Blocks until bytes and name are on disk.
     pub fn publish(self) -> Result<(), OutboxError> {
         let Self { temp, dirs, path } = self;
         Step::SyncPacked.take(|| temp.sync()).map_err(failed("write", temp.path()))?;
@@ -96,7 +98,7 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OutboxEr
     move |source| FsError::at(verb, path)(source).into()
 }
 
-/// Inspects an episode, without what an earlier life of it left: a note that was half written. Blocks.
+/// Inspects an episode, after removing a half-written note of an earlier refusal. Blocks.
 pub fn inspect(dirs: &Dirs, id: &EpisodeId) -> Result<Episode, OutboxError> {
     let dir = dirs.episode(id);
     let episode = Episode::look_at(&dir, id).map_err(OutboxError::Pack)?;
@@ -108,8 +110,8 @@ pub fn inspect(dirs: &Dirs, id: &EpisodeId) -> Result<Episode, OutboxError> {
     }
 }
 
-/// Takes the archive of an episode from the outbox, or packs it where there is none; with `rebuild` it is
-/// packed in any case. What was packed is to be published. Blocks.
+/// Takes the archive of an episode from the outbox, or packs it if there is none. With `rebuild`, packs it in any case.
+/// The caller must publish a packed archive. Blocks.
 pub fn take_or_pack(
     dirs: &Dirs,
     episode: &Episode,
@@ -126,14 +128,14 @@ pub fn take_or_pack(
     pack(dirs, episode, packer, stop).map(|(archive, unpublished)| (archive, Some(unpublished)))
 }
 
-/// Takes the archive of an episode from the outbox, where there is one and it is proved; another file of its name is
-/// removed. One that cannot be compared, since the episode cannot be read, stays: it may be the last that has the bytes.
+/// Takes the archive of an episode from the outbox, if there is one and it is proved. Any other file of its name is
+/// removed. An archive that cannot be compared stays, because it may be the last copy: the episode cannot be read.
 /// Blocks.
 pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archive>, OutboxError> {
     let path = dirs.archive(episode.id());
     let file = match regular::open(CWD, &path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        // What is no file of ours can never be sent. Any other failure says nothing about the file.
+        // A link, a directory or another user's file can never be sent. Any other failure says nothing about the file.
         Err(error) if is_about_the_file(&error) => return remove(&path).map(|()| None),
         Err(error) => return Err(failed("read", &path)(error)),
         Ok(file) => file,
@@ -146,8 +148,8 @@ pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archiv
     remove(&path).map(|()| None)
 }
 
-/// Whether an archive still holds all of its episode: what came or changed since it was packed is on this host alone.
-/// Blocks.
+/// Returns true if an archive still contains all of its episode. Anything that was added or changed since is on this
+/// host alone. Blocks.
 pub fn holds_all_of(
     dirs: &Dirs,
     episode: &Episode,
@@ -156,7 +158,7 @@ pub fn holds_all_of(
 ) -> Result<bool, OutboxError> {
     match episode.confirm() {
         Ok(()) => Ok(true),
-        // Other times and rights are no other content.
+        // Other times and permissions are not other content.
         Err(PackError::Changed { .. }) => {
             let packed = inspect(dirs, episode.id())?.packed_in(&archive.file, &|| *stop.borrow());
             packed.map(|packed| packed.is_some()).map_err(not_packed)
@@ -173,7 +175,7 @@ fn pack(
 ) -> Result<(Archive, Unpublished), OutboxError> {
     let id = episode.id();
     let (partial, path) = (dirs.partial(id), dirs.archive(id));
-    // What an earlier life of this episode left, half written.
+    // A half-written archive of an earlier try.
     remove(&partial)?;
     let mut temp = Temp::create(partial.clone(), ARCHIVE_MODE).map_err(failed("create", &partial))?;
     let written = packer.pack(episode, &mut temp, &|| *stop.borrow()).map_err(not_packed)?;
@@ -189,7 +191,8 @@ fn not_packed(error: PackError) -> OutboxError {
     }
 }
 
-/// Whether a file cannot be opened for what it is: a link, a socket, a directory, another user's.
+/// Returns true if a file cannot be opened because of its kind or owner: a link, a socket, a directory, another user's
+/// file.
 fn is_about_the_file(error: &io::Error) -> bool {
     NotAFile::in_error(error).is_some() || error.kind() == io::ErrorKind::PermissionDenied
 }
@@ -228,14 +231,14 @@ fn check(stop: &Stop) -> io::Result<()> {
     if *stop.borrow() { Err(io::Error::other("the shipper is stopping")) } else { Ok(()) }
 }
 
-/// Removes what a crash left in the outbox; how much that was. `in_flight` must not grow meanwhile. Running twice
-/// changes nothing. Blocks.
+/// Removes the leftovers of a crash from the outbox, and returns their number. `in_flight` must not grow meanwhile.
+/// Running twice changes nothing. Blocks.
 pub fn sweep(dirs: &Dirs, in_flight: &BTreeSet<EpisodeId>) -> Result<usize, DirsError> {
     let outbox = dirs.outbox();
     let failed = |source| layout::failed("read", &outbox)(source);
     let mut names = Vec::new();
     for entry in fs::read_dir(&outbox).map_err(failed)? {
-        // A name that is no text is not one of ours.
+        // A name that is not text is not ours.
         names.extend(entry.map_err(failed)?.file_name().into_string());
     }
     let orphans = orphans(names, in_flight, |id| dirs.has_episode(id))?;
@@ -243,7 +246,7 @@ pub fn sweep(dirs: &Dirs, in_flight: &BTreeSet<EpisodeId>) -> Result<usize, Dirs
     Ok(orphans.len())
 }
 
-/// The names that can go. Pure but for the question whether an episode is there.
+/// Returns the names to remove. Pure, except for the question whether an episode is there.
 fn orphans<E>(
     names: impl IntoIterator<Item = String>,
     in_flight: &BTreeSet<EpisodeId>,

@@ -1,9 +1,10 @@
-//! Refused episodes: the note beside each, what lies in `quarantine/`, how long it is kept, and how it goes back (protocol
-//! 3.4). Everything here blocks.
+//! Refused episodes: the note beside each, the contents of `quarantine/`, how long they are kept, and how they go back
+//! (protocol 3.4). Everything here blocks.
 //!
-//! What was refused only for its commit is deleted only where the configuration says so: the gate may admit it yet
-//! (accidents 5 and 8). Nor is anything whose note cannot be read. What cannot go back stays where it is and says why.
-//! It needs the memory of one note at a time, and does not decide what is refused.
+//! An episode refused only for its commit is deleted only if the configuration says so. The gate may still admit the
+//! commit (accidents 5 and 8). An episode whose note cannot be read is never deleted. An episode that cannot go back
+//! stays where it is, and the reason is reported. This module needs the memory of one note at a time, and does not
+//! decide which episodes are refused.
 
 use std::fs;
 use std::io;
@@ -24,42 +25,42 @@ use crate::store::age::Lived;
 use crate::store::disk;
 use crate::store::layout::{Dirs, DirsError};
 
-/// The largest note that is read, in bytes. Ours are below 4 KiB.
+/// The largest note that is read, in bytes. Our notes are below 4 KiB.
 const MAX_NOTE_BYTES: u64 = 1024 * 1024;
-/// So many go back together, and share the syncs.
+/// Episodes that go back together and share the syncs.
 const BATCH: usize = 256;
-/// How many that stayed are told one by one.
+/// The most episodes that stayed which are reported one by one.
 const MAX_STAYED: usize = 10;
 
-/// `quarantine_reason.json`
+/// The contents of `quarantine_reason.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// The episode.
+    /// The id of the episode.
     pub episode_id: EpisodeId,
-    /// Who refused it, and why.
+    /// Who refused the episode, and why.
     #[serde(flatten)]
     pub refusal: Refusal,
-    /// When that was, by this host's clock.
+    /// The time of the refusal, by this host's clock.
     pub refused_at_wall: WallTime,
 }
 
 impl Reason {
-    /// The text of the file, for people and programs.
+    /// Returns the text of the file, for people and programs.
     pub fn to_json(&self) -> Vec<u8> {
-        // Text and numbers only: there is nothing in it that JSON could not hold.
+        // Text and numbers only, so JSON can represent all of it.
         let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
         text.push(b'\n');
         text
     }
 }
 
-/// The note beside a refused episode; one of an earlier generation holds less.
+/// The note beside a refused episode. One of an earlier generation contains less.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Note {
-    /// Who refused it, and why.
+    /// Who refused the episode, and why.
     #[serde(flatten)]
     pub refusal: Refusal,
-    /// When that was, by this host's clock.
+    /// The time of the refusal, by this host's clock.
     #[serde(default)]
     pub refused_at_wall: Option<String>,
 }
@@ -67,31 +68,31 @@ pub struct Note {
 /// A directory in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is called.
+    /// The name of the directory.
     pub name: String,
-    /// Where it is.
+    /// The path of the directory.
     pub path: PathBuf,
 }
 
 impl Entry {
-    /// The episode in it: its name, without what was added because the name was taken.
+    /// Returns the id of the episode in it: the name, without the number that is added if the name was taken.
     pub fn episode_id(&self) -> Option<EpisodeId> {
         EpisodeId::parse(self.name.split('.').next().unwrap_or_default()).ok()
     }
 
-    /// Its note; none where it has none that can be read.
+    /// Returns the note. `None` if there is none that can be read.
     pub fn note(&self) -> Option<Note> {
         let text = read_at_most(&self.path.join(REASON_NAME), MAX_NOTE_BYTES)?;
         let note: Note = serde_json::from_slice(&text).ok()?;
         (note.refusal.status.is_some() || !note.refusal.error.is_empty()).then_some(note)
     }
 
-    /// When its note was written, as the file system has it.
+    /// Returns the time at which the note was written, by the file system.
     pub fn refused_at(&self) -> Option<SystemTime> {
         fs::symlink_metadata(self.path.join(REASON_NAME)).and_then(|metadata| metadata.modified()).ok()
     }
 
-    /// The commit that it waits for, where it was refused for its commit alone.
+    /// Returns the commit that the episode waits for, if it was refused for its commit alone.
     pub fn awaited_commit(&self, note: &Note) -> Option<CommitHash> {
         if !note.refusal.is_about_the_commit() {
             return None;
@@ -99,12 +100,12 @@ impl Entry {
         if let Some(commit) = &note.refusal.commit {
             return CommitHash::parse(commit).ok();
         }
-        // A note of the earlier generation may not say which one.
+        // A note of the earlier generation may not name the commit.
         let text = read_at_most(&self.path.join(META_NAME), MAX_META_BYTES)?;
         EpisodeMeta::parse(&text).ok()?.commit()?.ok()
     }
 
-    /// How it goes back to `episodes/`.
+    /// Returns the move back to `episodes/`.
     pub fn returning(&self) -> Option<MoveBack> {
         Some(MoveBack { id: self.episode_id()?, name: self.name.clone() })
     }
@@ -115,24 +116,24 @@ fn read_at_most(path: &Path, limit: u64) -> Option<Vec<u8>> {
     (metadata.is_file() && metadata.len() <= limit).then(|| fs::read(path).ok())?
 }
 
-/// All entries, in no order. What is about to be deleted is none.
+/// Returns all entries, in no order. Directories that are about to be deleted are not entries.
 pub fn entries(root: &Path) -> io::Result<impl Iterator<Item = io::Result<Entry>> + use<>> {
     let found = fs::read_dir(root)?.map(|entry| {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // A deletion or a copy that is under way, or was cut short, is none.
+        // A deletion or a copy that is under way, or was cut short, is no entry.
         let is_episode = entry.file_type()?.is_dir() && !name.starts_with('.');
         Ok(is_episode.then(|| Entry { name, path: entry.path() }))
     });
     Ok(found.filter_map(Result::transpose))
 }
 
-/// How many entries there are; reads no note.
+/// Returns the number of entries, without reading a note.
 pub fn count(root: &Path) -> io::Result<usize> {
     entries(root)?.try_fold(0, |count, entry| entry.map(|_| count + 1))
 }
 
-/// Counts what is in quarantine, reading every note; an error where `stop` says so.
+/// Counts the episodes in quarantine, and reads every note. An error if `stop` is set.
 pub fn survey(root: &Path, stop: &AtomicBool) -> io::Result<Tally> {
     let mut tally = Tally::default();
     for entry in entries(root)? {
@@ -150,13 +151,13 @@ pub fn survey(root: &Path, stop: &AtomicBool) -> io::Result<Tally> {
 /// How long refused episodes are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keep {
-    /// Those that were refused for their commit alone; none: until it is admitted.
+    /// For episodes refused for their commit alone. `None`: until the commit is admitted.
     pub for_commit: Option<Duration>,
-    /// All others; none: for ever.
+    /// For all other episodes. `None`: for ever.
     pub others: Option<Duration>,
 }
 
-/// What became of the quarantine.
+/// The result of pruning the quarantine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Episodes deleted for their age.
@@ -165,10 +166,10 @@ pub struct Pruned {
     pub kept: usize,
 }
 
-/// Deletes what was refused longer ago than it is to be kept, by what was lived through since its note was written.
+/// Deletes episodes that were refused longer ago than they are kept, by the running time since their note was written.
 /// Blocks, and reads every note.
 ///
-/// What is deleted is named in the log. What cannot be deleted is logged and stays; it is tried again the next time.
+/// Deletions are named in the log. A deletion that fails is logged and tried again the next time.
 pub fn prune(root: &Path, keep: Keep, lived: &Lived) -> io::Result<Pruned> {
     let mut pruned = Pruned::default();
     for entry in fs::read_dir(root)? {
@@ -195,8 +196,8 @@ pub fn prune(root: &Path, keep: Keep, lived: &Lived) -> io::Result<Pruned> {
     Ok(pruned)
 }
 
-/// The note of the episode in `dir`, where that may be deleted. Everything that is not known for certain speaks against
-/// it, and so does a refusal that no receiver had a part in: nobody but this host has judged it.
+/// Returns the note of the episode in `dir` if it may be deleted. Anything uncertain keeps the episode. So does a
+/// refusal without a receiver, because only this host has judged the episode.
 fn expired(dir: &Path, keep: Keep, lived: &Lived) -> Option<Note> {
     let entry = Entry { name: String::new(), path: dir.to_owned() };
     let (age, note) = (lived.age(entry.refused_at()?), entry.note()?);
@@ -208,18 +209,18 @@ fn expired(dir: &Path, keep: Keep, lived: &Lived) -> Option<Note> {
 /// An episode that returns from quarantine to `episodes/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MoveBack {
-    /// The episode.
+    /// The id of the episode.
     pub id: EpisodeId,
-    /// What its directory in `quarantine/` is called: the id, or a name made of it where that was taken.
+    /// The name of its directory in `quarantine/`: the id, with a number behind it if that was taken.
     pub name: String,
 }
 
-/// What became of those that were to go back.
+/// The result of a release.
 #[derive(Debug, Default)]
 pub struct Released {
-    /// So many are in `episodes/` again.
+    /// Episodes that are in `episodes/` again.
     pub count: usize,
-    /// What stayed, and why; only the first few.
+    /// Episodes that stayed, and why; only the first few.
     pub stayed: Vec<(String, DirsError)>,
 }
 
@@ -237,7 +238,7 @@ impl Released {
     }
 }
 
-/// Has those go back that are `wanted`, `at_most` so many; ends early where `stop` says so.
+/// Moves the episodes back that are `wanted`, but not more than `at_most`. Ends early if `stop` is set.
 pub fn release(
     dirs: &Dirs,
     at_most: usize,
@@ -264,7 +265,7 @@ pub fn release(
     Ok(released)
 }
 
-/// Has those go back that were refused for this commit alone.
+/// Moves the episodes back that were refused for this commit alone.
 pub fn release_commit(dirs: &Dirs, commit: &str, at_most: usize, stop: &AtomicBool) -> io::Result<Released> {
     release(dirs, at_most, stop, |entry| {
         let awaited = entry.note().and_then(|note| entry.awaited_commit(&note));

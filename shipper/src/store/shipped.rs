@@ -1,8 +1,8 @@
 //! How long shipped episodes are kept: by age, and until the disk needs the room.
 //!
-//! Only what is in `shipped/` is ever deleted, that is what the receiver has (I6); oldest first, by the time at which
-//! it was put there. A round does a bounded amount of work and holds a bounded number of names, however many episodes
-//! there are. Whether a person must hear of a full disk is for [`crate::store::disk`] to say.
+//! Only episodes in `shipped/` are deleted here, so the receiver has them (I6). The oldest go first, by the time of
+//! their move there. A round does a bounded amount of work and holds a bounded number of names, however many episodes
+//! there are. [`crate::store::disk`] decides when a person is told of a full disk.
 
 use std::collections::BinaryHeap;
 use std::fs::{self, DirEntry};
@@ -17,39 +17,40 @@ use cis490_shared::ids::EpisodeId;
 use crate::store::age::Lived;
 use crate::store::disk::{self, Disk, Freed};
 
-/// So many episodes are deleted in a round at most.
+/// The most episodes that a round deletes.
 const ROUND: usize = 256;
 
-/// What is kept.
+/// The rules of retention.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// How long a shipped episode is kept; none: age is no reason to delete it.
+    /// How long a shipped episode is kept. `None` if age is no reason to delete it.
     pub keep: Option<Duration>,
-    /// The share of the file system that is to be free, in percent; 0: nothing is deleted for room.
+    /// The share of the file system to keep free, in percent. 0 deletes nothing to make room.
     pub free_percent: u8,
 }
 
-/// What a round has done.
+/// The result of a round.
 #[derive(Debug)]
 pub struct Round {
-    /// The disk after it.
+    /// The disk after the round.
     pub disk: Disk,
     /// Episodes deleted for their age.
     pub for_age: usize,
-    /// Episodes deleted for the room that they took.
+    /// Episodes deleted to make room.
     pub for_space: usize,
-    /// What they gave back.
+    /// The room that the deletions gave back.
     pub freed: Freed,
-    /// Another round would find more to delete.
+    /// Whether another round would find more to delete.
     pub more: bool,
-    /// Room is being made: what was deleted is enough once the file system shows it, or more can be deleted.
+    /// Whether room is being made: the deletions suffice once the file system shows them, or more can be deleted.
     pub room_is_made: bool,
-    /// What could not be deleted, the first of it.
+    /// The first deletion that failed.
     pub failure: Option<(PathBuf, io::Error)>,
 }
 
-/// Measures the disk below `root`, and deletes from its `shipped/` what the rules say: what is too old by `age`, where it
-/// is given, and what there is no room for. Blocks; ends early once `stop` is set.
+/// Measures the disk below `root`, and deletes episodes from its `shipped/` by the rules. These are episodes that are
+/// too old by `age`, if it is given, and the oldest ones while there is too little room. Ends early once `stop` is set.
+/// Blocks.
 pub fn round(root: &Path, rules: Rules, age: Option<Lived>, stop: &AtomicBool) -> io::Result<Round> {
     round_of(ROUND, root, rules, age, stop)
 }
@@ -88,7 +89,7 @@ fn round_of(
                 round.disk = Disk::of(root)?;
             }
         }
-        // What cannot be deleted is not tried again at once.
+        // An episode that cannot be deleted is not tried again at once.
         let deleted = round.for_age + round.for_space > 0;
         round.more &= deleted;
         round.room_is_made = deleted && (round.more || !round.is_short(&disk, rules));
@@ -97,8 +98,8 @@ fn round_of(
 }
 
 impl Round {
-    /// Whether the disk lacks room, by what it shows and by what should be free now: some file systems take a while to
-    /// show what was deleted, and nothing more must go meanwhile.
+    /// Returns true if the disk lacks room, both as measured and with all deletions counted as free. Some file systems
+    /// show a deletion only after a while, and nothing more may go meanwhile.
     fn is_short(&self, before: &Disk, rules: Rules) -> bool {
         let owed = Disk {
             free_bytes: before.free_bytes.saturating_add(self.freed.bytes),
@@ -108,7 +109,7 @@ impl Round {
         self.disk.is_below(rules.free_percent) && owed.is_below(rules.free_percent)
     }
 
-    /// The oldest episodes, oldest first, and whether there are more. Ends deletions that were cut short.
+    /// Returns the oldest episodes, oldest first, and whether there are more. Finishes deletions that were cut short.
     fn oldest(&mut self, most: usize, shipped: &Path, stop: &AtomicBool) -> io::Result<(Vec<Kept>, bool)> {
         let (mut oldest, mut more) = (BinaryHeap::new(), false);
         for entry in fs::read_dir(shipped)? {
@@ -121,7 +122,7 @@ impl Round {
                     self.delete(shipped, name);
                 }
                 Some(name) if is_of_an_episode(name) => oldest.extend(Kept::of(&entry, name)),
-                // Not put there by us.
+                // The shipper did not put it there.
                 _ => {}
             }
             if oldest.len() > most {
@@ -149,13 +150,13 @@ impl Round {
 /// A shipped episode.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kept {
-    /// When it was put there: being renamed changes the status of a directory, and nothing does after that.
+    /// The time of its move there: a rename changes the ctime of a directory, and nothing changes it after that.
     since: SystemTime,
     name: String,
 }
 
 impl Kept {
-    /// None for what is no directory, or is gone by now.
+    /// Returns the episode. `None` if the entry is no directory, or is gone by now.
     fn of(entry: &DirEntry, name: &str) -> Option<Self> {
         let data = entry.metadata().ok().filter(fs::Metadata::is_dir)?;
         let seconds = u64::try_from(data.ctime()).unwrap_or_default();
@@ -165,7 +166,7 @@ impl Kept {
     }
 }
 
-/// Whether an episode is kept under that name: its id, with a number behind it where it is not the first.
+/// Returns true if an episode is kept under this name: its id, followed by a number if it is not the first.
 fn is_of_an_episode(name: &str) -> bool {
     let (id, copy) = name.split_once('.').unwrap_or((name, "1"));
     EpisodeId::parse(id).is_ok() && copy.parse::<u32>().is_ok()

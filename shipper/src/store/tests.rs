@@ -1,4 +1,4 @@
-//! Every move between the directories, and what a crash between two of them leaves.
+//! Every move between the directories, and the state after a crash between two moves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -198,7 +198,7 @@ fn what_returns_is_whole_and_in_the_place_of_nothing() {
     }
     record(&dirs, "e2");
     let returning = |id_of: &str, name: &str| MoveBack { id: id(id_of), name: name.to_owned() };
-    // As after a run that was killed while others returned; and a person beside the daemon.
+    // As after a run that was killed during a release, and with a person beside the daemon.
     let marker = root.path().join("data/.returning");
     fs::write(&marker, "").unwrap();
     let beside = Dirs::beside(&root.path().join("data"));
@@ -224,7 +224,7 @@ fn incident_06_a_crash_after_the_move_leaves_only_what_the_sweep_removes() {
     }
     fs::write(dirs.partial(&id("torn")), "half").unwrap();
     fs::write(dirs.partial(&id("flying")), "half").unwrap();
-    // What `put_away` does, up to the crash.
+    // The steps of `put_away`, up to the crash.
     cis490_shared::durable::move_noreplace(&dirs.episode(&id("moved")), &dirs.root.join("shipped/moved"))
         .unwrap();
     assert_eq!(outbox::sweep(&dirs, &BTreeSet::from([id("flying")])).unwrap(), 2);

@@ -1,7 +1,7 @@
-//! Which deadline of an upload counts at the moment.
+//! The deadline that counts at each moment of an upload.
 //!
-//! Pure but for the cell that body and guard share; both live on one thread. awc reads no answer while it
-//! sends, so the only thing that can be watched is when it asks for the next chunk of the body.
+//! Pure, except for the cell that body and guard share; both live on one thread. awc reads no answer while it sends. So
+//! its requests for the next chunk of the body are the only thing to watch.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Deadlines {
     pub stall: Duration,
     /// From the last byte to the answer; the receiver syncs in this time.
     pub answer: Duration,
-    /// A small request as a whole.
+    /// From a small request to the head of its answer. The body of an answer gets as long again.
     pub small: Duration,
 }
 
@@ -34,54 +34,54 @@ impl Default for Deadlines {
 }
 
 impl Deadlines {
-    /// Those of a host that lets an upload stand still for `stall`.
+    /// Returns the deadlines of a host that lets an upload stand still for `stall`.
     pub fn with_stall(stall: Duration) -> Self {
         Self { stall, answer: 2 * stall, ..Self::default() }
     }
 }
 
-/// What an upload waited for in vain.
+/// The deadline that an upload has missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Late {
-    /// Neither `100 Continue` nor a refusal: something on the way may have swallowed the `Expect`.
+    /// Neither `100 Continue` nor a refusal came: something on the way may have swallowed the `Expect`.
     #[error("nobody answered the Expect header within {} s", .0.as_secs_f32())]
     Continue(Duration),
     /// The receiver took no more of the body.
     #[error("the receiver took no more of the body for {} s", .0.as_secs_f32())]
     Stalled(Duration),
-    /// The body was sent; nothing came back.
+    /// The whole body was sent, but no answer came.
     #[error("no answer within {} s of the last byte", .0.as_secs_f32())]
     Answer(Duration),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// The head is out, or will be as soon as there is a connection.
+    /// The head was sent, or will be as soon as there is a connection.
     Waiting(Instant),
-    /// The body is on its way; the moment of its latest chunk.
+    /// The body is being sent; the time of its latest chunk.
     Sending(Instant),
-    /// The next chunk waits until the rate limit lets it go, which is nobody's fault.
+    /// The rate limit holds the next chunk back, which is not a fault.
     HeldBack,
-    /// All of it is out.
+    /// The whole body was sent.
     Sent(Instant),
 }
 
-/// How far an upload is.
+/// The progress of an upload.
 #[derive(Debug)]
 pub struct Progress {
     phase: Cell<Phase>,
-    /// Wakes the guard when another deadline counts from now on, which may be an earlier one.
+    /// Wakes the guard when another deadline applies, because it may be an earlier one.
     another_phase: Notify,
     deadlines: Deadlines,
 }
 
 impl Progress {
-    /// An upload that begins now.
+    /// Begins an upload now.
     pub fn begin(deadlines: Deadlines) -> Self {
         Self { phase: Cell::new(Phase::Waiting(Instant::now())), another_phase: Notify::new(), deadlines }
     }
 
-    /// The body is asked for, or asked for more.
+    /// Records that awc asked for a chunk of the body, or got one.
     pub fn chunk(&self) {
         if !matches!(self.phase.get(), Phase::Sending(_)) {
             self.another_phase.notify_one();
@@ -89,24 +89,24 @@ impl Progress {
         self.phase.set(Phase::Sending(Instant::now()));
     }
 
-    /// The body is asked for more, and this host holds it back until the next [`Self::chunk`].
+    /// Records that this host holds the next chunk back until the next [`Self::chunk`].
     pub fn held_back(&self) {
         self.another_phase.notify_one();
         self.phase.set(Phase::HeldBack);
     }
 
-    /// The whole body was handed over.
+    /// Records that the whole body was handed over.
     pub fn sent(&self) {
         self.another_phase.notify_one();
         self.phase.set(Phase::Sent(Instant::now()));
     }
 
-    /// Whether a byte of the body may have left this host.
+    /// Returns true if a byte of the body may have left this host.
     pub fn body_began(&self) -> bool {
         !matches!(self.phase.get(), Phase::Waiting(_))
     }
 
-    /// Waits until the upload is late. `last_connected` is asked for each deadline.
+    /// Waits until the upload is late. Calls `last_connected` for each deadline.
     pub async fn late(&self, last_connected: impl Fn() -> Option<Instant>) -> Late {
         loop {
             let Some((deadline, late)) = self.deadline(last_connected()) else {
@@ -116,12 +116,13 @@ impl Progress {
             if Instant::now() >= deadline {
                 return late;
             }
-            // Early or not, the deadline is then computed anew.
+            // Woken early or not, the loop computes the deadline again.
             let _ = timeout_at(deadline, self.another_phase.notified()).await;
         }
     }
 
-    /// The moment at which the upload is late, and with what, if nothing moves until then; none while it is held back.
+    /// Returns the time at which the upload is late if nothing moves, and the missed deadline. `None` while it is held
+    /// back.
     fn deadline(&self, last_connected: Option<Instant>) -> Option<(Instant, Late)> {
         let Deadlines { continue_wait, stall, answer, .. } = self.deadlines;
         match self.phase.get() {

@@ -1,9 +1,10 @@
-//! The gate as this host sees it: asked once per commit and `MEMORY`, whoever wants to know (accident 2).
+//! The gate as this host sees it: asked once per commit and `MEMORY`, whatever the number of uploaders (accident 2).
 //!
-//! Clones share what is known, also across threads. While one asks the others wait for what it hears, so that a
+//! Clones share the verdicts, also across threads. While one uploader asks, the others wait for its answer. So a
 //! backlog of a thousand refused episodes costs the same few requests and no packing, whatever the number of uploaders.
-//! A gate that has never read a window condemns nothing: its answer counts as silence, and the PUT is told to come again
-//! (accident 3). It packs and moves nothing, and does not decide what a refusal means for an episode.
+//! A gate that has never read a window condemns nothing: its answer counts as unknown. The receiver then tells the PUT
+//! to come again (accident 3). This module packs and moves nothing, and does not decide what a refusal means for an
+//! episode.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
@@ -20,44 +21,44 @@ use crate::answers::outcome::{Outcome, Refusal};
 use crate::http::client::{Client, out_of_reach};
 use crate::http::requests;
 
-/// How long a verdict counts.
+/// How long a verdict is valid.
 const MEMORY: Duration = Duration::from_secs(30);
 
-/// More distinct commits than this are not remembered at a time; a host records with one or two.
+/// The most commits remembered at a time; a host records with one or two.
 const MAX_COMMITS: usize = 64;
 
-/// What to do about episodes of a commit.
+/// The verdict on episodes of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Pack and send.
+    /// The episode is packed and sent.
     Admitted {
-        /// What to paste on this host, where the commit is about to leave the window.
+        /// Commands to paste on this host, if the commit is about to leave the window.
         remediation: Option<String>,
     },
-    /// Pack and send: nobody knows, the PUT will tell.
+    /// The gate did not say. The episode is packed and sent, and the receiver judges the PUT.
     Unknown,
-    /// Neither pack nor send.
+    /// The episode is neither packed nor sent.
     Refused(Refusal),
 }
 
 impl Verdict {
-    /// Whether an episode of the commit is packed and sent.
+    /// Returns true if an episode of the commit is packed and sent.
     pub fn lets_send(&self) -> bool {
         !matches!(self, Self::Refused(_))
     }
 }
 
-/// What this host knows of the gate.
+/// The verdicts that this host knows.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
     verdicts: Arc<StdMutex<Verdicts>>,
-    /// Held by the one who asks. When the latest question ended without an answer about its commit, and in what.
+    /// Held by the uploader that asks. Records when the latest question ended without a verdict, and its outcome.
     asking: Arc<Mutex<Option<(Instant, Outcome)>>>,
 }
 
 impl Gate {
-    /// What the gate says, or said lately, about a commit as meta.json has it. An error where it says nothing about
-    /// commits now, with what that means for the queue.
+    /// Returns the gate's verdict on a commit as in meta.json, from memory if it is fresh. An error if the gate gives
+    /// no verdict now, with the meaning of that for the queue.
     pub async fn verdict(
         &self,
         client: &Client,
@@ -69,12 +70,12 @@ impl Gate {
             return Ok(verdict);
         }
         let Some(Ok(hash)) = commit.map(CommitHash::parse) else {
-            // There is nothing to ask about: the receiver judges the PUT.
+            // There is no hash to ask about, so the receiver judges the PUT.
             return Ok(self.remember(commit, Verdict::Unknown));
         };
         let came = Instant::now();
         let mut unanswered = self.asking.lock().await;
-        // Whoever asked meanwhile has the answer for all who waited.
+        // An uploader that asked meanwhile has the answer for all that waited.
         if let Some(verdict) = self.recall(commit) {
             return Ok(verdict);
         }
@@ -91,48 +92,49 @@ impl Gate {
         Err(outcome)
     }
 
-    /// The fresh verdict on a commit, if there is one.
+    /// Returns the verdict on a commit if there is a fresh one.
     pub fn recall(&self, commit: Option<&str>) -> Option<Verdict> {
         self.known().recall(commit, Instant::now())
     }
 
-    /// Keeps what a PUT, or the gate itself, said about a commit; gives it back.
+    /// Remembers the verdict of a PUT, or of the gate itself, on a commit. Returns it.
     pub fn remember(&self, commit: Option<&str>, verdict: Verdict) -> Verdict {
         self.known().remember(commit, verdict.clone(), Instant::now());
         verdict
     }
 
-    /// The commits whose episodes are packed and sent without another question.
+    /// Returns the commits whose episodes are packed and sent without another question.
     pub fn sendable(&self) -> Vec<Option<String>> {
         self.known().sendable(Instant::now())
     }
 
     fn known(&self) -> MutexGuard<'_, Verdicts> {
-        // Nothing can panic while it is held.
+        // No code that could panic runs under the lock.
         self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The verdicts of the last moments. The key is the commit as meta.json has it, none where it has none.
+/// The latest verdicts. The key is the commit as in meta.json, `None` if it has none.
 #[derive(Debug, Default)]
 struct Verdicts {
     known: HashMap<Option<String>, (Instant, Verdict)>,
 }
 
 impl Verdicts {
-    /// The verdict on a commit, if it is fresh.
+    /// Returns the verdict on a commit if it is fresh.
     fn recall(&self, commit: Option<&str>, now: Instant) -> Option<Verdict> {
         let (since, verdict) = self.known.get(&commit.map(str::to_owned))?;
         (now < *since + MEMORY).then(|| verdict.clone())
     }
 
-    /// The commits whose episodes are packed and sent.
+    /// Returns the commits whose episodes are packed and sent.
     fn sendable(&self, now: Instant) -> Vec<Option<String>> {
         let fresh = self.known.iter().filter(|(_, (since, _))| now < *since + MEMORY);
         fresh.filter(|(_, (_, verdict))| verdict.lets_send()).map(|(commit, _)| commit.clone()).collect()
     }
 
-    /// Keeps a verdict. One that is fresh and the same keeps its age, or it would never be asked for again.
+    /// Remembers a verdict. A fresh one that is repeated keeps its age, or the gate would never be asked about it
+    /// again.
     fn remember(&mut self, commit: Option<&str>, verdict: Verdict, now: Instant) {
         if self.recall(commit, now).as_ref() == Some(&verdict) {
             return;
@@ -145,7 +147,7 @@ impl Verdicts {
     }
 }
 
-/// What the gate's answer means.
+/// Translates the gate's answer into a verdict.
 fn verdict_of(answer: CommitAnswer) -> Verdict {
     let never_read = answer.head_commit.is_none() || answer.polled_s_ago.is_none();
     if answer.admitted {

@@ -1,8 +1,8 @@
-//! The uploads that are under way, how many bytes were sent in all, and how fast that goes.
+//! The uploads under way, the number of bytes sent, and the rate.
 //!
-//! [`Meter`] is fed by the uploaders on their threads and read by whoever shows it. It says what was handed to the
-//! network, not what the receiver has taken: that is known only once it has answered. [`Rate`] is pure: time and totals
-//! are handed in. Neither decides anything.
+//! Uploaders feed [`Meter`] from their threads; the status and the progress display read it. It counts bytes that were
+//! handed to the network. How many of them the receiver has taken is known only once it has answered. [`Rate`] is pure:
+//! time and totals are passed in. Neither type decides anything.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,10 +16,10 @@ use crate::report::status::{Rates, Speed, UnderWay};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
-/// Samples that follow each other faster than this are left out, so that their number is bounded.
+/// Samples closer together than this are left out, so that their number is bounded.
 const SPACING: Duration = Duration::from_secs(1);
 
-/// What is being sent from this host. Clones share it.
+/// The uploads and the sent bytes of this host. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Meter {
     shared: Arc<Shared>,
@@ -28,12 +28,12 @@ pub struct Meter {
 #[derive(Debug, Default)]
 struct Shared {
     sent_bytes: AtomicU64,
-    /// In the order in which they began.
+    /// The uploads under way, in the order in which they began.
     uploads: Mutex<BTreeMap<u64, UnderWay>>,
     begun: AtomicU64,
 }
 
-/// An upload that is under way for as long as this lives.
+/// An upload that is under way until this is dropped.
 #[derive(Debug)]
 pub struct Sending {
     shared: Arc<Shared>,
@@ -41,7 +41,7 @@ pub struct Sending {
 }
 
 impl Meter {
-    /// An upload begins, with a body of `total_bytes`.
+    /// Begins an upload with a body of `total_bytes`.
     pub fn begin(&self, id: &EpisodeId, total_bytes: u64) -> Sending {
         let shared = Arc::clone(&self.shared);
         let number = shared.begun.fetch_add(1, Ordering::Relaxed);
@@ -50,19 +50,19 @@ impl Meter {
         Sending { shared, number }
     }
 
-    /// The uploads that are under way, the oldest first.
+    /// Returns the uploads under way, oldest first.
     pub fn under_way(&self) -> Vec<UnderWay> {
         self.shared.uploads().values().cloned().collect()
     }
 
-    /// All bytes of bodies that were handed to the network since the start, those sent again among them.
+    /// Returns the number of body bytes handed to the network since the start. Bytes that were sent again count again.
     pub fn sent_bytes(&self) -> u64 {
         self.shared.sent_bytes.load(Ordering::Relaxed)
     }
 }
 
 impl Sending {
-    /// So many bytes more of the body were handed to the network.
+    /// Adds `bytes` of the body that were handed to the network.
     pub fn sent(&self, bytes: u64) {
         self.shared.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(upload) = self.shared.uploads().get_mut(&self.number) {
@@ -78,7 +78,7 @@ impl Drop for Sending {
 }
 
 impl Shared {
-    /// Nothing that could panic is done under the lock, and the list would be right all the same.
+    /// Locks the list. No code that could panic runs under the lock, and the list would be valid even then.
     fn uploads(&self) -> MutexGuard<'_, BTreeMap<u64, UnderWay>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,33 +91,32 @@ struct Sample {
     bytes: u64,
 }
 
-/// Means over the last minute and the last ten, from the totals of the last ten minutes: at most one for every other
-/// second.
+/// Mean rates over the last minute and the last ten minutes. Keeps at most one sample of the totals per second.
 #[derive(Debug)]
 pub struct Rate {
     samples: VecDeque<Sample>,
 }
 
 impl Rate {
-    /// Begins to measure, from totals of nothing.
+    /// Begins to measure at `now`, from totals of zero.
     pub fn new(now: Instant) -> Self {
         Self { samples: VecDeque::from([Sample { at: now, episodes: 0, bytes: 0 }]) }
     }
 
-    /// The means up to `now`, when the totals since the start are these.
+    /// Returns the mean rates up to `now`, given the totals since the start.
     pub fn take(&mut self, now: Instant, episodes: u64, bytes: u64) -> Rates {
         let latest = Sample { at: now, episodes, bytes };
         if self.samples.back().is_none_or(|last| now.duration_since(last.at) >= SPACING) {
             self.samples.push_back(latest);
         }
-        // The one at the edge stays: what was shipped since is known only from there on.
+        // The newest sample that is at least ten minutes old stays, because the longer mean is measured from it.
         while self.samples.get(1).is_some_and(|second| now.duration_since(second.at) >= TEN_MINUTES) {
             self.samples.pop_front();
         }
         Rates { last_minute: self.over(MINUTE, latest), last_ten_minutes: self.over(TEN_MINUTES, latest) }
     }
 
-    /// The mean over about `window`, or since the start where that is less.
+    /// Returns the mean over about `window`, or since the start if that is shorter.
     fn over(&self, window: Duration, latest: Sample) -> Speed {
         let is_old = |sample: &&Sample| latest.at.duration_since(sample.at) >= window;
         let from = self.samples.iter().rev().find(is_old).or(self.samples.front());
@@ -142,7 +141,7 @@ fn whole(rate: f64) -> u64 {
     rate.round() as u64
 }
 
-/// To thousandths, so that a mean does not look more exact than it is.
+/// Rounds to thousandths, so that a mean does not look more exact than it is.
 fn rounded(rate: f64) -> f64 {
     (rate * 1000.0).round() / 1000.0
 }
@@ -209,7 +208,7 @@ mod tests {
         let start = Instant::now();
         let mut rate = Rate::new(start);
         let mut rates = Rates::default();
-        // Nine minutes at an episode and 1 kB a second, then one at ten times that.
+        // Nine minutes at one episode and 1 kB per second, then one minute at ten times that.
         for second in 1..=600_u64 {
             let done = second + second.saturating_sub(540) * 9;
             rates = rate.take(start + s(second), done, done * 1000);

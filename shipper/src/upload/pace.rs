@@ -1,7 +1,7 @@
-//! The rate limit of this host: when the next part of a body may go, and how long it may be.
+//! The rate limit of this host: when the next part of a body may be sent, and how long that part may be.
 //!
-//! All uploaders share one. It waits for nothing itself: it says from when on something may go, and whoever sends waits.
-//! Bodies count, not what HTTP, TLS and TCP add to them; the small requests beside them do not.
+//! All uploaders share one [`Pace`]. It never sleeps: it returns the earliest time the next part may be sent, and the
+//! caller sleeps. Only the bytes of bodies count, not the overhead of HTTP, TLS and TCP, and not small requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,16 +15,16 @@ use tracing::warn;
 use crate::config::local_time::Zone;
 use crate::config::rate_limit::RateLimit;
 
-/// What is left unused is kept for so long, so that a sender that came late catches up.
+/// Unused time that the limit saves up, so that a sender that comes late catches up.
 const BURST: Duration = Duration::from_millis(125);
-/// So many parts a second in all: small enough that senders take turns and another hour counts at once.
+/// Parts per second over all senders: enough for them to take turns, and for a new limit to take effect at once.
 const PARTS_PER_S: u64 = 16;
-/// The smallest part, in bytes. awc keeps less than this back until more comes, which would look like a stall.
+/// The smallest part, in bytes. awc buffers less than this until more comes, which would look like a stall.
 pub const LEAST_PART: usize = 8 * 1024;
-/// How old what was read off the clock and the timetable may be.
+/// How long a limit stays in use before clock and timetable are read again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How fast this host may send. Clones share it; the default is as fast as it goes.
+/// How fast this host may send. Clones share the limit; the default is no limit.
 #[derive(Clone, Default)]
 pub struct Pace(Option<Arc<Shared>>);
 
@@ -36,23 +36,23 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// When the first limited part was asked for, and what has gone since.
+    /// The time of the first limited part, and the token bucket that counts from there.
     bucket: Option<(Instant, Bucket)>,
     /// The limit, and when it was looked up.
     looked_up: Option<(Instant, Option<Rate>)>,
 }
 
-/// Leave to send a part of a body.
+/// Permission to send a part of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit {
-    /// How many bytes.
+    /// The size of the part in bytes.
     pub bytes: usize,
-    /// From when on.
+    /// The earliest time to send it.
     pub at: Instant,
 }
 
 impl Pace {
-    /// A pace that keeps to this limit, by what `local_time` says.
+    /// Returns a pace that keeps to `limit` by the local time that `local_time` returns.
     pub fn new(limit: RateLimit, local_time: impl Fn() -> DateTime + Send + Sync + 'static) -> Self {
         if limit.is_none() {
             return Self::default();
@@ -61,7 +61,7 @@ impl Pace {
         Self(Some(Arc::new(shared)))
     }
 
-    /// A pace that keeps to this limit, by the clock of this host. Blocks.
+    /// Returns a pace that keeps to `limit` by the clock of this host. Blocks.
     pub fn of_this_host(limit: &RateLimit) -> Self {
         if !limit.has_hours() {
             return Self::new(limit.clone(), || Zone::utc().now());
@@ -73,11 +73,11 @@ impl Pace {
         Self::new(limit.clone(), move || zone.now())
     }
 
-    /// Gives leave for some of the next `bytes` bytes of a body. It is used up by being given: whoever takes it asks
-    /// again only after it has sent so much, which is how all get their turn.
+    /// Grants some of the next `bytes` bytes of a body. A granted permit counts as used. So a sender asks again only
+    /// after it has sent the part, and all senders get their turn.
     pub fn permit(&self, bytes: usize, now: Instant) -> Permit {
         let Some(shared) = &self.0 else { return Permit { bytes, at: now } };
-        // Nothing that could panic is done under the lock.
+        // No code that could panic runs under the lock.
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(rate) = shared.rate(&mut state, now) else { return Permit { bytes, at: now } };
         let bytes = bytes.min(part(rate.bytes_per_s()));
@@ -88,7 +88,7 @@ impl Pace {
 }
 
 impl Shared {
-    /// What holds now.
+    /// Returns the limit in force.
     fn rate(&self, state: &mut State, now: Instant) -> Option<Rate> {
         match state.looked_up {
             Some((at, rate)) if now.saturating_duration_since(at) < LOOK_AGAIN => rate,
@@ -107,7 +107,7 @@ impl fmt::Debug for Pace {
     }
 }
 
-/// The most that one permit is for, in bytes.
+/// Returns the most bytes that a single permit grants at `rate` bytes per second.
 fn part(rate: u64) -> usize {
     usize::try_from(rate / PARTS_PER_S).unwrap_or(usize::MAX).max(LEAST_PART)
 }
@@ -132,7 +132,7 @@ mod tests {
         Arc::new(AtomicI8::new(hour))
     }
 
-    /// Senders that always have more to send, each from its own moment on: who sent how much, and when.
+    /// Lets senders that always have more to send begin at `starts`. Returns which sender sent how much, and when.
     fn send(pace: &Pace, begin: Instant, starts: &[u64], parts: usize) -> Vec<(usize, Permit)> {
         let mut next: BTreeMap<(Instant, usize), usize> = starts
             .iter()
@@ -178,7 +178,7 @@ mod tests {
             let sent = send(&pace, Instant::now(), &vec![0; senders], senders * 50);
             let mut shares = vec![0; senders];
             let mut last: Vec<Option<Instant>> = vec![None; senders];
-            // Time for a part of each; the receiver waits for 30 s.
+            // Time for one part of each sender, and one more. The receiver waits for 30 s.
             let limit = Rate::parse(&format!("{rate}B")).unwrap();
             let turn = limit.time_for(part(rate) as u64) * u32::try_from(senders + 1).unwrap();
             for (sender, permit) in sent {

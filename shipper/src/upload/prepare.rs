@@ -1,5 +1,5 @@
-//! What is done with an episode on the disk before it is sent: it is inspected, and its archive taken or packed, as one
-//! job in the blocking pool. The job goes on and publishes what it packed while that is sent ([`Published`]).
+//! Prepares an episode on disk before it is sent: inspects it, and takes or packs its archive, as one job in the
+//! blocking pool. The job then publishes a packed archive while it is being sent ([`Published`]).
 
 use std::future::{Future, ready};
 use std::io;
@@ -24,11 +24,11 @@ use crate::upload::slots::{SizeClass, UploadSlots};
 /// An outcome that is known before all steps were taken.
 pub(super) type Early = Box<Outcome>;
 
-/// What an archive is to be made of.
+/// The episode that an archive is made of.
 pub(super) enum Source {
-    /// An episode that was not inspected yet; its archive only where its commit is one of these.
+    /// An episode that was not inspected yet. It gets an archive only if its commit is in the list.
     Uninspected(EpisodeId, Vec<Option<String>>),
-    /// One that was inspected, and whose commit is admitted.
+    /// An inspected episode whose commit may be sent.
     Inspected(Arc<Episode>, SizeClass),
 }
 
@@ -36,11 +36,11 @@ pub(super) enum Source {
 pub(super) struct Prepared {
     pub(super) episode: Arc<Episode>,
     pub(super) size_class: SizeClass,
-    /// Only where its commit is known to be admitted.
+    /// The archive, if the gate is known to let the commit be sent.
     pub(super) archive: Option<Archive>,
 }
 
-/// What preparing takes; its jobs come one after the other.
+/// Everything that preparation needs. Its jobs run one after the other.
 #[derive(Clone)]
 pub(super) struct Workshop {
     pub(super) dirs: Dirs,
@@ -49,8 +49,8 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    /// Inspects an episode and takes or packs its archive, as one job in the pool: waking a thread costs a small episode
-    /// more than most of that.
+    /// Inspects an episode and takes or packs its archive. Both are one job in the pool, because waking a thread costs
+    /// a small episode more than most of the work.
     pub(super) async fn prepare(
         &self,
         source: Source,
@@ -63,21 +63,21 @@ impl Workshop {
                 Ok((prepared, unpublished)) => (Ok(prepared), unpublished),
                 Err(early) => (Err(early), None),
             };
-            // Where nobody waits any more the archive is kept for the next try all the same.
+            // If nothing waits any more, the archive is still kept for the next try.
             let _ = sender.send(prepared);
-            // The stop must be held until then: what it ends waits for this job.
+            // `stop` must live until then, because the sender of `stop` waits for this job.
             unpublished.map_or(Ok(()), Unpublished::publish).inspect(|()| drop(stop))
         });
         let published = Published::when(finished(job));
         if let Ok(prepared) = prepared.await {
             return Ok((prepared?, published));
         }
-        // The job has panicked: so does this.
+        // The job has panicked, and so does this task.
         let _ = published.await;
         std::future::pending().await
     }
 
-    /// The same on this thread; what is to be published of the archive. Blocks.
+    /// Does the same on this thread, and leaves it to the caller to publish the archive. Blocks.
     fn prepare_here(
         &self,
         source: Source,
@@ -99,7 +99,7 @@ impl Workshop {
         if !is_admitted {
             return Ok((Prepared { episode, size_class, archive: None }, None));
         }
-        // A packer begins every archive anew, whatever became of the one before.
+        // A packer starts every archive from scratch, whatever happened to the last one.
         let mut packer = packer.lock().unwrap_or_else(PoisonError::into_inner);
         let (archive, unpublished) = outbox::take_or_pack(dirs, &episode, &mut packer, rebuild, stop)
             .map_err(|error| no_archive(error, &dirs.episode(episode.id())))?;
@@ -107,12 +107,12 @@ impl Workshop {
     }
 }
 
-/// Runs blocking work in the pool; if it panicked, so does the caller, and the process ends (ADR 0003).
+/// Runs blocking work in the pool. If the work panics, so does the caller, and the process ends (ADR 0003).
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     finished(tokio::task::spawn_blocking(work)).await
 }
 
-/// Waits for such work.
+/// Waits for a job in the pool, and panics if the job has panicked.
 async fn finished<T>(job: JoinHandle<T>) -> T {
     match job.await {
         Ok(done) => done,
@@ -124,26 +124,25 @@ async fn finished<T>(job: JoinHandle<T>) -> T {
     }
 }
 
-/// Ready once the archive is in the outbox, bytes and name on disk, or cannot be brought there. All clones say the
-/// same.
-/// The job goes on whether or not anybody waits.
+/// A future that is ready once bytes and name of the archive are on disk in the outbox, or cannot be brought there. All
+/// clones yield the same result. The job goes on even if nothing waits.
 #[derive(Clone)]
 pub struct Published(Shared<LocalBoxFuture<'static, Result<(), Rc<OutboxError>>>>);
 
 impl Published {
-    /// When `done` says so.
+    /// Returns a future that is ready when `done` is.
     pub fn when(done: impl Future<Output = Result<(), OutboxError>> + 'static) -> Self {
         Self(done.map(|done| done.map_err(Rc::new)).boxed_local().shared())
     }
 
-    /// An archive that lay in the outbox before.
+    /// Returns a future for an archive that lay in the outbox before.
     pub fn already() -> Self {
         Self::when(ready(Ok(())))
     }
 }
 
 impl Future for Published {
-    /// A text, since it is told as the reason why a body broke off.
+    /// The error is a text, because it becomes the reason why a body broke off.
     type Output = Result<(), String>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -151,7 +150,7 @@ impl Future for Published {
     }
 }
 
-/// What it leads to that there is no archive, or none that can be compared with its episode.
+/// Returns the outcome if there is no archive, or none that can be compared with its episode.
 pub(super) fn no_archive(error: OutboxError, dir: &Path) -> Outcome {
     match error {
         OutboxError::Stopped => Outcome::Stopped,
@@ -160,8 +159,9 @@ pub(super) fn no_archive(error: OutboxError, dir: &Path) -> Outcome {
     }
 }
 
-/// What an episode that cannot be packed leads to: a refusal where it will never be, another try where the
-/// disk is at fault or somebody still writes to it. A permission may be given, so it is waited for a while.
+/// Returns the outcome for an episode that cannot be packed: a refusal if it never can be. It is tried again if the
+/// disk is at fault or a program still writes to it. A permission may still be granted, so the shipper waits for it for
+/// a while.
 fn unpackable(error: &PackError, dir: &Path) -> Outcome {
     let kind = match error {
         PackError::Read { path, source } if path == dir && source.kind() == io::ErrorKind::NotFound => {
@@ -187,7 +187,7 @@ fn unpackable(error: &PackError, dir: &Path) -> Outcome {
     })
 }
 
-/// Another try: the trouble is on this host's disk.
+/// Returns an outcome that asks for another try, because the trouble is on this host's disk.
 fn local(reason: String) -> Outcome {
     Outcome::Transient { scope: Scope::Episode, reason, retry_after: None, help: None }
 }

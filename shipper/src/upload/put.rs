@@ -1,14 +1,14 @@
-//! The upload itself: PUT with `Expect: 100-continue`, so that a refusal costs no byte of the body, and the archive as
+//! Sends an episode: a PUT with `Expect: 100-continue`, so that a refusal costs no byte of the body, and the archive as
 //! its body.
 //!
-//! awc waits for `100 Continue` for ever and reads no answer while it sends, so this watches the progress
-//! and gives up on its own. What is to be done about an upload that broke is [`crate::upload::ship`]'s
-//! affair: here it is only told apart from one that was answered.
+//! awc waits for `100 Continue` without a deadline and reads no answer while it sends. So this module watches the
+//! progress and gives up on its own. It only tells a broken upload from an answered one; [`crate::upload::ship`]
+//! decides what follows.
 //!
-//! The body is read from the one descriptor whose bytes were hashed. The next chunk is read in the blocking pool while
-//! one is sent, so an upload of any size needs the memory of a few chunks (invariant I8), and asking for a chunk is the
-//! sign of progress. A file that is shorter than promised is an error. The end of an archive is held back until it is
-//! published: see [`crate::store::outbox::Unpublished`].
+//! The body is read from the open file whose bytes were hashed. The next chunk is read in the blocking pool while the
+//! current one is sent. So an upload of any size needs the memory of a few chunks (invariant I8). A request for the
+//! next chunk is the sign of progress. A file that is shorter than promised is an error. The end of an archive is held
+//! back until it is published: see [`crate::store::outbox::Unpublished`].
 
 use std::io;
 use std::rc::Rc;
@@ -36,55 +36,55 @@ use crate::upload::meter::{Meter, Sending};
 use crate::upload::pace::{LEAST_PART, Pace, Permit};
 use crate::upload::prepare::Published;
 
-/// How long nothing at all is sent while the end is held back; well below what either side takes for a stall.
+/// The longest pause without a byte while the end is held back; well below the stall timeout of either side.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
-/// At most so many bytes are handed over at once: on a slow link, asking for the next piece is the only sign of progress.
+/// The most bytes handed over at once: on a slow link, the request for the next piece is the only sign of progress.
 const PIECE: usize = 32 * 1024;
-/// What is sent of the end after that, in bytes: awc keeps less back until more comes.
+/// Bytes of the end that are sent after that pause. awc buffers less than this until more comes.
 const SIGN_BYTES: usize = LEAST_PART;
-/// How long a receiver that ignored an `Expect` is not sent another one.
+/// How long uploads go without `Expect` after a receiver has ignored it.
 const WITHOUT_EXPECT: Duration = Duration::from_mins(10);
-/// The longest text that is sent as a commit, in bytes. A longer one would end as a head that is too long for somebody
-/// on the way (431), time and again.
+/// The longest text that is sent as a commit, in bytes. A longer one would make the head too long for the receiver or a
+/// proxy (431), on every try.
 const MAX_COMMIT_BYTES: usize = 1024;
 
-/// One episode, ready to go.
+/// An episode that is ready to be sent.
 pub struct Upload<'a> {
-    /// This host.
+    /// The name of this host.
     pub host_id: &'a HostId,
-    /// The episode.
+    /// The id of the episode.
     pub episode_id: &'a EpisodeId,
-    /// The commit as meta.json has it; the receiver judges its form.
+    /// The commit as in meta.json; the receiver validates its form.
     pub commit: Option<&'a str>,
-    /// What is sent.
+    /// The archive to send.
     pub archive: &'a Archive,
-    /// When its last bytes may be sent.
+    /// Ready when the last bytes may be sent.
     pub published: Published,
 }
 
-/// How a PUT ended.
+/// The result of a PUT.
 #[derive(Debug)]
 pub enum Put {
-    /// With an answer.
+    /// An answer came.
     Answered(Answer),
-    /// Before a byte of the body was sent: nobody reacted to the `Expect` header.
+    /// Nothing reacted to the `Expect` header, so no byte of the body was sent.
     NoContinue,
-    /// In between. Whether the receiver has the episode is unknown.
+    /// The upload broke before an answer came. Whether the receiver has the episode is unknown.
     Broken {
-        /// What happened.
+        /// The cause.
         reason: String,
         /// Whether a byte of the body may have been sent.
         body_began: bool,
-        /// Whether it was given up because nothing moved.
+        /// Whether the shipper gave up because nothing moved.
         stalled: bool,
     },
-    /// Before it began: there is no connection.
+    /// There was no connection, so nothing was sent.
     Unreachable(ConnectFailure),
-    /// Because the archive could not be read to its end, or not be published, on this host.
+    /// This host could not read the archive to its end, or could not publish it.
     ArchiveUnreadable(String),
 }
 
-/// Sends one episode; with `expect`, its body only once the receiver asks for it.
+/// Sends one episode. With `expect`, sends the body only after the receiver has asked for it.
 pub async fn put(
     client: &Client,
     upload: &Upload<'_>,
@@ -123,7 +123,7 @@ pub async fn put(
     }
 }
 
-/// The request with the headers of protocol 2.1; the length follows from the body.
+/// Builds the request with the headers of protocol 2.1. The length follows from the body.
 fn head(client: &Client, upload: &Upload<'_>, expect: bool) -> awc::ClientRequest {
     let mut request = client
         .request(Method::PUT, &path::episode(upload.host_id, upload.episode_id))
@@ -141,7 +141,8 @@ fn head(client: &Client, upload: &Upload<'_>, expect: bool) -> awc::ClientReques
     }
 }
 
-/// A text that no header can carry is left out: the receiver then says that the commit is missing.
+/// Returns the header value for a commit. `None` if the text is too long or no header can carry it. The receiver then
+/// reports a missing commit.
 fn legal_value(text: &str) -> Option<HeaderValue> {
     text.try_into_value().ok().filter(|value: &HeaderValue| value.len() <= MAX_COMMIT_BYTES)
 }
@@ -153,7 +154,7 @@ fn gave_up(late: Late, expect: bool, body_began: bool) -> Put {
     }
 }
 
-/// The bytes of an archive, at this pace, telling `progress` and `sending` of every chunk.
+/// Streams the bytes of an archive at this pace, and reports every chunk to `progress` and `sending`.
 fn chunks(
     archive: &Archive,
     published: Published,
@@ -180,12 +181,12 @@ fn chunks(
 
 struct Body {
     archive: Archive,
-    /// How much of it may go as soon as the pace allows, or has gone.
+    /// Bytes of the archive that may be sent as soon as the pace allows, or were sent.
     taken: u64,
-    /// What is read and not taken.
+    /// Bytes that are read but not taken.
     held: Bytes,
     ahead: Option<JoinHandle<io::Result<Bytes>>>,
-    /// What is taken and not sent.
+    /// Bytes that are taken but not sent.
     next: Bytes,
     published: Published,
     pace: Pace,
@@ -194,7 +195,7 @@ struct Body {
 }
 
 impl Body {
-    /// What is sent next; none at the end.
+    /// Returns the next piece to send. `None` at the end.
     async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
         if self.next.is_empty() {
             if self.taken == self.archive.size_bytes {
@@ -230,7 +231,7 @@ impl Body {
         Ok(chunk)
     }
 
-    /// All that is left, once the archive is published; a little of it where that takes long.
+    /// Returns the rest once the archive is published, or a few bytes of it if that takes long.
     async fn end(&mut self) -> io::Result<Bytes> {
         let published = self.published.clone();
         let done = match self.held.len() > SIGN_BYTES {
@@ -244,10 +245,10 @@ impl Body {
     }
 }
 
-/// Whether uploads wait for `100 Continue`: not for a while after nobody answered the `Expect` header of one.
+/// Decides whether uploads wait for `100 Continue`: not for ten minutes after one whose `Expect` header was ignored.
 ///
-/// Clones share what is known, so that a proxy that swallows the header costs one wait and one entry in the log, whatever
-/// the number of uploaders.
+/// Clones share the state, so a proxy that swallows the header costs one wait and one log entry, whatever the number of
+/// uploaders.
 #[derive(Debug, Clone, Default)]
 pub struct Expect(Arc<Mutex<Known>>);
 
@@ -258,19 +259,19 @@ struct Known {
 }
 
 impl Expect {
-    /// Whether an upload that begins at `now` waits for `100 Continue`.
+    /// Returns true if an upload that begins at `now` waits for `100 Continue`.
     pub fn is_sent(&self, now: Instant) -> bool {
         self.known().without_until.is_none_or(|until| now >= until)
     }
 
-    /// An upload that sent the header went through only without it. Whether that is news.
+    /// Records that an upload was answered only without the header. Returns true if the state changed.
     pub fn was_ignored(&self, now: Instant) -> bool {
         let mut known = self.known();
         known.without_until = Some(now + WITHOUT_EXPECT);
         !std::mem::replace(&mut known.is_ignored, true)
     }
 
-    /// An upload that sent the header was answered. Whether that is news.
+    /// Records that an upload with the header was answered. Returns true if the state changed.
     pub fn was_answered(&self) -> bool {
         let mut known = self.known();
         known.without_until = None;
@@ -278,7 +279,7 @@ impl Expect {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Nothing that could panic is done under this lock.
+        // No code that could panic runs under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

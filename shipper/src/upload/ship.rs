@@ -1,9 +1,9 @@
-//! One episode from its directory to an [`Outcome`]: look, ask the gate, pack, send, and find out what
-//! became of it where the answer was lost.
+//! Ships one episode, from its directory to an [`Outcome`]: inspect, ask the gate, pack, send. If the answer was lost,
+//! finds out what happened to the upload.
 //!
-//! It moves nothing, and tries again only where the receiver cannot have the episode yet; everything else
-//! is the queue's decision. It guards invariants I4 and I6: after an upload that broke nothing is sent
-//! before a HEAD said what is stored, and a success counts only for the bytes that were sent.
+//! This module moves nothing. It tries again only if the receiver cannot have the episode yet; the queue decides
+//! everything else. It guards invariants I4 and I6. After a broken upload, nothing is sent before a HEAD has said what
+//! is stored. A success counts only for the bytes that were sent.
 
 use std::sync::{Arc, Mutex};
 
@@ -33,32 +33,32 @@ use crate::upload::prepare::{Early, Published, Source, Workshop, blocking, no_ar
 use crate::upload::put::{Expect, Put, Upload, put};
 use crate::upload::slots::UploadSlots;
 
-/// What shipping needs to know; may cross threads.
+/// Everything that shipping needs; may cross threads.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// This host.
+    /// The name of this host.
     pub host_id: HostId,
-    /// Where episodes and archives are.
+    /// The directories with episodes and archives.
     pub dirs: Dirs,
-    /// The receiver, and what is shown to it.
+    /// The receiver, and the credentials that this host shows to it.
     pub target: Latest<Target>,
-    /// What is known of the gate.
+    /// The gate's verdicts so far.
     pub gate: Gate,
-    /// zstd level of new archives.
+    /// The zstd level of new archives.
     pub compression_level: i32,
-    /// Whether a success that proves nothing, and contradicts nothing, counts: for a receiver of the earlier generation.
+    /// Whether a success counts that proves nothing and contradicts nothing: for a receiver of the earlier generation.
     pub accept_unproven_success: bool,
-    /// When an upload is given up.
+    /// The deadlines of an upload.
     pub deadlines: Deadlines,
-    /// Whether uploads wait for `100 Continue`.
+    /// The state of the `Expect` header: whether uploads wait for `100 Continue`.
     pub expect: Expect,
-    /// How many may send at the same time; the others look, pack and wait for their turn meanwhile.
+    /// The turns to send; uploaders without a turn inspect, pack and wait meanwhile.
     pub slots: UploadSlots,
-    /// Is told what is sent.
+    /// The meter that counts the bytes sent.
     pub meter: Meter,
-    /// How fast all of them together may send.
+    /// The rate limit that all uploads share.
     pub pace: Pace,
-    /// Is told what the receiver's clock shows.
+    /// The difference between the receiver's clock and this host's, as measured last.
     pub clock_skew: ClockSkew,
 }
 
@@ -70,7 +70,7 @@ pub struct Shipper {
 }
 
 impl Shipper {
-    /// A shipper without any connection yet.
+    /// Returns a shipper without connections.
     pub fn new(settings: Settings) -> Self {
         let client = Client::new(settings.target.clone(), settings.clock_skew.clone());
         let packer = Arc::new(Mutex::new(Packer::new(settings.compression_level)));
@@ -78,7 +78,7 @@ impl Shipper {
         Self { settings, client, workshop }
     }
 
-    /// What the gate says about a commit, whether or not there is an episode of it to be sent.
+    /// Returns the gate's verdict on a commit, even if no episode of it is to be sent.
     pub async fn ask(&self, commit: &str) -> Result<Verdict, Outcome> {
         self.client.refresh_target();
         self.verdict(Some(commit)).await.map_err(|outcome| self.client.explain(outcome))
@@ -89,12 +89,12 @@ impl Shipper {
         gate.verdict(&self.client, host_id, commit, deadlines.small).await
     }
 
-    /// Ships one episode; with `rebuild` its archive is packed anew.
+    /// Ships one episode. With `rebuild`, its archive is packed anew.
     pub async fn ship(&self, id: &EpisodeId, rebuild: bool, stop: &Stop) -> Outcome {
         let mut stopping = stop.clone();
         tokio::select! {
             biased;
-            // An error means that whoever could say so is gone, which comes to the same.
+            // An error means that the sender is gone, which counts as a stop.
             _ = stopping.wait_for(|stop| *stop) => Outcome::Stopped,
             outcome = self.steps(id, rebuild, stop.clone()) => {
                 self.client.explain(outcome.unwrap_or_else(|early| *early))
@@ -126,7 +126,7 @@ impl Shipper {
         let upload = self.upload(id, meta, archive, published);
         let turn = self.settings.slots.turn(&ready.size_class).await;
         let mut outcome = self.send(&upload, begin).await;
-        // Before anything is moved or sent again; the outcome says already what that came to, where it matters.
+        // Wait before anything is moved or sent again. The outcome already contains the result where it matters.
         let _ = upload.published.await;
         drop(turn);
         if matches!(outcome, Outcome::Stored(_) | Outcome::AlreadyPresent(_))
@@ -165,8 +165,9 @@ impl Shipper {
         }
     }
 
-    /// What a delivered episode leads to whose directory holds something else by now: a recorder that goes on after it has
-    /// set the marker. That is on this host alone, and in `shipped/` nobody would look for it.
+    /// Returns the outcome for a delivered episode whose directory has changed since it was packed. A recorder may go
+    /// on after it has set the marker. Those bytes are on this host alone, and nobody would look for them in
+    /// `shipped/`.
     async fn changed_since(&self, episode: &Arc<Episode>, archive: &Archive, stop: Stop) -> Option<Outcome> {
         let (dirs, of, archive) = (self.settings.dirs.clone(), Arc::clone(episode), archive.clone());
         let dir = dirs.episode(episode.id());
@@ -184,8 +185,9 @@ impl Shipper {
         }
     }
 
-    /// Lets a refusal by the gate stand, unless the episode is stored already: an archive in the outbox may have
-    /// arrived, its answer got lost, and the window moved on meanwhile. What is in the data set is not refused.
+    /// Returns the outcome of a refusal by the gate: refused, unless the episode is already stored. An archive in the
+    /// outbox may have arrived, its answer may have been lost, and the window may have moved on. An episode that is in
+    /// the data set is not refused.
     async fn unless_stored(
         &self,
         episode: &Arc<Episode>,
@@ -204,14 +206,14 @@ impl Shipper {
         Outcome::Refused(refusal)
     }
 
-    /// Sends until the receiver has said something, or cannot be reached.
+    /// Sends until the receiver has answered, or until another outcome is known.
     async fn send(&self, upload: &Upload<'_>, begin: Instant) -> Outcome {
         let mut expect = self.settings.expect.is_sent(Instant::now());
         let (mut expect_ignored, mut fresh_start) = (false, true);
         loop {
             let (meter, pace) = (&self.settings.meter, &self.settings.pace);
             match put(&self.client, upload, expect, self.settings.deadlines, meter, pace).await {
-                // Somebody on the way understands the header and does not like it.
+                // The receiver, or a proxy before it, understands the header and rejects it.
                 Put::Answered(Answer { status: 417, .. }) if expect => {
                     (expect, expect_ignored) = (false, true);
                 }
@@ -223,7 +225,7 @@ impl Shipper {
                 Put::Broken { reason, body_began, stalled } => {
                     match self.find_out(upload, begin, reason).await {
                         Ok(outcome) => return outcome,
-                        // Most likely a connection that the receiver had closed in the meantime.
+                        // Most likely the receiver had closed an idle connection.
                         Err(_) if !body_began && fresh_start => fresh_start = false,
                         Err(reason) if stalled && body_began => {
                             return retry(Scope::Episode, format!("{reason}; {BODY_HANGS}"));
@@ -243,7 +245,7 @@ impl Shipper {
         }
     }
 
-    /// Takes note of whether the header of an upload that was answered was sent, and was ignored before.
+    /// Records whether the header of an answered upload was sent, and whether it was ignored before.
     fn note_expect(&self, was_sent: bool, was_ignored: bool) {
         let known = &self.settings.expect;
         if was_ignored && known.was_ignored(Instant::now()) {
@@ -267,7 +269,7 @@ impl Shipper {
         let proof = answer.claims_success().then(|| proof(&answer, &sent));
         let is_accepted = match proof {
             None | Some(Proof::Ours) => false,
-            // Whatever answered: a receiver that has these very bytes can prove it.
+            // Whatever answered: a receiver that has these bytes can prove it.
             Some(proof) => {
                 self.is_stored(upload).await
                     || (proof == Proof::Nothing && self.settings.accept_unproven_success)
@@ -276,14 +278,14 @@ impl Shipper {
         if is_accepted { success(&answer, &sent) } else { judge(&answer, &sent) }
     }
 
-    /// Whether a HEAD names the very hash that was sent.
+    /// Returns true if a HEAD names the hash that was sent.
     async fn is_stored(&self, upload: &Upload<'_>) -> bool {
         let limit = self.settings.deadlines.small;
         let stored = requests::head(&self.client, upload.host_id, upload.episode_id, limit).await;
         stored.is_ok_and(|stored| stored == Stored::Yes(Some(upload.archive.sha256)))
     }
 
-    /// Finds out what became of an upload that broke; the reason once more where the receiver does not have it.
+    /// Finds out what happened to a broken upload. Returns `reason` as an error if HEAD names no stored hash.
     async fn find_out(&self, upload: &Upload<'_>, begin: Instant, reason: String) -> Result<Outcome, String> {
         let (ours, limit) = (upload.archive.sha256, self.settings.deadlines.small);
         match requests::head(&self.client, upload.host_id, upload.episode_id, limit).await {
@@ -305,7 +307,7 @@ impl Shipper {
         }
     }
 
-    /// Removes an archive that no longer is what was sent, so that the next try packs it anew.
+    /// Removes an archive whose bytes have changed since it was hashed, so that the next try packs it anew.
     async fn drop_archive_if_changed(&self, id: &EpisodeId, archive: &Archive, stop: Stop) {
         let (dirs, id, archive) = (self.settings.dirs.clone(), id.clone(), archive.clone());
         let checked = blocking(move || {

@@ -1,38 +1,38 @@
-//! Who may send at the same time, so that a huge episode never blocks small ones.
+//! Limits how many uploads send at the same time, so that a huge episode never blocks small ones.
 //!
-//! All turns but one may be taken by large episodes. Where there is only one turn a small episode may be sent beside
-//! the large one. It says nothing about the order: that is [`crate::policy::schedule`].
+//! Large episodes may hold all turns but one. If there is only one turn, a small episode may be sent beside a large
+//! one. The order of episodes is decided in [`crate::policy::schedule`], not here.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// From this size on an episode is large, in bytes before compression: minutes on a link of 10 Mbit/s.
+/// The size from which an episode is large, in bytes before compression: up to a minute on a link of 10 Mbit/s.
 pub const LARGE_BYTES: u64 = 64 << 20;
 
-/// The turns of this host; clones share them.
+/// The upload turns of this host. Clones share them.
 #[derive(Debug, Clone)]
 pub struct UploadSlots {
     all: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    /// A large episode needs no turn beside its size_class, so that it leaves the only one to small ones.
+    /// Set if there is only one turn. A large episode then needs no turn, so that the turn stays free for small ones.
     is_single: bool,
 }
 
-/// What an episode holds from the first look at it until it has settled.
+/// The size class that an episode holds from its inspection until its outcome is known.
 #[derive(Debug)]
 pub enum SizeClass {
-    /// There may be any number of these.
+    /// A small episode. The number of small episodes is not limited.
     Small,
-    /// One of the few large ones under way.
+    /// A large episode, one of the few that may be under way.
     Large {
-        /// Given back on drop.
+        /// The place among the large episodes, given back on drop.
         _permit: OwnedSemaphorePermit,
     },
 }
 
 impl UploadSlots {
-    /// So many episodes may be sent at the same time, at least one.
+    /// Creates `parallel` turns; `parallel` is at least 1.
     pub fn new(parallel: usize) -> Self {
         let large = parallel.saturating_sub(1).max(1);
         Self {
@@ -42,7 +42,7 @@ impl UploadSlots {
         }
     }
 
-    /// The size_class of an episode of this size; none while there are as many large ones under way as may be.
+    /// Returns the size class of an episode of `bytes` bytes. `None` if no other large episode may start now.
     pub fn size_class(&self, bytes: u64) -> Option<SizeClass> {
         if bytes < LARGE_BYTES {
             return Some(SizeClass::Small);
@@ -50,16 +50,16 @@ impl UploadSlots {
         Arc::clone(&self.large).try_acquire_owned().ok().map(|permit| SizeClass::Large { _permit: permit })
     }
 
-    /// Whether another large episode would get a size_class now.
+    /// Returns true if another large episode would get a size class now.
     pub fn has_room_for_large(&self) -> bool {
         self.large.available_permits() > 0
     }
 
-    /// Waits for a turn; it lasts until what comes back is dropped.
+    /// Waits for a turn, which lasts until the returned permit is dropped. `None` if the episode needs no turn.
     pub async fn turn(&self, size_class: &SizeClass) -> Option<SemaphorePermit<'_>> {
         match size_class {
             SizeClass::Large { .. } if self.is_single => None,
-            // Nobody closes it; without a turn the episode would be sent all the same.
+            // The semaphore is never closed. If it were, the episode would be sent without a turn.
             SizeClass::Large { .. } | SizeClass::Small => self.all.acquire().await.ok(),
         }
     }

@@ -1,4 +1,4 @@
-//! The real program: exit codes, what it prints, TLS, and its life as a service.
+//! The real program: its exit codes, its output, TLS, and its life as a service.
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -15,13 +15,13 @@ pub fn url(receiver: &Receiver) -> String {
     format!("url = \"{}\"", receiver.url())
 }
 
-/// A URL where nobody listens.
+/// Returns a URL at which nothing listens.
 pub fn nobody() -> String {
     let unused = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     format!("url = \"http://{}\"", unused.local_addr().unwrap())
 }
 
-/// Replaces what differs from run to run.
+/// Replaces the parts that differ from run to run.
 pub fn redact(host: &Host, text: &str) -> String {
     let text = text.replace(&host.root().display().to_string(), "[ROOT]");
     let mut redacted = String::new();
@@ -80,7 +80,8 @@ fn once_ends_with_65_where_something_was_refused_and_with_75_where_something_is_
     assert_eq!(host.names("episodes"), ["e3"]);
     assert_eq!(left.stderr.matches("receiver unreachable").count(), 1);
 
-    // Nothing waits for the gate any more: whether the receiver is there, e3 finds out, and e0 is looked at before.
+    // Nothing waits for the gate any more. So e3 finds out whether the receiver is there, and e0 is inspected before
+    // it.
     fs::remove_dir_all(host.data().join("quarantine/e1")).unwrap();
     host.record_with_meta("e0", "{}");
     assert_eq!(run(&unreachable, &["--once"]).code, Some(75), "what must be tried again wins");
@@ -242,7 +243,7 @@ fn an_authority_that_nobody_named_is_an_error_that_names_the_key() {
     assert_eq!((once.code, host.names("episodes")), (Some(75), vec!["e1".to_owned()]));
     assert!(once.stderr.contains("name its authority in `receiver.ca_file`"), "{}", once.stderr);
 
-    // Without a key of ours the system's authorities count, and none of them vouches for a test.
+    // Without `ca_file` the system's authorities count, and none of them vouches for a test.
     let config = configure(&host, &format!("url = \"https://127.0.0.1:{}\"", receiver.port()));
     let ping = finish(command(&config, &["--ping"]).env("SSL_CERT_FILE", &ca));
     assert_eq!(ping.code, Some(69), "{}", ping.stderr);
@@ -301,7 +302,7 @@ fn incident_07_the_service_is_ready_feeds_its_watchdog_ships_and_stops_on_a_sign
     service.wait_for("WATCHDOG=1");
     host.record("e1", Some(COMMIT));
     while host.names("shipped").is_empty() {
-        // The watchdog is fed in the meantime, so this waits for something.
+        // The watchdog is fed meanwhile, so this waits until it is.
         service.wait_for("WATCHDOG=1");
     }
     service.terminate();

@@ -1,4 +1,4 @@
-//! `cis490-shipper --ping`, the real program: a receiver that answers, everything else that does, and nobody.
+//! `cis490-shipper --ping`, the real program: with a receiver, with other servers, and with no server.
 
 use cis490_shared::wire::path;
 use insta::assert_snapshot;

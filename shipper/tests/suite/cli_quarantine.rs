@@ -7,7 +7,7 @@ use crate::support::host::{COMMIT, Host};
 use crate::support::program::{Service, configure, run};
 use crate::support::receiver::{Receiver, gate, stores_everything};
 
-/// A host with two episodes of a refused commit and one that is none, all in quarantine.
+/// Returns a host with two episodes of a refused commit and a broken one, all in quarantine.
 fn refused() -> (Host, PathBuf, Receiver) {
     let host = Host::new();
     host.record("e1", Some(COMMIT));
@@ -75,7 +75,8 @@ fn what_is_named_goes_back_and_what_is_not_there_is_named() {
 fn a_release_beside_the_running_shipper_is_sent_by_it() {
     let (host, _, _) = refused();
     let receiver = Receiver::start(stores_everything);
-    // Its gate admits the commit, so the two that wait for it go back by themselves; the third is released by hand.
+    // The gate now admits the commit, so the two episodes that wait for it go back by themselves. The third is released
+    // by hand.
     let config = configure(&host, &format!("url = \"{}\"", receiver.url()));
     let meta = r#"{"episode_id": "e3", "schema_version": 1}"#;
     fs::write(host.data().join("quarantine/e3/meta.json"), meta).unwrap();

@@ -1,4 +1,4 @@
-//! `cis490-shipper status` as a program: beside a daemon, without one, and where it cannot look.
+//! `cis490-shipper status` as a program: beside a daemon, without one, and if it cannot read the data directory.
 
 use std::fs::{self, File};
 use std::time::Duration;
@@ -201,7 +201,7 @@ fn a_daemon_is_told_of_in_one_line_in_full_and_after_its_end() {
     service.wait_for("STATUS=idle: 1 episode shipped since the start");
     let running = || json_of(&run(&config, &["status", "--json"]));
     while running()["last_success"]["episode_id"] != "e1" {
-        // The file is written right after the line.
+        // The file is written right after the log line.
         service.wait_for("WATCHDOG=1");
     }
     let seen = running();

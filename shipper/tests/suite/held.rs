@@ -1,5 +1,5 @@
-//! What holds the whole queue costs one attempt per step of the back-off, whatever the length of the backlog, and
-//! touches no episode: real actors and real sockets, on a clock that stands still while anything is under way.
+//! A hold on the whole queue costs one attempt per step of the back-off, whatever the length of the backlog. It touches
+//! no episode. Real actors and real sockets, on a clock that stands still while anything is under way.
 
 use std::cell::Cell;
 use std::fs;
@@ -31,7 +31,7 @@ use crate::support::uploads::settings_at;
 const READY: usize = 1000;
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What an hour of trouble came to.
+/// The result of an hour of trouble.
 struct Hour {
     attempts: usize,
     seen: Observation,
@@ -39,7 +39,7 @@ struct Hour {
     host: Host,
 }
 
-/// A thousand ready episodes, and an hour of a receiver at `url`.
+/// Runs an hour with a thousand ready episodes and a receiver at `url`.
 async fn an_hour_at(url: &str, ca: Option<&Path>) -> Hour {
     let log = Log::catch();
     let host = host_with(READY);
@@ -68,7 +68,7 @@ async fn an_hour_at(url: &str, ca: Option<&Path>) -> Hour {
 }
 
 impl Hour {
-    /// One attempt per step, nothing packed or moved, and one entry in the log that says `reason`.
+    /// Asserts one attempt per step, nothing packed or moved, and one log entry that contains `reason`.
     fn was_held(&self, entry: &str, reason: &str) {
         let Self { attempts, seen, log, host } = self;
         assert!((10..40).contains(attempts), "{attempts} attempts in an hour");
@@ -81,13 +81,13 @@ impl Hour {
 }
 
 const UNREACHABLE: &str = "WARN receiver unreachable, the queue waits";
-/// A person must act: waiting mends no certificate.
+/// A person must act, because waiting does not repair a certificate.
 const NO_TRUST: &str = "ERROR no trust between this host and the receiver, the queue waits";
 
 #[test]
 fn a_name_that_cannot_be_resolved_holds_the_queue() {
     paused(async {
-        // No part of a name is that long: the resolver knows it without asking anybody.
+        // No part of a name is that long, so the resolver rejects it without asking a server.
         let url = format!("http://{}.invalid", "a".repeat(64));
         let hour = an_hour_at(&url, None).await;
         hour.was_held(UNREACHABLE, "failed to lookup address information");
@@ -109,7 +109,7 @@ fn a_certificate_that_is_not_trusted_holds_the_queue() {
     });
 }
 
-/// A server that lets a connection hear `greeting` and hangs up, and how many connections it has had.
+/// Starts a server that sends `greeting` and hangs up. Returns the server and the number of its connections.
 fn hangs_up(greeting: &'static str) -> (Receiver, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);

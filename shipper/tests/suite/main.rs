@@ -1,4 +1,4 @@
-//! The tests of the shipper from outside its modules, one program: each file is about one actor or one command.
+//! The tests of the shipper from outside its modules, in one program. Each file is about one actor or one command.
 //!
 //! One program links once; `cargo test -p cis490-shipper --test suite queue_trouble` runs one file of it.
 

@@ -1,4 +1,5 @@
-//! The rate limit at an UploadActor, against a scripted receiver: how long an upload takes, and what is no stall.
+//! The rate limit at an UploadActor, against a scripted receiver: the duration of an upload, and waits that are no
+//! stall.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +24,8 @@ fn pace(entry: &str, local_time: impl Fn() -> DateTime + Send + Sync + 'static) 
     Pace::new(RateLimit::parse(&[entry]).unwrap(), local_time)
 }
 
-/// Ships the one episode at this pace, with this limit for a stall: the outcome, what it took, and what the meter saw.
+/// Ships the only episode at this pace and with this stall timeout. Returns the outcome, the duration, and the bytes
+/// that the meter counted.
 async fn ship_at(host: &Host, receiver: &Receiver, pace: Pace, stall: Duration) -> (Outcome, Duration, u64) {
     let deadlines = Deadlines { stall, ..Deadlines::default() };
     let (mut settings, _lock) = settings_at(host, &receiver.url(), deadlines);
@@ -41,7 +43,7 @@ async fn an_upload_takes_what_the_limit_asks_for_and_waiting_for_it_is_no_stall(
     let host = one_episode();
     host.add_capture("e1", 12 * 1024);
     let receiver = Receiver::start(stores_everything);
-    // A part goes every two seconds, and the receiver is given up after less than that.
+    // One part goes every two seconds, and the stall timeout is shorter than that.
     let stall = Duration::from_millis(1500);
     let (outcome, took, sent) = ship_at(&host, &receiver, pace("4KiB/s", || hour(0)), stall).await;
     let Outcome::Stored(Shipped { size_bytes, .. }) = outcome else { panic!("{outcome:?}") };
@@ -55,13 +57,13 @@ async fn another_hour_counts_for_an_upload_that_is_under_way() {
     let host = one_episode();
     host.add_capture("e1", 2 << 20);
     let receiver = Receiver::start(stores_everything);
-    // It is six in the evening when the clock is looked at for the third time.
+    // The third look at the clock finds six in the evening.
     let times_read = AtomicUsize::new(0);
     let local_time = move || if times_read.fetch_add(1, Ordering::SeqCst) < 2 { hour(12) } else { hour(18) };
     let pace = pace("08:00-18:00 16KiB/s", local_time);
     let (outcome, took, _) = ship_at(&host, &receiver, pace, Deadlines::default().stall).await;
     assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
-    // Two minutes at the pace of the day.
+    // At the pace of the day it would take two minutes.
     assert!(took > Duration::from_secs(1) && took < Duration::from_mins(1), "{took:?}");
 }
 
@@ -77,6 +79,7 @@ async fn a_receiver_that_takes_no_more_is_given_up_at_any_pace() {
     let (outcome, _, sent) = ship_at(&host, &receiver, pace("200MiB/s", || hour(0)), SHORT).await;
     let Outcome::Transient { scope: Scope::Episode, reason, .. } = outcome else { panic!("{outcome:?}") };
     assert!(reason.starts_with("the receiver took no more of the body for 0.3 s"), "{reason}");
-    // What the kernel takes ahead of a slow link is no progress, and the next sign of that would be far away.
+    // Bytes that the kernel takes in advance are no progress on a slow link, and the next sign of progress would be
+    // late.
     assert!(sent < 1 << 20, "{sent} bytes were handed over to nobody");
 }

@@ -1,7 +1,7 @@
-//! QueueActor, by messages, with scripted uploaders and real directories: order, passes, refusals, the end.
-//! What goes wrong is in `queue_trouble.rs`.
+//! QueueActor, by messages, with scripted uploaders and real directories: order, passes, refusals, the end. Failures
+//! are in `queue_trouble.rs`.
 //!
-//! The clock is paused: it moves on by itself as soon as nothing is left to do, so an hour passes at once.
+//! The clock is paused. It moves on by itself as soon as nothing is left to do, so an hour passes at once.
 
 use std::cell::{Cell, RefCell};
 use std::fs;

@@ -1,4 +1,4 @@
-//! QueueActor, by messages: what is noticed between two passes. The clock is paused as in `queue.rs`.
+//! QueueActor, by messages: notices between two passes. The clock is paused as in `queue.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ async fn notice(queue: &Addr<QueueActor>, name: &str) {
     queue.send(Noticed { episode_id: id(name) }).await.unwrap();
 }
 
-/// Waits until nothing is under way; no pass is begun for that.
+/// Waits until nothing is under way, without a pass.
 async fn settled(queue: &Addr<QueueActor>) {
     while {
         let seen = queue.send(Observe).await.unwrap();
@@ -36,7 +36,7 @@ fn an_episode_that_is_noticed_is_shipped_without_a_pass_and_once() {
         let (release, wait) = oneshot::channel::<()>();
         let (tried, mut wait) = (Rc::new(Cell::new(0)), Some(wait));
         let in_script = Rc::clone(&tried);
-        // The upload lasts until both notices are in: one that comes later is of an episode that is gone.
+        // The upload lasts until both notices have come. A later one would name an episode that is gone.
         let uploader = Scripted::start_async(move |_| {
             in_script.set(in_script.get() + 1);
             let wait = wait.take();
@@ -66,7 +66,7 @@ fn an_episode_that_is_noticed_during_a_pass_is_not_forgotten_by_what_the_pass_fi
         let (tried, uploader) = notes(|_| shipped());
         let queue = queue(&host, vec![uploader]);
         let pass = queue.send(Scan);
-        // Its directory is not there: the scan cannot find it, whenever it looks.
+        // Its directory does not exist, so no scan can find it.
         notice(&queue, "late").await;
         assert_eq!(queue.send(Observe).await.unwrap().passes, 0, "the pass is under way");
         pass.await.unwrap().unwrap();
@@ -96,7 +96,7 @@ fn oldest_first_holds_where_a_scan_left_episodes_out() {
         while queue.send(Observe).await.unwrap().status.backlog.in_flight == 0 {
             tokio::task::yield_now().await;
         }
-        // The newest of all, beyond what one scan takes.
+        // The newest of all, beyond the limit of one scan.
         notice(&queue, "e999").await;
         notice(&queue, "e1499").await;
         release.send(()).unwrap();

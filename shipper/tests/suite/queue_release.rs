@@ -1,6 +1,6 @@
-//! QueueActor, by messages: how refused episodes go back once the gate admits their commit.
+//! QueueActor, by messages: the way back of refused episodes once the gate admits their commit.
 //!
-//! The clock is paused: it moves on by itself as soon as nothing is left to do, so an hour passes at once.
+//! The clock is paused. It moves on by itself as soon as nothing is left to do, so an hour passes at once.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -22,10 +22,10 @@ use crate::support::scripted::{ScriptedGate, refused, shipped, transient};
 const SCAN: Option<Duration> = Some(Duration::from_secs(5));
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A gate that admits everything from the moment on that the test says so, and an uploader that knows the same.
+/// A gate that admits everything once the test says so, and an uploader that agrees with it.
 struct Gate {
     admits: Rc<Cell<bool>>,
-    /// When it was asked about what.
+    /// The time and the commit of every question.
     asked: Rc<RefCell<Vec<(Instant, String)>>>,
     tried: Rc<RefCell<Vec<String>>>,
     ask: Recipient<Ask>,
@@ -119,7 +119,7 @@ fn incident_02_a_gate_that_admits_when_asked_and_refuses_what_comes_gets_no_loop
         let queue = gate.start(&host, SCAN);
         sleep(HOUR * 6).await;
         let tried = gate.tried.borrow().len();
-        // All of them twice, then one in one, two, four ... sixty minutes.
+        // All of them twice, then one after one, two, four ... sixty minutes.
         assert!((80..=95).contains(&tried), "{tried} tries");
         assert_eq!(host.names("quarantine").len(), 40);
         assert_eq!(observe(&queue).await.quarantine.unwrap().total, 40);
@@ -147,7 +147,7 @@ fn only_what_was_refused_for_its_commit_goes_back_and_nothing_that_is_recorded_i
         });
         let says = Rc::clone(&admits);
         let (_, ship) = notes(move |ship| match ship.episode_id.as_str() {
-            // Whoever recorded it a second time is not done yet.
+            // The recorder of the episode `twice` records it a second time and is not done yet.
             "twice" | "late" if says.get() => shipped(),
             name => outcomes(name),
         });
@@ -189,7 +189,7 @@ fn a_dead_receiver_is_not_asked_more_often_because_something_waits_in_quarantine
         let queue = start_asking(&host, SCAN, ship, ask);
         sleep(Duration::from_mins(2)).await;
         dead.set(true);
-        // One with and one without anything in episodes/.
+        // Once without and once with an episode in episodes/.
         for record in [false, true] {
             if record {
                 host.record("new", Some(COMMIT));

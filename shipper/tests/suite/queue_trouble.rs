@@ -1,5 +1,5 @@
-//! QueueActor, by messages, with scripted uploaders and real directories: a receiver that is gone, a host that is
-//! not let in, conflicts, crashes, and what they leave behind. The clock is paused as in `queue.rs`.
+//! QueueActor, by messages, with scripted uploaders and real directories. The receiver is gone, the host is rejected,
+//! episodes conflict, the shipper crashes. The clock is paused as in `queue.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -149,7 +149,7 @@ fn incident_06_orphans_are_swept_on_every_pass_and_live_archives_are_not() {
         {
             write(left);
         }
-        // The first uploader has e000 in flight for as long as the test wants; the second fails with e001.
+        // The first uploader keeps e000 in flight as long as the test wants; the second fails with e001.
         let (answer, wait) = oneshot::channel();
         let mut wait = Some(wait);
         let slow = Scripted::start_async(move |_| {
@@ -193,7 +193,7 @@ fn a_crash_between_two_moves_is_picked_up_wherever_it_was() {
     paused(async {
         let host = host_with(3);
         let data = host.data();
-        // e000: moved to shipped/, its archive still there. e001: reason written, not moved yet.
+        // e000 was moved to shipped/, but its archive is still there. e001 has its reason, but was not moved yet.
         durable::move_noreplace(&data.join("episodes/e000"), &data.join("shipped/e000")).unwrap();
         fs::write(data.join("outbox/e000.tar.zst"), "zst").unwrap();
         fs::write(data.join("episodes/e001/quarantine_reason.json"), "{\"status\": 412}").unwrap();

@@ -1,4 +1,4 @@
-//! StatusActor beside a scripted queue, and what the real queue says for the status.
+//! StatusActor beside a scripted queue, and the status of the real queue.
 
 use std::cell::RefCell;
 use std::fs;
@@ -26,7 +26,7 @@ use crate::support::log::Log;
 use crate::support::queues::{host_with, notes, paused, scan, start};
 use crate::support::scripted::{refused, shipped};
 
-/// A queue that says what the test wants.
+/// A queue that reports the state that the test wants.
 struct Queue(Rc<RefCell<Observation>>);
 
 impl Actor for Queue {
@@ -49,7 +49,7 @@ struct Scene {
     status: Addr<StatusActor>,
 }
 
-/// The actor at work on `name` below a directory of its own.
+/// Starts the actor on the file `name` below a directory of its own.
 fn scene(name: &str) -> Scene {
     let root = tempfile::tempdir().unwrap();
     let (file, seen, meter) = (root.path().join(name), Rc::default(), Meter::default());

@@ -1,5 +1,5 @@
-//! UpkeepActor, by messages: what leaves `shipped/` and the quarantine, and a disk that is full. The clock is paused as in `queue.rs`; no
-//! disk has 100 percent free, so that is how one is short of room here.
+//! UpkeepActor, by messages: deletions from `shipped/` and the quarantine, and a full disk. The clock is paused as in
+//! `queue.rs`. No disk has 100 percent free, so this percentage makes a disk short of room here.
 
 use std::fs;
 use std::io::Write;
@@ -21,7 +21,7 @@ use crate::support::queues::paused;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// An actor that looks after what this host has shipped, and what it says of the disk.
+/// Starts an actor with these rules for `shipped/`. Returns it, and the free room that it publishes.
 fn start(host: &Host, retention: Rules) -> (Addr<UpkeepActor>, Latest<Option<Disk>>) {
     start_with(host, Keep::default(), retention)
 }
@@ -160,7 +160,7 @@ fn incident_08_the_quarantine_is_bounded_by_age_and_walked_once_an_hour() {
         let at = |hours: u64, minutes: u64| begin + Duration::from_secs(3600 * hours + 60 * minutes);
         let keep = Keep { for_commit: None, others: Some(Duration::from_hours(24)) };
         let _upkeep = start_with(&host, keep, Rules::default());
-        // By its clock it has lain there since 1970; that is no evidence.
+        // By its clock it has lain there since 1970, which is no evidence.
         sleep_until(at(23, 30)).await;
         assert_eq!(host.names("quarantine"), ["first", "window"]);
         sleep_until(at(25, 30)).await;

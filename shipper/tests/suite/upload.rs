@@ -1,5 +1,5 @@
-//! UploadActor, by messages, against a scripted receiver on a raw listener: what is sent, and what an answer
-//! leads to. What goes wrong on the way is in `upload_broken.rs`.
+//! UploadActor, by messages, against a scripted receiver on a raw listener: the requests, and the effect of each
+//! answer. Failures on the way are in `upload_broken.rs`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -78,7 +78,7 @@ async fn an_episode_is_packed_while_others_are_sent_and_waits_for_its_turn() {
     let receiver = Receiver::start(stores_everything);
     let (settings, _lock) = settings_at(&host, &receiver.url(), Deadlines::default());
     let uploader = UploadActor::new(settings.clone()).start();
-    // As if another were being sent.
+    // As if another episode were being sent.
     let turn = settings.slots.turn(&SizeClass::Small).await.unwrap();
     let archive = host.data().join("outbox/e1.tar.zst");
     let take_turn = async {
@@ -115,7 +115,7 @@ async fn a_refusal_costs_no_byte_of_the_body_and_its_connection_is_not_used_agai
     let (sent, in_script) = cell::<usize>();
     let receiver = on_put(move |request, conn| match request.header("x-episode-id") {
         Some("e1") => {
-            // No `Connection: close`: the shipper must see to it by itself.
+            // No `Connection: close`: the shipper must close the connection by itself.
             conn.answer(412, "", REFUSAL);
             *in_script.lock().unwrap() = conn.count_until_closed();
         }
@@ -238,7 +238,7 @@ async fn the_receiver_judges_a_commit_that_is_none() {
     let host = Host::new();
     host.record("odd", Some("unknown"));
     host.record("none", None);
-    // Its head would be too long for somebody on the way.
+    // With it, the head would be too long for a proxy on the way.
     host.record("long", Some(&"x".repeat(1025)));
     host.record_with_meta("line", "{\"episode_id\": \"line\", \"code_version\": {\"commit\": \"a\\nb\"}}");
     let receiver = on_put(|request, conn| match request.header("x-cis490-code-commit") {
@@ -285,7 +285,7 @@ async fn what_lies_in_the_outbox_and_is_not_the_episode_is_never_sent() {
         let receiver = on_put(move |request, conn| {
             let body = conn.take_body(request);
             let answer = stored(request, &body);
-            // Before the answer: the test looks as soon as it has that.
+            // Before the answer, because the test looks as soon as it has the answer.
             in_script.lock().unwrap().push(body);
             conn.answer(201, "", &answer);
         });
@@ -298,7 +298,7 @@ async fn what_lies_in_the_outbox_and_is_not_the_episode_is_never_sent() {
     }
 }
 
-/// Puts an archive of the episode into the outbox that is not the one which this version makes; its bytes.
+/// Puts an archive of the episode into the outbox that this version would make differently. Returns its bytes.
 fn packed_in_another_way(host: &Host, name: &str) -> Vec<u8> {
     let episode = Episode::look_at(&host.data().join("episodes").join(name), &id(name)).unwrap();
     let mut archive = Vec::new();

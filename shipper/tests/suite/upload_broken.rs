@@ -1,5 +1,5 @@
-//! UploadActor, by messages, against a scripted receiver on a raw listener: lost answers, stalls, swallowed
-//! headers, and the end of the shipper in the middle of it.
+//! UploadActor, by messages, against a scripted receiver on a raw listener: lost answers, stalls, swallowed headers,
+//! and a stop of the shipper during an upload.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -20,7 +20,7 @@ use crate::support::uploads::{
 async fn a_swallowed_expect_is_done_without_and_not_tried_again_for_a_while() {
     let host = two_episodes();
     let receiver = on_put(|request, conn| match request.header("expect") {
-        // Reads on for a body that never comes, as a proxy does that swallowed the header.
+        // Waits for a body that never comes, as a proxy does that has swallowed the header.
         Some(_) => assert_eq!(conn.count_until_closed(), 0),
         None => stores_everything(request, conn),
     });
@@ -48,7 +48,7 @@ async fn sent_with_and_without_expect(host: &Host, receiver: &Receiver) {
     assert_eq!(expects, [true, false, false]);
 }
 
-/// A receiver that takes the body and then ends the connection, and answers HEAD as told.
+/// Starts a receiver that takes the body, then ends the connection, and answers HEAD by `head`.
 fn loses_its_answer(head: impl Fn(&[u8]) -> String + Send + 'static) -> Receiver {
     let mut body = Vec::new();
     Receiver::start(move |request, conn| match request.method.as_str() {
@@ -217,7 +217,7 @@ async fn a_drain_drops_the_upload_in_flight_and_keeps_its_archive_while_pings_ar
 async fn a_drain_ends_the_packing_of_an_episode_of_any_size() {
     let host = one_episode();
     let endless = fs::File::create(host.data().join("episodes/e1/network.pcap")).unwrap();
-    // Of its blocks of 64 MiB a thousand hold something, and are read and compressed to the end.
+    // A thousand of its blocks of 64 MiB contain something, and are read and compressed to the end.
     endless.set_len(1 << 42).unwrap();
     for block in 0..1000 {
         endless.write_all_at(b"x", block << 26).unwrap();

@@ -1,4 +1,4 @@
-//! Backfill and verify: against two openssl processes on large archives, against a Python loop on small ones.
+//! Backfill and verify, compared with two openssl processes on large archives and with a Python loop on small ones.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -16,11 +16,11 @@ use crate::figures::{float, median};
 use crate::ship::{have, timed};
 use crate::workshop::Workshop;
 
-/// A capture of this size makes an archive of about as much.
+/// A capture of this size makes an archive of about the same size.
 const LARGE: Recorded = Recorded { capture: 128 << 20, telemetry: 1 << 20 };
-/// zstd's level; only the packing of the trees depends on it.
+/// The zstd level, which matters only for packing the trees.
 const LEVEL: i32 = 1;
-/// One thread, one hash and one `zstd` process for each archive: what the product replaces.
+/// One thread, with one hash and one `zstd` process for each archive: the way that the product replaces.
 const PYTHON_LOOP: &str = r#"
 import hashlib, io, json, pathlib, subprocess, sys, tarfile
 for archive in sorted(pathlib.Path(sys.argv[1]).rglob("*.tar.zst")):
@@ -31,7 +31,7 @@ for archive in sorted(pathlib.Path(sys.argv[1]).rglob("*.tar.zst")):
     print(json.dumps({"episode_id": meta["episode_id"], "host_id": archive.parent.name, "sha256": digest}))
 "#;
 
-/// What `backfill` is told.
+/// The arguments of `backfill`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
     /// How often each program runs over each tree.
@@ -45,7 +45,7 @@ pub(crate) struct Flags {
     small: usize,
 }
 
-/// Everything about backfill and verify.
+/// Measures backfill and verify.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     writeln!(io::stdout(), "\n**Backfill and verify, from the page cache**\n")?;
     writeln!(
@@ -97,13 +97,13 @@ impl Tree {
         })
     }
 
-    /// Makes sure that everything is read from memory.
+    /// Reads all archives, so that later reads come from memory.
     fn warm(&self) -> io::Result<()> {
         self.archives.iter().try_for_each(|path| io::copy(&mut File::open(path)?, &mut io::sink()).map(drop))
     }
 }
 
-/// Half of the archives for each of two processes.
+/// Hashes half of the archives in each of two processes. Returns the time.
 fn openssl(tree: &Tree) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let half = tree.archives.len().div_ceil(2).max(1);
@@ -120,7 +120,7 @@ fn openssl(tree: &Tree) -> anyhow::Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// Runs a program of the product and checks what it found.
+/// Runs a backfill and checks the number of its rows. Returns the time.
 fn backfill(workshop: &Workshop, tree: &Tree, index: &Path) -> anyhow::Result<Duration> {
     for leftover in [index.to_owned(), index.with_file_name("index.lock")] {
         match fs::remove_file(leftover) {
@@ -151,7 +151,7 @@ fn compare(
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..rounds {
         workshop.wait_until_quiet();
-        // Before each of them, since verify has the kernel forget what it reads.
+        // Before each run, because verify makes the kernel forget its files.
         let runs: [&dyn Fn() -> anyhow::Result<Duration>; 3] =
             [&|| backfill(workshop, tree, &index), &|| run_other(tree), &|| verify(workshop, tree, &index)];
         for (times, run) in times.iter_mut().zip(runs) {

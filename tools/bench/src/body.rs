@@ -1,4 +1,4 @@
-//! Bodies that no compressor shortens and no two of which are alike, without copying a byte per upload.
+//! Bodies that no compressor shortens and that all differ, without copying a byte per upload.
 
 use std::cell::Cell;
 
@@ -7,20 +7,20 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use sha2::{Digest, Sha256};
 
-/// Large enough that neighbouring bodies share little of a processor's cache, small beside a body of 256 MiB.
+/// Large enough that neighbouring bodies share little of a processor's cache, and small beside a body of 256 MiB.
 const POOL_BYTES: usize = 24 * 1024 * 1024;
-/// The part of a body that no other one has.
+/// The part of a body that no other body has.
 const STAMP_BYTES: usize = 64;
-/// What is handed to the socket at once; more only moves the loop into the kernel.
+/// Bytes that are handed to the socket at once; more only moves the loop into the kernel.
 const PIECE_BYTES: usize = 512 * 1024;
 
-/// Random bytes that all bodies of a run are cut from.
+/// The random bytes that all bodies of a run are cut from.
 pub(crate) struct Pool {
     bytes: Vec<u8>,
 }
 
 impl Pool {
-    /// The same seed gives the same bytes.
+    /// Returns the pool of a seed. The same seed gives the same bytes.
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut bytes = vec![0; POOL_BYTES];
         StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
@@ -28,7 +28,7 @@ impl Pool {
     }
 }
 
-/// One body: its own stamp, then the pool from some place on, round and round.
+/// A body: its own stamp, then the pool from some position on, again and again.
 pub(crate) struct Body {
     stamp: [u8; STAMP_BYTES],
     start: usize,
@@ -36,19 +36,19 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// A body that `random` has not made before.
+    /// Returns a body that `random` has not made before.
     pub(crate) fn new(random: &mut StdRng, size: usize) -> Self {
         let mut stamp = [0; STAMP_BYTES];
         random.fill_bytes(&mut stamp);
         Self { stamp, start: random.random_range(0..POOL_BYTES), size }
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// Its bytes in order.
+    /// Returns the bytes in order.
     pub(crate) fn pieces<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a [u8]> {
         let stamp = &self.stamp[..STAMP_BYTES.min(self.size)];
         let (left, place) = (Cell::new(self.size - stamp.len()), Cell::new(self.start));
@@ -62,7 +62,7 @@ impl Body {
         std::iter::once(stamp).chain(rest)
     }
 
-    /// The hash of its bytes.
+    /// Returns the hash of the bytes.
     pub(crate) fn sha256(&self, pool: &Pool) -> Sha256Digest {
         let mut hasher = Sha256::new();
         self.pieces(pool).for_each(|piece| hasher.update(piece));

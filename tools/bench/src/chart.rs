@@ -1,23 +1,23 @@
 //! Curves as SVG, drawn by plotters: logarithmic axes, a line for each peer.
 //!
-//! The background is an opaque white, so that black text is readable on a dark page too.
+//! The background is opaque white, so that black text is readable on a dark page too.
 
 use anyhow::Context;
 use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
-/// One line.
+/// A line of a panel.
 pub(crate) struct Line {
-    /// What it is called in the legend.
+    /// The name in the legend.
     pub(crate) name: String,
-    /// Points from left to right; all values above zero.
+    /// The points from left to right; all values are above zero.
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// One pair of axes.
+/// A pair of axes.
 pub(crate) struct Panel {
-    /// What is shown, with its unit.
+    /// The quantity with its unit.
     pub(crate) title: &'static str,
     /// The lines.
     pub(crate) lines: Vec<Line>,
@@ -28,12 +28,12 @@ const HEADING_HEIGHT: u32 = 30;
 const LEGEND_HEIGHT: u32 = 20;
 const PANEL_HEIGHT: u32 = 270;
 const LEFT: i32 = 70;
-/// Half of the widest last label of a horizontal axis fits in.
+/// Room for half of the widest label at the end of a horizontal axis.
 const RIGHT: i32 = 40;
 const POINT_RADIUS: u32 = 3;
 const FONT: &str = "sans-serif";
-/// Colour of each line, and its dash and gap in pixels, which tell lines apart without colours. The first dash is
-/// longer than any line, so that it draws a solid one.
+/// The colour of each line, and its dash and gap in pixels, which tell lines apart without colours. The first dash is
+/// longer than any line, so the first line is solid.
 const STYLES: [(RGBColor, u32, u32); 2] =
     [(RGBColor(0x0b, 0x62, 0xc4), 10 * WIDTH, 0), (RGBColor(0xc4, 0x50, 0x0b), 6, 3)];
 
@@ -42,7 +42,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws panels that share their horizontal axis and their peers, one below the other.
 ///
-/// `ticks` are the places of that axis with what stands there, from left to right.
+/// `ticks` are the positions on that axis with their labels, from left to right.
 pub(crate) fn draw(
     heading: &str,
     axis: &str,
@@ -63,7 +63,7 @@ pub(crate) fn draw(
     Ok(svg)
 }
 
-/// Draws one legend for all panels. That of plotters stands inside a panel, where it can cover a line.
+/// Draws one legend for all panels. The legend of plotters is inside a panel, where it can cover a line.
 fn draw_legend(area: &Area<'_>, lines: &[Line]) -> anyhow::Result<()> {
     for (number, (line, (colour, dash, gap))) in (0..).zip(lines.iter().zip(STYLES.into_iter().cycle())) {
         let (x, y) = (LEFT + 110 * number, 10);
@@ -108,7 +108,7 @@ fn draw_panel(area: &Area<'_>, axis: &str, ticks: &[(f64, String)], panel: &Pane
     Ok(())
 }
 
-/// A mark at 1, 2 and 5 of every power of ten, from the last below all values to the first above them.
+/// Returns marks at 1, 2 and 5 of every power of ten, from the last one below all values to the first above them.
 fn value_marks(values: impl Iterator<Item = f64> + Clone) -> Vec<f64> {
     let (least, most) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(0.0, f64::max));
     let steps: Vec<f64> =

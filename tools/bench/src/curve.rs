@@ -16,13 +16,13 @@ use crate::peer::{Peer, Server};
 use crate::start;
 use crate::workshop::Workshop;
 
-/// What `curve` is told.
+/// The arguments of `curve`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
     /// Where the pictures and the points are written.
     #[arg(long, default_value = "docs/curves", value_name = "DIR")]
     out: PathBuf,
-    /// How often every point is measured; the middle is drawn.
+    /// How often every point is measured; the median is drawn.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Only this curve: size, connections, hosts or rows.
@@ -35,12 +35,12 @@ pub(crate) struct Flags {
 
 /// One point of a curve.
 struct Point {
-    /// Where it lies on the horizontal axis, and in the table.
+    /// Its position on the horizontal axis and in the table.
     place: u64,
-    /// What stands there.
+    /// The label at that position.
     label: String,
     shape: Shape,
-    /// Rows that the index has before.
+    /// Rows in the index before the run.
     rows: usize,
 }
 
@@ -54,7 +54,7 @@ struct Curve {
     fresh: bool,
 }
 
-/// What each picture shows: title and column of the table.
+/// The panels of each picture: the title, and the column of the table.
 const PANELS: [(&str, &str); 3] = [
     ("throughput, MB/s", "megabytes_per_s"),
     ("uploads per second", "requests_per_s"),
@@ -62,9 +62,9 @@ const PANELS: [(&str, &str); 3] = [
 ];
 const KIB: usize = 1024;
 const SMALL: usize = 64 * KIB;
-/// Bytes of one point, except where a single body is larger: the whole takes minutes, not hours.
+/// Bytes of one point, unless a single body is larger. The whole then takes minutes, not hours.
 const POINT_BYTES: usize = 256 * KIB * KIB;
-/// Uploads of one point at most, for the same reason.
+/// The most uploads of one point, for the same reason.
 const POINT_UPLOADS: usize = 2000;
 
 fn curves() -> Vec<Curve> {
@@ -190,7 +190,7 @@ fn start_peer(workshop: &Workshop, peer: &Peer, rows: usize) -> anyhow::Result<S
     Ok(server)
 }
 
-/// One small upload for every host: that a host is new costs once, and is not what the curve is about.
+/// Sends one small upload for every host, because a new host costs once and the curve is not about that.
 fn meet_hosts(workshop: &Workshop, server: &Server, shape: Shape) -> anyhow::Result<()> {
     let hosts = shape.hosts.unwrap_or(1);
     let greeting = Shape { count: hosts, size: 4 * KIB, connections: 8.min(hosts), hosts: Some(hosts) };
@@ -200,7 +200,7 @@ fn meet_hosts(workshop: &Workshop, server: &Server, shape: Shape) -> anyhow::Res
     Ok(())
 }
 
-/// Writes the middle of the runs of every peer at every point.
+/// Returns a table of the medians of every peer at every point.
 fn table(curve: &Curve, runs: &Runs) -> String {
     let mut table = format!(
         "{}\tpeer\truns\trequests_per_s\tmegabytes_per_s\tp99_ms\tcpu_s_per_gb\tpeak_mib\terrors\n",
@@ -257,7 +257,7 @@ fn points(table: &str, peer: &str, column: &str) -> anyhow::Result<Vec<(f64, f64
         .collect()
 }
 
-/// A logarithmic axis has no place for nothing: what is 0 stands at 1.
+/// Returns the position on a logarithmic axis, which has no 0: it is drawn at 1.
 fn on_axis(place: f64) -> f64 {
     place.max(1.0)
 }

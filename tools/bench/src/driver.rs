@@ -1,4 +1,4 @@
-//! The load: uploads that are complete before the clock starts, sent over a fixed number of connections.
+//! The load: uploads that are prepared before the clock starts, sent over a fixed number of connections.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,31 +17,31 @@ use crate::body::{Body, Pool};
 use crate::figures;
 use crate::wire::Connection;
 
-/// How many and how large.
+/// The number and the size of uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Uploads.
+    /// Number of uploads.
     pub(crate) count: usize,
-    /// Bytes of each.
+    /// Bytes of each upload.
     pub(crate) size: usize,
-    /// Connections that send them.
+    /// Connections that send the uploads.
     pub(crate) connections: usize,
-    /// Hosts that they are spread over; none: one for each connection.
+    /// Hosts that the uploads are spread over. `None`: one for each connection.
     pub(crate) hosts: Option<usize>,
 }
 
-/// Where to send them.
+/// The destination of uploads.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    /// The server.
+    /// The address of the server.
     pub(crate) address: SocketAddr,
-    /// The path with `{host}` and `{id}` in it.
+    /// The path, with `{host}` and `{id}` in it.
     pub(crate) path: String,
-    /// The commit that every upload says it was recorded by.
+    /// The commit that every upload names as its own.
     pub(crate) commit: String,
 }
 
-/// One upload, ready to be sent.
+/// An upload that is ready to be sent.
 pub(crate) struct Upload {
     /// The host in its path.
     pub(crate) host: String,
@@ -52,13 +52,13 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// The length of its body.
+    /// Returns the length of the body.
     pub(crate) fn size(&self) -> u64 {
         self.body.size() as u64
     }
 }
 
-/// Makes the uploads of one run; no two runs of a process share an episode or a body.
+/// Prepares the uploads of one run. No two runs of a process share an episode or a body.
 pub(crate) fn prepare(target: &Target, pool: &Pool, shape: Shape) -> Vec<Upload> {
     static RUNS: AtomicU64 = AtomicU64::new(0);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -107,31 +107,31 @@ fn hash_all(bodies: &[Body], pool: &Pool) -> Vec<Sha256Digest> {
     })
 }
 
-/// What a run took.
+/// The result of a run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
-    /// From the first byte of the first upload to the last of the last answer.
+    /// From the first byte of the first upload to the last byte of the last answer.
     pub(crate) wall: Duration,
     /// The time of every upload that was answered 2xx, sorted.
     pub(crate) latencies: Vec<Duration>,
-    /// How often each other status came; 0 stands for no answer at all.
+    /// How often each other status came; 0 stands for no answer.
     pub(crate) failures: BTreeMap<u16, usize>,
     /// Bytes of the bodies that were answered 2xx.
     pub(crate) bytes: u64,
 }
 
 impl Run {
-    /// Uploads that were not taken.
+    /// Returns the number of uploads that were not accepted.
     pub(crate) fn errors(&self) -> usize {
         self.failures.values().sum()
     }
 
-    /// Uploads that were taken, by the second.
+    /// Returns the accepted uploads per second.
     pub(crate) fn rate(&self) -> f64 {
         figures::length(&self.latencies) / self.wall.as_secs_f64()
     }
 
-    /// Bytes that were taken, in 10^6 by the second.
+    /// Returns the accepted bytes, in 10^6 per second.
     pub(crate) fn megabytes(&self) -> f64 {
         figures::float(self.bytes) / 1e6 / self.wall.as_secs_f64()
     }
@@ -145,7 +145,7 @@ impl Run {
     }
 }
 
-/// Sends all uploads, or as many as are begun before `stop` is set.
+/// Sends all uploads, or those that begin before `stop` is set.
 pub(crate) fn drive(
     target: &Target,
     pool: &Pool,
@@ -183,7 +183,7 @@ pub(crate) fn drive(
     run
 }
 
-/// One connection with what it needs to come back after the server closed it.
+/// A connection, with the means to reopen it after the server has closed it.
 struct Sender<'a> {
     address: SocketAddr,
     pool: &'a Pool,

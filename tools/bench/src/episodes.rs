@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use serde_json::json;
 
-/// How large its parts are, in bytes.
+/// The sizes of an episode's parts, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recorded {
     /// network.pcap
@@ -17,12 +17,12 @@ pub(crate) struct Recorded {
     pub(crate) telemetry: usize,
 }
 
-/// Two fifths of 200 MiB are a capture.
+/// An episode of 200 MiB, two fifths of which are a capture.
 pub(crate) const LARGE: Recorded = Recorded { capture: 80 << 20, telemetry: 120 << 20 };
-/// About 60 KiB when it is packed.
+/// An episode of about 60 KiB when packed.
 pub(crate) const SMALL: Recorded = Recorded { capture: 52 << 10, telemetry: 64 << 10 };
 
-/// The id of the episode with this number.
+/// Returns the id of the episode with this number.
 pub(crate) fn id(number: usize) -> String {
     format!("01E{number:023}")
 }
@@ -42,7 +42,7 @@ pub(crate) fn record(episodes: &Path, number: usize, commit: &str, sizes: Record
     let mut telemetry = BufWriter::new(File::create(dir.join("telemetry-proc.jsonl"))?);
     let (mut written, mut sample) = (0, 0_u64);
     while written < sizes.telemetry {
-        // Counters that grow and values that jitter, as samples of /proc have them.
+        // Counters that grow and values that jitter, as in samples of /proc.
         let noise = random.next_u32();
         let row = format!(
             "{{\"t_mono_ns\":{},\"source\":\"proc\",\"pid\":{},\"utime\":{},\"rss_pages\":{}}}\n",

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// A count as a number that can be divided; exact below 2^53, which no count here reaches.
+/// Returns a count as a number that can be divided. It is exact below 2^53, which no count here reaches.
 #[expect(clippy::cast_precision_loss, reason = "counts of bytes and requests stay far below 2^53")]
 pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The length of a list as such a number.
+/// Returns the length of a list as a number that can be divided.
 pub(crate) fn length<T>(list: &[T]) -> f64 {
     float(list.len() as u64)
 }
 
-/// The middle of the values, or the mean of the two middle ones; not a number where there are none.
+/// Returns the middle of the values, or the mean of the two middle ones. NaN if there are no values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
@@ -25,13 +25,14 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// The smallest of sorted times that at least `permille` of 1,000 do not exceed; zero where there are none.
+/// Returns the smallest of the sorted times that at least `permille` of 1,000 do not exceed. Zero if there are no
+/// times.
 pub(crate) fn percentile(sorted: &[Duration], permille: usize) -> Duration {
     let rank = (sorted.len() * permille).div_ceil(1000);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// A time in milliseconds.
+/// Returns a time in milliseconds.
 pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

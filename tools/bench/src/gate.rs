@@ -1,4 +1,4 @@
-//! The version gate over HTTP: how long a verdict takes, and what looking at the clone costs.
+//! The version gate over HTTP: the time of a verdict, and the cost of a poll of the clone.
 
 use std::io::{self, Write};
 use std::thread;
@@ -13,30 +13,30 @@ use crate::service::Receiver;
 use crate::wire::Connection;
 use crate::workshop::Workshop;
 
-/// Verdicts by the second.
+/// Verdicts per second.
 const PACE: u32 = 1000;
-/// Connections that share them.
+/// Connections that share these verdicts.
 const CONNECTIONS: u32 = 4;
-/// How long they are asked for.
+/// How long the gate is asked.
 const ASKING: Duration = Duration::from_secs(10);
 
-/// What `gate` is told.
+/// The arguments of `gate`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
-    /// How often everything is asked.
+    /// How often the measurement is repeated.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 }
 
-/// What `poll` is told.
+/// The arguments of `poll`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PollFlags {
-    /// For how many seconds, with polls and without.
+    /// How many seconds to measure, with polls and without.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
 }
 
-/// Asks for verdicts at a fixed pace, and prints how long they took.
+/// Asks for verdicts at a fixed pace, and prints their times.
 pub(crate) fn verdicts(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let receiver = Receiver::start(workshop, &workshop.fresh_dir("gate")?, 5)?;
     let mut out = io::stdout();
@@ -57,18 +57,18 @@ pub(crate) fn verdicts(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Waits for the moments at which a question is due, and gives each of them back.
+/// Waits until each question is due, and returns the time at which it was due.
 fn moments(each: Duration) -> impl Iterator<Item = Instant> {
     let began = Instant::now();
     (0..).map(move |number| began + each * number).take_while(move |due| *due < began + ASKING).inspect(
         |due| {
-            // A late answer before this question makes no pause; that it is late counts then.
+            // After a late answer there is no pause. The delay is part of that answer's time.
             machine::pause(due.saturating_duration_since(Instant::now()));
         },
     )
 }
 
-/// Times from a request to its answer, over several connections.
+/// Returns the times from a request to its answer, over several connections.
 fn ask(receiver: &Receiver, commit: &str) -> anyhow::Result<Vec<Duration>> {
     let address = receiver.url.trim_start_matches("http://").parse()?;
     let request = format!("GET /v1/gate/{commit} HTTP/1.1\r\nhost: {address}\r\n\r\n").into_bytes();
@@ -93,13 +93,13 @@ fn ask(receiver: &Receiver, commit: &str) -> anyhow::Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// Prints what a poll of an unchanged clone costs: a receiver that polls every second against one that does not.
+/// Prints the cost of a poll of an unchanged clone: a receiver that polls every second, against one that does not.
 pub(crate) fn polls(workshop: &Workshop, flags: &PollFlags) -> anyhow::Result<()> {
     let time = Duration::from_secs(flags.seconds);
     let spend = |poll_interval_s| -> anyhow::Result<Duration> {
         let receiver = Receiver::start(workshop, &workshop.fresh_dir("poll")?, poll_interval_s)?;
         let pid = receiver.running.pid();
-        // What a start leaves to be done is not a poll.
+        // Work that is left over from the start is not a poll.
         machine::pause(Duration::from_secs(2));
         let before = machine::cpu_of_tree(pid);
         machine::pause(time);

@@ -1,7 +1,7 @@
-//! The guard of the gate in CI: whether the receiver has become much slower than the floor, or much larger.
+//! The guard of the gate in CI: fails if the receiver has become much slower than the floor, or much larger.
 //!
-//! A shared machine makes times worthless and single ratios doubtful: two runs of one program can differ by half.
-//! So the guard takes the best of a few rounds and fails only at a ratio that no noise explains.
+//! Times on a shared machine are worthless, and single ratios are doubtful: two runs of one program can differ by half.
+//! So the guard takes the best of a few rounds, and fails only at a ratio that no noise explains.
 
 use std::io::{self, Write};
 
@@ -12,25 +12,25 @@ use crate::ingest::{self, Load, Results};
 use crate::peer::Peer;
 use crate::workshop::Workshop;
 
-/// Small uploads side by side, medium ones side by side, a large one alone: what commits, the ways of the bytes and
-/// the hash cost.
+/// Small uploads in parallel, medium ones in parallel, and a large one alone. They show the costs of commits, of moving
+/// bytes, and of the hash.
 const LOADS: [&str; 3] = ["s8", "m8", "l1"];
 
-/// What `guard` is told.
+/// The arguments of `guard`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
-    /// The ratio to the floor below which the best of all rounds may not fall.
+    /// The ratio to the floor below which the best of all rounds must not fall.
     #[arg(long, default_value_t = 0.5)]
     at_least: f64,
-    /// The resident memory that the receiver may reach, in MiB.
+    /// The most resident memory of the receiver, in MiB.
     #[arg(long, default_value_t = 48.0)]
     memory_mib: f64,
-    /// Rounds at most: it ends with the first after which every load has reached its bound once.
+    /// The most rounds: the guard ends with the first after which every load has reached its bound once.
     #[arg(long, default_value_t = 6)]
     rounds: usize,
 }
 
-/// Runs, prints what it saw, and fails where something fell below its bound.
+/// Runs the loads, prints the results, and fails if one of them is below its bound.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let loads: Vec<Load> = ingest::loads(&LOADS.map(str::to_owned))?;
     let ingest = ingest::Flags {

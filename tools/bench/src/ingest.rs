@@ -1,4 +1,4 @@
-//! How fast uploads are taken: every load on every peer, round after round, side by side.
+//! How fast uploads are accepted: every load on every peer, round after round, side by side.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,13 +14,13 @@ use crate::measure::{self, Measured};
 use crate::peer::Peer;
 use crate::workshop::Workshop;
 
-/// A load by its name.
+/// A load with its name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    /// What it is called on the command line.
+    /// The name on the command line.
     pub(crate) name: &'static str,
     shape: Shape,
-    /// The number of uploads where there is little time.
+    /// The number of uploads in a quick run.
     quick: usize,
 }
 
@@ -43,7 +43,7 @@ const fn load(name: &'static str, count: usize, size: usize, connections: usize,
 }
 
 impl Load {
-    /// What it is called in tables.
+    /// Returns the title in tables.
     pub(crate) fn title(&self, quick: bool) -> String {
         let Shape { size, connections, .. } = self.shape;
         let size = match size < MIB {
@@ -53,7 +53,7 @@ impl Load {
         format!("{}: {} x {size} over {connections}", self.name, self.shape(quick, Some(1)).count)
     }
 
-    /// How many and how large.
+    /// Returns the number and the size of the uploads.
     pub(crate) fn shape(&self, quick: bool, hosts: Option<usize>) -> Shape {
         Shape { count: if quick { self.quick } else { self.shape.count }, hosts, ..self.shape }
     }
@@ -68,7 +68,7 @@ pub(crate) fn loads(names: &[String]) -> anyhow::Result<Vec<Load>> {
     names.iter().map(find).collect()
 }
 
-/// What `ingest` is told.
+/// The arguments of `ingest`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
     /// How often every load is put on every peer.
@@ -86,7 +86,7 @@ pub(crate) struct Flags {
     /// Another server to compare with, as NAME=COMMAND with {port} and {store} in it; may be repeated.
     #[arg(long = "peer", value_name = "NAME=COMMAND")]
     pub(crate) peers: Vec<Peer>,
-    /// Adds every single run to this file, one JSON object a line.
+    /// Appends every single run to this file, one JSON object per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Flags {
 /// All runs, by load and peer, in the order of the rounds.
 pub(crate) type Results = BTreeMap<(&'static str, String), Vec<Measured>>;
 
-/// Runs and prints a table for each load.
+/// Runs all loads, and prints a table for each.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let loads = loads(&flags.loads)?;
     let peers = [Peer::ours(), flags.peers.clone()].concat();
@@ -112,8 +112,8 @@ pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
 
 /// Puts every load on every peer once, over fresh storage.
 ///
-/// The peers stand ready side by side, so that the runs that are compared follow each other within seconds; who
-/// comes first changes from load to load and from round to round.
+/// All peers run side by side, so that compared runs follow each other within seconds. The first peer changes from load
+/// to load and from round to round.
 pub(crate) fn round(
     workshop: &Workshop,
     flags: &Flags,
@@ -137,7 +137,7 @@ pub(crate) fn round(
     Ok(())
 }
 
-/// Says what was measured, to whoever waits and to the raw lines.
+/// Reports a run on standard error and in the raw lines.
 fn tell(flags: &Flags, load: &Load, peer: &str, round: usize, measured: &Measured) -> anyhow::Result<()> {
     writeln!(
         io::stderr(),
@@ -160,14 +160,14 @@ fn tell(flags: &Flags, load: &Load, peer: &str, round: usize, measured: &Measure
     add_line(path, &text).with_context(|| format!("{} cannot be written", path.display()))
 }
 
-/// Adds a line at the end of a file, which is made where it is missing.
+/// Appends a line to a file, which is created if it is missing.
 fn add_line(path: &Path, line: &str) -> io::Result<()> {
     let mut file = File::options().create(true).write(true).truncate(false).open(path)?;
     file.seek(SeekFrom::End(0))?;
     file.write_all(line.as_bytes())
 }
 
-/// The throughput of a peer to that of the floor, round by round.
+/// Returns the ratio of a peer's throughput to that of the floor, round by round.
 pub(crate) fn ratios(load: &Load, peer: &str, results: &Results) -> Vec<f64> {
     let runs = |peer: &str| results.get(&(load.name, peer.to_owned())).map(Vec::as_slice).unwrap_or_default();
     let pairs = runs(peer).iter().zip(runs(Peer::Floor.name()));

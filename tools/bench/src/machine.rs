@@ -1,27 +1,27 @@
-//! What the kernel tells of processes and of the machine, as read from /proc.
+//! Facts about processes and about the machine, read from /proc.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::figures;
 
-/// The unit of times in /proc (USER_HZ), the same on every architecture that Linux has been ported to lately.
+/// The unit of times in /proc (USER_HZ), the same on every architecture that Linux was ported to lately.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Processor time of a program: its processes and the children that they have waited for.
+/// Returns the processor time of a program: its processes and the children that they have waited for.
 pub(crate) fn cpu_of_tree(root: u32) -> Duration {
     tree(root).into_iter().map(|pid| cpu_of(pid, 4)).sum()
 }
 
-/// Processor time of a single process.
+/// Returns the processor time of a single process.
 pub(crate) fn cpu_of_process(pid: u32) -> Duration {
     cpu_of(pid, 2)
 }
 
-/// The sum of the first `fields` of: user, system, and both of the children that were waited for.
+/// Returns the sum of the first `fields` of these: user, system, and both for the children that were waited for.
 fn cpu_of(pid: u32, fields: usize) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name of the program may hold anything, so fields are counted behind its closing parenthesis.
+    // The name of the program may contain anything, so fields are counted after its closing parenthesis.
     let behind = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = behind.split_whitespace().skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok());
     from_ticks(ticks.sum())
@@ -31,7 +31,7 @@ fn from_ticks(ticks: u64) -> Duration {
     Duration::from_secs_f64(figures::float(ticks) / TICKS_PER_SECOND)
 }
 
-/// A process and everything that descends from it.
+/// Returns a process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let mut found = vec![root];
     let mut at = 0;
@@ -45,7 +45,7 @@ fn tree(root: u32) -> Vec<u32> {
     found
 }
 
-/// Lets [`peak_kib`] count from now on.
+/// Makes [`peak_kib`] count from now on.
 pub(crate) fn reset_peak(root: u32) {
     for pid in tree(root) {
         // 5 stands for "the peak resident set size" in proc(5). A process of another user keeps its old peak.
@@ -53,7 +53,7 @@ pub(crate) fn reset_peak(root: u32) {
     }
 }
 
-/// The largest resident memory of a program in KiB, summed over its processes.
+/// Returns the largest resident memory of a program in KiB, summed over its processes.
 pub(crate) fn peak_kib(root: u32) -> u64 {
     let peak = |pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -63,7 +63,7 @@ pub(crate) fn peak_kib(root: u32) -> u64 {
     tree(root).iter().map(peak).sum()
 }
 
-/// Processor time that everything on the machine took since it was started, and that it could have taken.
+/// Processor time since the machine was started: the time used by anything, and the time available.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Machine {
     busy: Duration,
@@ -71,7 +71,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// As of now.
+    /// Reads the present values.
     pub(crate) fn now() -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = stat.lines().next().unwrap_or_default();
@@ -83,24 +83,24 @@ impl Machine {
         Self { busy: from_ticks(all - idle), all: from_ticks(all) }
     }
 
-    /// Processor time that was taken since `earlier`.
+    /// Returns the processor time that was used since `earlier`.
     pub(crate) fn busy_since(self, earlier: Self) -> Duration {
         self.busy.saturating_sub(earlier.busy)
     }
 
-    /// Processor time that there was since `earlier`, on all processors together.
+    /// Returns the processor time that was available since `earlier`, on all processors together.
     pub(crate) fn all_since(self, earlier: Self) -> Duration {
         self.all.saturating_sub(earlier.all)
     }
 }
 
-/// Lets time pass.
+/// Sleeps for `time`.
 #[expect(clippy::disallowed_methods, reason = "how long nothing happens is what some measurements are about")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Waits until the rest of the machine leaves four fifths of the processors alone, at most for `patience`.
+/// Waits until less than a fifth of the processors is in use, at most for `patience`.
 pub(crate) fn wait_until_quiet(patience: Duration) {
     let began = Instant::now();
     while began.elapsed() < patience {

@@ -1,4 +1,4 @@
-//! `cis490-bench`: how fast the product is, beside a floor that does the same job and nothing else.
+//! `cis490-bench`: how fast the product is, compared with a floor that does the same job and nothing else.
 //!
 //! - [`ingest`], [`mixed`]: uploads by size and connections; small ones beside large ones
 //! - [`gate`], [`start`], [`ship`], [`backfill`]: the other parts of the product
@@ -6,13 +6,13 @@
 //! - [`guard`]: the short run that CI makes
 //! - [`floor`]: the least program that keeps the receiver's promise
 //! - [`driver`], [`body`], [`wire`]: the load
-//! - [`peer`], [`service`]: what is measured, as child processes
-//! - [`measure`](mod@measure), [`machine`], [`figures`]: what it took
-//! - [`workshop`], [`episodes`]: scratch directory, clone, programs; what a recorder would have left
+//! - [`peer`], [`service`]: the measured programs, as child processes
+//! - [`measure`](mod@measure), [`machine`], [`figures`]: the cost of a run
+//! - [`workshop`], [`episodes`]: scratch directory, clone and programs; episodes as a recorder leaves them
 //!
-//! It needs nothing but the programs beside it and git. Absolute figures belong to the machine and the hour; what
-//! counts is the ratio of two that ran side by side. `docs/performance.md` says how to read them. A function alone is
-//! measured by criterion, in `benches/` of the crate that it belongs to.
+//! It needs only the programs beside it and git. Absolute figures depend on the machine and the hour. The ratio of two
+//! programs that ran side by side counts; `docs/performance.md` says how to read it. Criterion measures single
+//! functions, in `benches/` of the crate that they belong to.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -44,32 +44,33 @@ mod start;
 mod wire;
 mod workshop;
 
-/// Measures the product beside a floor, and prints Markdown tables. Without a command: everything but the curves.
+/// Measures the product beside a floor, and prints Markdown tables. Without a command: everything but the curves and
+/// the guard.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-bench", version)]
 struct Flags {
     /// Where episodes are stored while they are measured; not in memory. Default: beside this program.
     #[arg(long, global = true, value_name = "DIR")]
     scratch: Option<PathBuf>,
-    /// How many seconds each run may wait for the rest of the machine to be quiet.
+    /// How many seconds each run may wait until the rest of the machine is quiet.
     #[arg(long, global = true, default_value_t = 5, value_name = "SECONDS")]
     patience: u64,
     #[command(subcommand)]
     command: Option<Measurement>,
 }
 
-/// What is measured.
+/// The measurements.
 #[derive(Debug, Subcommand)]
 enum Measurement {
     /// Uploads of all sizes, over one connection and over several
     Ingest(ingest::Flags),
     /// Small uploads while large ones are in flight
     Mixed(mixed::Flags),
-    /// Whether the receiver has become much slower than the floor; fails where it has
+    /// Fails if the receiver has become much slower than the floor
     Guard(guard::Flags),
     /// Verdicts of the version gate over HTTP
     Gate(gate::Flags),
-    /// What looking at an unchanged clone costs
+    /// The cost of a poll of an unchanged clone
     Poll(gate::PollFlags),
     /// From the start to READY with a full index
     Start(start::Flags),
@@ -84,14 +85,14 @@ enum Measurement {
     Floor(floor::Flags),
 }
 
-/// The order in which a reader wants to know; what makes and links many files comes last.
+/// The order in which a reader wants the results. Measurements that create and link many files come last.
 const ALL: [&str; 7] = ["ingest", "mixed", "gate", "poll", "ship", "backfill", "start"];
 
 fn main() -> ExitCode {
     match measure(Flags::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is closed, the exit code is all that is left to say.
+            // If standard error is closed, only the exit code is left.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! One load on one server: prepared, sent, checked, and what it cost.
+//! One load on one server: prepared, sent and verified, with its cost.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -11,34 +11,35 @@ use crate::machine::{self, Machine};
 use crate::peer::Server;
 use crate::workshop::Workshop;
 
-/// What one load on one server took, as it stands in the raw lines.
+/// The cost of one load on one server, as in the raw lines.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Measured {
-    /// Uploads that were taken.
+    /// Uploads that were accepted.
     pub(crate) uploads: u64,
-    /// Bytes that were taken.
+    /// Bytes that were accepted.
     pub(crate) bytes: u64,
-    /// Uploads that were not taken.
+    /// Uploads that were not accepted.
     pub(crate) errors: usize,
-    /// Seconds that it took.
+    /// Duration in seconds.
     pub(crate) wall_s: f64,
-    /// Uploads by the second.
+    /// Uploads per second.
     pub(crate) requests_per_s: f64,
-    /// 10^6 bytes by the second.
+    /// 10^6 bytes per second.
     pub(crate) megabytes_per_s: f64,
-    /// The time of an upload in the middle.
+    /// The median time of an upload.
     pub(crate) p50_ms: f64,
     /// The time that 99 of 100 uploads do not exceed.
     pub(crate) p99_ms: f64,
-    /// The longest.
+    /// The longest time of an upload.
     pub(crate) max_ms: f64,
     /// Processor seconds of the server.
     pub(crate) cpu_s: f64,
-    /// The same for 10^9 bytes.
+    /// Processor seconds of the server per 10^9 bytes.
     pub(crate) cpu_s_per_gb: f64,
-    /// The server's largest resident memory.
+    /// The server's largest resident memory, in MiB.
     pub(crate) peak_mib: f64,
-    /// The share of the machine that neither the server nor this program took: others, and the kernel's writing.
+    /// The share of the machine that neither the server nor this program used: other programs, and the kernel's
+    /// writing.
     pub(crate) others: f64,
 }
 
@@ -62,10 +63,10 @@ pub(crate) fn warm_up(workshop: &Workshop, server: &Server) -> anyhow::Result<()
     Ok(())
 }
 
-/// Puts one load on a server.
+/// Puts one load on a server, and returns its cost.
 pub(crate) fn measure(workshop: &Workshop, server: &Server, shape: Shape) -> anyhow::Result<Measured> {
     let uploads = driver::prepare(&server.target, &workshop.pool, shape);
-    // What others left to be written would be paid by the first sync of this run.
+    // Otherwise the first sync of this run would pay for earlier writes of other programs.
     rustix::fs::sync();
     workshop.wait_until_quiet();
     machine::reset_peak(server.pid());
@@ -81,7 +82,7 @@ pub(crate) fn measure(workshop: &Workshop, server: &Server, shape: Shape) -> any
     Ok(measured)
 }
 
-/// Processor time up to now.
+/// Processor time used up to now.
 #[derive(Debug, Clone, Copy)]
 struct Spent {
     server: Duration,

@@ -1,4 +1,4 @@
-//! What a small upload waits for while large ones are in flight.
+//! The time of a small upload while large ones are in flight.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,16 +14,16 @@ use crate::measure;
 use crate::peer::{Peer, Server};
 use crate::workshop::Workshop;
 
-/// Small uploads, one after the other, as a host sends them; more than are ever begun while the large ones run.
+/// Small uploads, one after the other, as a host sends them; more than ever begin while the large ones run.
 const SMALL: Shape = Shape { count: 20_000, size: 64 << 10, connections: 1, hosts: Some(1) };
-/// How many of them a quiet time needs for its p99.
+/// Small uploads in a quiet time, enough for a p99.
 const QUIET: usize = 1500;
-/// Four large ones at any time, six times over, so that there are enough small ones beside them.
+/// Four large uploads at any time, six times over, so that there are enough small ones beside them.
 const LARGE: Shape = Shape { count: 24, size: 256 << 20, connections: 4, hosts: Some(4) };
-/// The large ones have begun by then, and none has ended.
+/// By then the large uploads have begun, and none has ended.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-/// What `mixed` is told.
+/// The arguments of `mixed`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
     /// How often every peer is measured.
@@ -41,7 +41,7 @@ struct Beside {
     large: Run,
 }
 
-/// Runs and prints one table.
+/// Runs the measurement and prints one table.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let peers = [Peer::ours(), flags.peers.clone()].concat();
     let mut found: Vec<Vec<Beside>> = peers.iter().map(|_| Vec::new()).collect();
@@ -61,7 +61,7 @@ pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     )?;
     writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for (peer, rounds) in peers.iter().zip(&found) {
-        // All rounds together: beside large uploads there are too few small ones in a round for a p99 of its own.
+        // All rounds together, because one round has too few small uploads beside large ones for a p99 of its own.
         let all = |run: fn(&Beside) -> &Run| {
             let mut times: Vec<Duration> =
                 rounds.iter().flat_map(|round| run(round).latencies.clone()).collect();
@@ -108,7 +108,7 @@ fn beside(workshop: &Workshop, server: &Server) -> anyhow::Result<Beside> {
         let loaded = driver::drive(target, pool, loaded_part, SMALL.connections, &large_ended);
         (loaded, sending.join().unwrap_or_default())
     });
-    // What was refused is not there; the table tells how many.
+    // Refused uploads have no file. The table shows their number.
     if large_run.errors() == 0 {
         server.truncate(&large)?;
     }

@@ -1,4 +1,4 @@
-//! Servers that take uploads: the receiver, the floor, and whatever else a command line starts.
+//! Servers that accept uploads: the receiver, the floor, and any other that a command line starts.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,24 +19,24 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(20);
 /// The path of an upload (protocol section 2).
 const PATH: &str = "/v1/episodes/{host}/{id}.tar.zst";
 
-/// What can be measured.
+/// A server to measure.
 #[derive(Debug, Clone)]
 pub(crate) enum Peer {
-    /// The receiver, as it was built beside this program.
+    /// The receiver that was built beside this program.
     Receiver,
     /// The floor, which is this program.
     Floor,
-    /// A program that was named on the command line.
+    /// A program named on the command line.
     External {
-        /// What it is called in tables.
+        /// The name in tables.
         name: String,
-        /// What starts it, with `{port}` and `{store}` in it.
+        /// The command that starts it, with `{port}` and `{store}` in it.
         command: String,
     },
 }
 
 impl Peer {
-    /// What it is called in tables.
+    /// Returns the name in tables.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Receiver => "receiver",
@@ -45,17 +45,17 @@ impl Peer {
         }
     }
 
-    /// The two that every comparison is about.
+    /// Returns the two peers of every comparison.
     pub(crate) fn ours() -> Vec<Self> {
         vec![Self::Receiver, Self::Floor]
     }
 
-    /// Starts it over fresh storage.
+    /// Starts the peer over fresh storage.
     pub(crate) fn start(&self, workshop: &Workshop) -> anyhow::Result<Server> {
         self.start_in(workshop, &workshop.fresh_dir(self.name())?)
     }
 
-    /// Starts it over the storage in `dir`.
+    /// Starts the peer over the storage in `dir`.
     pub(crate) fn start_in(&self, workshop: &Workshop, dir: &Path) -> anyhow::Result<Server> {
         if let Self::Receiver = self {
             return Server::receiver(workshop, dir);
@@ -99,28 +99,28 @@ impl FromStr for Peer {
     }
 }
 
-/// A server that takes uploads.
+/// A running server that accepts uploads.
 pub(crate) struct Server {
     running: Running,
-    /// Where it takes them.
+    /// The destination of uploads.
     pub(crate) target: Target,
-    /// Holds a directory for each host.
+    /// The directory that contains a directory for each host.
     archives: PathBuf,
-    /// The index, where there is one to be looked at.
+    /// The index, if there is one to check.
     index: Option<PathBuf>,
 }
 
 impl Server {
-    /// A receiver over the state directory `dir`.
+    /// Starts a receiver over the state directory `dir`.
     pub(crate) fn receiver(workshop: &Workshop, dir: &Path) -> anyhow::Result<Self> {
-        // As often as in production.
+        // It polls the clone as often as in production.
         let Receiver { running, url, .. } = Receiver::start(workshop, dir, 5)?;
         let address = url.trim_start_matches("http://").parse().context("the receiver's address")?;
         let target = Target { address, path: PATH.to_owned(), commit: workshop.commit.clone() };
         Ok(Self { running, target, archives: dir.join("episodes"), index: Some(dir.join("index.jsonl")) })
     }
 
-    /// Its process.
+    /// Returns the id of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }
@@ -136,7 +136,7 @@ impl Server {
         Ok(())
     }
 
-    /// Fails unless every upload is stored with its size and, where there is an index, has its row.
+    /// Fails unless every upload is stored with its size and, if there is an index, has its row.
     pub(crate) fn verify(&self, uploads: &[Upload]) -> anyhow::Result<()> {
         for upload in uploads {
             let path = self.archive(upload);
@@ -146,7 +146,7 @@ impl Server {
         }
         let Some(index) = &self.index else { return Ok(()) };
         let text = fs::read_to_string(index)?;
-        // The newest rows are these uploads', in whatever order.
+        // The newest rows belong to these uploads, in any order.
         let rows: std::collections::HashSet<_> = text
             .lines()
             .rev()
@@ -162,7 +162,7 @@ impl Server {
         Ok(())
     }
 
-    /// Gives the disk back what the uploads took. Their names stay: see docs/performance.md on deleting.
+    /// Gives the room of the uploads back to the disk. Their names stay: see docs/performance.md on deleting.
     pub(crate) fn truncate(&self, uploads: &[Upload]) -> anyhow::Result<()> {
         for upload in uploads {
             File::options().write(true).open(self.archive(upload))?.set_len(0)?;

@@ -1,4 +1,4 @@
-//! The product's services as children: started, awaited, ended.
+//! The product's services as child processes: started, awaited, ended.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
@@ -11,19 +11,19 @@ use anyhow::Context;
 use crate::machine;
 use crate::workshop::Workshop;
 
-/// How long a service may take to say that it is ready; reading a large index is part of it.
+/// How long a service may take until it is ready, including the time to read a large index.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long an orderly end may take before the service is killed.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
-/// A child that ends with this value.
+/// A child process that ends when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Starts a program whose words go to `log`.
+    /// Starts a program whose output goes to `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let log = File::create(log)?;
         let child = command.stdout(log.try_clone()?).stderr(log).spawn();
@@ -32,28 +32,28 @@ impl Running {
         })
     }
 
-    /// Its process.
+    /// Returns the id of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it is still there.
+    /// Returns true if the process is still running.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Asks it to end, and waits.
+    /// Asks the process to end, and waits.
     fn end(&mut self) {
         let began = Instant::now();
         let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid.filter(|_| self.is_alive()) {
-            // One that has ended meanwhile needs no signal.
+            // A process that has ended meanwhile needs no signal.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         while self.is_alive() && began.elapsed() < END_LIMIT {
             machine::pause(Duration::from_millis(20));
         }
-        // Does nothing to one that has ended.
+        // Does nothing to a process that has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -72,7 +72,7 @@ pub(crate) struct Receiver {
     pub(crate) running: Running,
     /// `http://ADDRESS:PORT`
     pub(crate) url: String,
-    /// From its start to its READY.
+    /// The time from its start to READY.
     pub(crate) start: Duration,
 }
 
@@ -89,7 +89,7 @@ impl Receiver {
             workshop.clone_dir().display()
         );
         fs::write(&config, text)?;
-        // A socket's path has room for 107 bytes, which a checkout deep in a home directory needs for itself.
+        // The path of a socket has room for 107 bytes, and a checkout deep in a home directory needs them for itself.
         let socket_dir = tempfile::tempdir()?;
         let ready = socket_dir.path().join("ready.sock");
         let socket = UnixDatagram::bind(&ready)?;
@@ -107,7 +107,7 @@ impl Receiver {
     }
 }
 
-/// Reads what the service manager would be told, up to the line that says where the receiver listens.
+/// Reads the notices to the service manager, up to the line that says where the receiver listens.
 fn await_ready(socket: &UnixDatagram) -> anyhow::Result<String> {
     let mut buffer = [0; 1024];
     loop {

@@ -1,4 +1,5 @@
-//! The shipper: one large episode against the same by hand, a backlog against the load driver, and idle daemons.
+//! The shipper: one large episode compared with sending it by hand, a backlog compared with the load driver, and idle
+//! daemons.
 
 use std::fs;
 use std::io::{self, Write};
@@ -18,13 +19,13 @@ use crate::peer::Server;
 use crate::service::{Receiver, Running};
 use crate::workshop::Workshop;
 
-/// Uploads at the same time: what a lab host has by default, and as many as its configuration is likely to name.
+/// Uploads at the same time: the default of a lab host, and the most that its configuration is likely to name.
 const PARALLEL: [usize; 2] = [2, 8];
 
-/// What `ship` is told.
+/// The arguments of `ship`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
-    /// Large episodes, each shipped by both.
+    /// Large episodes, each sent by the shipper and by hand.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Small episodes of a backlog.
@@ -55,7 +56,7 @@ impl LabHost {
         Ok(Self { data, config })
     }
 
-    /// Ships what is ready and gives back how long that took, from the start of the program to its end.
+    /// Ships all ready episodes. Returns the time from the start of the program to its end.
     fn ship(&self, workshop: &Workshop) -> anyhow::Result<Duration> {
         let mut command = workshop.program("cis490-shipper")?;
         command.arg("--once").arg("--config").arg(&self.config);
@@ -63,7 +64,7 @@ impl LabHost {
     }
 }
 
-/// Runs a command to its end, which must be a good one.
+/// Runs a command to its end, which must be a success. Returns the time.
 pub(crate) fn timed(command: &mut Command) -> anyhow::Result<Duration> {
     let began = Instant::now();
     let output =
@@ -75,7 +76,7 @@ pub(crate) fn timed(command: &mut Command) -> anyhow::Result<Duration> {
     Ok(time)
 }
 
-/// Whether all these programs are installed; says which are not.
+/// Returns true if all these programs are installed; prints the missing ones.
 pub(crate) fn have(programs: &[&str]) -> anyhow::Result<bool> {
     let missing = |program: &&&str| Command::new(program).arg("--version").output().is_err();
     let missing: Vec<&str> = programs.iter().filter(missing).copied().collect();
@@ -85,7 +86,7 @@ pub(crate) fn have(programs: &[&str]) -> anyhow::Result<bool> {
     Ok(missing.is_empty())
 }
 
-/// Everything about the shipper.
+/// Measures everything about the shipper.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     if have(&["tar", "zstd", "curl", "sha256sum"])? {
         large(workshop, flags)?;
@@ -136,7 +137,7 @@ fn large(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `tar | zstd` to a file, then `curl -T`; seconds of both. The hash between them is not counted.
+/// Runs `tar | zstd` to a file, then `curl -T`. Returns the seconds of both, without the hash between them.
 fn ship_by_hand(within: &Path, id: &str, out: &Path, url: &str, commit: &str) -> anyhow::Result<f64> {
     let archive = out.join(format!("{id}.tar.zst"));
     let mut pack = Command::new("sh");
@@ -157,7 +158,7 @@ fn ship_by_hand(within: &Path, id: &str, out: &Path, url: &str, commit: &str) ->
     Ok((packing + timed(&mut send)?).as_secs_f64())
 }
 
-/// Drains a backlog, and lets the driver send as many bodies of the same size over as many connections.
+/// Drains a backlog, then lets the driver send as many bodies of the same size over as many connections.
 fn backlog(workshop: &Workshop, count: usize, parallel: usize) -> anyhow::Result<()> {
     let dir = workshop.fresh_dir("receiver")?;
     let server = Server::receiver(workshop, &dir)?;
@@ -183,14 +184,14 @@ fn backlog(workshop: &Workshop, count: usize, parallel: usize) -> anyhow::Result
     Ok(())
 }
 
-/// What both daemons take when nothing happens, as a share of one processor.
+/// Measures the processor time of both daemons when nothing happens, as a share of one processor.
 fn idle(workshop: &Workshop, time: Duration) -> anyhow::Result<()> {
     let receiver = Receiver::start(workshop, &workshop.fresh_dir("receiver")?, 5)?;
     let host = LabHost::new(workshop, &receiver.url, 2)?;
     let mut command = workshop.program("cis490-shipper")?;
     command.arg("--config").arg(&host.config);
     let mut shipper = Running::start(&mut command, &host.config.with_file_name("log"))?;
-    // What a start leaves to be done is not idleness.
+    // Work that is left over from the start is not idleness.
     machine::pause(Duration::from_secs(3));
     let pids = [receiver.running.pid(), shipper.pid()];
     let before = pids.map(machine::cpu_of_tree);

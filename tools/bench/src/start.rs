@@ -1,4 +1,4 @@
-//! How long a start takes with a million rows in the index.
+//! The time of a start with a million rows in the index.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -16,10 +16,10 @@ use crate::workshop::Workshop;
 
 /// Hosts that the rows are spread over.
 const HOSTS: usize = 100;
-/// A file has room for 65,000 names on ext4.
+/// The most names of one file; ext4 has room for 65,000.
 const NAMES_PER_FILE: usize = 60_000;
 
-/// What `start` is told.
+/// The arguments of `start`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
     /// Rows in the index.
@@ -30,7 +30,7 @@ pub(crate) struct Flags {
     rounds: usize,
 }
 
-/// The row of the episode with this number; the same number always gives the same pair.
+/// Returns the row of the episode with this number. The same number always gives the same pair.
 fn row(number: usize, commit: &CommitHash) -> anyhow::Result<IndexRow> {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&(number as u64).to_be_bytes());
@@ -46,7 +46,7 @@ fn row(number: usize, commit: &CommitHash) -> anyhow::Result<IndexRow> {
     })
 }
 
-/// Writes an index of so many rows into the state directory `dir`.
+/// Writes an index of `rows` rows into the state directory `dir`.
 pub(crate) fn fill(workshop: &Workshop, dir: &Path, rows: usize) -> anyhow::Result<()> {
     let commit = CommitHash::parse(&workshop.commit)?;
     let mut index = BufWriter::new(File::create(dir.join("index.jsonl"))?);
@@ -56,7 +56,7 @@ pub(crate) fn fill(workshop: &Workshop, dir: &Path, rows: usize) -> anyhow::Resu
     Ok(index.flush()?)
 }
 
-/// Gives every row its archive: a name of one of a few empty files, which is all that a start looks at.
+/// Gives every row its archive: a link to one of a few empty files. A start looks at nothing else.
 fn link_archives(dir: &Path, rows: usize) -> anyhow::Result<()> {
     let episodes = dir.join("episodes");
     for host in 0..HOSTS {
@@ -73,7 +73,7 @@ fn link_archives(dir: &Path, rows: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Times starts: of an empty receiver, of one with rows alone, of one with rows and archives.
+/// Times starts: of an empty receiver, of one with rows alone, and of one with rows and archives.
 pub(crate) fn run(workshop: &Workshop, flags: &Flags) -> anyhow::Result<()> {
     let empty = workshop.fresh_dir("start-empty")?;
     let full = workshop.fresh_dir("start-full")?;

@@ -1,12 +1,12 @@
-//! The client's side of HTTP/1.1, no more of it than a load driver needs: one request at a time on a kept connection.
+//! The client's side of HTTP/1.1, only the part that a load driver needs: one request at a time on a kept connection.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A server that says nothing for so long is given up.
+/// How long a server may be silent before it is given up.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// The longest head of an answer.
+/// The longest head of an answer, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// An open connection.
@@ -15,7 +15,7 @@ pub(crate) struct Connection {
     received: Vec<u8>,
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The status code.
@@ -25,7 +25,7 @@ pub(crate) struct Answer {
 }
 
 impl Connection {
-    /// Connects.
+    /// Opens a connection.
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -34,20 +34,20 @@ impl Connection {
         Ok(Self { stream, received: Vec::new() })
     }
 
-    /// Sends a request and reads its answer whole.
+    /// Sends a request and reads the whole answer.
     pub(crate) fn exchange<'a>(
         &mut self,
         head: &'a [u8],
         mut body: impl Iterator<Item = &'a [u8]>,
     ) -> io::Result<Answer> {
         let sent = self.send(head, &mut body);
-        // A server may answer and hang up before it has read everything: its answer says more than the broken pipe.
+        // A server may answer and hang up before it has read everything. Its answer says more than the broken pipe.
         let answer = self.receive()?;
         Ok(Answer { keeps: answer.keeps && sent.is_ok(), ..answer })
     }
 
     fn send<'a>(&mut self, head: &'a [u8], body: &mut impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
-        // The head goes out with the first bytes of the body, so that a small upload is one call and one packet less.
+        // The head goes out with the first bytes of the body, which saves a small upload one call and one packet.
         let first = [head, body.next().unwrap_or_default(), body.next().unwrap_or_default()];
         let mut slices = first.map(IoSlice::new);
         let mut left = &mut slices[..];
@@ -92,7 +92,7 @@ impl Connection {
     }
 }
 
-/// How far the body of an answer goes.
+/// The end of an answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Length {
     Known(usize),
@@ -100,7 +100,7 @@ enum Length {
     UntilClosed,
 }
 
-/// What the head of an answer says of what follows.
+/// The parts of an answer's head that matter for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
     status: u16,
@@ -109,7 +109,7 @@ struct Head {
 }
 
 impl Head {
-    /// The head and where it ends; none as long as it is not complete.
+    /// Returns the head and its end. `None` as long as the head is not complete.
     fn parse(received: &[u8]) -> io::Result<Option<(usize, Self)>> {
         let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
             return match received.len() > HEAD_BYTES {

@@ -1,4 +1,4 @@
-//! What every measurement needs: a scratch directory, a clone for the gate, the pool of bodies, the programs.
+//! The needs of every measurement: a scratch directory, a clone for the gate, the pool of bodies, the programs.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,23 +13,23 @@ use tempfile::TempDir;
 
 use crate::body::Pool;
 
-/// The bodies of all runs are cut from the same random bytes, so that two runs of the suite send the same.
+/// The bodies of all runs are cut from the same random bytes, so that two runs of the suite send the same bodies.
 const SEED: u64 = 490;
-/// Commits in the clone: more than the window, as a real one has.
+/// Commits in the clone: more than the window, as in a real clone.
 const COMMITS: usize = 120;
 
-/// What creating a file takes at most where nothing is wrong.
+/// The longest time to create a file if nothing is wrong.
 const QUICK_CREATE: Duration = Duration::from_micros(50);
-/// How many places of the disk are tried for it.
+/// Places on the disk that are tried before the best one is taken.
 const PLACES: usize = 12;
-/// Files that a place is tried with.
+/// Files that are created to test a place.
 const PROBES: u32 = 200;
 
-/// The place of a run. Dropping it deletes everything that was stored, which no measurement may do before.
+/// The place of a run. Dropping it deletes all stored files, which no measurement may do before.
 pub(crate) struct Workshop {
     scratch: TempDir,
     programs: PathBuf,
-    /// Where bodies are cut from.
+    /// The pool that bodies are cut from.
     pub(crate) pool: Pool,
     /// The newest commit of the clone.
     pub(crate) commit: String,
@@ -39,9 +39,9 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// Makes the scratch directory below `scratch`, or beside the executable where that is not said.
+    /// Makes the scratch directory below `scratch`, or beside the executable by default.
     ///
-    /// The directory for temporary files would not do: it is often kept in memory, where a sync costs nothing.
+    /// The directory for temporary files is not suitable, because it is often in memory, where a sync costs nothing.
     pub(crate) fn open(scratch: Option<&Path>, patience: Duration) -> anyhow::Result<Self> {
         let executable = std::env::current_exe()?;
         let programs = executable.parent().context("the executable has no directory")?.to_owned();
@@ -53,12 +53,12 @@ impl Workshop {
         Ok(Self { scratch, programs, pool, commit, patience, directories: AtomicU64::new(0) })
     }
 
-    /// The clone that receivers read.
+    /// Returns the clone that receivers read.
     pub(crate) fn clone_dir(&self) -> PathBuf {
         self.scratch.path().join("clone")
     }
 
-    /// A new directory, whose name ends in `name`, at a place of the disk where files are created quickly.
+    /// Creates a directory whose name ends in `name`, at a place on the disk where files are created quickly.
     pub(crate) fn fresh_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
         let mut best: Option<(Duration, PathBuf)> = None;
         for _ in 0..PLACES {
@@ -83,39 +83,40 @@ impl Workshop {
         Ok(dir)
     }
 
-    /// A program of the product, as it was built beside this one.
+    /// Returns the command of a program of the product that was built beside this one.
     pub(crate) fn program(&self, name: &str) -> anyhow::Result<Command> {
         let path = self.programs.join(name);
         if !path.is_file() {
             bail!("`{}` is missing, build it: cargo build --release --workspace", path.display());
         }
         let mut command = Command::new(path);
-        // What the machine's journal or a variable of the user's shell asks for is no part of a measurement.
+        // The machine's journal and the variables of the user's shell must not change a measurement.
         command.env_remove("JOURNAL_STREAM").env_remove("RUST_LOG").stdin(std::process::Stdio::null());
         Ok(command)
     }
 
-    /// Waits until the machine is quiet, within the patience that was asked for.
+    /// Waits until the machine is quiet, at most for the requested patience.
     pub(crate) fn wait_until_quiet(&self) {
         crate::machine::wait_until_quiet(self.patience);
     }
 }
 
-/// Asks ext4 to put each directory below `dir` into another part of the disk; others have no such parts.
+/// Asks ext4 to put each directory below `dir` into another part of the disk. Other file systems have no parts of this
+/// kind.
 ///
-/// Where many files were deleted in the last minutes, ext4 without a journal steps over each of their inodes when it
-/// creates a file there, which can take a hundred times as long.
+/// Where many files were deleted in the last minutes, ext4 without a journal skips each of their inodes when it creates
+/// a file. That can take a hundred times as long.
 fn spread_directories(dir: &Path) {
     let spread = || -> io::Result<()> {
         let dir = File::open(dir)?;
         let flags = rustix::fs::ioctl_getflags(&dir)?;
         Ok(rustix::fs::ioctl_setflags(&dir, flags | IFlags::TOPDIR)?)
     };
-    // Without it the places that are tried are neighbours, which a note tells if they are slow.
+    // Without the flag, the places that are tried are neighbours. A note says so if they are slow.
     let _ = spread();
 }
 
-/// What creating a file in a new directory takes, in the mean.
+/// Returns the mean time to create a file in a new directory.
 fn time_creates(dir: &Path) -> io::Result<Duration> {
     fs::create_dir(dir)?;
     let began = Instant::now();
@@ -123,7 +124,7 @@ fn time_creates(dir: &Path) -> io::Result<Duration> {
     Ok(began.elapsed() / PROBES)
 }
 
-/// A repository with enough commits to fill a window; gives back the newest.
+/// Creates a repository with enough commits to fill a window. Returns the newest commit.
 fn make_clone(path: &Path) -> anyhow::Result<String> {
     fs::create_dir(path)?;
     git(path, &["init", "--quiet"])?;
@@ -133,7 +134,7 @@ fn make_clone(path: &Path) -> anyhow::Result<String> {
     git(path, &["rev-parse", "HEAD"])
 }
 
-/// Runs git away from the user's configuration, and gives back what it printed.
+/// Runs git without the user's configuration. Returns its output.
 fn git(repository: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("git")
         .current_dir(repository)

@@ -1,7 +1,7 @@
-//! How the QueueActor puts episodes away: those that settle within a moment are moved together.
+//! Puts episodes away for the QueueActor. Episodes that settle within a moment are moved together.
 //!
-//! A move takes two syncs, and any number of moves takes no more. Nobody waits for them but the end of the queue: an
-//! episode is in flight until it is put away, and the uploaders go on meanwhile.
+//! A move takes two syncs, and any number of moves together takes at most three. Only the end of the queue waits for
+//! moves: an episode is in flight until it is put away, and the uploaders go on meanwhile.
 
 use std::time::Duration;
 
@@ -16,40 +16,40 @@ use crate::store::layout::DirsError;
 use crate::store::moves::MoveOut;
 use crate::store::quarantine::Reason;
 
-/// How long an episode that has settled waits for others. A crash meanwhile has it sent again, which is answered 200.
+/// How long a settled episode waits for others. After a crash in this time it is sent again, and answered with 200.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Of so many none waits for more.
+/// With this many episodes, none waits any longer.
 const MANY: usize = 32;
 
 /// Why an episode is put away.
 pub(super) enum Because {
     /// The receiver has it.
     Shipped { shipped: Shipped, already_present: bool },
-    /// It is not taken.
+    /// The episode is refused.
     Refused(Refusal),
 }
 
-/// The episodes that are to be put away.
+/// The episodes to put away.
 #[derive(Default)]
 pub(super) struct Moves {
     waiting: Vec<(EpisodeId, Because)>,
-    /// Those that could not be moved, with their outcome: they are never sent again for that.
+    /// Episodes that could not be moved, with their outcome, so that they are never sent again.
     stuck: Vec<(EpisodeId, Because)>,
-    /// Some are being moved.
+    /// Whether some are being moved.
     under_way: bool,
-    /// Until when those that wait do so, at most.
+    /// The timer that ends the wait.
     patience: Option<SpawnHandle>,
 }
 
 impl Moves {
-    /// Whether any are being moved.
+    /// Returns true if some are being moved.
     pub(super) fn are_under_way(&self) -> bool {
         self.under_way
     }
 }
 
 impl QueueActor {
-    /// Lets an episode that has settled wait to be moved, for others to come.
+    /// Lets a settled episode wait, so that others are moved together with it.
     pub(super) fn put_away(&mut self, id: EpisodeId, because: Because, ctx: &mut Context<Self>) {
         self.moves.waiting.push((id, because));
         if self.moves.patience.is_none() {
@@ -60,7 +60,7 @@ impl QueueActor {
         }
     }
 
-    /// Moves them where none is worth waiting for: there are many, or no upload is under way.
+    /// Moves the waiting episodes if a longer wait is useless: there are many, or no upload is under way.
     pub(super) fn move_if_it_is_time(&mut self, ctx: &mut Context<Self>) {
         let is_idle = self.uploaders.iter().all(|uploader| uploader.is_free);
         if is_idle || self.moves.waiting.len() >= MANY {
@@ -68,7 +68,7 @@ impl QueueActor {
         }
     }
 
-    /// Has those moved once more that could not be moved.
+    /// Queues the episodes again that could not be moved.
     pub(super) fn move_again(&mut self) {
         let stuck = std::mem::take(&mut self.moves.stuck);
         self.moves.waiting.extend(stuck);
@@ -92,7 +92,7 @@ impl QueueActor {
                 act.moves.under_way = false;
                 act.moved(moves, done);
                 if act.moves.patience.is_none() {
-                    // They waited for long enough.
+                    // They have waited long enough.
                     act.move_those_that_wait(ctx);
                 }
                 act.ship_what_is_due(ctx);

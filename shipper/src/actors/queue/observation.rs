@@ -1,4 +1,4 @@
-//! What the queue knows about itself, in one struct for tests, the status and whoever else asks.
+//! The state of the queue, in one struct for tests, the status and other readers.
 
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::EpisodeId;
@@ -14,36 +14,36 @@ use crate::report::status::{Hold, LastRefusal, Status, Success};
 use crate::store::layout::DirsError;
 use crate::store::scan::{Oldest, Scan};
 
-/// The queue's counters since its start, and its state at the moment.
+/// The queue's counters since its start, and its present state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Observation {
-    /// The queue's share of the status, ready to be written; what it does not know has its default there.
+    /// The queue's share of the status, ready to be written. Fields that the queue does not know have their defaults.
     pub status: Status,
-    /// Scans of `episodes/` that came to an end.
+    /// Completed scans of `episodes/`.
     pub passes: u64,
-    /// Scans of `episodes/` or of the outbox that failed.
+    /// Failed scans of `episodes/`, and failed sweeps of the outbox.
     pub failed_passes: u64,
-    /// Of the episodes moved to `shipped/`: those that the receiver had already.
+    /// Episodes moved to `shipped/` that the receiver had already.
     pub already_present: u64,
     /// Episodes moved to `quarantine/`.
     pub refused: u64,
-    /// Attempts that ended without a verdict.
+    /// Attempts without a verdict.
     pub retries: u64,
     /// Orphans removed from the outbox.
     pub swept: u64,
     /// Refused episodes that went back to `episodes/` because the gate admits their commit.
     pub released: u64,
-    /// What lies in quarantine; none before it was looked through for the first time.
+    /// The counts of the quarantine. `None` before it was surveyed for the first time.
     pub quarantine: Option<Tally>,
     /// Whether the whole queue waits.
     pub on_hold: bool,
-    /// Why it does where episodes cannot be moved, which goes before all else.
+    /// The hold while episodes cannot be moved. It takes precedence over every other hold.
     #[serde(skip)]
     pub stuck: Option<Hold>,
-    /// When something is tried again, where nothing can be tried now.
+    /// The time of the next try, if nothing can be tried now.
     #[serde(skip)]
     pub next_try: Option<Instant>,
-    /// Nothing new is begun.
+    /// Whether the queue begins nothing new.
     pub draining: bool,
 }
 
@@ -88,14 +88,14 @@ impl Observation {
         if cause == Cause::Unmovable { &mut self.stuck } else { &mut self.status.hold }
     }
 
-    /// An episode is in `shipped/`.
+    /// Records that an episode is in `shipped/`.
     pub(super) fn shipped(&mut self, id: &EpisodeId) {
         self.left(id);
         self.status.shipped += 1;
         self.status.last_success = Some(Success { episode_id: id.to_string(), at: Some(WallTime::now()) });
     }
 
-    /// An episode is in `quarantine/`.
+    /// Records that an episode is in `quarantine/`.
     pub(super) fn refused(&mut self, id: &EpisodeId, refusal: &Refusal) {
         self.left(id);
         self.refused += 1;
@@ -111,7 +111,7 @@ impl Observation {
         });
     }
 
-    /// So that a scan of a while ago does not show what has left since.
+    /// Removes an episode from the counts of the latest scan, which would show it until the next one.
     fn left(&mut self, id: &EpisodeId) {
         let Status { backlog, oldest_unshipped, .. } = &mut self.status;
         backlog.in_episodes = backlog.in_episodes.saturating_sub(1);
@@ -131,7 +131,7 @@ fn name_of(cause: Cause) -> &'static str {
 }
 
 impl QueueActor {
-    /// Tells the log and the status.
+    /// Tells the log and the status of news.
     pub(super) fn tell(&mut self, news: News) {
         self.seen.heard(&news);
         self.report.news(news, self.backlog.counts().0);

@@ -1,10 +1,11 @@
-//! A pass of the QueueActor: sweep the outbox, then scan for episodes; and what other actors notice between two passes.
+//! A pass of the QueueActor: sweep the outbox, then scan for episodes. Also the notices of other actors between two
+//! passes.
 //!
-//! The sweep must know every upload in flight, so nothing is handed out while it runs; it is short. The scan
-//! after it may take as long as it likes: episodes found before go on being shipped meanwhile.
+//! The sweep must know every upload in flight, so nothing is handed out while it runs; it is short. The scan after it
+//! may take long, because episodes that were found before are shipped meanwhile.
 //!
-//! A notice is a shortcut and never the only way: the next scan finds whatever was not noticed. It leaves the order as
-//! it is; where a scan left episodes out, these are older, and the notice waits for the scan that finds it.
+//! A notice is only a shortcut, because the next scan finds every episode that was not noticed. It does not change the
+//! order. If a scan left episodes out, these are older, and the noticed episode waits for the scan that finds it.
 
 use actix::{Context, Handler, Message};
 use cis490_shared::ids::EpisodeId;
@@ -20,30 +21,30 @@ use crate::store::scan::{Oldest, Scan};
 /// So many episodes are known at a time; the next ones are looked for when these are through.
 pub const SCAN_LIMIT: usize = 1024;
 
-/// An episode has its marker. From WatchActor; nothing is lost where it is not told.
+/// An episode has its marker. Sent by WatchActor; without it the next scan finds the episode.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Noticed {
-    /// The episode.
+    /// The id of the episode.
     pub episode_id: EpisodeId,
 }
 
-/// Something may have escaped notice: a look at `episodes/` is due. From WatchActor.
+/// An episode may have gone unnoticed, so a scan of `episodes/` is due. Sent by WatchActor.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Missed;
 
-/// There is a new certificate or token, or another authority is trusted. From CredentialsActor.
+/// The certificate, the token or the trusted authorities have changed. Sent by CredentialsActor.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ShownAnew;
 
-/// What a pass is doing.
+/// The present step of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     Idle,
     Sweeping,
-    /// Looking for episodes, after a sweep that went well or did not.
+    /// Scanning for episodes; `swept` is true if the sweep succeeded.
     Scanning {
         swept: bool,
     },
@@ -59,7 +60,7 @@ impl QueueActor {
         self.in_pool(ctx, move |dirs| outbox::sweep(dirs, &in_flight), Self::swept);
     }
 
-    /// A pass now, or one more behind the one that is under way, which may have missed what is meant.
+    /// Begins a pass, or one more after the present one, which may have missed something.
     pub(super) fn rescan(&mut self, ctx: &mut Context<Self>) {
         self.again = self.pass != Pass::Idle;
         self.begin_pass(ctx);
@@ -76,7 +77,7 @@ impl QueueActor {
             Err(error) => self.pass_failed(&error),
         }
         let known = self.backlog.known();
-        // Only a daemon has a status, and nobody else needs to look once more.
+        // Only a daemon has a status, so only a daemon needs the oldest episode.
         let has_status = self.scan_interval.is_some();
         let scan = move |dirs: &Dirs| {
             let scan = dirs.scan(&known, SCAN_LIMIT)?;
@@ -120,7 +121,7 @@ impl QueueActor {
         self.report.scanned(Some(error));
     }
 
-    /// Offers what was noticed during a scan, which may have passed by that place before.
+    /// Offers episodes that were noticed during a scan, because the scan may have passed their place before.
     pub(super) fn offer_noticed(&mut self) {
         for id in std::mem::take(&mut self.noticed) {
             self.offer_one(id);
@@ -129,7 +130,7 @@ impl QueueActor {
 
     fn offer_one(&mut self, id: EpisodeId) {
         let (ready, _) = self.backlog.counts();
-        // As many as a scan finds, and no more: memory does not depend on the backlog (invariant I8).
+        // As many as a scan finds, and no more, because memory must not depend on the backlog (invariant I8).
         self.more |= ready >= SCAN_LIMIT;
         if !self.more {
             self.backlog.notice(id);

@@ -1,7 +1,8 @@
-//! How the QueueActor has refused episodes go back once the gate admits their commit.
+//! Moves refused episodes back for the QueueActor, once the gate admits their commit.
 //!
-//! While any waits, the gate is asked about each distinct commit at least once a minute; nothing is packed or moved
-//! until it says yes. The notes in quarantine are read once at the start and hourly, not on every look (accident 8).
+//! While any waits, the gate is asked about each distinct commit at least once a minute. Nothing is packed or moved
+//! until the gate admits the commit. The notes in quarantine are read once at the start and hourly, not at every replay
+//! (accident 8).
 
 use std::io;
 use std::sync::Arc;
@@ -23,27 +24,27 @@ use crate::policy::awaited::{Awaited, Release, Tally};
 use crate::store::quarantine::{Released, count, release_commit, survey};
 use crate::upload::gate::Verdict;
 
-/// The time between two looks. With the memory of a verdict it makes less than a minute between two questions.
+/// The time between two replays. With the memory of a verdict, it makes less than a minute between two questions.
 const INTERVAL: Duration = Duration::from_secs(20);
 
-/// Time to look whether refused episodes can go back.
+/// A replay is due: can refused episodes go back?
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(super) struct Replay;
 
-/// The quarantine as the actor knows it.
+/// The actor's view of the quarantine.
 #[derive(Default)]
 pub(super) struct Quarantine {
-    /// Whom to ask; none: nothing goes back by itself.
+    /// The actor to ask. `None`: nothing goes back by itself.
     ask: Option<Recipient<Ask>>,
     pub(super) awaited: Awaited,
-    /// The commits that are still to be asked about in this look; none while there is no look.
+    /// The commits that are still to be asked about in this replay. `None` between replays.
     to_ask: Option<Vec<String>>,
-    /// A look at `episodes/` is to follow, which finds what went back.
+    /// Whether a scan of `episodes/` must follow, which finds the episodes that went back.
     then_rescan: bool,
     timer: Option<SpawnHandle>,
     stop: Arc<AtomicBool>,
-    /// The last look failed, and the log said so.
+    /// Whether the last replay failed, and the log said so.
     fails: bool,
 }
 
@@ -52,19 +53,19 @@ impl Quarantine {
         Self { ask, ..Self::default() }
     }
 
-    /// Whether a look is under way.
+    /// Returns true if a replay is under way.
     pub(super) fn is_busy(&self) -> bool {
         self.to_ask.is_some()
     }
 
-    /// Has work in the pool end soon.
+    /// Makes work in the pool end soon.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
 impl QueueActor {
-    /// Looks whether refused episodes can go back.
+    /// Finds out whether refused episodes can go back.
     pub(super) fn begin_replay(&mut self, ctx: &mut Context<Self>) {
         if self.quarantine.ask.is_none() || self.quarantine.is_busy() || self.draining {
             return;
@@ -84,7 +85,7 @@ impl QueueActor {
         );
     }
 
-    /// The same, and then looks for episodes.
+    /// Does the same, then scans for episodes.
     pub(super) fn replay_and_rescan(&mut self, ctx: &mut Context<Self>) {
         self.begin_replay(ctx);
         if self.quarantine.is_busy() {
@@ -107,7 +108,7 @@ impl QueueActor {
     fn ask_all(&mut self, ctx: &mut Context<Self>) {
         self.quarantine.fails = false;
         let now = Instant::now();
-        // While the queue waits for the receiver, episodes go first, or there would be two attempts in a step.
+        // While the queue waits for the receiver, episodes go first, because one step allows one attempt.
         let commits =
             if self.backlog.may_ask(now) { self.quarantine.awaited.to_ask(now) } else { Vec::new() };
         self.quarantine.to_ask = Some(commits);
@@ -145,7 +146,7 @@ impl QueueActor {
         match verdict {
             Some(Verdict::Admitted { .. }) => self.release(commit, ctx),
             Some(Verdict::Refused(_) | Verdict::Unknown) => self.ask_next(ctx),
-            // The others would have no answer either.
+            // Questions about the other commits would get no answer either.
             None => self.end_replay(ctx),
         }
     }

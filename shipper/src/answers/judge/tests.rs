@@ -101,7 +101,7 @@ fn a_success_counts_only_for_our_own_bytes() {
         judge(&answer(200, &ours().replace(&hash, &hash.to_uppercase())), &sent()),
         Outcome::AlreadyPresent(_)
     ));
-    // The earlier generation need not say more.
+    // The earlier generation may send nothing more.
     assert_eq!(proof(&answer(200, r#"{"status": "already-present"}"#), &sent()), Proof::Ours);
     for member in [
         format!(r#""sha256": "{}""#, "00".repeat(32)),

@@ -1,4 +1,4 @@
-//! The rate limit as text, and what it means at which time.
+//! The rate limit as text, and the limit in force at each time.
 
 use jiff::civil::date;
 
@@ -14,12 +14,12 @@ fn error(entries: &[&str]) -> String {
     RateLimit::parse(entries).unwrap_err().to_string()
 }
 
-/// The limit at this time, in bytes a second.
+/// Returns the limit at this time, in bytes per second.
 fn bytes_at(limit: &RateLimit, local: DateTime) -> Option<u64> {
     limit.at(local).map(Rate::bytes_per_s)
 }
 
-/// A time in the week that begins on Monday, 2 November 2026.
+/// Returns a time in the week that begins on Monday, 2 November 2026.
 fn at(day: i8, hour: i8, minute: i8) -> DateTime {
     date(2026, 11, 2 + day).at(hour, minute, 59, 0)
 }

@@ -1,4 +1,4 @@
-//! The order of the backlog, and what holds an episode back.
+//! The order of the backlog, and the reasons that hold an episode back.
 
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -47,7 +47,7 @@ fn ship(backlog: &mut Backlog, now: Instant) -> EpisodeId {
     }
 }
 
-/// Tries until `end`, with the same outcome for every episode; how many attempts that took.
+/// Tries until `end`, with the same outcome for every episode. Returns the number of attempts.
 fn attempts(backlog: &mut Backlog, mut now: Instant, end: Instant, outcome: &Outcome) -> (usize, Vec<News>) {
     let (mut count, mut all_news) = (0, Vec::new());
     while now < end {
@@ -70,7 +70,7 @@ fn a_dead_receiver_and_a_thousand_episodes_cost_one_attempt_per_step_and_one_log
         let (mut backlog, now) = (thousand(), Instant::now());
         let hour = now + Duration::from_hours(1);
         let (count, news) = attempts(&mut backlog, now, hour, &transient(scope));
-        // Nine doublings to the cap, then one attempt per 150 to 300 seconds.
+        // Nine doublings up to the cap, then one attempt per 150 to 300 seconds.
         assert!((15..=40).contains(&count), "{count} attempts in an hour");
         assert_eq!(news.len(), 1, "{news:?}");
     }
@@ -157,7 +157,7 @@ fn what_is_about_the_host_never_counts_against_an_episode() {
         backlog.settle(&id, crate::answers::judge::blocked(status, None), now);
         assert_eq!(backlog.counts(), (1, 0), "{status}: it is as if it had not been tried");
     }
-    // Perhaps a filter on the way that dislikes this one URL: another is tried before it.
+    // Perhaps a filter on the way rejects this one URL, so another episode is tried before it.
     let mut backlog = backlog(["e1".to_owned(), "e2".to_owned()]);
     let id = ship(&mut backlog, now);
     backlog.settle(&id, crate::answers::judge::blocked(451, None), now);
@@ -296,7 +296,7 @@ fn what_cannot_be_moved_holds_all_else_and_is_moved_alone_until_it_works() {
     backlog.settle(&first, shipped(), now);
     let news = backlog.stuck([&first], "a reason".to_owned(), "help", now);
     assert!(matches!(news, Some(News::HoldBegan { cause: Cause::Unmovable, help: Some("help"), .. })));
-    // What is heard of an upload that was under way, and its move, end nothing.
+    // An upload that was under way is settled and moved, but the hold goes on.
     backlog.settle(&second, shipped(), now);
     backlog.finish(&second);
     assert_eq!(backlog.moved(), None);

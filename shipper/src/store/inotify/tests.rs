@@ -1,5 +1,5 @@
-//! What is noticed, over the real kernel. Its queue is filled by what was done to the directory when a call returns,
-//! so nothing here waits.
+//! Events of the real kernel. When a call that changes the directory returns, its events are in the queue, so nothing
+//! here waits.
 
 use cis490_shared::durable;
 use tempfile::TempDir;
@@ -16,7 +16,7 @@ struct Place {
 }
 
 impl Place {
-    /// `episodes/` with directories that have no marker yet.
+    /// Creates `episodes/` with directories that have no marker yet.
     fn with(names: &[&str], most: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("episodes")).unwrap();
@@ -41,7 +41,7 @@ impl Place {
         fs::write(self.path(name).join("done.marker"), "").unwrap();
     }
 
-    /// Everything that there is to be read, as one.
+    /// Reads all events, and returns them as one.
     fn seen(&mut self) -> Seen {
         let mut all = Seen::default();
         while !all.emptied {
@@ -73,7 +73,7 @@ fn an_episode_counts_once_its_marker_is_there_whether_it_was_there_before_or_cam
     assert_eq!((place.ready(), place.watched()), (vec![], vec!["before", "since"]));
     place.end("since");
     assert_eq!((place.ready(), place.watched()), (vec!["since".to_owned()], vec!["before"]));
-    // By another name first, as a careful recorder does it.
+    // Under another name first, as a careful recorder writes it.
     fs::write(place.path("before").join(".marker.new"), "").unwrap();
     durable::rename_noreplace(&place.path("before/.marker.new"), &place.path("before/done.marker")).unwrap();
     assert_eq!((place.ready(), place.watched().len()), (vec!["before".to_owned()], 0));
@@ -147,7 +147,7 @@ fn events_that_the_kernel_drops_are_known_to_be_missed_and_a_look_at_everything_
     let limit: usize =
         fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     let mut place = Place::with(&["gone", "marked"], 9);
-    // The kernel tells the same thing twice in a row only once, so two names take turns.
+    // The kernel merges equal events in a row, so two names take turns.
     for n in 0..limit {
         let path = place.path("marked").join(["one", "two"][n % 2]);
         fs::write(&path, "").unwrap();

@@ -1,4 +1,4 @@
-//! Syncs of the outbox that are shared.
+//! Shared syncs of the outbox.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -6,8 +6,8 @@ use std::thread;
 
 use super::*;
 
-/// Lets five threads ask while a first sync is under way, which began before they came; what they got, and how
-/// many syncs there were after it, of which `outcome` decides the first.
+/// Lets five threads ask during a first sync, which began before they came. Returns their results, and the number of
+/// syncs after the first one. `outcome` decides how these syncs end.
 fn five_beside_one(outcome: fn() -> io::Result<()>) -> (Vec<bool>, usize) {
     let (shared, later) = (SharedSync::default(), AtomicUsize::new(0));
     let (begun, wait_begun) = channel();

@@ -1,4 +1,4 @@
-//! Archives in real directories, and what is swept away there.
+//! Archives in real directories, and the sweep of the outbox.
 
 use std::convert::Infallible;
 
@@ -45,7 +45,7 @@ fn incident_13_an_archive_that_was_lost_is_packed_to_the_same_bytes() {
     assert_eq!(outbox(&dirs), ["e1.tar.zst"]);
     assert_eq!(hash(&first.file, &running()).unwrap(), first.sha256);
     fs::remove_file(dirs.archive(&id())).unwrap();
-    // A refusal and its release in between leave their traces, which are no part of the episode.
+    // A refusal and its release in between leave traces, which are not part of the episode.
     fs::write(dirs.episode(&id()).join(REASON_NAME), "{}").unwrap();
     fs::write(dirs.episode(&id()).join("quarantine_reason.json.new"), "{").unwrap();
     let second = take_or_pack(&dirs, false, &running()).unwrap();

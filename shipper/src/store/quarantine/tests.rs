@@ -1,4 +1,4 @@
-//! What is kept, counted and deleted, on real directories.
+//! Refused episodes that are kept, counted and deleted, in real directories.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,7 +33,7 @@ fn days(days: u32) -> Keep {
     Keep { for_commit: None, others: Some(DAY * days) }
 }
 
-/// So many days and an hour after a walk that found what is there now.
+/// Returns the running time `days` days and an hour after a walk that found the present files.
 fn in_days(days: u32) -> Lived {
     let (mut lived, now) = (Lived::of(Path::new("/nowhere")), Instant::now());
     let wall = cis490_shared::clock::system_time();

@@ -1,5 +1,6 @@
-//! Retention on real directories. That it ends when there is room is tried on a small file system of its own, in
-//! `integration-tests/tests/shipped_room.rs`; here a share of 100 percent stands for a disk that is always short.
+//! Retention in real directories. A test on a small file system of its own shows that deletion ends when there is room:
+//! `integration-tests/tests/system/shipped_room.rs`. Here a share of 100 percent stands for a disk that is always short
+//! of room.
 
 use cis490_shared::clock::system_time;
 use cis490_shared::durable;
@@ -13,7 +14,7 @@ static GO_ON: AtomicBool = AtomicBool::new(false);
 /// More than any disk has free.
 const ALWAYS_SHORT: Rules = Rules { keep: None, free_percent: 100 };
 
-/// A data directory with these episodes in `shipped/`, put there one after the other.
+/// Returns a data directory with these episodes in `shipped/`, put there one after the other.
 fn shipped(names: &[&str]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for place in ["shipped", "episodes"] {
@@ -49,7 +50,7 @@ fn names(root: &Path) -> Vec<String> {
     names
 }
 
-/// So many days, and an hour, after a walk that found what is there now.
+/// Returns the running time `days` days and an hour after a walk that found the present files.
 fn in_days(days: u32) -> Lived {
     let (mut lived, now, wall) = (Lived::of(Path::new("/nowhere")), Instant::now(), system_time());
     let hour = Duration::from_hours(1);
@@ -67,7 +68,7 @@ fn what_was_put_there_long_ago_goes_and_the_age_counts_from_that_moment() {
     let round = |age| super::round(root.path(), rules, age, &GO_ON).unwrap();
     assert_eq!(round(Some(in_days(29))).for_age, 0);
     assert_eq!(round(FOR_ROOM_ALONE).for_age, 0, "it was not asked for");
-    // The recording itself may be as old as it likes.
+    // The recording itself may have any age.
     let file = fs::File::open(root.path().join("shipped/e1/network.pcap")).unwrap();
     file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(round(Some(in_days(29))).for_age, 0);
@@ -92,7 +93,7 @@ fn a_clock_that_jumps_deletes_nothing_by_age() {
 
 #[test]
 fn for_room_the_oldest_go_first_a_bounded_number_in_a_round() {
-    // By name they come in another order than by age, and the number behind a name is a copy.
+    // The order by name is not the order by age, and the number behind a name is a copy.
     let root = shipped(&["e5", "e1", "e4.1", "e2", "e3"]);
     let round = || round_of(2, root.path(), ALWAYS_SHORT, FOR_ROOM_ALONE, &GO_ON).unwrap();
     let first = round();
@@ -113,7 +114,7 @@ fn nothing_goes_while_there_is_room_or_when_both_rules_are_off() {
         let round = round(root.path(), rules, Some(in_days(1000)), &GO_ON).unwrap();
         assert_eq!((round.for_age, round.for_space, round.room_is_made), (0, 0, false));
     }
-    // Asked for on a disk that has room for certain: one whose share is taken as nothing.
+    // A share of 0 percent stands for a disk that certainly has room.
     assert_eq!(names(root.path()), ["e1"]);
 }
 
@@ -163,7 +164,7 @@ fn a_deletion_that_a_crash_cut_short_is_ended_and_counts_as_no_episode() {
 #[test]
 fn what_cannot_be_deleted_is_told_and_is_not_tried_again_at_once() {
     let root = shipped(&["e1", "e2"]);
-    // Its other name is taken by something that is no directory; the sweep of it fails as well.
+    // Its other name is taken by a file; the sweep of that file fails as well.
     fs::write(root.path().join("shipped/.pruned-e1"), "x").unwrap();
     let round = round_of(1, root.path(), ALWAYS_SHORT, Some(in_days(0)), &GO_ON).unwrap();
     let (path, _) = round.failure.unwrap();

@@ -1,4 +1,4 @@
-//! The body as a stream, and whether uploads wait for `100 Continue`.
+//! The body as a stream, and the decision whether uploads wait for `100 Continue`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, poll};
 use super::*;
 use crate::store::outbox::{OutboxError, READ_BYTES};
 
-/// An archive of `size_bytes` as it was hashed, in a file that holds `bytes` now.
+/// Returns an archive that was hashed with `size_bytes` bytes, in a file that holds `bytes` now.
 fn archive(bytes: &[u8], size_bytes: usize) -> Archive {
     let file = tempfile::tempfile().unwrap();
     file.write_all_at(bytes, 0).unwrap();

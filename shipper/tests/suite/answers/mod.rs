@@ -1,8 +1,8 @@
-//! What the shipper does about every answer of protocol 2.2, as it is seen from outside: the requests that arrive, where
-//! the episodes end, the log, and the exit code of `--once`.
+//! The shipper's reaction to every answer of protocol 2.2, as seen from outside. That is the requests that arrive, the
+//! final places of the episodes, the log, and the exit code of `--once`.
 //!
-//! Twice the same table: for an hour with real actors and real sockets on a clock that stands still while anything is
-//! under way, and once with the real program.
+//! The same table runs twice. Once it runs for an hour with real actors and real sockets, on a clock that stands still
+//! while anything is under way. Once it runs with the real program.
 
 mod table;
 
@@ -28,21 +28,21 @@ use table::{Body, Does, EARLIER, PROTOCOL, Row, STRANGERS};
 const HOUR: Duration = Duration::from_hours(1);
 const EPISODES: [&str; 3] = ["e1", "e2", "e3"];
 
-/// What the receiver knows besides its one answer.
+/// The questions that the receiver answers besides the PUT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Generation {
-    /// The gate and HEAD.
+    /// It answers the gate and HEAD.
     Ours,
-    /// Neither of them.
+    /// It answers neither of them.
     Earlier,
 }
 
-/// Answers every PUT alike.
+/// Starts a receiver that answers every PUT alike.
 fn answering(row: Row, generation: Generation) -> Receiver {
     let mut is_refused = false;
     Receiver::start(move |request, conn| match (request.method.as_str(), generation) {
         ("PUT", _) => {
-            // The gate says the same from then on.
+            // The gate gives the same answer from then on.
             is_refused |= row.does == Does::QuarantineTheCommit;
             answer(row, request, conn);
         }
@@ -81,7 +81,7 @@ fn answer(row: Row, request: &Request, conn: &mut Conn) {
     }
 }
 
-/// The same object with something else in one member.
+/// Returns the same object with another value in one member.
 fn with_other(stored: &str, member: &str) -> String {
     let mut object: serde_json::Value = serde_json::from_str(stored).unwrap();
     object[member] = match member {
@@ -92,7 +92,7 @@ fn with_other(stored: &str, member: &str) -> String {
     object.to_string()
 }
 
-/// Three episodes that a receiver may well answer so.
+/// Returns a host with three episodes to which a receiver could give this answer.
 fn host_for(row: Row) -> Host {
     let host = Host::new();
     let commit = match row.error() {
@@ -140,7 +140,7 @@ fn puts(receiver: &Receiver) -> usize {
     receiver.seen().iter().filter(|request| request.method == "PUT").count()
 }
 
-/// Three episodes and an hour.
+/// Runs an hour with three episodes. Returns the complaints.
 async fn an_hour_of(row: Row, generation: Generation) -> Vec<String> {
     let (mut complaints, expected) = (Complaints::of(row), row.does.seen());
     let log = Log::catch();
@@ -158,7 +158,7 @@ async fn an_hour_of(row: Row, generation: Generation) -> Vec<String> {
 
     complaints.unless_all_are_in(&host, expected.place);
     let arrived = puts(&receiver);
-    // Whoever asks for longer waits gets fewer tries.
+    // A receiver that asks for longer waits gets fewer tries.
     let least = row.retry_after.map_or(*expected.puts_in_an_hour.start(), |_| 3);
     let is_bounded = (least..=*expected.puts_in_an_hour.end()).contains(&arrived);
     complaints.unless(is_bounded, "PUTs in an hour", arrived);
@@ -175,7 +175,7 @@ async fn an_hour_of(row: Row, generation: Generation) -> Vec<String> {
     complaints.unless(seen.on_hold == expected.is_held, "the queue waits", seen);
     if let Some(asked) = row.retry_after {
         let times = times.borrow();
-        // Where each episode has its own time, three of them lie between two tries of one.
+        // If each episode has its own time, three of them lie between two tries of one.
         let apart = if row.does == Does::Retry { 3 } else { 1 };
         let shortest = times.iter().zip(times.iter().skip(apart)).map(|(a, b)| b.duration_since(*a)).min();
         let is_honoured = shortest.is_some_and(|shortest| shortest >= Duration::from_secs(asked));
@@ -194,7 +194,7 @@ fn an_hour_of_each(rows: &'static [Row], generation: Generation) {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-/// The same three episodes, and the real program with `--once`.
+/// Runs the real program with `--once` on the same three episodes.
 fn once_of_each(rows: &'static [Row], generation: Generation) {
     let mut found = Vec::new();
     for row in rows {
@@ -207,7 +207,7 @@ fn once_of_each(rows: &'static [Row], generation: Generation) {
         complaints.unless(pass.code == Some(expected.exit), "the exit code", &pass);
         let arrived = puts(&receiver);
         complaints.unless(expected.puts_at_once.contains(&arrived), "PUTs of one pass", arrived);
-        // What has a second and a third try is left for the next pass.
+        // An episode that needs a second and a third try waits for the next pass.
         let place = if row.does == Does::Rebuild { "episodes" } else { expected.place };
         complaints.unless_all_are_in(&host, place);
         let errors = pass.stderr.matches("ERROR").count();

@@ -1,82 +1,82 @@
-//! The right-hand column of protocol 2.2 once more, as what a lab host and its operator see of it.
+//! The right-hand column of protocol 2.2 again, as a lab host and its operator see it.
 //!
-//! Deliberately not derived from the table in `answers/judge.rs`: a mistake there must not be one here.
+//! It is deliberately not derived from the table in `answers/judge.rs`, so that a mistake there is not repeated here.
 #![allow(unreachable_pub, reason = "it is a module of a test binary")]
 
 use std::ops::RangeInclusive;
 
 use cis490_shared::wire::problem::ErrorCode;
 
-/// One answer to a PUT, and what the shipper makes of it.
+/// One answer to a PUT, and the shipper's reaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
     pub status: u16,
     pub body: Body,
-    /// Seconds that the receiver asks for.
+    /// The seconds that the receiver asks for.
     pub retry_after: Option<u64>,
     pub does: Does,
 }
 
-/// What the body of an answer is.
+/// The body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// `application/problem+json` with this `error` member.
     Problem(&'static str),
-    /// JSON as the earlier generation sends it: no `error` member.
+    /// JSON of the earlier generation, without an `error` member.
     Plain,
     /// The page of a proxy.
     Html,
     Empty,
-    /// The receiver's own words about what it stored.
+    /// The receiver's own statement about the stored bytes.
     Stored,
-    /// The same, with one member that is not that of what was sent.
+    /// The same, with one member that differs from the sent episode.
     StoredOther(&'static str),
-    /// The receiver's own words, and the connection ends in the middle of them.
+    /// The receiver's own statement, cut in the middle by the end of the connection.
     StoredCut,
-    /// `application/problem+json` with this `error` member, and the connection ends in the middle of it.
+    /// `application/problem+json` with this `error` member, cut in the middle by the end of the connection.
     ProblemCut(&'static str),
-    /// Words of a receiver behind more spaces than anybody reads.
+    /// A receiver's error behind more spaces than the shipper reads.
     ProblemTooLong(&'static str),
-    /// JSON of something that is no receiver.
+    /// JSON of something that is not a receiver.
     Json(&'static str),
 }
 
-/// The words of the protocol.
+/// The actions that the protocol names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
     Retire,
     Quarantine,
-    /// The commit is the matter: one PUT tells, no other episode of that commit is sent.
+    /// The refusal is about the commit: after one PUT no other episode of that commit is sent.
     QuarantineTheCommit,
     /// Sent three times, then quarantine.
     Rebuild,
-    /// Hold the whole queue, back off, log once; a person must act.
+    /// The whole queue waits with back-off, logged once; a person must act.
     HoldForAPerson,
     /// The same, but waiting may be enough.
     Hold,
-    /// Try the others meanwhile; where they fail as well the queue waits.
+    /// The others are tried meanwhile. If they fail too, the queue waits.
     Retry,
 }
 
-/// What can be seen of it where three episodes of one commit are ready.
+/// The visible result with three ready episodes of one commit.
 #[derive(Debug, Clone)]
 pub struct Seen {
-    /// Where all of them end.
+    /// The place where all of them end.
     pub place: &'static str,
-    /// How many PUTs arrive in an hour, from one uploader.
+    /// PUTs that arrive in an hour, from one uploader.
     pub puts_in_an_hour: RangeInclusive<usize>,
-    /// How many arrive in one `--once`.
+    /// PUTs that arrive in one `--once`.
     pub puts_at_once: RangeInclusive<usize>,
-    /// Its exit code.
+    /// The exit code of that `--once`.
     pub exit: i32,
     /// Whether the queue waits as a whole after the hour.
     pub is_held: bool,
-    /// Entries of that hour.
+    /// Log entries of that hour.
     pub warnings: usize,
     pub errors: usize,
 }
 
-/// One attempt in each step of the back-off, which is at 5 minutes after 9 of them.
+/// One attempt in each step of the back-off, whose steps are 5 minutes long after 9 of them.
 const A_STEP_EACH: RangeInclusive<usize> = 15..=32;
 
 impl Does {
@@ -84,7 +84,7 @@ impl Does {
         let nothing = Seen {
             place: "episodes",
             puts_in_an_hour: A_STEP_EACH,
-            // One is on its way and one is waiting for its turn when the first answer comes.
+            // When the first answer comes, one episode is being sent and one waits for its turn.
             puts_at_once: 1..=2,
             exit: 75,
             is_held: true,
@@ -119,7 +119,7 @@ impl Does {
             },
             Self::HoldForAPerson => Seen { errors: 1, ..nothing },
             Self::Hold => Seen { warnings: 1, ..nothing },
-            // Two episodes fail by themselves; the third shows that it is not about them.
+            // Two episodes fail by themselves. The third shows that the trouble is not about them.
             Self::Retry => Seen { puts_at_once: 3..=4, warnings: 3, ..nothing },
         }
     }
@@ -138,7 +138,7 @@ impl Row {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The `error` member.
+    /// Returns the `error` member.
     pub fn error(&self) -> Option<&'static str> {
         match self.body {
             Body::Problem(error) => Some(error),
@@ -146,7 +146,7 @@ impl Row {
         }
     }
 
-    /// Whether a receiver says so only when it has the whole body.
+    /// Returns true if a receiver gives this answer only after the whole body.
     pub fn comes_after_the_body(&self) -> bool {
         const AFTER: [&str; 4] = ["digest-mismatch", "length-mismatch", "storage", "stalled"];
         self.status < 300 || self.status == 422 || self.error().is_some_and(|error| AFTER.contains(&error))
@@ -187,8 +187,8 @@ pub const PROTOCOL: &[Row] = &[
     says(500, "storage", Retry),
 ];
 
-/// What comes from something between the shipper and the receiver, or from a version that is not written yet. None of
-/// it condemns an episode, none of it retires one.
+/// Answers of something between the shipper and the receiver, or of a version that does not exist yet. None of them
+/// condemns or retires an episode.
 pub const STRANGERS: &[Row] = &[
     with(201, StoredOther("sha256"), HoldForAPerson),
     with(200, StoredOther("sha256"), HoldForAPerson),

@@ -1,4 +1,4 @@
-//! A lab host's data directory with recorded episodes in it.
+//! The data directory of a lab host, with recorded episodes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +12,12 @@ use tempfile::TempDir;
 /// The commit of recorded episodes unless a test says otherwise.
 pub const COMMIT: &str = "abababababababababababababababababababab";
 
-/// An id; panics where the text is none.
+/// Returns an id; panics if the text is not one.
 pub fn id(text: &str) -> EpisodeId {
     EpisodeId::parse(text).unwrap()
 }
 
-/// A data directory that goes with the test.
+/// A data directory that is deleted with the test.
 pub struct Host {
     root: TempDir,
 }
@@ -29,7 +29,7 @@ impl Host {
         Self { root }
     }
 
-    /// The directories, as a running shipper holds them.
+    /// Returns the directories, opened as by a running shipper.
     pub fn open(&self) -> (Dirs, FileLock) {
         Dirs::open(&self.data()).unwrap()
     }
@@ -72,7 +72,7 @@ impl Host {
         fs::write(self.data().join("episodes").join(name).join("network.pcap"), content).unwrap();
     }
 
-    /// The names in one of the directories, sorted.
+    /// Returns the names in one of the directories, sorted.
     pub fn names(&self, directory: &str) -> Vec<String> {
         let entries = fs::read_dir(self.data().join(directory)).unwrap();
         let mut names: Vec<String> =
@@ -81,7 +81,7 @@ impl Host {
         names
     }
 
-    /// The note beside a refused episode.
+    /// Returns the note beside a refused episode.
     pub fn reason(&self, name: &str) -> serde_json::Value {
         let path = self.data().join("quarantine").join(name).join("quarantine_reason.json");
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()

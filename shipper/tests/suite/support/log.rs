@@ -1,23 +1,23 @@
-//! What a test's thread logs, as lines.
+//! The log of a test's thread, as lines.
 
 use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
 
 thread_local! {
-    /// What this thread has logged since [`Log::catch`].
+    /// The log of this thread since [`Log::catch`].
     static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The log of this thread since it was caught.
 pub struct Log {
-    /// It belongs to its thread.
+    /// Keeps the log on its thread.
     _of_this_thread: PhantomData<*const ()>,
 }
 
 impl Log {
-    /// One subscriber serves the whole process: with one per thread, tracing remembers for all of them that a call
-    /// site interests nobody.
+    /// Clears the log of this thread. One subscriber serves the whole process: with one per thread, tracing remembers
+    /// for all threads that a call site is not wanted.
     pub fn catch() -> Self {
         let subscriber = tracing_subscriber::fmt().with_writer(|| Writer).with_ansi(false);
         // A second call finds the subscriber of the first.
@@ -26,7 +26,7 @@ impl Log {
         Self { _of_this_thread: PhantomData }
     }
 
-    /// The lines that hold `needle`.
+    /// Returns the lines that contain `needle`.
     #[expect(clippy::unused_self, reason = "nothing was caught without it")]
     pub fn with(&self, needle: &str) -> Vec<String> {
         let text = LOGGED.with_borrow(|logged| String::from_utf8(logged.clone()).unwrap());
@@ -38,7 +38,7 @@ impl Log {
     }
 }
 
-/// Keeps what its thread logs.
+/// A writer that keeps the log of its thread.
 struct Writer;
 
 impl io::Write for Writer {

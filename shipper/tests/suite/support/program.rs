@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::host::Host;
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -19,7 +19,7 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// A configuration in the host's directory, with these lines in `[receiver]`.
+/// Writes a configuration into the host's directory, with these lines in `[receiver]`.
 pub fn configure(host: &Host, receiver: &str) -> PathBuf {
     let path = host.root().join("lab-host.toml");
     let data = host.data();
@@ -37,7 +37,7 @@ pub fn command(config: &Path, flags: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs the program to its end.
 pub fn run(config: &Path, flags: &[&str]) -> Run {
     finish(&mut command(config, flags))
 }
@@ -48,7 +48,7 @@ pub fn finish(command: &mut Command) -> Run {
     Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// The program as a service, under a manager that is this test.
+/// The program as a service, with this test as its manager.
 pub struct Service {
     child: Child,
     manager: UnixDatagram,
@@ -67,7 +67,7 @@ impl Service {
         Self { child, manager }
     }
 
-    /// Waits until it tells its manager so.
+    /// Waits until the program sends its manager this notice.
     pub fn wait_for(&self, notice: &str) {
         let mut buffer = [0; 1024];
         loop {
@@ -82,7 +82,7 @@ impl Service {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
     }
 
-    /// Its exit code and what it logged.
+    /// Waits for the end. Returns the exit code and the log.
     pub fn wait(mut self) -> (Option<i32>, String) {
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
@@ -92,7 +92,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // It has ended already unless the test failed.
+        // The program has ended already unless the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A QueueActor of a test's own, with scripted uploaders and a paused clock.
+//! A QueueActor for one test, with scripted uploaders and a paused clock.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -17,14 +17,14 @@ use rand::rngs::StdRng;
 use super::host::{COMMIT, Host};
 use super::scripted::Scripted;
 
-/// Runs a test in a System of its own with the clock paused.
+/// Runs a test in a System of its own, with the clock paused.
 pub fn paused(test: impl Future<Output = ()>) {
     let runtime =
         || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     actix::System::with_tokio_rt(runtime).block_on(test);
 }
 
-/// A queue that looks for episodes only when asked to.
+/// Starts a queue that scans only on request.
 pub fn queue(host: &Host, uploaders: Vec<Recipient<Ship>>) -> Addr<QueueActor> {
     start(host, None, uploaders)
 }
@@ -38,13 +38,13 @@ pub fn start(
     QueueActor::new(settings(dirs, scan_interval), uploaders).start()
 }
 
-/// A queue that looks only when asked to, and shares these turns with its uploaders.
+/// Starts a queue that scans only on request, and shares these turns with its uploaders.
 pub fn queue_with(host: &Host, slots: UploadSlots, uploaders: Vec<Recipient<Ship>>) -> Addr<QueueActor> {
     let (dirs, _) = host.open();
     QueueActor::new(QueueSettings { slots, ..settings(dirs, None) }, uploaders).start()
 }
 
-/// A queue that asks about the commits of refused episodes, and ships what goes back.
+/// Starts a queue that asks about the commits of refused episodes, and ships the episodes that go back.
 pub fn start_asking(
     host: &Host,
     scan_interval: Option<Duration>,
@@ -64,7 +64,8 @@ pub async fn scan(queue: &Addr<QueueActor>) -> Observation {
     queue.send(Scan).await.unwrap().unwrap()
 }
 
-/// Notes the names of all episodes that it is asked to ship.
+/// Starts an uploader that answers by `outcome`. Returns the names of the episodes it was asked to ship, and the
+/// uploader.
 pub fn notes(
     mut outcome: impl FnMut(&Ship) -> Outcome + 'static,
 ) -> (Rc<RefCell<Vec<String>>>, Recipient<Ship>) {

@@ -1,7 +1,7 @@
 //! A receiver that follows a script, byte by byte, on a listener of its own.
 //!
-//! Each connection has a thread, which the test's end joins. Whoever reads waits for bytes or for the end of
-//! the connection, never for a time.
+//! Each connection has a thread, which is joined at the end of the test. A read waits for bytes or for the end of the
+//! connection, never for a time.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -28,7 +28,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Host and episode of an upload.
+    /// Returns host and episode of an upload.
     pub fn pair(&self) -> (&str, &str) {
         let path = self.path.trim_start_matches("/v1/episodes/").trim_end_matches(".tar.zst");
         path.split_once('/').unwrap()
@@ -38,7 +38,7 @@ impl Request {
         self.header("content-length").map_or(0, |text| text.parse().unwrap())
     }
 
-    /// For example `PUT /v1/...`, without the host and file part.
+    /// Returns, for example, `PUT /v1/...`, without the host and file part.
     pub fn kind(&self) -> String {
         let path = if self.path.starts_with("/v1/episodes/") { "/v1/episodes" } else { &self.path };
         format!("{} {path}", self.method)
@@ -52,14 +52,14 @@ impl<T: Read + Write + Send> Duplex for T {}
 pub struct Conn {
     stream: Box<dyn Duplex>,
     tcp: TcpStream,
-    /// What was read beyond the head.
+    /// Bytes that were read beyond the head.
     ahead: Vec<u8>,
     open: bool,
 }
 
 impl Conn {
     pub fn send(&mut self, text: &str) {
-        // The client may be gone, which is then what the test is about.
+        // The client may be gone; the test is about that then.
         let _ = self.stream.write_all(text.as_bytes()).and_then(|()| self.stream.flush());
     }
 
@@ -71,7 +71,7 @@ impl Conn {
         ));
     }
 
-    /// Says 100 if the client waits for it, and reads the body.
+    /// Sends 100 if the client waits for it, and reads the body.
     pub fn take_body(&mut self, request: &Request) -> Vec<u8> {
         if request.header("expect").is_some() {
             self.send("HTTP/1.1 100 Continue\r\n\r\n");
@@ -86,16 +86,16 @@ impl Conn {
         body
     }
 
-    /// How many more bytes come until the client closes.
+    /// Returns how many more bytes come until the client closes.
     pub fn count_until_closed(&mut self) -> usize {
         let mut rest = std::mem::take(&mut self.ahead);
-        // A reset ends it as well as a close.
+        // A reset ends the read as well as a close.
         let _ = self.stream.read_to_end(&mut rest);
         self.open = false;
         rest.len()
     }
 
-    /// How many bytes came with the head that are not part of it.
+    /// Returns how many bytes came with the head that are not part of it.
     pub fn bytes_ahead(&self) -> usize {
         self.ahead.len()
     }
@@ -105,7 +105,7 @@ impl Conn {
         self.open = false;
     }
 
-    /// Ends the connection without a word.
+    /// Ends the connection without an answer.
     pub fn close(&mut self) {
         let _ = self.tcp.shutdown(Shutdown::Both);
         self.open = false;
@@ -173,12 +173,12 @@ impl Receiver {
         self.address.port()
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Their kinds, in order.
+    /// Returns the kinds of all requests, in order.
     pub fn kinds(&self) -> Vec<String> {
         self.seen().iter().map(Request::kind).collect()
     }
@@ -194,7 +194,7 @@ fn accept(listener: &TcpListener, shared: &Shared, streams: &Mutex<Vec<TcpStream
     let mut threads = Vec::new();
     for tcp in listener.incoming() {
         let tcp = tcp.unwrap();
-        // The flag is looked at under the lock, so a connection is either counted or not begun.
+        // The flag is checked under the lock, so a connection is either counted or not begun.
         let mut streams = streams.lock().unwrap();
         if stopping.load(Ordering::SeqCst) {
             break;
@@ -238,7 +238,7 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
         for tcp in self.tcp.lock().unwrap().iter() {
-            // It may be closed already.
+            // The connection may be closed already.
             let _ = tcp.shutdown(Shutdown::Both);
         }
         // Wakes the acceptor.
@@ -250,12 +250,12 @@ impl Drop for Receiver {
     }
 }
 
-/// The hash of bytes as it stands in headers.
+/// Returns the hash of `bytes` in the form of the headers.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256Digest::from_bytes(Sha256::digest(bytes).into()).to_string()
 }
 
-/// What a receiver says about the episode of a PUT that it has stored.
+/// Returns a receiver's answer to a PUT that it has stored.
 pub fn stored(request: &Request, body: &[u8]) -> String {
     let (host, episode) = request.pair();
     let hash = sha256(body);
@@ -265,7 +265,7 @@ pub fn stored(request: &Request, body: &[u8]) -> String {
     )
 }
 
-/// What the gate says about a commit.
+/// Returns the gate's answer about a commit.
 pub fn gate(path: &str, admitted: bool) -> String {
     let commit = path.rsplit('/').next().unwrap();
     let head = "cd".repeat(20);
@@ -276,7 +276,7 @@ pub fn gate(path: &str, admitted: bool) -> String {
     )
 }
 
-/// A receiver that admits and stores everything.
+/// Admits and stores everything.
 pub fn stores_everything(request: &Request, conn: &mut Conn) {
     match request.kind().as_str() {
         "PUT /v1/episodes" => {

@@ -1,4 +1,4 @@
-//! A stand-in for a neighbouring actor, which answers as the test says.
+//! Stand-ins for neighbouring actors, which follow a script of the test.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Answers at once.
+    /// Starts an uploader that answers at once.
     pub fn start(mut script: impl FnMut(Ship) -> Outcome + 'static) -> Recipient<Ship> {
         Self::start_async(move |ship| {
             let outcome = script(ship);
@@ -25,7 +25,7 @@ impl Scripted {
         })
     }
 
-    /// Answers when the future of the script is ready.
+    /// Starts an uploader that answers when the future of the script is ready.
     pub fn start_async<F>(mut script: impl FnMut(Ship) -> F + 'static) -> Recipient<Ship>
     where
         F: Future<Output = Outcome> + 'static,
@@ -69,8 +69,8 @@ impl Handler<Ask> for ScriptedGate {
     }
 }
 
-/// A real uploader, for a queue on a paused clock: while it is at work the clock does not jump to the next timer, which
-/// would be a deadline of an upload that waits for a real socket.
+/// Wraps a real uploader for a queue on a paused clock. While the uploader is at work, the clock does not jump to the
+/// next timer. That timer would be a deadline of an upload that waits for a real socket.
 pub fn on_a_clock_that_stands_still_meanwhile(
     uploader: Addr<UploadActor>,
     mut note: impl FnMut(&Ship) + 'static,
@@ -78,9 +78,9 @@ pub fn on_a_clock_that_stands_still_meanwhile(
     Scripted::start_async(move |ship| {
         note(&ship);
         let (is_done, wait) = std::sync::mpsc::channel::<()>();
-        // A paused clock jumps only where no work is left, and blocking work counts as such.
+        // A paused clock jumps only if no work is left, and blocking work counts as work.
         let at_work = tokio::task::spawn_blocking(move || {
-            // An error is the end that is waited for.
+            // An error is the end that this waits for.
             let _ = wait.recv();
         });
         let shipping = uploader.send(ship);

@@ -1,4 +1,4 @@
-//! Certificates for a test, and a receiver's end of TLS.
+//! Certificates for a test, and the receiver's side of TLS.
 
 use std::io;
 use std::net::TcpStream;
@@ -37,7 +37,7 @@ impl Authority {
         Self { params, key, pem: cert.pem(), der: cert.der().clone() }
     }
 
-    /// A certificate for a host name or address.
+    /// Issues a certificate for a host name or address.
     pub fn issue(&self, name: &str) -> Identity {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
@@ -51,7 +51,7 @@ impl Authority {
     }
 }
 
-/// TLS as `identity`; with `clients`, only for whoever has a certificate of that authority.
+/// Serves TLS as `identity`. With `clients`, accepts only clients with a certificate of that authority.
 pub fn server(identity: &Identity, clients: Option<&Authority>) -> Box<Wrap> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -69,7 +69,7 @@ pub fn server(identity: &Identity, clients: Option<&Authority>) -> Box<Wrap> {
     };
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
     let mut config = builder.with_single_cert(vec![identity.cert.clone()], key).unwrap();
-    // As a proxy may: the client must not take up the first.
+    // As a proxy may offer: the client must not accept the first.
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let config = Arc::new(config);
     Box::new(move |mut tcp: TcpStream| {

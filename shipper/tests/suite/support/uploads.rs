@@ -1,4 +1,4 @@
-//! An UploadActor of a test's own, and receivers for it.
+//! An UploadActor for one test, and receivers for it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use cis490_shipper::upload::slots::UploadSlots;
 use super::host::{COMMIT, Host, id};
 use super::receiver::{Conn, Receiver, Request, stores_everything};
 
-/// Long enough for everything that happens, short for what does not.
+/// Long enough for everything that happens, and short for a wait in vain.
 pub const SHORT: Duration = Duration::from_millis(300);
 
 pub fn uploader_at(host: &Host, url: &str, deadlines: Deadlines) -> (Addr<UploadActor>, FileLock) {
@@ -32,7 +32,7 @@ pub fn uploader_at(host: &Host, url: &str, deadlines: Deadlines) -> (Addr<Upload
     (UploadActor::new(settings).start(), lock)
 }
 
-/// The settings of uploaders of which one may send at a time.
+/// Returns the settings of uploaders of which one may send at a time.
 pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, FileLock) {
     let (dirs, lock) = host.open();
     let target =
@@ -55,7 +55,7 @@ pub fn settings_at(host: &Host, url: &str, deadlines: Deadlines) -> (Settings, F
     (settings, lock)
 }
 
-/// Ships one episode by way of an uploader of its own.
+/// Ships one episode through an uploader of its own.
 pub async fn ship(host: &Host, receiver: &Receiver, name: &str) -> Outcome {
     ship_within(host, receiver, name, Deadlines::default()).await
 }
@@ -81,7 +81,7 @@ pub fn two_episodes() -> Host {
     host
 }
 
-/// Answers the gate and HEAD (404) itself, and leaves PUT to the test.
+/// Answers the gate and HEAD (404), and leaves PUT to the test.
 pub fn on_put(mut put: impl FnMut(&Request, &mut Conn) + Send + 'static) -> Receiver {
     Receiver::start(move |request, conn| match request.method.as_str() {
         "PUT" => put(request, conn),

@@ -1,4 +1,4 @@
-//! The body's way into its file: read, written, hashed, synced.
+//! The way of a body into its file: read, written, hashed, synced.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -17,20 +17,20 @@ use sha2::{Digest, Sha256};
 use super::request::{BUFFER_BYTES, Head, Incoming};
 use super::{Flags, WriteBack};
 
-/// From this length on a second thread hashes; below, starting it costs more than it saves.
+/// Bodies longer than this are hashed by a second thread. Below it, starting the thread costs more than it saves.
 const PIPELINE_FROM: usize = 4 * 1024 * 1024;
-/// Buffers between the thread that receives and the one that hashes.
+/// Buffers between the receiving thread and the hashing one.
 const BUFFERS: usize = 8;
-/// After so many bytes the kernel is asked to begin writing, so that the sync at the end has little left to do.
+/// Bytes after which the kernel is asked to begin writing, so that the sync at the end has little left to do.
 const EARLY_BYTES: usize = 8 * 1024 * 1024;
 
-/// A synced file under a temporary name, and the hash of what is in it.
+/// A synced file under a temporary name, and the hash of its contents.
 pub(crate) struct Archived {
     pub(crate) partial: PathBuf,
     pub(crate) sha256: String,
 }
 
-/// Takes the body of `request` from the socket.
+/// Reads the body of `request` from the socket into a synced file.
 pub(crate) fn receive(
     stream: &mut TcpStream,
     incoming: &mut Incoming,
@@ -133,8 +133,8 @@ impl Writer {
             return Ok(());
         }
         match self.write_back {
-            // What is not needed again and still dirty begins its way to the disk: the same as sync_file_range(2)
-            // with SYNC_FILE_RANGE_WRITE, which no safe interface offers.
+            // Dirty bytes that are not needed again begin their way to the disk. That is the effect of
+            // sync_file_range(2) with SYNC_FILE_RANGE_WRITE, which no safe interface offers.
             WriteBack::Early => {
                 let length = NonZero::new(fresh as u64);
                 rustix::fs::fadvise(&self.file, self.handed_over as u64, length, Advice::DontNeed)?;

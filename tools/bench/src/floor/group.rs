@@ -1,4 +1,4 @@
-//! The syncs that uploads share: whoever comes while one is running waits for the next, and one of them does it.
+//! The syncs that uploads share. Uploads that come during one wait for the next, and one of them runs it.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use cis490_shared::durable;
 
-/// The index, and who waits for it.
+/// The index, and the uploads that wait for it.
 pub(crate) struct GroupCommit {
     index: File,
     queue: Mutex<Queue>,
@@ -16,18 +16,18 @@ pub(crate) struct GroupCommit {
 }
 
 struct Queue {
-    /// The directories of those who wait for the round that has not begun.
+    /// The directories of the uploads that wait for the next round.
     directories: HashSet<PathBuf>,
     /// The number of that round.
     gathering: u64,
-    /// The last round that has ended well.
+    /// The last round that succeeded.
     durable: u64,
-    /// Whether somebody is syncing.
+    /// Whether an upload is syncing.
     led: bool,
 }
 
 impl GroupCommit {
-    /// For an index that is open for appending.
+    /// Returns a group commit for an index that is open for appending.
     pub(crate) fn new(index: File) -> Self {
         let queue = Queue { directories: HashSet::new(), gathering: 1, durable: 0, led: false };
         Self { index, queue: Mutex::new(queue), round_ended: Condvar::new() }
@@ -50,7 +50,7 @@ impl GroupCommit {
             let directories = std::mem::take(&mut queue.directories);
             drop(queue);
             if let Err(error) = self.sync(&directories) {
-                // Nobody may be told that an upload is durable; a floor has no better way to say so.
+                // No client may be told that its upload is durable. A floor has no better way to refuse.
                 let _ = writeln!(io::stderr(), "a sync failed: {error}");
                 std::process::exit(1);
             }

@@ -1,11 +1,11 @@
-//! The floor: the least that a program can do which keeps the receiver's promise, as a limit to compare with.
+//! The floor: the least that a program can do to keep the receiver's promise, as a limit to compare with.
 //!
-//! A body is hashed and written, its file synced and renamed, a line appended to the index; then the directory and
-//! the index are synced, together for all uploads that wait, and only then comes the 201. Nothing else happens: no
-//! gate, no admission, no check of a name, no time limit, a thread for each connection. It is no product.
+//! A body is hashed and written, its file is synced and renamed, and a line is appended to the index. Then the
+//! directory and the index are synced, together for all waiting uploads. Only then comes the 201. Nothing else happens:
+//! no gate, no admission, no check of a name, no time limit, a thread for each connection. It is no product.
 //!
 //! - [`request`]: the head of a request
-//! - [`archive`]: the body's way into its file
+//! - [`archive`]: the way of a body into its file
 //! - [`group`]: the syncs that uploads share
 
 use std::io::{self, Write};
@@ -25,19 +25,19 @@ mod archive;
 mod group;
 mod request;
 
-/// What the floor is told.
+/// The arguments of the floor.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Flags {
     /// The port on the loopback.
     #[arg(long)]
     port: u16,
-    /// The directory of the store; it must be there.
+    /// The directory of the store, which must exist.
     #[arg(long)]
     store: PathBuf,
-    /// How large bodies reach the disk, to see what each way is worth.
+    /// How large bodies reach the disk, to compare the ways.
     #[arg(long, value_enum, default_value_t = WriteBack::Early)]
     write_back: WriteBack,
-    /// Hashes large bodies on the thread that receives them, to see what the second one is worth.
+    /// Hashes large bodies on the thread that receives them, to see what the second thread is worth.
     #[arg(long)]
     no_pipeline: bool,
 }
@@ -47,13 +47,13 @@ pub(crate) struct Flags {
 enum WriteBack {
     /// While more of them arrive.
     Early,
-    /// While more of them arrive, which waits whenever the disk falls behind.
+    /// While more of them arrive; waits whenever the disk falls behind.
     Bounded,
     /// With the sync at the end.
     Late,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Floor {
     flags: Flags,
     group: GroupCommit,
@@ -68,7 +68,7 @@ pub(crate) fn serve(flags: Flags) -> anyhow::Result<()> {
     let floor = Arc::new(Floor { flags, group });
     for stream in listener.incoming() {
         let (stream, floor) = (stream?, Arc::clone(&floor));
-        // Ends with its connection, or with the process.
+        // The thread ends with its connection, or with the process.
         thread::spawn(move || {
             if let Err(error) = floor.converse(stream) {
                 let _ = writeln!(io::stderr(), "a connection ended: {error}");
@@ -93,7 +93,7 @@ impl Floor {
         Ok(())
     }
 
-    /// Makes an upload durable; false where its bytes are not what was promised.
+    /// Makes an upload durable. Returns false if its bytes are not the promised ones.
     fn store(
         &self,
         stream: &mut TcpStream,

@@ -3,13 +3,13 @@
 use std::io::{self, Read};
 use std::net::TcpStream;
 
-/// What is read from a socket at once, and the size of all buffers: several times what a socket holds.
+/// Bytes that are read from a socket at once, and the size of all buffers: several times the buffer of a socket.
 pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
 
-/// What a request says of its body.
+/// The parts of a request's head that describe its body.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// The path as it was sent.
+    /// The path as sent.
     pub(crate) path: String,
     /// The length of the body.
     pub(crate) length: usize,
@@ -17,9 +17,9 @@ pub(crate) struct Head {
     pub(crate) sha256: String,
 }
 
-/// A connection's buffer: the head that is being looked for, later pieces of the body.
+/// A connection's buffer, for the head and then for later pieces of the body.
 pub(crate) struct Incoming {
-    /// What was read.
+    /// The bytes that were read.
     pub(crate) buffer: Vec<u8>,
     /// Bytes of the body that came with the head, as a part of `buffer`.
     pub(crate) early: std::ops::Range<usize>,
@@ -30,7 +30,7 @@ impl Incoming {
         Self { buffer: vec![0; BUFFER_BYTES], early: 0..0 }
     }
 
-    /// Reads up to the end of the next head; none where the client has hung up.
+    /// Reads up to the end of the next head. `None` if the client has hung up.
     pub(crate) fn next_head(&mut self, stream: &mut TcpStream) -> io::Result<Option<Head>> {
         let mut filled = 0;
         loop {
