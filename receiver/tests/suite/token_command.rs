@@ -61,7 +61,7 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     assert!(said.contains("tokens_file"), "{said}");
     let dir = configured("[auth]\ntokens_file = \"{dir}/tokens\"\n");
     assert_eq!(receiver(dir.path(), &["token", "add", "../x"]).status.code(), Some(2));
-    // A receiver that is to ask for tokens and has no file would refuse everybody.
+    // A receiver whose token file is missing would refuse everybody, so it does not start.
     let started = receiver(dir.path(), &[]);
     assert_eq!(started.status.code(), Some(78));
     let said = String::from_utf8_lossy(&started.stderr).into_owned();
