@@ -1,4 +1,4 @@
-//! Appending to the index by size of batch: lock, look, write, sync.
+//! Appending to the index, by size of the batch: lock, check, write, sync.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may, and its macros document nothing")]
 
@@ -24,7 +24,7 @@ fn row(number: u64) -> IndexRow {
 fn append(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append_batch");
     for size in [1, 8, 64, 512] {
-        // The directory for temporary files is often kept in memory, where a sync costs nothing.
+        // The directory for temp files is often in memory, where a sync costs nothing.
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut log = IndexLog::open(&dir.path().join("index.jsonl")).unwrap();
         let mut next = 0;

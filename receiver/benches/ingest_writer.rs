@@ -1,4 +1,4 @@
-//! Hashing and writing one upload, without network and syncs: what every byte costs on its way to the temp file.
+//! Hashing and writing one upload, without network and syncs: the cost of each byte on its way to the temp file.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may, and its macros document nothing")]
 
@@ -12,7 +12,7 @@ use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sha2::{Digest, Sha256};
 
-/// What a socket brings at once.
+/// The bytes from one read of a socket.
 const CHUNK: usize = 64 * 1024;
 
 fn write(criterion: &mut Criterion) {
@@ -37,7 +37,7 @@ fn write(criterion: &mut Criterion) {
                 for part in &parts {
                     writer.write(black_box(part)).unwrap();
                 }
-                // Dropped, the temp file goes again: its removal is part of the figure.
+                // Dropping it removes the temp file; the removal is part of the figure.
                 writer.seal().unwrap()
             });
         });

@@ -1,4 +1,4 @@
-//! A verdict of the version gate, from what GateActor has published.
+//! A verdict of the version gate, from the gate that GateActor has published.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may, and its macros document nothing")]
 

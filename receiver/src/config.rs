@@ -1,4 +1,4 @@
-//! receiver.toml (protocol section 4). Every key is explained in `etc/receiver.toml`.
+//! receiver.toml (protocol section 4). `etc/receiver.toml` explains every key.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,10 +24,10 @@ pub struct ReceiverConfig {
     /// The disk side.
     #[serde(default)]
     pub store: StoreConfig,
-    /// Who may upload.
+    /// The senders of uploads.
     #[serde(default)]
     pub auth: AuthConfig,
-    /// Which code's episodes are taken.
+    /// The version gate.
     #[serde(default)]
     pub version_gate: GateConfig,
 }
@@ -36,27 +36,27 @@ pub struct ReceiverConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// `ADDRESS:PORT` or `unix:/PATH`; port 0 takes a free one.
+    /// `ADDRESS:PORT` or `unix:/PATH`; port 0 takes a free port.
     pub listen: Vec<String>,
-    /// The receiver's own certificate: with it the TCP addresses speak TLS.
+    /// The receiver's own certificate. If it is set, the TCP addresses speak TLS.
     pub tls: Option<TlsConfig>,
-    /// Allows addresses other than loopback, where everybody who reaches the port may upload.
+    /// Allows addresses other than loopback without `[auth]`: everybody who reaches the port may upload.
     pub allow_unauthenticated: bool,
     /// The longest body, in bytes.
     pub max_upload_bytes: u64,
-    /// Uploads at the same time.
+    /// The most uploads at the same time.
     pub max_concurrent_uploads: usize,
-    /// Uploads of one host at the same time.
+    /// The most uploads of one host at the same time.
     pub max_uploads_per_host: usize,
-    /// Connections at the same time.
+    /// The most connections at the same time.
     pub max_connections: usize,
-    /// Connections from one address at the same time; those that a proxy makes are not counted.
+    /// The most connections from one address at the same time; those of a proxy are not counted.
     pub max_connections_per_peer: usize,
-    /// A body that brings no byte for so many seconds is given up.
+    /// Seconds without a byte after which a body is given up.
     pub body_idle_timeout_s: u64,
-    /// A body that brings fewer bytes a second, over that time, is given up as well; 0: none is for being slow.
+    /// The lowest average rate of a body over that time, in bytes a second; 0 allows any rate.
     pub min_upload_rate: u64,
-    /// Uploads in flight get so many seconds to end when the service stops.
+    /// Seconds for uploads in flight to end when the service stops.
     pub shutdown_timeout_s: u64,
 }
 
@@ -82,7 +82,7 @@ impl Default for ServerConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificate, with those that lead to its authority; PEM.
+    /// The certificate, followed by those that lead to its authority; PEM.
     pub cert_file: PathBuf,
     /// Its key; PEM.
     pub key_file: PathBuf,
@@ -92,11 +92,11 @@ pub struct TlsConfig {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
-    /// The hashes of bearer tokens; none: no token is accepted.
+    /// The hashes of bearer tokens; `None`: no token is accepted.
     pub tokens_file: Option<PathBuf>,
-    /// The authorities that may issue certificates for clients; none: no client is asked for one.
+    /// The authorities that may issue certificates for clients; `None`: clients are not asked for one.
     pub client_ca_file: Option<PathBuf>,
-    /// What these authorities have revoked.
+    /// The certificates that these authorities have revoked.
     pub client_crl_file: Option<PathBuf>,
     /// The names that may read everything and write nothing.
     pub readers: Vec<HostId>,
@@ -105,7 +105,7 @@ pub struct AuthConfig {
 }
 
 impl AuthConfig {
-    /// Whether anybody is asked for his name.
+    /// Returns true if clients must prove their name.
     pub fn asks(&self) -> bool {
         self.tokens_file.is_some() || self.proxy.is_some() || self.client_ca_file.is_some()
     }
@@ -115,14 +115,14 @@ impl AuthConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyConfig {
-    /// The header in which it names the client.
+    /// The header in which the proxy names the client.
     pub header: String,
-    /// From where it is believed: `unix`, or addresses.
+    /// The origins from which the proxy is trusted: `unix`, or addresses.
     pub from: Vec<String>,
 }
 
 impl ProxyConfig {
-    /// The proxies that are believed.
+    /// Returns the trusted proxies.
     pub fn proxies(&self) -> Result<Proxies, InvalidValue> {
         let is_token = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if self.header.is_empty() || !self.header.chars().all(is_token) {
@@ -149,15 +149,15 @@ impl ProxyConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
-    /// Where archives are kept.
+    /// The directory of the archives.
     pub episodes_root: PathBuf,
-    /// index.jsonl; everything else that the receiver writes lives beside it.
+    /// index.jsonl; everything else that the receiver writes lies beside it.
     pub index: PathBuf,
-    /// Bytes of the file system that uploads never take.
+    /// Bytes of the file system that uploads must leave free.
     pub min_free_bytes: u64,
-    /// Bytes that one host may have stored; none: as many as fit.
+    /// The most bytes that a host may have stored; `None`: as many as fit.
     pub host_quota_bytes: Option<u64>,
-    /// Where cis490-verify keeps its last report; without one, nothing is known of its runs.
+    /// The last report of cis490-verify. If it is missing, nothing is known of verify's runs.
     pub verify_report: PathBuf,
 }
 
@@ -177,20 +177,20 @@ impl Default for StoreConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GateConfig {
-    /// False: everything is collected, in an emergency.
+    /// False: every episode is admitted, for an emergency.
     pub enabled: bool,
     /// The maintainer's clone.
     pub repo_path: PathBuf,
     /// `HEAD` or a full ref name such as `refs/heads/main`.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// How many of the newest commits are admitted.
+    /// The number of newest commits that are admitted.
     pub window: usize,
-    /// A commit counts so many seconds after it reached the clone.
+    /// Seconds within which a commit counts after it reached the clone.
     pub poll_interval_s: u64,
-    /// How long one git may take, in seconds.
+    /// The time limit for one git process, in seconds.
     pub git_timeout_s: u64,
-    /// What a refused host is told to paste.
+    /// The commands that a refused host is told to paste.
     pub remediation: String,
 }
 
@@ -208,7 +208,7 @@ impl Default for GateConfig {
     }
 }
 
-/// The largest window: a gate that admits more than that keeps nothing out.
+/// The largest window: a gate that admits more commits keeps nothing out.
 const MAX_WINDOW: usize = 100_000;
 
 /// One entry of `server.listen`.
@@ -235,18 +235,18 @@ impl Listen {
 }
 
 impl ServerConfig {
-    /// The entries of `listen`.
+    /// Returns the parsed entries of `listen`.
     pub fn listeners(&self) -> Result<Vec<Listen>, InvalidValue> {
         let parsed: Result<Vec<_>, _> = self.listen.iter().map(|text| Listen::parse(text)).collect();
         parsed.map_err(|reason| InvalidValue::new("server.listen", reason))
     }
 
-    /// The pace that a body keeps at least.
+    /// Returns the slowest pace that a body may have.
     pub fn pace(&self) -> Pace {
         Pace { idle: Duration::from_secs(self.body_idle_timeout_s), bytes_per_s: self.min_upload_rate }
     }
 
-    /// How many connections there may be.
+    /// Returns the limits on connections.
     pub fn connections(&self) -> Bounds {
         let stall = Duration::from_secs(self.body_idle_timeout_s);
         Bounds { in_all: self.max_connections, per_peer: self.max_connections_per_peer, stall }
@@ -254,12 +254,12 @@ impl ServerConfig {
 }
 
 impl GateConfig {
-    /// The poll interval.
+    /// Returns the poll interval.
     pub fn poll_interval(&self) -> Duration {
         Duration::from_secs(self.poll_interval_s)
     }
 
-    /// The limit of one git.
+    /// Returns the time limit for one git process.
     pub fn git_timeout(&self) -> Duration {
         Duration::from_secs(self.git_timeout_s)
     }
@@ -371,7 +371,7 @@ fn at_least_one(key: &'static str, value: u64) -> Result<(), InvalidValue> {
     }
 }
 
-/// A time of at most a day: sums and multiples of it can be counted.
+/// Checks that a time is at least a second and at most a day, so that sums and multiples of it cannot overflow.
 fn seconds(key: &'static str, value: u64) -> Result<(), InvalidValue> {
     match value {
         1..=86_400 => Ok(()),

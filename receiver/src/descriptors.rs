@@ -1,16 +1,16 @@
-//! How many files and connections the process may have open.
+//! Raises the limit of open files and connections.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// What the process has open beside connections and uploads: listeners, index, locks, git, threads and the like.
+/// Open files besides connections and uploads: listeners, index, locks, git, threads and the like.
 const OTHERS: u64 = 64;
-/// An upload in flight has its temporary file open, and the directory of its host or a stored archive.
+/// Open files of one upload in flight: its temp file, and the directory of its host or a stored archive.
 const OF_AN_UPLOAD: u64 = 2;
 
-/// Takes all descriptors that the process may have, and says so where these are fewer than its limits may need.
+/// Raises the limit of open files as far as the system permits. Warns if the configuration may need more.
 ///
-/// The soft limit is 1024 by default, for the sake of programs that use `select`; this one does not.
+/// The default soft limit of 1024 protects programs that use `select`; the receiver does not use it.
 pub fn provide_for(connections: usize, uploads: usize) {
     let needed = connections as u64 + OF_AN_UPLOAD * uploads as u64 + OTHERS;
     let available = raise();
@@ -24,13 +24,13 @@ pub fn provide_for(connections: usize, uploads: usize) {
     }
 }
 
-/// Raises the soft limit to the hard one; gives back what holds then, none where there is no limit.
+/// Raises the soft limit to the hard one. Returns the limit then in force; `None` if there is no limit.
 fn raise() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
         return current;
     }
-    // Where it is refused, what was there before goes on to hold.
+    // If the system refuses, the old limit stays in force.
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
         Err(_) => current,

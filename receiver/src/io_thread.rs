@@ -1,8 +1,8 @@
-//! Touches files that may hang, on a dead mount or a disk in trouble, on a thread that is used for nothing else.
+//! A thread for files that may hang, on a dead mount or a failing disk.
 //!
-//! Whether a token still counts must not depend on a pool of threads that others can fill. An owner begins no read before
-//! the last one has come back, so a file system that hangs costs one thread. Nobody waits for the thread at the end of
-//! the process: it may never come back.
+//! Checking a token must not depend on a pool of threads that uploads can fill. An owner starts no read before the last
+//! one has returned, so a file system that hangs blocks only one thread. The end of the process does not wait for the
+//! thread, because it may never return.
 
 use std::sync::mpsc;
 use std::thread;
@@ -11,24 +11,24 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::error;
 
-/// A read that takes longer than this hangs. A disk under load may well need some seconds.
+/// A read that takes longer than this counts as hung. A disk under load may need some seconds.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The thread; it ends with the last clone of this.
+/// The handle of the thread, which ends with the last clone of its handle.
 #[derive(Debug, Clone)]
 pub struct IoThread {
     jobs: mpsc::Sender<Job>,
 }
 
-/// The thread could not be started, or what it ran has panicked, which was printed where it happened.
+/// The thread could not be started, or its work panicked; the panic was printed where it happened.
 #[derive(Debug, thiserror::Error)]
 #[error("the thread that reads the files is gone")]
 pub struct Gone;
 
 impl IoThread {
-    /// Starts the thread. Where that fails everything is [`Gone`], and the log has the reason.
+    /// Starts the thread. If that fails, the log has the reason and every `run` returns [`Gone`].
     pub fn start(name: &str) -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let run = move || queue.into_iter().for_each(|job| job());
@@ -38,7 +38,7 @@ impl IoThread {
         Self { jobs }
     }
 
-    /// Runs `work`, which may block, after all that it was given before.
+    /// Runs `work`, which may block, after all earlier work.
     pub fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Gone>> + use<T, F>
     where
         T: Send + 'static,
@@ -46,7 +46,7 @@ impl IoThread {
     {
         let (tell, told) = oneshot::channel();
         let job = Box::new(move || {
-            // Nobody waits any more: its owner is gone.
+            // The owner may be gone, so that nobody waits for the result.
             let _ = tell.send(work());
         });
         let sent = self.jobs.send(job).map_err(|_| Gone);

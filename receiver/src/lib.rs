@@ -1,4 +1,4 @@
-//! The receiver: takes episodes, proves them, stores them durably, and says so only then.
+//! The receiver: takes episodes, verifies them, stores them durably, and only then acknowledges them.
 //!
 //! ```text
 //!  PUT ── head ──> http <─ verdict ── GateActor <── ReplaceWindow ── GitPollActor (git rev-list, on a timer)
@@ -10,21 +10,22 @@
 //!
 //! # Layout
 //! - [`actors`]: who owns what; one thin file per actor, the logic in the modules below
-//! - [`auth`]: who asks, and what he may do
-//! - [`tls`]: as whom the receiver introduces itself, and whose certificates it believes
-//! - [`gate`]: the commit window, and how it is read; what is admitted by name beside it
-//! - [`ingest`]: one upload from promise to receipt
-//! - [`records`]: what is stored, for whoever answers requests
+//! - [`auth`]: who sends a request, and the rights of the sender
+//! - [`tls`]: the receiver's certificate, and the check of client certificates
+//! - [`gate`]: the commit window, the code that reads it, and the amnesties
+//! - [`ingest`]: one upload, from its head to its receipt
+//! - [`records`]: the stored episodes as requests may ask about them
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
 //! - [`http`]: requests in, answers out
-//! - [`io_thread`]: touches files that may hang
-//! - [`startup`]: what a start repairs before the first request
-//! - [`descriptors`]: how many files and connections the process may have open
-//! - [`config`], [`cli`], [`run`], [`watchdog`]: how it is told what to do, started, stopped and watched
+//! - [`io_thread`]: a thread for files that may hang
+//! - [`startup`]: repairs before the first request
+//! - [`descriptors`]: the limit of open files and connections
+//! - [`config`], [`cli`], [`run`], [`watchdog`]: how the receiver is configured, started, stopped and watched
 //!
-//! Modules name only what stands to their right in
+//! A module may use only modules to its right in
 //! `http -> actors -> {auth, tls, gate, ingest, records, store, index} -> shared`.
+//! ARCHITECTURE.md has the order of all modules.
 
 pub mod actors;
 pub mod auth;

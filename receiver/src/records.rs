@@ -1,7 +1,8 @@
-//! What is stored, for whoever answers requests: the rows and the archives behind one interface.
+//! The stored episodes as requests may ask about them: rows and archives behind one interface.
 //!
-//! An answer that retires or refuses an episode must rest on [`EpisodeRecords::row_now`], [`EpisodeRecords::archive`] and
-//! [`EpisodeRecords::confirm`], which ask the index and the disk, and not on what was known last (I10).
+//! An answer that makes a host retire or condemn an episode must rest on [`EpisodeRecords::row_now`],
+//! [`EpisodeRecords::archive`] and [`EpisodeRecords::confirm`]. They ask the index and the disk, not the last known
+//! state (I10).
 
 use std::io;
 use std::sync::Arc;
@@ -28,13 +29,13 @@ pub struct EpisodeRecords {
     pub store: Arc<Store>,
     /// The rows, as of the last batch.
     pub known: KnownView,
-    /// Reads the index as it is now, and makes sure that it has the row of what is stored.
+    /// The index: reads a row as it is now, and ensures that a stored archive has one.
     pub index: IndexHandle,
-    /// How the store is, and which archives verify doubts.
+    /// The condition of the store, with the archives that verify reported as damaged.
     pub condition: Latest<Condition>,
 }
 
-/// Why a question cannot be answered.
+/// The reason why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// The index cannot be read or appended to.
@@ -58,12 +59,12 @@ impl From<AskError> for RecordsError {
 }
 
 impl EpisodeRecords {
-    /// The row of a pair as of the last batch: a hint that costs nothing.
+    /// Returns the row of a pair as of the last batch: a hint that costs no I/O.
     pub fn row_known(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
         self.known.get(host, episode)
     }
 
-    /// The row of a pair in the index as it is now.
+    /// Returns the row of a pair in the index as it is now.
     pub async fn row_now(
         &self,
         host: &HostId,
@@ -72,10 +73,9 @@ impl EpisodeRecords {
         Ok(self.index.read_row(host, episode).await?)
     }
 
-    /// The archive of a pair that has its row now.
+    /// Returns the archive of a pair that has its row now.
     ///
-    /// A file without a row may be one whose name is not on the disk yet (I1, I6). Sending it again is what gives it its
-    /// row.
+    /// The name of a file without a row may not be durable yet (I1, I6). Sending the episode again gives it its row.
     pub async fn find(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<Stored>, RecordsError> {
         let row = self.row_now(host, episode).await?;
         if row.is_none() && Step::HeadNeedsRow.is_taken() {
@@ -84,8 +84,8 @@ impl EpisodeRecords {
         self.archive(host, episode, row.unwrap_or_default()).await
     }
 
-    /// The size and hash of a stored archive; none where the file is not what its row names. The size must match. The
-    /// file is hashed where verify called it damaged, and where the row has no hash.
+    /// Returns the size and hash of a stored archive; `None` if the file is not the one that its row names. The size
+    /// must match. The file is hashed if verify reported it as damaged, or if the row has no hash.
     pub async fn archive(
         &self,
         host: &HostId,
@@ -108,8 +108,8 @@ impl EpisodeRecords {
         }))
     }
 
-    /// Ensures that a stored archive has its row in the index file as it is now: the client retires the episode after
-    /// this answer (I4, accident 1).
+    /// Ensures that a stored archive has its row in the index file as it is now. The client retires the episode after
+    /// this answer (I4, incident 1).
     pub async fn confirm(&self, row: IndexRow) -> Result<Receipt, RecordsError> {
         if !Step::ConfirmRow.is_taken() {
             return Ok(Receipt::AlreadyKnown);
@@ -117,22 +117,22 @@ impl EpisodeRecords {
         Ok(self.index.append(Append { row, publication: None }).await?)
     }
 
-    /// The bytes of one host's archives, as its rows say.
+    /// Returns the bytes of one host's archives, according to its rows.
     pub fn bytes_of(&self, host: &HostId) -> u64 {
         self.known.bytes_of(host)
     }
 
-    /// How many pairs have a row.
+    /// Returns the number of pairs that have a row.
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether no pair has a row.
+    /// Returns true if no pair has a row.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// What the store's file system has room for.
+    /// Returns the free space of the store's file system.
     pub fn room(&self) -> io::Result<Room> {
         space::room(self.store.root())
     }

@@ -1,9 +1,9 @@
-//! What a start repairs: whatever state a crash left, the receiver starts from it.
+//! Repairs at the start, so that the receiver starts from every state that a crash can leave.
 //!
-//! Swept are uploads that never ended; rows are made for archives that have none, in practice because the power
-//! went between publishing and indexing. A row without an archive is reported and stays (I3, I5). What lacks its row is
-//! found before the first request, and gets it while requests are served: after an index was lost, all archives are
-//! to be read, for hours perhaps.
+//! The start removes uploads that never ended, and makes rows for archives that have none. Such an archive is usually
+//! the result of a power failure between publishing and indexing. A row without an archive is reported and stays (I3,
+//! I5). Missing rows are found before the first request. They are made while requests are served, because after the
+//! loss of an index all archives must be read, which may take hours.
 
 use std::io;
 use std::path::Path;
@@ -28,19 +28,20 @@ use crate::store::layout::Store;
 use crate::store::reconcile::{Pair, compare};
 use crate::store::scan::{Archive, Listing, ScanError, list};
 
-/// How many archives are read at a time; their rows share syncs. Uploads want the disk as well.
+/// The number of archives that are read at a time; their rows share syncs. It is small because uploads need the disk
+/// too.
 const AT_A_TIME: usize = 2;
-/// How often it is said how far the repair is.
+/// The interval between log messages about the progress.
 const SAY_EVERY: Duration = Duration::from_mins(1);
-/// The service manager is asked for this much more time, again and again, as long as the start goes on.
+/// The extra time that each request to the service manager asks for, as long as the start goes on.
 const MORE_TIME: Duration = Duration::from_mins(2);
-/// How often it is asked.
+/// The interval between these requests.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
-/// A git that the last run had started just before it ended holds its lock until it is git: from its fork to its exec.
+/// The longest wait for the lock. A git that the last run had just forked holds the lock until its exec.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Takes a lock that one receiver holds for as long as it runs. Blocks, for two seconds at most.
+/// Takes the lock that a receiver holds for as long as it runs. Blocks, for two seconds at most.
 pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
     if !Step::LockReceiver.is_taken() {
         return Ok(None);
@@ -48,24 +49,24 @@ pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
     FileLock::take(path, LOCK_PATIENCE).map(Some)
 }
 
-/// The hash of this machine is broken: nothing that it proves could be believed.
+/// SHA-256 gives wrong results on this machine, so it can prove nothing.
 #[derive(Debug, thiserror::Error)]
 #[error("sha256 gives a wrong answer to a known question on this machine, which must not judge any data")]
 pub struct BrokenHash;
 
-/// Asks the hash that this machine uses a question whose answer is known.
+/// Checks the hash function of this machine against a known answer.
 pub fn self_test_sha256() -> Result<(), BrokenHash> {
     prove(|message| Sha256::digest(message).into())
 }
 
-/// Asks for the digest of the message "abc" (FIPS 180-4, which prints it whole).
+/// Checks the digest of the message "abc" (FIPS 180-4, which prints it whole).
 fn prove(sha256: impl Fn(&[u8]) -> [u8; 32]) -> Result<(), BrokenHash> {
     const ANSWER: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let is_right = Sha256Digest::from_bytes(sha256(b"abc")).to_string() == ANSWER;
     if is_right { Ok(()) } else { Err(BrokenHash) }
 }
 
-/// Keeps the service manager patient until the work is done: hashing a large archive can take minutes.
+/// Asks the service manager for more time until the work is done: hashing a large archive can take minutes.
 pub async fn with_more_time<T>(work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     loop {
@@ -76,7 +77,7 @@ pub async fn with_more_time<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// How far the repair is, for whoever asks.
+/// The progress of the repair, for reports. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Progress(Arc<Counts>);
 
@@ -97,49 +98,50 @@ impl Progress {
         (if is_repaired { repaired } else { failed }).fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Archives that the start found without a row.
+    /// Returns the number of archives that the start found without a row.
     pub fn found(&self) -> usize {
         self.0.found
     }
 
-    /// Of these, how many have theirs now.
+    /// Returns the number of these that have their row now.
     pub fn repaired(&self) -> usize {
         self.0.repaired.load(Ordering::Relaxed)
     }
 
-    /// Of these, how many got none; the log says why.
+    /// Returns the number of these that got no row; the log says why.
     pub fn failed(&self) -> usize {
         self.0.failed.load(Ordering::Relaxed)
     }
 
-    /// Of these, how many are still to be read.
+    /// Returns the number of these that are still to be read.
     pub fn waiting(&self) -> usize {
         self.found().saturating_sub(self.repaired() + self.failed())
     }
 }
 
-/// What a start found to be repaired.
+/// The repairs that a start found to be necessary.
 #[derive(Debug, Default)]
 pub struct Repair {
     without_row: Vec<Archive>,
     progress: Progress,
 }
 
-/// A list of the archives that is being made.
+/// A listing of the archives that is under way.
 pub type Listed = tokio::task::JoinHandle<Result<Listing, ScanError>>;
 
-/// Begins to list the archives, which can go on while the index is read.
+/// Starts to list the archives; the listing runs while the index is read.
 ///
-/// A row that another program adds meanwhile is read after its archive was looked for, so no archive seems to lack one.
+/// Rows that another program adds meanwhile are read after their archives were listed, so no archive wrongly seems to
+/// lack its row.
 pub fn begin_listing(store: &Store) -> Listed {
     let root = store.root().to_owned();
     tokio::task::spawn_blocking(move || list(&root, None, &mut |_| {}))
 }
 
-/// Compares store and index both ways, and says what is to be repaired.
+/// Compares store and index both ways, and returns the necessary repairs.
 ///
-/// Nothing here keeps the receiver from starting: what cannot be repaired is logged and comes up again at the
-/// next start, in a backfill, or when the shipper sends it again.
+/// No failure here stops the start. It is logged, and comes up again at the next start, in a backfill, or when the
+/// shipper sends the episode again.
 pub async fn reconcile(listed: Listed, known: &KnownView) -> Repair {
     let listing = match listed.await {
         Ok(Ok(listing)) => listing,
@@ -161,18 +163,19 @@ pub async fn reconcile(listed: Listed, known: &KnownView) -> Repair {
 }
 
 impl Repair {
-    /// How far it is.
+    /// Returns the progress, which stays current during the repair.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
     }
 
-    /// Makes the rows that are missing. What was repaired when it is dropped is durable, and the next start goes on.
+    /// Makes the missing rows. If it is dropped early, the rows made so far are durable, and the next start makes the
+    /// rest.
     pub async fn run(self, index: IndexHandle) {
         let Self { without_row, progress } = self;
         if without_row.is_empty() {
             return;
         }
-        // The threads that read know nothing of a future that was dropped.
+        // Dropping this future does not stop the threads that read. This guard does.
         let reading = Reading::default();
         info!(archives = without_row.len(), "stored archives have no row, they are read and get theirs");
         let work = stream::iter(without_row)
@@ -198,13 +201,13 @@ impl Repair {
     }
 }
 
-/// The archives without a row and the pairs without an archive. Blocks.
+/// Returns the archives without a row and the pairs without an archive. Blocks.
 fn differences(listing: &Listing, known: &KnownView) -> (Vec<Archive>, Vec<Pair>) {
     for failure in &listing.failed {
         warn!(error = %failure, "a directory of the store cannot be listed");
     }
     let (without_row, gone) = known.read(|known| compare(listing, known));
-    // What could not be listed may hold what seems to be gone.
+    // A directory that could not be listed may hold the archives that seem to be missing.
     (without_row, if listing.failed.is_empty() { gone } else { Vec::new() })
 }
 
@@ -220,7 +223,7 @@ fn report(gone: &[Pair]) {
     }
 }
 
-/// Reading that is given up with whoever began it.
+/// Stops the threads that read when it is dropped.
 #[derive(Default)]
 struct Reading(Stop);
 
@@ -230,7 +233,7 @@ impl Drop for Reading {
     }
 }
 
-/// Makes the row of one archive; true where it is durable.
+/// Makes the row of one archive; returns true if the row is durable.
 async fn repair(archive: Archive, index: &IndexHandle, stop: Stop) -> bool {
     let publication = Some(Publication::at(durable::parent(&archive.path)));
     let path = archive.path.clone();
@@ -245,7 +248,7 @@ async fn repair(archive: Archive, index: &IndexHandle, stop: Stop) -> bool {
     if let Some(doubt) = doubt {
         warn!(reason = %doubt, path = %path.display(), "a stored archive gets a row without its commit");
     }
-    // What the index said is logged by its actor.
+    // The actor logs errors of the index.
     matches!(index.append(Append { row, publication }).await, Ok(Receipt::Appended | Receipt::AlreadyKnown))
 }
 

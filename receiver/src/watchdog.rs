@@ -1,8 +1,8 @@
-//! Feeds the service manager's watchdog from the actors themselves, and ends the process when one is gone.
+//! Feeds the service manager's watchdog while all actors answer, and ends the process when one is gone.
 //!
-//! An actor that panicked does not come back: its mailbox is closed and every request that needs it would fail
-//! for ever. An actor that is stuck answers nobody, so the watchdog is not fed and the manager acts (incident 7). So it is
-//! with the HTTP workers, each of which has an actor that answers as long as it does.
+//! A panicked actor is not restarted: its mailbox is closed, and every request that needs it would fail for ever. A
+//! stuck actor answers nobody, so the watchdog is not fed and the service manager acts (incident 7). The same holds for
+//! the HTTP workers, because each has an actor that answers as long as the worker does.
 
 use std::time::Duration;
 
@@ -11,29 +11,30 @@ use actix::Recipient;
 use crate::actors::Ping;
 use crate::actors::worker::Workers;
 
-/// How often the actors are asked where no watchdog sets the pace.
+/// The interval between two rounds of pings, unless the service manager's watchdog needs a shorter one.
 const PACE: Duration = Duration::from_secs(2);
 
 /// An actor and its name.
 #[derive(Debug)]
 pub struct Watched {
-    /// For the log.
+    /// The actor's name in the log.
     pub name: &'static str,
-    /// Where to ask.
+    /// The address for pings.
     pub ping: Recipient<Ping>,
 }
 
-/// An actor is gone.
+/// The error for an actor that is gone.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0} is gone, it must have panicked; the log above says why")]
 pub struct ActorGone(pub &'static str);
 
-/// How often to ask, where the manager waits `limit` for a sign of life.
+/// Returns the interval between rounds of pings, for a service manager that expects a sign of life within `limit`.
 pub fn pace(limit: Option<Duration>) -> Duration {
     limit.map_or(PACE, |limit| (limit / 3).min(PACE))
 }
 
-/// Asks every actor and every worker again and again; calls `feed` when all of them answered; ends when one is gone.
+/// Pings every actor and every worker in rounds. Calls `feed` after each round that all of them answered. Returns when
+/// one is gone.
 pub async fn watch(actors: &[Watched], workers: &Workers, pace: Duration, feed: impl Fn()) -> ActorGone {
     loop {
         for worker in workers.all() {

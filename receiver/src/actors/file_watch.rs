@@ -1,13 +1,13 @@
-//! FileWatchActor: keeps current what a person says in files. There is one for the tokens, one for the certificates, and
-//! one for the commits that are admitted by name.
+//! FileWatchActor: keeps the content of files current that people edit. There is one for the tokens, one for the
+//! certificates and one for the amnesties.
 //!
-//! - owns: its files, and what it publishes: what they said when they could last be used
+//! - owns: its files, and the published value: their last valid content
 //! - accepts: [`Reload`], Ping
-//! - sends to: nobody; whoever needs what the files say reads what it has published
-//! - runs on: the system's arbiter; the files are touched on a thread of their own
+//! - sends to: nobody; other code reads the published value
+//! - runs on: the system's arbiter; a separate thread reads the files
 //! - ends: with its System
 //!
-//! Files that cannot be used change nothing: the last good ones stay in force, and the log says so once.
+//! Invalid files change nothing: the last good content stays in force, and the log says so once.
 
 use std::time::Duration;
 
@@ -23,13 +23,13 @@ use tokio::time::Instant;
 use super::Ping;
 use crate::io_thread::{IoThread, PATIENCE};
 
-/// How often the files are read: a token that was taken out is refused within this time.
+/// The interval between reads: a removed token is refused within this time.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// What to do about a file system that does not answer.
+/// The next step if the file system does not answer.
 const HANGS: &str = "their file system does not answer: `findmnt --target FILE`, `dmesg | tail`";
 
-/// Reads the files now: by the timer, and at SIGHUP. True where what is in force is what they say.
+/// Reads the files now; also sent at SIGHUP. The reply is true if the files can be used and their content is in force.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "bool")]
 pub struct Reload;
@@ -42,28 +42,27 @@ struct Tick;
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct FileWatchActor<F: WatchedFiles> {
-    /// None while they are being read.
+    /// `None` while a read is under way.
     files: Option<F>,
-    /// When that began.
+    /// The start of the last read.
     began: Instant,
     thread: IoThread,
     kept: Kept<F::Value>,
 }
 
 impl<F: WatchedFiles> FileWatchActor<F> {
-    /// Reads the files for the first time; the actor then keeps what they say current. None where they were read before.
-    /// Blocks.
+    /// Reads the files for the first time. Returns `None` if they have not changed since an earlier read. Blocks.
     pub fn open(mut files: F, thread: IoThread) -> Result<Option<Self>, F::Error> {
         Ok(files.read_if_changed()?.map(|value| Self::new(files, value, thread)))
     }
 
-    /// An actor for files that said `value` when they were read last.
+    /// Creates an actor for files whose last content was `value`.
     pub fn new(files: F, value: F::Value, thread: IoThread) -> Self {
         let kept = Kept::new(F::WHAT, Latest::new(value));
         Self { files: Some(files), began: Instant::now(), thread, kept }
     }
 
-    /// What is in force, kept current while the actor lives.
+    /// Returns the view of the value in force, which stays current while the actor lives.
     pub fn latest(&self) -> Latest<F::Value> {
         self.kept.latest().clone()
     }
@@ -108,11 +107,11 @@ impl<F: WatchedFiles> Handler<Tick> for FileWatchActor<F> {
 }
 
 impl<F: WatchedFiles> Handler<Reload> for FileWatchActor<F> {
-    // Runs beside other messages: a file system that hangs must not keep Ping from being answered.
+    // A read is already under way, and another one would find nothing newer.
     type Result = ResponseActFuture<Self, bool>;
 
     fn handle(&mut self, _: Reload, _: &mut Self::Context) -> Self::Result {
-        // A read is under way; what it finds is as new as what another would.
+        // Runs beside other messages, so that a file system that hangs does not block Ping.
         let Some(mut files) = self.files.take() else {
             let is_good = !self.kept.is_failing();
             return Box::pin(async move { is_good }.into_actor(self));

@@ -1,9 +1,9 @@
 //! GateActor: keeps the version gate current.
 //!
-//! - owns: the published [`Gate`], that is the commit window: it alone publishes others
+//! - owns: the published [`Gate`] with its commit window; no other code publishes a gate
 //! - accepts: [`ReplaceWindow`], Ping
-//! - sends to: nobody; whoever needs a verdict reads what it has published, without waiting for it
-//! - runs on: the system's arbiter; it never does I/O, so it always answers at once
+//! - sends to: nobody; requests read the published gate without waiting for the actor
+//! - runs on: the system's arbiter; it does no I/O, so it always answers at once
 //! - ends: with its System
 
 use actix::{Actor, Context, Handler, Message};
@@ -15,10 +15,10 @@ use tracing::warn;
 use super::Ping;
 use crate::gate::window::{Gate, WindowReading};
 
-/// The most commits that one warning names, as many as a shell takes in a line that a person can still read.
+/// The most commits in one warning, so that its shell command stays readable.
 const NAMED: usize = 20;
 
-/// Sent by GitPollActor with every window that it read; the next verdict is given by it.
+/// A new window. Sent by GitPollActor after each successful poll; the next verdict uses it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplaceWindow(pub WindowReading);
@@ -30,7 +30,7 @@ pub struct GateActor {
 }
 
 impl GateActor {
-    /// An actor that publishes to this view, which may show a window of the last run.
+    /// Creates an actor that publishes to this view, which may already hold a window of the last run.
     pub fn new(view: Latest<Gate>) -> Self {
         Self { view }
     }
@@ -53,7 +53,8 @@ impl Handler<ReplaceWindow> for GateActor {
     }
 }
 
-/// Says which commits hosts will be refused for, before they are: a merge of a long side branch can take them all at once.
+/// Warns about commits in use that left the window, before their hosts are refused. A merge of a long side branch can
+/// remove many at once.
 fn warn_of(commits: &[CommitHash]) {
     const HELP: &str =
         "if their episodes are to be taken, run `command`, or raise version_gate.window in receiver.toml";

@@ -2,8 +2,8 @@
 //!
 //! - owns: the poll, the state of its last attempt, gate.json
 //! - accepts: [`Poll`], [`Observe`], Ping
-//! - sends to: GateActor ([`ReplaceWindow`]), only after a poll that succeeded: a failing git changes nothing
-//! - runs on: the system's arbiter; git is a child process, files are touched on a thread of its own
+//! - sends to: GateActor ([`ReplaceWindow`]), only after a successful poll: a failing git changes nothing
+//! - runs on: the system's arbiter; git is a child process, a separate thread reads and writes the files
 //! - ends: with its System
 
 use std::time::{Duration, Instant};
@@ -24,25 +24,26 @@ use crate::gate::window::{Window, WindowReading};
 use crate::gate::window_file::WindowFile;
 use crate::io_thread::IoThread;
 
-/// Asks for a poll now; the reply comes when it has ended and GateActor knows, or when it hangs. True where the clone was
-/// read. While one is under way no other begins, and the reply says how polling goes.
+/// Asks for a poll now. The reply comes when the poll has ended and GateActor has its window, or when the poll hangs.
+/// It is true if the clone was read. If a poll is already under way, no other starts, and the reply is true if polling
+/// has no problem.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "bool")]
 pub struct Poll;
 
-/// Asks how polling goes.
+/// Asks for the state of polling.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "PollObservation")]
 pub struct Observe;
 
-/// How polling goes.
+/// The state of polling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PollObservation {
-    /// Polls that read the clone.
+    /// The number of polls that read the clone.
     pub succeeded: u64,
-    /// Polls that did not.
+    /// The number of polls that failed.
     pub failed: u64,
-    /// The kind of the last failure, while the clone cannot be read.
+    /// The kind of the last failure; `None` unless the last poll failed.
     pub problem: Option<&'static str>,
 }
 
@@ -51,7 +52,7 @@ pub struct PollObservation {
 #[rtype(result = "()")]
 struct Tick;
 
-/// A window that was read, and whether gate.json does not hold it yet.
+/// A window that was read, and whether it still has to be written to gate.json.
 struct Read {
     reading: WindowReading,
     unkept: bool,
@@ -64,19 +65,20 @@ pub struct GitPollActor {
     interval: Duration,
     window_file: WindowFile,
     gate: Recipient<ReplaceWindow>,
-    /// What was read last.
+    /// The window of the last successful read.
     last: Option<Window>,
-    /// The window that gate.json holds, so that an unchanged one is not written again.
+    /// The window in gate.json, so that an unchanged window is not written again.
     kept: Option<Window>,
-    /// Since when a poll is under way.
+    /// The start of the poll that is under way.
     began: Option<Instant>,
-    /// The kinds of failure that were logged since the clone was last read: a slow disk may alternate between two.
+    /// The kinds of failure logged since the clone was last read. A list, because a slow disk may alternate between two
+    /// kinds.
     told: Vec<&'static str>,
     seen: PollObservation,
 }
 
 impl GitPollActor {
-    /// An actor that polls every `interval`. `kept` is the window that gate.json holds already.
+    /// Creates an actor that polls every `interval`. `kept` is the window that gate.json already holds.
     pub fn new(
         rev_list: RevList,
         interval: Duration,
@@ -97,7 +99,7 @@ impl GitPollActor {
         }
     }
 
-    /// Logs when the clone becomes unreadable, for another reason too, and when it is readable again.
+    /// Counts a failed poll. Logs it unless a failure of this kind was logged since the clone was last read.
     fn note_failure(&mut self, failure: &PollError) {
         self.seen.failed += 1;
         self.seen.problem = Some(failure.kind());
@@ -107,7 +109,7 @@ impl GitPollActor {
         }
     }
 
-    /// Notes that the poll under way hangs, if it does; true where there is no trouble.
+    /// Records that the poll under way hangs, if it does. Returns true if polling has no problem.
     fn note_if_it_hangs(&mut self) -> bool {
         let limit = self.rev_list.patience();
         if self.began.is_some_and(|began| began.elapsed() >= limit) {
@@ -116,7 +118,7 @@ impl GitPollActor {
         self.seen.problem.is_none()
     }
 
-    /// Begins a poll; `tell` hears whether the clone was read.
+    /// Starts a poll; `tell` receives true if the clone was read and GateActor has the window.
     fn begin(&mut self, tell: oneshot::Sender<bool>, ctx: &mut Context<Self>) {
         self.began = Some(Instant::now());
         let (rev_list, last) = (self.rev_list.clone(), self.last.clone());
@@ -140,12 +142,12 @@ impl GitPollActor {
         ctx.spawn(poll.map(|(taken, kept), act, _| {
             act.kept = kept.or(act.kept.take());
             act.began = None;
-            // Nobody may wait any more.
+            // The requester may be gone.
             let _ = tell.send(taken);
         }));
     }
 
-    /// Takes in the end of a poll: what GateActor is to know, if anything.
+    /// Records the result of a poll; returns the window for GateActor if the clone was read.
     fn conclude(&mut self, outcome: Result<Window, PollError>) -> Option<Read> {
         let window = match outcome {
             Ok(window) => window,
@@ -185,7 +187,7 @@ impl Handler<Tick> for GitPollActor {
     fn handle(&mut self, _: Tick, ctx: &mut Self::Context) {
         let began = Instant::now();
         let rearm = self.handle(Poll, ctx).map(move |_, act, ctx| {
-            // A commit counts within the interval, so the poll itself comes out of it.
+            // A commit must count within one interval, so the pause is shorter by the time of the poll.
             let pause = (act.interval * 9 / 10).saturating_sub(began.elapsed());
             ctx.run_later(pause, |_, ctx| ctx.notify(Tick));
         });
@@ -194,7 +196,7 @@ impl Handler<Tick> for GitPollActor {
 }
 
 impl Handler<Poll> for GitPollActor {
-    // Runs beside other messages: a hung git must not keep Ping from being answered.
+    // Runs beside other messages, so that a hung git does not block Ping.
     type Result = ResponseActFuture<Self, bool>;
 
     fn handle(&mut self, _: Poll, ctx: &mut Self::Context) -> Self::Result {
@@ -210,7 +212,7 @@ impl Handler<Poll> for GitPollActor {
     }
 }
 
-/// Keeps the window on disk; a failure costs only the window after a restart during a git outage.
+/// Writes the window to gate.json. If that fails, a restart during a git outage has no window.
 async fn store(thread: &IoThread, window_file: WindowFile, reading: WindowReading) -> bool {
     let path = window_file.path.display().to_string();
     let written = thread.run(move || window_file.store(&reading)).await;

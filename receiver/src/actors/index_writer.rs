@@ -1,11 +1,11 @@
 //! IndexWriterActor: the only code in the project that appends to index.jsonl.
 //!
-//! - owns: the [`IndexLog`], and with it which pairs have a row
+//! - owns: the [`IndexLog`], and with it the set of pairs that have a row
 //! - accepts: [`Append`], [`AppendPublished`], [`ReadRow`], Ping, Drain
 //! - publishes: [`IndexObservation`]; reading it never waits for a batch
 //! - sends to: nobody
-//! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go out in the next
-//!   batch, so that they share one sync (group commit)
+//! - runs on: an arbiter of its own, because a batch blocks; all appends that wait meanwhile go into the next batch and
+//!   share one sync (group commit)
 //! - ends: with its System, after Drain
 //!
 //! It guards I1 (acknowledged means durable) and I3 (no pair has two rows).
@@ -28,20 +28,20 @@ use crate::index::publication::{FileId, Publication};
 use crate::index::requests::{Append, AppendPublished, IndexHandle, ReadRow};
 use crate::index::{IndexError, IndexStep};
 
-/// The counters of IndexWriterActor since it was started.
+/// The counters of IndexWriterActor since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexObservation {
-    /// Batches that reached the disk.
+    /// Batches that succeeded.
     pub batches: u64,
-    /// Rows written.
+    /// Rows that were written.
     pub appended: u64,
-    /// Rows whose pair had one before.
+    /// Rows that were not written, because their pair already had one.
     pub already_known: u64,
-    /// Whether the last batch failed, and nothing was appended since.
+    /// True from a failed batch or read until the next batch succeeds.
     pub failing: bool,
 }
 
-/// The private message that turns everything that waits into one batch.
+/// The private message that commits all waiting rows as one batch.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct CommitBatch;
@@ -53,23 +53,24 @@ pub struct IndexWriterActor {
     waiting: Vec<Waiting>,
     seen: IndexObservation,
     shown: Latest<IndexObservation>,
-    /// The directories whose last sync failed, which the log has said.
+    /// Directories whose last sync failed, each of which was logged once.
     unsyncable: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug)]
 struct Waiting {
     row: IndexRow,
-    /// What must be durable before the row is.
+    /// The name that must be durable before the row is.
     publication: Option<Publication>,
     reply: oneshot::Sender<Result<Receipt, IndexError>>,
 }
 
-/// More senders than this wait for a free place; each is one upload, so this is far above the admitted number.
+/// The mailbox capacity: further senders wait for a free slot. Each sender is one upload, so this is far above the
+/// number of admitted uploads.
 const MAILBOX: usize = 1024;
 
 impl IndexWriterActor {
-    /// Opens the index at `path`, creating it where it is missing. Blocks.
+    /// Opens the index at `path`; creates it if it is missing. Blocks.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         Ok(Self {
             log: IndexLog::open(path)?,
@@ -80,23 +81,23 @@ impl IndexWriterActor {
         })
     }
 
-    /// The handle by which others ask it.
+    /// Returns the handle for requests to the actor.
     pub fn handle(address: &Addr<Self>) -> IndexHandle {
         let address = address.clone();
         IndexHandle::new(address.clone().recipient(), address.clone().recipient(), address.recipient())
     }
 
-    /// The pairs that have a row, kept current while the actor lives.
+    /// Returns the view of the pairs that have a row, which stays current while the actor lives.
     pub fn known(&self) -> KnownView {
         self.log.known()
     }
 
-    /// How appending goes, kept current while the actor lives.
+    /// Returns the view of the counters, which stays current while the actor lives.
     pub fn shown(&self) -> Latest<IndexObservation> {
         self.shown.clone()
     }
 
-    /// Puts a row into the next batch, which begins when everything that waits in the mailbox now is in it.
+    /// Adds a row to the next batch, which starts once the messages now in the mailbox have been handled.
     fn take_in(&mut self, row: Waiting, ctx: &mut Context<Self>) {
         if self.waiting.is_empty() {
             ctx.notify(CommitBatch);
@@ -104,7 +105,7 @@ impl IndexWriterActor {
         self.waiting.push(row);
     }
 
-    /// Commits everything that waits and answers every sender. Blocks.
+    /// Commits all waiting rows as one batch and answers every sender. Blocks.
     fn commit(&mut self) {
         let mut batch = std::mem::take(&mut self.waiting);
         if batch.is_empty() {
@@ -116,7 +117,7 @@ impl IndexWriterActor {
         let outcome = self.log.append_batch(&rows);
         self.note(outcome.as_deref());
         for (index, reply) in replies.into_iter().enumerate() {
-            // A sender that is gone does not matter: its row is durable all the same.
+            // If the sender is gone, its row is durable all the same.
             let _ = reply.send(match &outcome {
                 Ok(receipts) => Ok(receipts[index]),
                 Err(error) => Err(error.clone()),
@@ -124,7 +125,8 @@ impl IndexWriterActor {
         }
     }
 
-    /// Syncs each directory of the batch once; rows whose directory cannot be synced are answered and taken out.
+    /// Syncs each directory of the batch once. Removes rows whose directory cannot be synced, and answers them with the
+    /// error.
     fn refuse_unpublished(&mut self, batch: &mut Vec<Waiting>) {
         let publications: BTreeMap<_, &Publication> = batch
             .iter()
@@ -158,7 +160,7 @@ impl IndexWriterActor {
         }
     }
 
-    /// Counts a batch; logs when the index begins to fail and when it works again, never in between.
+    /// Counts a batch. Logs when the index starts to fail and when it works again, not in between.
     fn note(&mut self, outcome: Result<&[Receipt], &IndexError>) {
         match outcome {
             Ok(receipts) => {
@@ -188,7 +190,7 @@ impl Actor for IndexWriterActor {
 }
 
 impl Handler<Append> for IndexWriterActor {
-    // The row is taken in before the future exists, so a sender that goes away cannot take it back.
+    // The row is queued before the future exists, so a sender that goes away cannot cancel it.
     type Result = ResponseFuture<Result<Receipt, IndexError>>;
 
     fn handle(&mut self, append: Append, ctx: &mut Self::Context) -> Self::Result {
@@ -225,7 +227,7 @@ impl Handler<ReadRow> for IndexWriterActor {
     type Result = Result<Option<KnownRow>, IndexError>;
 
     fn handle(&mut self, ReadRow { host_id, episode_id }: ReadRow, _: &mut Self::Context) -> Self::Result {
-        // That it can be read does not say that it can be appended to, so only a failure is noted.
+        // A readable index may still refuse an append, so a success here does not end a failure.
         self.log.append_batch(&[]).inspect_err(|failure| self.note(Err(failure)))?;
         Ok(self.log.known().get(&host_id, &episode_id))
     }

@@ -1,13 +1,13 @@
-//! IngestActor: the life of one upload, from its promise to its receipt.
+//! IngestActor: the life of one upload, from its head to its receipt.
 //!
-//! - owns: the life of its upload: it starts [`PendingUpload::run`], which is the whole way, and tells how that ended
-//! - accepts: nothing; the [`Part`]s go straight to the upload, through a bounded channel, so that a slow disk slows the
-//!   socket
-//! - sends to: nobody; its upload sends AppendPublished and ReadRow to IndexWriterActor
-//! - runs on: the arbiter of the request that began it, where it only waits
-//! - ends: with its upload, whether or not anybody still wants to know
+//! - owns: its upload: it runs [`PendingUpload::run`] to the end and reports the result
+//! - accepts: nothing; the [`Part`]s go straight to the upload, through a bounded channel, so that a slow disk slows
+//!   the socket
+//! - sends to: IndexWriterActor, through its upload: AppendPublished and ReadRow
+//! - runs on: the arbiter of the request that started it, where it only waits
+//! - ends: with its upload, even if the client is gone
 //!
-//! A panic of what blocks ends this upload only: the temp file and the permit are dropped, the sender sees a 500.
+//! A panic in the blocking part ends only this upload, with a 503; the temp file and the permit are dropped.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,24 +23,25 @@ use crate::ingest::{DeclaredUpload, Done, IngestError, Part};
 use crate::store::layout::Store;
 use crate::store::spool::Spool;
 
-/// Parts that may wait for the writer. A part is what one read of the socket gave, up to some 350 KB.
+/// The number of parts that may wait for the writer. A part is the result of one read of the socket, up to about 350
+/// KB.
 const WAITING_PARTS: usize = 4;
 
-/// Where uploads begin.
+/// Starts uploads.
 #[derive(Debug, Clone)]
 pub struct Ingest(Arc<Destination>);
 
 /// The HTTP layer's end of an upload.
 #[derive(Debug)]
 pub struct Upload {
-    /// Takes the parts; closed once the upload has ended badly.
+    /// Takes the parts; closed once the upload has failed.
     pub parts: mpsc::Sender<Part>,
-    /// How it ended. Dropped without a word only where the writer panicked.
+    /// The result of the upload. Closed without one only if the actor itself panicked or its arbiter stopped.
     pub outcome: oneshot::Receiver<Result<Done, IngestError>>,
 }
 
 impl Ingest {
-    /// Uploads go through this spool to this store and this index.
+    /// Creates a starter of uploads through this spool to this store and this index.
     pub fn new(spool: Spool, store: Arc<Store>, index: IndexHandle) -> Self {
         Self(Arc::new(Destination {
             spool,
@@ -51,7 +52,7 @@ impl Ingest {
         }))
     }
 
-    /// Who waits for whom at the disk now.
+    /// Returns the state of the queue at the disk.
     pub fn turns(&self) -> DiskTurns {
         self.0.turns()
     }
@@ -77,13 +78,13 @@ pub struct IngestActor {
 impl Actor for IngestActor {
     type Context = Context<Self>;
 
-    /// Waits in a future that the actor itself carries, so that no sender can take it back.
+    /// Runs the upload in a future that the actor owns, so that no sender can cancel it.
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(pending) = self.pending.take() else { return ctx.stop() };
         let work = pending.run();
         ctx.spawn(fut::wrap_future(work).map(|outcome, act: &mut Self, ctx| {
             if let Some(outcome_tx) = act.outcome_tx.take() {
-                // The client may be gone; what was decided holds all the same.
+                // The client may be gone; the result holds all the same.
                 let _ = outcome_tx.send(outcome);
             }
             ctx.stop();

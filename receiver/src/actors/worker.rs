@@ -1,4 +1,4 @@
-//! WorkerActor: answers for as long as the HTTP worker does on whose arbiter it lives.
+//! WorkerActor: answers pings as long as the HTTP worker on its arbiter works.
 //!
 //! - owns: nothing
 //! - accepts: Ping
@@ -6,7 +6,7 @@
 //! - runs on: the arbiter of one HTTP worker, each on its own
 //! - ends: with the worker
 //!
-//! A receiver whose workers serve nobody must not look alive to the watchdog (ADR 0003).
+//! Without it, a receiver whose workers serve nobody would look alive to the watchdog (ADR 0003).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,18 +28,18 @@ impl Handler<Ping> for WorkerActor {
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
 }
 
-/// The HTTP workers that are there.
+/// The HTTP workers that the watchdog asks. Clones share one list.
 #[derive(Debug, Clone, Default)]
 pub struct Workers(Arc<Mutex<Vec<Recipient<Ping>>>>);
 
 impl Workers {
-    /// Has the worker on whose arbiter this is called be asked from now on.
+    /// Registers the worker on whose arbiter this is called.
     pub fn enlist(&self) {
         let ping = WorkerActor.start().recipient();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ping);
     }
 
-    /// Where to ask them.
+    /// Returns the addresses of all registered workers.
     pub fn all(&self) -> Vec<Recipient<Ping>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

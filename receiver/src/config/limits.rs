@@ -1,8 +1,8 @@
-//! Limits on clients, in the form in which the configuration gives them to the HTTP server.
+//! Limits on clients, as the configuration gives them to the HTTP server.
 
 use std::time::Duration;
 
-/// The pace that the sender of a body must keep.
+/// The slowest pace that a body may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// The longest time without a byte.
@@ -11,13 +11,13 @@ pub struct Pace {
     pub bytes_per_s: u64,
 }
 
-/// How many connections there may be.
+/// The limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// From everywhere.
+    /// The most connections in all.
     pub in_all: usize,
-    /// From one address.
+    /// The most connections from one address.
     pub per_peer: usize,
-    /// How long a client may take nothing of its answer.
+    /// The longest time in which a client may take nothing of its answer.
     pub stall: Duration,
 }

@@ -1,11 +1,11 @@
-//! What a person can do about a clone that cannot be read, with commands that see what the service sees.
+//! The next step for a person when the clone cannot be read, with commands that see what the service sees.
 //!
-//! The maintainer's own git works in exactly the cases in which the service fails, since the user, the mounts and the
-//! environment are others. So commands are run in the mounts of this process, as its user and without an environment.
+//! The maintainer's own git often works where the service fails, because user, mounts and environment differ. So the
+//! commands run in the mounts of this process, as its user and without an environment.
 
 use super::rev_list::{PollError, RevList};
 
-/// The next step after a failed poll.
+/// Returns the next step after a failed poll.
 pub fn remedy(error: &PollError, list: &RevList) -> String {
     let clone = quoted(&list.repo.display().to_string());
     let reference = quoted(&list.reference);
@@ -39,11 +39,11 @@ pub fn remedy(error: &PollError, list: &RevList) -> String {
     }
 }
 
-/// The command for root that does this as the user of this process and with its mounts.
+/// Returns a command that root can paste: it runs `command` as the user of this process and with its mounts.
 fn as_service(command: &str) -> String {
     let (pid, uid, gid) =
         (std::process::id(), rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    // git needs some HOME, and root's own is closed to the service.
+    // git needs a HOME, and the service cannot read root's own.
     format!(
         "sudo nsenter --target {pid} --mount --setuid {uid} --setgid {gid} env -i HOME=/nonexistent {command}"
     )

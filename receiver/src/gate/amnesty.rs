@@ -1,7 +1,7 @@
-//! Commits that the maintainer admits by name, whatever the window says. Pure: no clock, no disk.
+//! Amnesties: commits that the maintainer admits by name, whatever the window holds. Pure: no clock, no disk.
 //!
-//! An amnesty is for one commit, of every host or of one, and ends by itself where it was given an end. It admits; it
-//! never refuses what the window admits.
+//! An amnesty is for one commit, and for one host or for every host. It may have an end time. It only admits: it never
+//! refuses a commit that the window admits.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -10,30 +10,30 @@ use cis490_shared::ids::{CommitHash, HostId};
 use cis490_shared::moment::Moment;
 use serde::{Deserialize, Serialize};
 
-/// The longest reason, in characters: a line of a log.
+/// The longest reason, in characters, so that it fits into a line of a log.
 const MAX_REASON: usize = 300;
 
-/// Why a commit is admitted, in the maintainer's words: one line.
+/// The reason for an amnesty, in the maintainer's words: one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
 
-/// Why a text is no reason.
+/// The error for a text that is not a valid reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadReason {
-    /// Nothing but space.
+    /// The text is empty or only white space.
     #[error("it is empty")]
     Empty,
-    /// More than a line of a log can hold.
+    /// The text is longer than a log line should be.
     #[error("it has {0} characters, at most {MAX_REASON} are kept")]
     TooLong(usize),
-    /// A line end, or something else that a terminal would obey.
+    /// The text holds a line end or another control character, which a terminal would obey.
     #[error("it holds `{}`, only text on one line is kept", .0.escape_debug())]
     Control(char),
 }
 
 impl Reason {
-    /// Takes one line of text; space around it is dropped.
+    /// Parses one line of text; trims white space around it.
     pub fn parse(text: &str) -> Result<Self, BadReason> {
         let text = text.trim();
         match (text.chars().find(|c| c.is_control()), text.chars().count()) {
@@ -44,7 +44,7 @@ impl Reason {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -75,58 +75,59 @@ impl fmt::Display for Reason {
 pub struct Amnesty {
     /// The commit that recorded the episodes.
     pub commit: CommitHash,
-    /// The host whose episodes they are; none for those of every host.
+    /// The host whose episodes are admitted; `None` means every host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostId>,
-    /// When it ends by itself; none where it lasts until it is revoked.
+    /// The end time; `None` if the amnesty lasts until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Moment>,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Who admitted it: a user's name, also one line of text.
+    /// The name of the user who admitted the commit; also one line of text.
     pub by: Reason,
-    /// When.
+    /// The time at which the commit was admitted.
     pub at: Moment,
 }
 
 impl Amnesty {
-    /// Whether it has ended by itself.
+    /// Returns true if the end time has passed.
     pub fn is_over(&self, now: SystemTime) -> bool {
         self.until.is_some_and(|until| until.is_past(now))
     }
 
-    /// Whether it is for episodes of this host; where it is not known which host asks, only for those of every host.
+    /// Returns true if the amnesty covers this host. If the host is unknown, only an amnesty for every host does.
     fn is_for(&self, host: Option<&HostId>) -> bool {
         self.host.is_none() || self.host.as_ref() == host
     }
 }
 
-/// All commits that were admitted by name and not revoked, the oldest first; some of them may be over.
+/// All commits that were admitted by name and not revoked, oldest first; some of them may have expired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Amnesties {
-    // A list and no map: a person reads the file, there are a few of them, and only refused commits are looked up.
+    // A list, not a map: people read the file, it has few entries, and only refused commits are looked up.
     admitted: Vec<Amnesty>,
 }
 
 impl Amnesties {
-    /// All of them.
+    /// Returns all entries, also expired ones.
     pub fn all(&self) -> &[Amnesty] {
         &self.admitted
     }
 
-    /// Those that count now.
+    /// Returns the entries that have not expired.
     pub fn in_force(&self, now: SystemTime) -> impl Iterator<Item = &Amnesty> {
         self.admitted.iter().filter(move |amnesty| !amnesty.is_over(now))
     }
 
-    /// What admits this commit of this host now. What was said of the host alone goes before what holds for all.
+    /// Returns the amnesty that admits this commit for this host now. A host-specific amnesty takes precedence over one
+    /// for every host.
     pub fn find(&self, commit: &CommitHash, host: Option<&HostId>, now: SystemTime) -> Option<&Amnesty> {
         let fitting = self.in_force(now).filter(|amnesty| amnesty.commit == *commit && amnesty.is_for(host));
         fitting.max_by_key(|amnesty| amnesty.host.is_some())
     }
 
-    /// Admits a commit; gives back what was said before of the same commit and host, whose place this takes.
+    /// Adds an amnesty; replaces and returns an earlier one for the same commit and host.
     pub fn admit(&mut self, amnesty: Amnesty) -> Option<Amnesty> {
         let is_same = |other: &Amnesty| other.commit == amnesty.commit && other.host == amnesty.host;
         let replaced = self.take(is_same).pop();
@@ -134,12 +135,13 @@ impl Amnesties {
         replaced
     }
 
-    /// Takes back what was said of a commit and one host, or everything that was said of the commit.
+    /// Removes the amnesty for a commit and one host, or all amnesties for the commit if `host` is `None`. Returns the
+    /// removed entries.
     pub fn revoke(&mut self, commit: &CommitHash, host: Option<&HostId>) -> Vec<Amnesty> {
         self.take(|amnesty| amnesty.commit == *commit && (host.is_none() || amnesty.host.as_ref() == host))
     }
 
-    /// Drops those that are over.
+    /// Removes expired entries.
     pub fn tidy(&mut self, now: SystemTime) {
         self.admitted.retain(|amnesty| !amnesty.is_over(now));
     }

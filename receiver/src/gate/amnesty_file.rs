@@ -1,8 +1,8 @@
-//! admitted.json: the amnesties on disk, read when it changed, rewritten by `cis490-receiver admit`. Everything here
-//! blocks.
+//! admitted.json: the amnesties on disk, read again after a change, rewritten by `cis490-receiver admit`. Every
+//! function here blocks.
 //!
-//! It is for people to read, and may be edited by hand; what is misspelt is refused as a whole, since half of a list
-//! could be the wrong half.
+//! People read the file and may edit it by hand. A misspelt entry makes the whole file invalid, because the entries
+//! that are left could be the wrong ones.
 
 use std::fs;
 use std::io;
@@ -18,43 +18,43 @@ use tracing::info;
 
 use super::amnesty::Amnesties;
 
-/// Its name in the state directory.
+/// The file's name in the state directory.
 const NAME: &str = "admitted.json";
-/// The mode of the file: the maintainers' group may look.
+/// The mode of the file: the maintainers' group may read it.
 const MODE: u32 = 0o640;
-/// Some thousand entries; a longer list is a window that is too small.
+/// Enough for some thousand entries. If more are needed, the window is too small.
 const MAX_BYTES: u64 = 1 << 20;
-/// How long another `admit` command may hold the file.
+/// The longest wait for another `admit` command that holds the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why the file cannot be used.
+/// The reason why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AmnestyFileError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("the list of admitted commits `{}` cannot be {deed}: {source}", path.display())]
     Io {
-        /// As a participle.
+        /// The failed operation, as a participle.
         deed: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It is no such list.
+    /// The content is not a list of amnesties.
     #[error("the list of admitted commits `{}` cannot be understood: {}", path.display(), excerpt(&source.to_string()))]
     Text {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where, and what is wrong there.
+        /// The position and the reason of the parse error.
         source: serde_json::Error,
     },
-    /// It is longer than any such list.
+    /// The file is longer than `MAX_BYTES`.
     #[error("the list of admitted commits `{}` has more than {MAX_BYTES} bytes", .0.display())]
     TooLong(PathBuf),
 }
 
 impl AmnestyFileError {
-    /// What a maintainer can do about it.
+    /// Returns the next step for a maintainer.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Text { .. } => {
@@ -80,21 +80,21 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AmnestyF
     move |source| AmnestyFileError::Io { deed, path, source }
 }
 
-/// Where the list is kept.
+/// Returns the path of the list in the state directory.
 pub fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join(NAME)
 }
 
-/// The list, and the state in which it was read last.
+/// The list on disk, and the state in which it was last read.
 #[derive(Debug)]
 pub struct AmnestyFile {
     path: PathBuf,
     seen: Seen,
-    /// Up to here it was said which entries have ended.
+    /// The time up to which ended amnesties have been logged.
     told: Option<SystemTime>,
 }
 
-/// What was found at the path.
+/// The state of the file at the last read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -102,7 +102,7 @@ enum Seen {
 }
 
 impl AmnestyFile {
-    /// The file at this path, not read yet.
+    /// Creates a reader for this path. Reads nothing yet.
     pub fn at(path: PathBuf) -> Self {
         Self { path, seen: Seen::Nothing, told: None }
     }
@@ -113,7 +113,8 @@ impl WatchedFiles for AmnestyFile {
     type Error = AmnestyFileError;
     const WHAT: &'static str = "commits admitted by name";
 
-    /// No file is an empty list, which is what there is before the first read.
+    /// Returns the list if the file has changed since the last read. A missing file is an empty list, which is also the
+    /// initial state.
     fn read_if_changed(&mut self) -> Result<Option<Amnesties>, AmnestyFileError> {
         let found = found(fs::metadata(&self.path)).map_err(failed("looked at", &self.path))?;
         if self.seen == found.map_or(Seen::Nothing, |found| Seen::File(FileFingerprint::of(&found))) {
@@ -128,7 +129,7 @@ impl WatchedFiles for AmnestyFile {
         error.remedy()
     }
 
-    /// Says which entries have ended since the last time: from now on their episodes are refused.
+    /// Logs each amnesty that has ended since the last call, because episodes of its commit are refused from now on.
     fn remind(&mut self, in_force: &Amnesties, now: SystemTime) {
         let told = self.told.replace(now).unwrap_or(now);
         for ended in in_force.in_force(told).filter(|amnesty| amnesty.is_over(now)) {
@@ -138,13 +139,13 @@ impl WatchedFiles for AmnestyFile {
     }
 }
 
-/// The list as it is now; no file is an empty one.
+/// Reads the list from disk. A missing file is an empty list.
 pub fn list(path: &Path) -> Result<Amnesties, AmnestyFileError> {
     Ok(read(path)?.0)
 }
 
-/// Changes the list under a lock, durably. What is over is dropped with any change; one that cannot be understood is not
-/// made worse.
+/// Changes the list durably, under a lock. Drops expired entries if anything changed. A file that cannot be parsed is
+/// an error and stays unchanged.
 pub fn edit<T>(
     path: &Path,
     now: SystemTime,
@@ -184,7 +185,7 @@ fn read(path: &Path) -> Result<(Amnesties, Seen), AmnestyFileError> {
     Ok((amnesties, Seen::File(file.stamp())))
 }
 
-/// None for what is not there.
+/// Turns `NotFound` into `None`.
 fn found<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! Where the files of a clone are: a work tree, a linked work tree or a bare repository. Blocks.
+//! Finds the files of a clone: a work tree, a linked work tree or a bare repository. Blocks.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use cis490_shared::small_file::read_text;
 
-/// The longest file that names a directory of a linked work tree: a path and a few words.
+/// The longest pointer file of a linked work tree, in bytes: a path and a few words.
 const MAX_POINTER_BYTES: u64 = 8192;
-/// The longest list of object stores that a clone borrows from, in bytes.
+/// The longest `info/alternates`, in bytes: the list of object stores that a clone borrows from.
 const MAX_ALTERNATES_BYTES: u64 = 64 * 1024;
-/// The most object stores that are followed, so that no list leads on without end.
+/// The most object stores that are followed, so that a circle or a long chain of lists ends.
 const MOST_STORES: usize = 32;
 
-/// Where the repository's own files are: `.git` of a work tree, what a `.git` file points to, or a bare repository.
-/// Blocks.
+/// Returns the directory of the repository's own files: `.git` of a work tree, the target of a `.git` file, or a bare
+/// repository itself. Blocks.
 pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     let dot_git = repo.join(".git");
     match std::fs::metadata(&dot_git) {
@@ -30,7 +30,7 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
             Err(io::Error::new(io::ErrorKind::InvalidData, "its .git is neither a directory nor a file"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // HEAD and objects/ are what makes a directory a repository.
+            // A directory with HEAD and objects/ is a repository.
             std::fs::metadata(repo.join("HEAD"))?;
             std::fs::metadata(repo.join("objects"))?;
             std::path::absolute(repo)
@@ -39,10 +39,11 @@ pub fn find_git_dir(repo: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Every directory outside of each other that git reads: the clone's own, where a linked work tree points to, and the
-/// object stores that the clone borrows from.
+/// Returns every directory that git reads, without those that lie inside another one of the list. These are the clone,
+/// the target of a linked work tree, and the object stores that the clone borrows from.
 ///
-/// A clone that leads to what another user owns is not followed there: the caller gives away the right to read it.
+/// Skips directories of another owner than the clone's, because the caller grants the service read access to the
+/// result.
 pub fn directories(repo: &Path) -> Vec<PathBuf> {
     let mut found = vec![repo.to_owned()];
     let Ok(git_dir) = find_git_dir(repo) else { return found };
@@ -58,8 +59,8 @@ pub fn directories(repo: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The object store of a repository and those that it borrows from, directly or through another: `git clone --shared` and
-/// `--reference` make clones that do (gitrepository-layout(5)).
+/// Returns the repository's object store and those that it borrows from, directly or through another one. Clones made
+/// with `git clone --shared` or `--reference` borrow (gitrepository-layout(5)).
 fn object_stores(own: PathBuf) -> Vec<PathBuf> {
     let mut stores = vec![own];
     let mut at = 0;
@@ -67,7 +68,7 @@ fn object_stores(own: PathBuf) -> Vec<PathBuf> {
         at += 1;
         let list = read_text(&store.join("info/alternates"), MAX_ALTERNATES_BYTES).unwrap_or_default();
         for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            // A relative path starts at the store that names it.
+            // A relative path is relative to the store that names it.
             let Ok(named) = store.join(line).canonicalize() else { continue };
             if stores.len() < MOST_STORES && !stores.contains(&named) {
                 stores.push(named);
@@ -77,7 +78,7 @@ fn object_stores(own: PathBuf) -> Vec<PathBuf> {
     stores
 }
 
-/// Where what all work trees of a repository share is kept: its objects, and most of its refs. Blocks.
+/// Returns the directory that all work trees of a repository share: its objects, and most of its refs. Blocks.
 pub fn common_dir(git_dir: &Path) -> io::Result<PathBuf> {
     match read_text(&git_dir.join("commondir"), MAX_POINTER_BYTES) {
         Ok(text) => Ok(git_dir.join(text.trim())),
@@ -142,7 +143,7 @@ mod tests {
         let list = objects(&nested).join("info/alternates");
         std::fs::write(&list, "# borrowed\n\n../../../shared/.git/objects\n/nowhere\n").unwrap();
         assert_eq!(directories(&nested), both);
-        // In a circle, and more of them than any clone has.
+        // First a circle of stores, then more stores than any clone has.
         std::fs::write(objects(&main).join("info/alternates"), objects(&nested).display().to_string())
             .unwrap();
         assert_eq!(directories(&nested), both);

@@ -1,14 +1,14 @@
 //! The version gate: only episodes that recent code recorded get into the data set.
 //!
-//! - [`window`]: the admitted commits, and the verdict for one of them (pure)
-//! - [`advice`]: what to do about a clone that cannot be read
-//! - [`amnesty`]: commits that are admitted by name, whatever the window says (pure)
-//! - [`amnesty_file`]: admitted.json, where these are kept
-//! - [`clone_paths`]: where the files of the clone are
-//! - [`rev_list`]: reading the window from the maintainer's clone with git
-//! - [`shallow`]: whether a shallow clone cuts the window
+//! - [`window`]: the admitted commits, and the verdict on one commit (pure)
+//! - [`advice`]: the next step when the clone cannot be read
+//! - [`amnesty`]: commits that are admitted by name, whatever the window holds (pure)
+//! - [`amnesty_file`]: admitted.json, the amnesties on disk
+//! - [`clone_paths`]: finds the files of the clone
+//! - [`rev_list`]: reads the window from the maintainer's clone with git
+//! - [`shallow`]: detects a shallow clone that cuts the window
 //! - [`window_file`]: gate.json, the last good window on disk
-//! - [`used`]: which commits hosts use, for a warning before they notice
+//! - [`used`]: the commits that hosts use, for a warning when one poll removes them
 
 pub mod advice;
 pub mod amnesty;

@@ -1,10 +1,9 @@
-//! Reading the window from the maintainer's clone with the git command.
+//! Reads the window from the maintainer's clone with the git command.
 //!
-//! The clone belongs to somebody else, so git is run in a way that neither minds the owner nor runs any program
-//! that the clone's configuration names: `rev-list` and `rev-parse` (not `log`), an explicit `--git-dir`, an environment of its
-//! own (incident 4). Only commits count: what git derives from them to be faster (commit-graph, multi-pack-index), and
-//! what replaces them for a reader (replace refs, grafts), is not asked. A git that hangs is killed; one that prints
-//! without end is cut off.
+//! The clone belongs to another user. So git runs in a way that ignores ownership and starts no program from the
+//! clone's configuration: `rev-list` and `rev-parse` (not `log`), an explicit `--git-dir`, a clean environment
+//! (incident 4). Only commits count. Caches that git derives from them (commit-graph, multi-pack-index) and substitutes
+//! (replace refs, grafts) are switched off. A git that hangs is killed; output beyond the expected length is cut off.
 
 use std::ffi::OsString;
 use std::io;
@@ -21,33 +20,33 @@ use super::shallow;
 use super::window::Window;
 use crate::io_thread::{Gone, IoThread};
 
-/// The most bytes that are taken of git's error text.
+/// The most bytes of git's error text that are kept.
 const MAX_ERROR_BYTES: u64 = 4096;
-/// The longest line of `rev-list`: 64 hex digits and a newline.
+/// The longest line of `rev-list`, in bytes: 64 hex digits and a newline.
 const MAX_LINE_BYTES: u64 = 65;
 
-/// What git reads beside the commits, where its configuration says so: a flipped bit there admits commits that do not
-/// exist.
+/// Settings that make git read more than the commits; all are set to false. A flipped bit in derived data could admit
+/// commits that do not exist.
 const DERIVED: [&str; 3] = ["core.commitGraph", "core.multiPackIndex", "core.useReplaceRefs"];
 
-/// How the window is read.
+/// The settings for reading the window.
 #[derive(Debug, Clone)]
 pub struct RevList {
-    /// The git program; found by `PATH` where it is a bare name.
+    /// The git program; a bare name is looked up in `PATH`.
     pub git: PathBuf,
     /// The clone: a work tree, a linked work tree or a bare repository.
     pub repo: PathBuf,
     /// `HEAD` or a full ref name.
     pub reference: String,
-    /// How many commits are asked for.
+    /// The number of commits to ask for.
     pub window: usize,
-    /// How long one git may take.
+    /// The time limit for one git process.
     pub timeout: Duration,
-    /// Looks at the files of the clone, which may hang.
+    /// The thread that reads the files of the clone, which may hang.
     pub thread: IoThread,
 }
 
-/// Why the window could not be read. The last good one stays in force.
+/// The reason why the window could not be read. The last good window stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
     /// There is no repository at the path.
@@ -55,10 +54,10 @@ pub enum PollError {
     NoRepository {
         /// The configured path.
         repo: PathBuf,
-        /// What the system said of it.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The service may not look at it.
+    /// The service has no permission to read the clone.
     #[error("`{}` may not be read by this user", repo.display())]
     NoPermission {
         /// The configured path.
@@ -69,10 +68,10 @@ pub enum PollError {
     NoGit {
         /// The program.
         git: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A look at the clone goes on for longer than this, and nothing else is begun there.
+    /// A read of the clone has taken longer than this limit and has not ended. No other read starts until it does.
     #[error("a look at `{}` has taken more than {limit:?} and goes on", repo.display())]
     Hangs {
         /// The configured path.
@@ -80,30 +79,30 @@ pub enum PollError {
         /// The limit.
         limit: Duration,
     },
-    /// Nobody looks at the files any more.
+    /// The thread that reads the files has ended.
     #[error(transparent)]
     Gone(#[from] Gone),
     /// git took longer than the limit and was killed.
     #[error("git did not answer within {0:?} and was killed")]
     Hung(Duration),
-    /// git ended with an error.
+    /// git exited with an error.
     #[error("git failed: {0}")]
     Failed(String),
-    /// The clone is shallow, and cut off within the window.
+    /// The clone is shallow, and its history ends within the window.
     #[error("`{}` is a shallow clone that ends within the window: it lists {commits} commits", repo.display())]
     Shallow {
         /// The configured path.
         repo: PathBuf,
-        /// How many commits it still lists.
+        /// The number of commits that git still lists.
         commits: usize,
     },
-    /// git printed something else than commits.
+    /// git printed something other than commits.
     #[error("git printed `{0}` where a commit was expected")]
     Unreadable(String),
 }
 
 impl PollError {
-    /// The kind of failure, for a report that must not hold paths.
+    /// Returns the kind of failure, for reports that must not contain paths.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::NoRepository { .. } => "no-repository",
@@ -120,22 +119,23 @@ impl PollError {
 }
 
 impl RevList {
-    /// Whether there is anything to read: a gate that is off needs no clone.
+    /// Returns true if a clone is configured. A gate that is off needs none.
     pub fn names_a_clone(&self) -> bool {
         !self.repo.as_os_str().is_empty()
     }
 
-    /// How long a read may take: one that failed is tried once more.
+    /// Returns the time after which a read counts as hung: twice the timeout, because a failed read is retried once.
     pub fn patience(&self) -> Duration {
         self.timeout * 2
     }
 
-    /// Asks git for the window; a failure is tried once more, since a running gc can pull a pack from under it.
+    /// Reads the window with git. Retries a failed git once, because a running gc can remove a pack while git reads it.
     ///
-    /// It ends when nothing looks at the clone any more, which may be never: a file system that hangs is not left alone
-    /// with one look after another. The caller begins no other read before.
+    /// May never return: if the file system hangs, the read waits for it, so that no second read piles up. The caller
+    /// must not start another read before this one returns.
     ///
-    /// `last` is what was read before, which an unchanged clone is not walked again for.
+    /// `last` is the window of the previous read. If it is full and its newest commit is still the same, git does not
+    /// list the history again.
     pub async fn read(&self, last: Option<&Window>) -> Result<Window, PollError> {
         match self.read_once(last).await {
             Err(PollError::Failed(_)) => self.read_once(None).await,
@@ -152,7 +152,7 @@ impl RevList {
         });
         let (git_dir, boundaries) = found.await?.map_err(|source| self.unreadable(source))?;
         let window = self.ask(&git_dir, last).await?;
-        // Once more, since a fetch may have cut the clone while git read it.
+        // Check again, because a fetch may have made the clone shallow while git read it.
         let later = self.thread.run(move || shallow::boundaries(&git_dir)).await?;
         let later = later.map_err(|source| self.unreadable(source))?;
         if [boundaries, later].iter().any(|boundaries| shallow::cuts(boundaries, &window, self.window)) {
@@ -172,8 +172,8 @@ impl RevList {
         window.commits().len() == self.window
     }
 
-    /// A commit's hash stands for all of its history, so a window that was full still is what it was where the newest
-    /// commit is. One that was not full can grow at its old end: a shallow clone that is deepened.
+    /// Asks git for the window. A commit's hash covers all of its history. So a full window is unchanged if its newest
+    /// commit is. A window that is not full can still grow at its old end, when a shallow clone is deepened.
     async fn ask(&self, git_dir: &Path, last: Option<&Window>) -> Result<Window, PollError> {
         if let Some(last) = last.filter(|last| self.is_full(last)) {
             let newest = format!("{}^{{commit}}", self.reference);
@@ -199,7 +199,7 @@ impl RevList {
             io::Result::Ok((text?, complaint?, child.wait().await?))
         };
         let Ok(talked) = tokio::time::timeout(self.timeout, talk).await else {
-            // Until it is gone: one that waits for a dead mount dies only when the mount is back.
+            // Waits for its end: a git that is blocked on a dead mount dies only when the mount is back.
             child.kill().await.map_err(not_run)?;
             return Err(PollError::Hung(self.timeout));
         };
@@ -224,7 +224,7 @@ impl RevList {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_OPTIONAL_LOCKS", "0")
-            // A configuration may name files below `~`, which git wants to know then; there is nothing.
+            // The clone's configuration may name files below `~`, so git needs a HOME. This one has no files.
             .env("HOME", "/nonexistent")
             .env("GIT_GRAFT_FILE", "/dev/null")
             .env("GIT_CONFIG_COUNT", DERIVED.len().to_string())
@@ -249,7 +249,7 @@ async fn read_at_most(pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec
     Ok(text)
 }
 
-/// Reads up to `most` bytes and throws the rest away: a git that has much to warn of must not die of it.
+/// Reads up to `most` bytes and discards the rest, so that a git with many warnings does not die of a closed pipe.
 async fn read_and_drain(mut pipe: impl AsyncRead + Unpin, most: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     (&mut pipe).take(most).read_to_end(&mut text).await?;

@@ -1,7 +1,7 @@
-//! Where a shallow clone is cut off, and whether that cuts the window.
+//! Detects a shallow clone whose history ends within the window.
 //!
-//! `git fetch --depth 1`, from a cron job say, makes a clone forget all but its newest commit. What git lists then is no
-//! window: it would refuse what the whole fleet records.
+//! `git fetch --depth 1`, for example from a cron job, makes a clone forget all but its newest commit. Its list of
+//! commits must not become the window, because that would refuse what the whole fleet records.
 
 use std::io;
 use std::path::Path;
@@ -12,10 +12,11 @@ use cis490_shared::small_file::read_text;
 use super::clone_paths::common_dir;
 use super::window::Window;
 
-/// The most bytes of the list that are read: some sixteen thousand commits.
+/// The longest list that is read, in bytes: at least 16,000 commits.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The commits whose parents the clone does not have (gitformat-shallow(5)); none in a whole clone. Blocks.
+/// Returns the commits whose parents the clone does not have (gitformat-shallow(5)); empty if the clone is complete.
+/// Blocks.
 pub fn boundaries(git_dir: &Path) -> io::Result<Vec<CommitHash>> {
     let path = common_dir(git_dir)?.join("shallow");
     let text = match read_text(&path, MAX_BYTES) {
@@ -25,8 +26,9 @@ pub fn boundaries(git_dir: &Path) -> io::Result<Vec<CommitHash>> {
     Ok(text.lines().filter_map(|line| CommitHash::parse(line).ok()).collect())
 }
 
-/// Whether commits are missing from what git listed where `wanted` were asked for: behind a boundary there may be newer
-/// ones than those that follow it, and behind the last of a full list there is nothing that was asked for.
+/// Returns true if a boundary may hide commits that belong to the first `wanted` ones. The missing parents of a listed
+/// commit may be newer than the commits listed after it. Only the last commit of a full list is harmless, because
+/// nothing after it was asked for.
 pub fn cuts(boundaries: &[CommitHash], window: &Window, wanted: usize) -> bool {
     let listed = window.commits();
     let decisive = if listed.len() == wanted { &listed[..wanted.saturating_sub(1)] } else { listed };

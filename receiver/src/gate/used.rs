@@ -1,4 +1,4 @@
-//! Which commits of the window hosts use, so that the log can warn when one poll takes them away. In memory only.
+//! The commits of the window that hosts use, so that the log can warn when one poll removes them. In memory only.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,15 +6,17 @@ use std::time::{Duration, SystemTime};
 
 use cis490_shared::ids::CommitHash;
 
-/// A commit that was admitted within this time counts as used: hosts that record send an episode a day at least.
+/// A commit counts as used if it was admitted within this time, because a recording host sends at least one episode a
+/// day.
 const RECENT: Duration = Duration::from_hours(24);
 
-/// When each commit was admitted last. It holds no more commits than a window and what one poll took away.
+/// The time at which each commit was last admitted. Holds at most the commits of the window and those removed by one
+/// poll.
 #[derive(Debug, Default)]
 pub struct Used(Mutex<HashMap<CommitHash, SystemTime>>);
 
 impl Used {
-    /// Notes that an upload or a question of a commit in the window was admitted.
+    /// Records that the gate admitted a commit of the window, for an upload or for a question.
     pub fn note(&self, commit: &CommitHash, now: SystemTime) {
         let mut used = self.used();
         match used.get_mut(commit) {
@@ -23,11 +25,11 @@ impl Used {
         }
     }
 
-    /// Forgets the commits that the window does not hold and returns those of them that were used lately.
+    /// Forgets the commits that are not in the window; returns those of them that were used recently, sorted.
     pub fn taken_away(&self, holds: impl Fn(&CommitHash) -> bool, now: SystemTime) -> Vec<CommitHash> {
         let mut used = self.used();
         let gone = used.extract_if(|commit, _| !holds(commit));
-        // A clock that was set back makes no use old.
+        // If the clock was set back, a time in the future counts as recent.
         let is_recent =
             |last: SystemTime| now.duration_since(last).is_ok_and(|age| age <= RECENT) || last > now;
         let mut gone: Vec<_> = gone.filter(|(_, last)| is_recent(*last)).map(|(commit, _)| commit).collect();
@@ -36,7 +38,7 @@ impl Used {
     }
 
     fn used(&self) -> MutexGuard<'_, HashMap<CommitHash, SystemTime>> {
-        // Nothing can panic while the lock is held.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

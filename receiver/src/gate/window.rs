@@ -1,8 +1,8 @@
 //! The commit window and its verdicts. Pure: no clock, no git, no disk.
 //!
-//! What is outside the window may still be admitted by name ([`super::amnesty`]), also while there is no window.
-//! A window that was read stays until a newer one is read, whatever happens to the clone meanwhile; a gate that
-//! has never had one refuses for the moment and condemns nothing (incident 3).
+//! A commit outside the window may still be admitted by name ([`super::amnesty`]), also before any window was read. A
+//! window stays in force until a newer one is read, whatever happens to the clone meanwhile. A gate that never had a
+//! window refuses for the moment and condemns no episode (incident 3).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ pub struct Window {
     places: HashMap<CommitHash, usize>,
 }
 
-/// There is no commit, so there is no window.
+/// The error for a clone without commits, which gives no window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the clone has no commit")]
 pub struct EmptyWindow;
 
 impl Window {
-    /// A window of these commits, newest first.
+    /// Creates a window of these commits, newest first.
     pub fn new(commits: Vec<CommitHash>) -> Result<Self, EmptyWindow> {
         if commits.is_empty() {
             return Err(EmptyWindow);
@@ -37,75 +37,75 @@ impl Window {
         Ok(Self { commits, places })
     }
 
-    /// The commits, newest first; never empty.
+    /// Returns the commits, newest first; never empty.
     pub fn commits(&self) -> &[CommitHash] {
         &self.commits
     }
 
-    /// The newest commit.
+    /// Returns the newest commit.
     pub fn head(&self) -> &CommitHash {
         &self.commits[0]
     }
 
-    /// Whether the commit is one of them.
+    /// Returns true if the window holds the commit.
     pub fn holds(&self, commit: &CommitHash) -> bool {
         self.places.contains_key(commit)
     }
 }
 
-/// What a request says of the commit that recorded its episode.
+/// The commit that a request names as the recorder of its episode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimedCommit {
-    /// Nothing.
+    /// The request names no commit.
     Missing,
-    /// Something that is no commit.
+    /// The request names something that is not a commit.
     Malformed,
-    /// A well-formed commit.
+    /// The request names a well-formed commit.
     Named(CommitHash),
 }
 
-/// Whether an episode gets in.
+/// The gate's answer for one episode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It does; the row is stamped with the commit where there is a well-formed one.
+    /// Admitted. The row is stamped with the commit if the request names a well-formed one.
     Admitted {
-        /// What the row is stamped with.
+        /// The commit for the row.
         commit: Option<CommitHash>,
-        /// Where the commit stands; none where the gate is off and the commit outside the window.
+        /// The commit's position in the window; `None` if the gate is off and the commit is outside the window.
         position: Option<CommitPosition>,
     },
-    /// It does, although its commit is outside the window, because the maintainer named it.
+    /// Admitted by an amnesty, although the commit is outside the window.
     UnderAmnesty {
-        /// What the row is stamped with.
+        /// The commit for the row.
         commit: CommitHash,
-        /// What admits it.
+        /// The amnesty that admits it.
         amnesty: Box<Amnesty>,
     },
-    /// It does not.
+    /// Refused.
     Refused(GateRefusal),
 }
 
-/// Why an episode does not get in.
+/// The reason for a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateRefusal {
     /// The request names no commit.
     Missing,
-    /// What it names is no commit.
+    /// The named commit is malformed.
     Malformed,
     /// The commit is outside the window.
     NotInWindow {
-        /// The commit that was named.
+        /// The named commit.
         commit: CommitHash,
         /// The newest commit of the window.
         head: CommitHash,
-        /// The size of the window as configured.
+        /// The configured size of the window.
         window: usize,
     },
-    /// No window has ever been read: nobody's fault, and no reason to condemn anything.
+    /// No window has been read yet. This is no fault of the host and no reason to condemn an episode.
     NotReady,
 }
 
-/// The gate's rules, its current window, and what is admitted whatever that says.
+/// The gate: its settings, the current window, and the amnesties.
 #[derive(Debug)]
 pub struct Gate {
     enabled: bool,
@@ -115,69 +115,69 @@ pub struct Gate {
     used: Arc<Used>,
 }
 
-/// A window and when the clone last said that it holds.
+/// A window and the time at which the clone last confirmed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowReading {
     /// The window.
     pub window: Window,
-    /// When the clone was last read.
+    /// The time of the last successful read of the clone.
     pub read_at: SystemTime,
 }
 
-/// What the gate says of itself.
+/// The state of the gate, for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateState {
-    /// False: everything is collected.
+    /// False: every episode is admitted.
     pub enabled: bool,
-    /// The size of the window as configured.
+    /// The configured size of the window.
     pub size: usize,
-    /// How many commits there are now; 0 where no window was ever read.
+    /// The number of commits in the window now; 0 if no window was ever read.
     pub commits: usize,
     /// The newest commit.
     pub head: Option<CommitHash>,
-    /// When the clone was last read.
+    /// The time of the last successful read of the clone.
     pub read_at: Option<SystemTime>,
 }
 
 impl GateState {
-    /// Whether a verdict other than "not ready" can be given.
+    /// Returns true if the gate can give verdicts other than "not ready".
     pub fn is_ready(&self) -> bool {
         !self.enabled || self.head.is_some()
     }
 }
 
 impl Gate {
-    /// A gate with no window yet. `size` is the configured number of commits; `enabled: false` collects everything.
+    /// Creates a gate without a window. `size` is the configured number of commits; `enabled: false` admits everything.
     pub fn new(enabled: bool, size: usize) -> Self {
         Self { enabled, size, reading: None, amnesties: Latest::default(), used: Arc::default() }
     }
 
-    /// The same gate with this window in place of the one before.
+    /// Returns the same gate with this window instead of its current one.
     #[must_use]
     pub fn with_window(&self, reading: WindowReading) -> Self {
         let (amnesties, used) = (self.amnesties.clone(), Arc::clone(&self.used));
         Self { reading: Some(reading), amnesties, used, ..*self }
     }
 
-    /// The same gate with the amnesties that this view shows.
+    /// Returns the same gate with these amnesties, which it reads anew for each verdict.
     #[must_use]
     pub fn with_amnesties(&self, amnesties: Latest<Amnesties>) -> Self {
         let (reading, used) = (self.reading.clone(), Arc::clone(&self.used));
         Self { reading, amnesties, used, ..*self }
     }
 
-    /// Forgets that hosts use commits outside of this window, and returns those that they used lately.
+    /// Forgets the used commits that are outside this window; returns those that were used recently.
     pub fn taken_away(&self, window: &Window, now: SystemTime) -> Vec<CommitHash> {
         self.used.taken_away(|commit| window.holds(commit), now)
     }
 
-    /// What is admitted by name; some of it may be over.
+    /// Returns the amnesties; some of them may have expired.
     pub fn amnesties(&self) -> Arc<Amnesties> {
         self.amnesties.now()
     }
 
-    /// Whether an episode of this host that claims this commit gets in now. Where the host is not known, no amnesty of a
-    /// single host counts.
+    /// Returns the verdict on an episode of this host that claims this commit. If the host is unknown, only amnesties
+    /// for every host count.
     pub fn check(&self, claimed: ClaimedCommit, host: Option<&HostId>, now: SystemTime) -> Verdict {
         match (self.enabled, claimed) {
             (false, ClaimedCommit::Named(commit)) => {
@@ -199,7 +199,7 @@ impl Gate {
         }
     }
 
-    /// Why a commit that nothing admits does not get in.
+    /// Returns the refusal for a commit that neither the window nor an amnesty admits.
     fn refuse(&self, commit: CommitHash) -> Verdict {
         let Some(reading) = &self.reading else {
             return Verdict::Refused(GateRefusal::NotReady);
@@ -216,7 +216,7 @@ impl Gate {
         Some(CommitPosition { position, window: self.size })
     }
 
-    /// What the gate says of itself.
+    /// Returns the state of the gate.
     pub fn state(&self) -> GateState {
         let window = self.reading.as_ref().map(|reading| &reading.window);
         GateState {

@@ -1,6 +1,6 @@
-//! gate.json: the last good window, so that a restart during a git outage locks nobody out (incident 3).
+//! gate.json: the last good window, so that a restart during a git outage locks out no host (incident 3).
 //!
-//! A window of another clone, ref or size is of no use and is ignored. All of it blocks.
+//! A window of another clone, ref or size is ignored. Every function here blocks.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,21 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use super::window::{Window, WindowReading};
 
-/// The mode of gate.json: the maintainers' group may look.
+/// The mode of gate.json: the maintainers' group may read it.
 const MODE: u32 = 0o640;
-/// Many times what the largest window takes.
+/// More than twice the size of the largest window: 100,000 commits of 67 bytes each.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Where the window is kept and whose window it is.
+/// The path of gate.json, and the source that its window must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowFile {
-    /// gate.json.
+    /// The path of gate.json.
     pub path: PathBuf,
-    /// What the window was read from.
+    /// The source of the window.
     pub source: Source,
 }
 
-/// What a window was read from.
+/// The clone, ref and size from which a window was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// The clone.
@@ -35,7 +35,7 @@ pub struct Source {
     /// `HEAD` or a full ref name.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// The size of the window as configured.
+    /// The configured size of the window.
     pub window: usize,
 }
 
@@ -59,7 +59,7 @@ impl WindowFile {
         durable::replace_file(&self.path, &serde_json::to_vec(&content)?, MODE)
     }
 
-    /// Reads the window back; none where there is no file, or one of another clone, ref or size.
+    /// Reads the window. Returns `None` if the file is missing or its window is of another clone, ref or size.
     pub fn load(&self) -> io::Result<Option<WindowReading>> {
         let text = match SmallFile::open(&self.path, MAX_BYTES).and_then(|file| file.bytes()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,7 +1,7 @@
 //! Sockets that the service manager listens on for the receiver (sd_listen_fds(3)).
 //!
-//! They outlive the process, so a restart refuses nobody: who connects meanwhile waits. Where there are any, they are
-//! taken instead of `server.listen`.
+//! They outlive the process, so a restart refuses no client: clients that connect meanwhile wait. If there are any,
+//! they replace `server.listen`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,51 +13,51 @@ use socket2::SockRef;
 use super::listeners::Listeners;
 use crate::config::ReceiverConfig;
 
-/// A socket that was passed and cannot be used.
+/// The error for a passed socket that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivationError {
-    /// A datagram socket, a FIFO, a file.
+    /// A datagram socket, a FIFO or a file.
     #[error(
         "socket {number} that the service manager passed is neither a TCP nor a Unix stream socket; name an address \
          or a path with `ListenStream=` in cis490-receiver.socket"
     )]
     Kind {
-        /// Counted from 1, in the order of the socket unit.
+        /// The number of the socket, counted from 1 in the order of the socket unit.
         number: usize,
     },
-    /// A connection, or a socket on which nobody called listen(2).
+    /// A connection, or a socket on which no program called listen(2).
     #[error(
         "socket {number} that the service manager passed does not listen; set `Accept=no` in cis490-receiver.socket"
     )]
     NotListening {
-        /// Counted from 1.
+        /// The number of the socket, counted from 1.
         number: usize,
     },
-    /// Everybody could upload there.
+    /// A socket on which everybody could upload.
     #[error(
         "socket {number} that the service manager passed is `{address}`, where anybody could upload: say in `[auth]` \
          who may, let cis490-receiver.socket listen on loopback or a Unix socket, or set `allow_unauthenticated = true`"
     )]
     Open {
-        /// Counted from 1.
+        /// The number of the socket, counted from 1.
         number: usize,
-        /// Where it listens.
+        /// The address on which it listens.
         address: SocketAddr,
     },
-    /// The system tells nothing of it.
+    /// The system returns no information about the socket.
     #[error("socket {number} that the service manager passed cannot be used: {source}")]
     Broken {
-        /// Counted from 1.
+        /// The number of the socket, counted from 1.
         number: usize,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Takes the sockets that were passed, all of them or none; none: there are none.
+/// Takes all sockets that were passed, or fails if one cannot be used. Returns `None` if no socket was passed.
 ///
-/// To be called once, before there are threads: it takes the variables that name the sockets out of the environment.
-/// No child inherits the sockets.
+/// Must be called once, before other threads exist, because it removes the variables that name the sockets from the
+/// environment. No child inherits the sockets.
 pub fn take(config: &ReceiverConfig) -> Result<Option<Listeners>, ActivationError> {
     let mut passed = ListenFd::from_env();
     let is_asked = config.auth.asks() || config.server.allow_unauthenticated;

@@ -1,4 +1,4 @@
-//! What every handler needs, shared by all workers.
+//! The state that every handler needs, shared by all workers.
 
 use std::time::Instant;
 
@@ -31,55 +31,55 @@ use crate::tls::server_tls::ServerTls;
 /// The handlers' view of the receiver.
 #[derive(Debug)]
 pub struct Api {
-    /// What GateActor has published.
+    /// The gate that GateActor has published.
     pub gate: Latest<Gate>,
-    /// Asks GitPollActor how polling goes.
+    /// Asks GitPollActor for the state of polling.
     pub observe_polls: Recipient<git_poll::Observe>,
-    /// How appending goes.
+    /// The counters of IndexWriterActor.
     pub appending: Latest<IndexObservation>,
     /// Starts uploads.
     pub ingest: Ingest,
-    /// Who may upload what now.
+    /// Decides who may upload what now.
     pub admission: Admission,
-    /// What is stored.
+    /// The stored episodes.
     pub records: EpisodeRecords,
-    /// How far the archives are that the start found without a row.
+    /// The progress of the archives that the start found without a row.
     pub repairing: Progress,
     /// The reports of the hosts.
     pub reports: HostReports,
-    /// How it is found out who sends a request.
+    /// Identifies the sender of a request.
     pub identities: Authenticator,
-    /// The receiver's certificate; none without TLS.
+    /// The TLS settings in force; `None` without TLS.
     pub tls: Option<Latest<ServerTls>>,
-    /// The connections that there are.
+    /// The open connections.
     pub connections: Connections,
-    /// What is said about clients.
+    /// Rate-limited warnings about clients.
     pub notices: Notices,
-    /// What requests are held to.
+    /// The rules for requests.
     pub rules: Rules,
-    /// When the receiver was started.
+    /// The start time of the receiver.
     pub started: Instant,
-    /// How storing goes.
+    /// The last success and failure of the disk.
     pub storing: Storing,
-    /// The HTTP workers, of which the watchdog asks each.
+    /// The HTTP workers, each of which the watchdog asks.
     pub workers: Workers,
 }
 
-/// What requests are held to.
+/// The rules for requests.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// The longest body, in bytes.
     pub max_upload_bytes: u64,
-    /// A body that does not keep it is given up.
+    /// The slowest pace of a body; a slower one is given up.
     pub pace: Pace,
-    /// Bytes of the file system that uploads never take.
+    /// Bytes of the file system that uploads must leave free.
     pub min_free_bytes: u64,
-    /// What a refused host is told to paste.
+    /// The commands that a refused host is told to paste.
     pub remediation: String,
 }
 
 impl Api {
-    /// The answer that a refusal means. That the disk fails is logged when it begins, not once per try.
+    /// Returns the answer for a refusal and logs it. A failing disk is logged when it begins to fail, not for each try.
     pub fn refuse(&self, refusal: &Refusal) -> HttpResponse {
         if !refusal.is_disk_trouble() || self.storing.failed(system_time()) {
             refusal.log();
@@ -87,7 +87,8 @@ impl Api {
         refusal.response(&self.rules.remediation)
     }
 
-    /// Says in the log who is turned away, since his own log may never be read, and which bytes are refused.
+    /// Logs senders that are turned away, because their own log may never be read. Also logs uploads that conflict with
+    /// stored bytes.
     pub fn turn_away(&self, head: &RequestHead, refusal: &Refusal) {
         let path = head.uri.path();
         match refusal {
@@ -104,7 +105,7 @@ impl Api {
         }
     }
 
-    /// Something was stored, so the disk works.
+    /// Records that something was stored, so the disk works.
     pub fn disk_works(&self) {
         if self.storing.succeeded(system_time()) {
             info!("the disk takes uploads again");
@@ -112,7 +113,7 @@ impl Api {
     }
 }
 
-/// Runs what blocks in the blocking pool. The outer error means that it panicked.
+/// Runs blocking work in the blocking pool. Returns [`Refusal::Gone`] if the work panicked.
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {

@@ -1,8 +1,8 @@
-//! The body of a request, at no less than the pace that is asked of its sender.
+//! The body of a request, whose sender must keep a minimum pace.
 //!
-//! The HTTP library waits for a body as long as it takes. A client that stalls, or sends a byte now and then, would keep
-//! its place among the uploads for ever. Only the time that is spent waiting for the client counts: what a busy disk
-//! holds up is not his doing.
+//! The HTTP library waits for a body without a limit. A client that stalls, or sends a byte now and then, would keep
+//! its place among the uploads for ever. Only time spent waiting for the client counts, because a busy disk is not the
+//! client's fault.
 
 use std::time::Duration;
 
@@ -13,54 +13,54 @@ use tokio::time::Instant;
 
 use crate::config::limits::Pace;
 
-/// Why a body did not come to its end.
+/// The reason why a body did not come to its end.
 #[derive(Debug)]
 pub enum Interrupted {
-    /// Its sender does not keep the pace.
+    /// The sender does not keep the pace.
     TooSlow(TooSlow),
-    /// It broke off, or is not what its head said.
+    /// The body broke off, or does not match its head.
     Broken(PayloadError),
 }
 
-/// How a sender does not keep the pace.
+/// The way in which a sender missed the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooSlow {
-    /// No byte came for the idle limit.
+    /// No byte came within the idle limit.
     #[error("the body brought no byte for {seconds} seconds")]
     Stalled {
-        /// The limit in seconds.
+        /// Too few bytes came in that time.
         seconds: u64,
     },
     /// Too little came over that time.
     #[error("the body brought {bytes} bytes in {seconds} seconds, at least {least} a second are expected")]
     Dribbled {
-        /// What came, in bytes.
+        /// The number of bytes that came.
         bytes: u64,
         /// The time in seconds.
         seconds: u64,
-        /// What should have come at least, in bytes a second.
+        /// The minimum, in bytes a second.
         least: u64,
     },
 }
 
-/// A body whose sender has to keep the pace.
+/// A body whose sender must keep the pace.
 #[derive(Debug)]
 pub struct PacedBody<S> {
     parts: S,
     pace: Pace,
-    /// How long the client was waited for since its average was last looked at.
+    /// The time spent waiting for the client since its average was last checked.
     waited: Duration,
-    /// What came in that time, in bytes.
+    /// The number of bytes that came in that time.
     came: u64,
 }
 
 impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> PacedBody<S> {
-    /// The body that these parts make up.
+    /// Creates the body that consists of these parts.
     pub const fn new(parts: S, pace: Pace) -> Self {
         Self { parts, pace, waited: Duration::ZERO, came: 0 }
     }
 
-    /// The next part; none at the end of the body.
+    /// Returns the next part; `None` at the end of the body.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Interrupted> {
         let began = Instant::now();
         let Ok(next) = tokio::time::timeout(self.pace.idle, self.parts.next()).await else {
@@ -95,7 +95,8 @@ mod tests {
 
     const PACE: Pace = Pace { idle: Duration::from_secs(30), bytes_per_s: 100 };
 
-    /// Reads parts of so many bytes, each after so many seconds; what came, and the refusal that ended it.
+    /// Reads parts, each of (seconds until it comes, bytes). Returns the bytes that came and the refusal that ended the
+    /// body.
     async fn read(parts: &[(u64, usize)], pace: Pace) -> (usize, Option<TooSlow>) {
         let parts = stream::iter(parts.to_vec()).then(|(seconds, bytes)| async move {
             tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -1,12 +1,13 @@
-//! How many connections there may be, in all and from one address, and how long one may go without a request.
+//! Limits the number of connections, in all and from one address, and the time that each may go without a request.
 //!
-//! Whoever opens connections and says nothing on them must not keep those out who have something to send. So at a bound
-//! the connection makes room that has waited longest for a request, and only where none waits the new one is closed.
-//! What the HTTP library does not end by itself ends here: it times the first head of a connection and the silence
-//! between two requests, but no later head that comes byte by byte, and no body that nobody reads any more.
+//! Clients that open connections and send nothing must not keep out clients that have something to send. So at a limit,
+//! the connection that has waited longest for a request makes room. The new one is closed only if none waits. This
+//! module also ends connections that the HTTP library does not end by itself. The library times the first head of a
+//! connection and the silence between two requests. It times neither a later head that comes byte by byte nor a body
+//! that nobody reads any more.
 //!
-//! Over a Unix socket, from loopback and from a proxy that is believed come the connections of many hosts: these count
-//! in all only.
+//! Connections over a Unix socket, from loopback and from a trusted proxy belong to many hosts, so they count in all
+//! only.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -23,16 +24,16 @@ use super::timeouts::{self, GIVEN_UP, KEEP_ALIVE, LINGER, WRITTEN};
 use crate::auth::proxy::{Origin, Proxies};
 use crate::config::limits::Bounds;
 
-/// How long a connection may go without a request.
+/// The kind of pause before the next request, which decides how long it may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
     /// Between two requests: silence, and then a head.
     Between,
-    /// After a long answer: its last bytes are in the buffers of the server, and then as between two requests.
+    /// After a long answer: its last bytes are in the buffers of the server. Then as between two requests.
     Written,
-    /// After a refusal whose client may still send the body, and reads the answer only then.
+    /// After a refusal whose client may still send the body and reads the answer only then.
     Lingering,
-    /// After a client was given up that does not send its body.
+    /// After the server gave up a client that does not send its body.
     GivenUp,
 }
 
@@ -47,7 +48,7 @@ impl Rest {
     }
 }
 
-/// The connections that there are. Clones share one state.
+/// The open connections. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct Connections {
     shared: Arc<Shared>,
@@ -65,36 +66,36 @@ struct State {
     next: u64,
     open: HashMap<u64, Open>,
     peers: HashMap<IpAddr, Peer>,
-    /// Whether it was said that the bound is reached.
+    /// True if the log was told that the limit in all is reached.
     is_said: bool,
     ended_for_room: u64,
     turned_away: u64,
 }
 
-/// How full it is.
+/// The counters of the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ConnectionsObservation {
-    /// Connections.
+    /// Open connections.
     pub open: usize,
-    /// How many there may be.
+    /// The most connections at the same time.
     pub limit: usize,
-    /// How many were ended since the start, waiting for a request, to make room for another.
+    /// Connections ended since the start, while they waited for a request, to make room for another.
     pub ended_for_room: u64,
-    /// How many were closed at once since the start, because none could make room.
+    /// Connections closed at once since the start, because no other could make room.
     pub turned_away: u64,
 }
 
 #[derive(Debug)]
 struct Open {
     peer: Option<IpAddr>,
-    /// Requests that are being served.
+    /// The number of requests that are being served.
     requests: usize,
-    /// Since when its client has taken nothing of the answer that waits for it.
+    /// The time since which the client has taken nothing of the answer that waits for it.
     untaken: Option<Instant>,
-    /// Without a request since.
+    /// The time since which there has been no request.
     since: Instant,
     rest: Rest,
-    /// Told when it is to check again whether it is still wanted.
+    /// Signalled when the connection must check again whether it is still wanted.
     recheck: Arc<Notify>,
 }
 
@@ -104,7 +105,7 @@ struct Peer {
     is_said: bool,
 }
 
-/// What is logged when a bound is reached.
+/// A limit that was reached, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
     InAll(usize),
@@ -112,12 +113,12 @@ enum Reached {
 }
 
 impl Connections {
-    /// No connections yet.
+    /// Creates the state without connections.
     pub fn new(bounds: Bounds) -> Self {
         Self { shared: Arc::new(Shared { bounds, state: Mutex::default(), notices: Notices::default() }) }
     }
 
-    /// Takes in a connection; none where there is no room for it.
+    /// Adds a connection; returns `None` if there is no room for it.
     pub fn open(&self, peer: Option<IpAddr>) -> Option<Connection> {
         let mut state = self.shared.state();
         let (has_room, reached) = state.make_room(self.shared.bounds, peer);
@@ -140,7 +141,7 @@ impl Connections {
             state.open.insert(id, open);
         }
         drop(state);
-        // A client can reach a bound as often as it likes; the log tells each bound once an hour.
+        // A client can reach a limit as often as it likes, so the log reports each limit once an hour.
         if let Some(reached) = reached
             && self.shared.notices.due(format!("{reached:?}"), SAY_EVERY).is_some()
         {
@@ -149,7 +150,7 @@ impl Connections {
         has_room.then(|| Connection { shared: Arc::clone(&self.shared), id, recheck })
     }
 
-    /// How full it is.
+    /// Returns the counters.
     pub fn observe(&self) -> ConnectionsObservation {
         let state = self.shared.state();
         let State { ended_for_room, turned_away, .. } = *state;
@@ -158,7 +159,7 @@ impl Connections {
     }
 }
 
-/// The address whose connections are counted together; none where they are those of many hosts.
+/// Returns the address whose connections are counted together; `None` if they belong to many hosts.
 pub fn counted_peer(peer: Option<SocketAddr>, proxies: Option<&Proxies>) -> Option<IpAddr> {
     let address = peer?.ip().to_canonical();
     let is_proxy = proxies.is_some_and(|proxies| proxies.trust(Origin::Tcp(peer)));
@@ -173,7 +174,8 @@ impl Shared {
 }
 
 impl State {
-    /// Whether one more fits, if need be in the place of another; and what is to be said about it, once.
+    /// Makes room for one more connection, if necessary by ending another. Returns whether there is room, and the limit
+    /// if it has been newly reached.
     fn make_room(&mut self, bounds: Bounds, peer: Option<IpAddr>) -> (bool, Option<Reached>) {
         let mut reached = None;
         if let Some((address, known)) = peer.and_then(|peer| Some((peer, self.peers.get_mut(&peer)?)))
@@ -185,7 +187,7 @@ impl State {
             return (self.end_longest_waiting(|open| open.peer == peer), reached);
         }
         if self.open.len() < bounds.in_all {
-            // Said again only after the trouble was clearly over, however often the number goes up and down.
+            // Reported again only after the number was down to half the limit, however often it goes up and down.
             self.is_said &= self.open.len() > bounds.in_all / 2;
             return (true, None);
         }
@@ -195,7 +197,7 @@ impl State {
         (self.end_longest_waiting(|_| true), reached)
     }
 
-    /// Ends the one of these that has waited longest for a request, if any waits.
+    /// Ends the matching connection that has waited longest for a request. Returns false if none waits.
     fn end_longest_waiting(&mut self, concerns: impl Fn(&Open) -> bool) -> bool {
         let waiting = self.open.iter().filter(|(_, open)| open.requests == 0 && concerns(open));
         let Some(id) = waiting.min_by_key(|(_, open)| open.since).map(|(id, _)| *id) else { return false };
@@ -236,7 +238,7 @@ impl Reached {
     }
 }
 
-/// A connection that was taken in; dropping it gives its place back.
+/// An admitted connection; dropping it frees its place.
 #[derive(Debug)]
 pub struct Connection {
     shared: Arc<Shared>,
@@ -245,15 +247,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Waits until it is no longer wanted: it had to make room, or went without a request for too long.
+    /// Waits until the connection is no longer wanted. It had to make room, went without a request for too long, or its
+    /// client took nothing of an answer for too long.
     pub async fn unwanted(&self) {
         while let Some(until) = self.wanted_until() {
-            // Either it was told to check again, or it is time to.
+            // It is time to check again in both cases: after a signal and after the timeout.
             let _ = timeout_at(until, self.recheck.notified()).await;
         }
     }
 
-    /// When it is to be asked again; none if it is to end.
+    /// Returns the time of the next check; `None` if the connection must end.
     fn wanted_until(&self) -> Option<Instant> {
         let (state, now) = (self.shared.state(), Instant::now());
         let open = state.open.get(&self.id)?;
@@ -265,7 +268,7 @@ impl Connection {
         Some(until).filter(|until| *until > now)
     }
 
-    /// A request is being served on it: it does not wait for one meanwhile.
+    /// Records that a request is being served, so that the connection does not count as waiting.
     pub fn begin_request(&self) {
         if let Some(open) = self.shared.state().open.get_mut(&self.id) {
             open.requests += 1;
@@ -273,20 +276,20 @@ impl Connection {
         }
     }
 
-    /// Says whether its client has to take a part of an answer now; told again with every part.
+    /// Records whether the client must take a part of an answer now. Called again with every part.
     pub fn waits_for_client(&self, waits: bool) {
         if let Some(open) = self.shared.state().open.get_mut(&self.id) {
             open.untaken = waits.then(Instant::now);
         }
     }
 
-    /// The request was answered; says what may follow.
+    /// Records that the request was answered; `rest` is the kind of pause that follows.
     pub fn end_request(&self, rest: Rest) {
         if let Some(open) = self.shared.state().open.get_mut(&self.id) {
             open.requests -= 1;
             (open.since, open.rest, open.untaken) = (Instant::now(), rest, None);
             if rest == Rest::GivenUp {
-                // It has set out to wait for longer.
+                // The task in `unwanted` waits for a later time, so it must check again.
                 open.recheck.notify_one();
             }
         }

@@ -29,7 +29,7 @@ pub async fn put(request: HttpRequest, body: web::Payload, api: web::Data<Api>) 
 }
 
 async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<HttpResponse, Refusal> {
-    // The expect service has cleared the request already where the client asked it to.
+    // If the client sent Expect, the expect service has already checked the request.
     let cleared = request.extensions_mut().remove::<Preflight>();
     let cleared = match cleared {
         Some(cleared) => cleared,
@@ -47,7 +47,7 @@ async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<H
     Ok(stored_answer(answer, position))
 }
 
-/// Hands the body over part by part, at the pace of the disk, and waits for the end of the upload.
+/// Hands the body to the upload part by part, at the pace of the disk, and waits for the end of the upload.
 async fn pump(body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Refusal> {
     let Upload { parts, outcome } = upload;
     let mut body = PacedBody::new(body, api.rules.pace);
@@ -71,7 +71,7 @@ async fn pump(body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Ref
             break;
         }
     }
-    // Without a Finish before it, this is what makes the upload give up.
+    // If no `Finish` was sent, this cancels the upload.
     drop(parts);
     let outcome = outcome.await.unwrap_or(Err(IngestError::Gone));
     match interrupted {
@@ -80,7 +80,8 @@ async fn pump(body: web::Payload, upload: Upload, api: &Api) -> Result<Done, Ref
     }
 }
 
-/// A body that breaks off is told by the upload, which knows how much came; anything else is a bad request.
+/// Returns the refusal for a broken body. `None` for a body that broke off, because the upload reports it and knows how
+/// much came.
 fn body_error(error: &PayloadError) -> Option<Refusal> {
     match error {
         PayloadError::Incomplete(_) | PayloadError::Io(_) => None,
@@ -88,7 +89,7 @@ fn body_error(error: &PayloadError) -> Option<Refusal> {
     }
 }
 
-/// The answer to an upload whose bytes are stored.
+/// Returns the answer to an upload whose bytes are stored.
 pub fn stored_answer(answer: StoreAnswer, position: Option<CommitPosition>) -> HttpResponse {
     let status = match answer.status {
         StoreStatus::Stored => StatusCode::CREATED,
@@ -101,7 +102,7 @@ pub fn stored_answer(answer: StoreAnswer, position: Option<CommitPosition>) -> H
     response.json(answer)
 }
 
-/// Says whether an episode is stored.
+/// Answers whether an episode is stored.
 pub async fn head(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     match find(&request, &api).await {
         Ok(Some(found)) => HttpResponse::Ok()
@@ -113,7 +114,8 @@ pub async fn head(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     }
 }
 
-/// Only what has its row counts as stored: whoever asks will put the episode away.
+/// Returns the stored archive. Only an archive with its row counts, because the client retires the episode after this
+/// answer.
 async fn find(request: &HttpRequest, api: &Api) -> Result<Option<Stored>, Refusal> {
     let (host, episode) = headers::pair(request.uri().path())?;
     Ok(api.records.find(&host, &episode).await?)

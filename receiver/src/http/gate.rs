@@ -1,4 +1,4 @@
-//! `GET /v1/gate` and `GET /v1/gate/{commit}`: what the version gate would say.
+//! `GET /v1/gate` and `GET /v1/gate/{commit}`: the window, and the gate's verdict on a commit.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use crate::gate::amnesty::Amnesty;
 use crate::gate::window::{ClaimedCommit, GateState, Verdict};
 
-/// The window as a whole, and for readers what is admitted by name: a host learns of its own when it asks for the commit.
+/// Returns the window and, for readers, the amnesties. A host learns of its own amnesties when it asks for a commit.
 pub async fn describe(request: HttpRequest, api: web::Data<Api>) -> HttpResponse {
     let gate = api.gate.now();
     let reads_all = request.extensions().get::<Authorized>().is_some_and(Authorized::reads_all);
@@ -34,7 +34,7 @@ fn amnesty_answer(amnesty: &Amnesty) -> AmnestyAnswer {
     }
 }
 
-/// The answer that a state means; also a part of `/v1/health`, which anybody may read.
+/// Returns the answer for a state; also a part of `/v1/health`, which anybody may read.
 pub fn gate_answer(state: &GateState) -> GateAnswer {
     GateAnswer {
         enabled: state.enabled,
@@ -47,7 +47,7 @@ pub fn gate_answer(state: &GateState) -> GateAnswer {
     }
 }
 
-/// Whether an episode of one commit would be taken now, from the host that asks.
+/// Answers whether an episode of one commit would be admitted now, from the host that asks.
 pub async fn check(request: HttpRequest, commit: web::Path<String>, api: web::Data<Api>) -> HttpResponse {
     let host = request.extensions().get::<Authorized>().and_then(|asking| asking.host(request.headers()));
     match ask(&commit, host.as_ref(), &api) {
@@ -66,7 +66,8 @@ fn ask(commit: &str, host: Option<&HostId>, api: &Api) -> Result<CommitAnswer, R
         Verdict::UnderAmnesty { amnesty, .. } => (true, None, Some(amnesty)),
         Verdict::Refused(_) => (false, None, None),
     };
-    // A gate that is not ready condemns nobody, so there is nothing to remedy on the host. One that is off never will.
+    // A gate that is not ready condemns no episode, so the host has nothing to fix. A gate that is off never condemns
+    // any.
     let is_ageing = state.enabled && place.is_some_and(CommitPosition::is_ageing);
     let needs_remedy = is_ageing || (!admitted && state.is_ready());
     Ok(CommitAnswer {
@@ -85,7 +86,7 @@ fn ask(commit: &str, host: Option<&HostId>, api: &Api) -> Result<CommitAnswer, R
     })
 }
 
-/// Seconds, to a tenth, since a moment of the past; 0 where the clock was set back meanwhile.
+/// Returns the seconds since a past moment, to a tenth; 0 if the clock was set back meanwhile.
 fn seconds_since(moment: SystemTime) -> f64 {
     let elapsed = clock::system_time().duration_since(moment).unwrap_or_default();
     (elapsed.as_secs_f64() * 10.0).round() / 10.0

@@ -1,4 +1,4 @@
-//! Stands before every handler: a request whose sender may not do this is answered here.
+//! Runs before every handler, and answers requests whose sender may not make them.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -9,7 +9,7 @@ use super::api::Api;
 use super::identity::{Authorized, RequestOrigin, Via};
 use super::refusal::Refusal;
 
-/// Lets a request through to its handler, or answers it.
+/// Passes a request on to its handler, or answers it.
 pub async fn let_through(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -17,10 +17,10 @@ pub async fn let_through(
     let (Some(api), Some(via)) =
         (request.app_data::<web::Data<Api>>().cloned(), request.app_data::<Via>().copied())
     else {
-        // Nobody who built the application left them out; without them nothing is let through.
+        // The application always has both. Without them nothing may pass.
         return Ok(request.into_response(Refusal::Gone.response("")).map_into_right_body());
     };
-    // The expect service has asked already where the client asked it to.
+    // If the client sent Expect, the expect service has already identified it.
     let authorized = request.extensions_mut().remove::<Authorized>();
     let authorized = authorized.map_or_else(
         || {

@@ -1,4 +1,4 @@
-//! The head of an upload, from raw headers to the types that the rest of the receiver works with.
+//! Parses the head of an upload, from raw headers to the types of the rest of the receiver.
 
 use actix_http::RequestHead;
 use actix_web::http::header::{HeaderMap, HeaderValue, UPGRADE};
@@ -9,12 +9,12 @@ use cis490_shared::wire::{headers, path};
 use super::refusal::Refusal;
 use crate::gate::window::ClaimedCommit;
 
-/// What the head of a PUT says.
+/// The head of a PUT, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadHead {
-    /// The host of the path.
+    /// The host in the path.
     pub host_id: HostId,
-    /// The episode of the path.
+    /// The episode in the path.
     pub episode_id: EpisodeId,
     /// `Content-Length`.
     pub length: u64,
@@ -24,7 +24,7 @@ pub struct UploadHead {
     pub claimed: ClaimedCommit,
 }
 
-/// The pair that an episode's path names.
+/// Returns the pair that an episode's path names.
 pub fn pair(raw_path: &str) -> Result<(HostId, EpisodeId), Refusal> {
     let (host, episode) = path::split_episode(raw_path).ok_or(Refusal::NotFound)?;
     let host = HostId::parse(host).map_err(Refusal::HostId)?;
@@ -32,7 +32,7 @@ pub fn pair(raw_path: &str) -> Result<(HostId, EpisodeId), Refusal> {
     Ok((host, episode))
 }
 
-/// Reads the head of a PUT; the first thing that is wrong with it is the answer.
+/// Parses the head of a PUT; fails with its first fault.
 pub fn upload(head: &RequestHead, max_upload_bytes: u64) -> Result<UploadHead, Refusal> {
     let (host_id, episode_id) = pair(head.uri.path())?;
     let length = length(&head.headers, max_upload_bytes)?;
@@ -67,7 +67,8 @@ fn length(map: &HeaderMap, max_upload_bytes: u64) -> Result<u64, Refusal> {
     }
 }
 
-/// A commit header that is repeated or not text counts as malformed: the gate decides what that means.
+/// Returns the commit that the head claims. A header that is repeated or not text counts as malformed, and the gate
+/// decides about it.
 fn claimed_commit(map: &HeaderMap) -> ClaimedCommit {
     match optional(map, headers::CODE_COMMIT) {
         Ok(None | Some("")) => ClaimedCommit::Missing,
@@ -101,9 +102,9 @@ fn optional<'a>(map: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
 
 /// Refuses a request to upgrade to WebSocket.
 ///
-/// The HTTP library takes everything after such a request as its body and ignores `Content-Length`. A proxy counts bytes, so
-/// the next client's request on that connection would become part of this body. Other upgrades, such as curl's offer of
-/// HTTP/2, are ignored, and the request is served as HTTP/1.1.
+/// The HTTP library takes everything after an upgrade request as its body and ignores `Content-Length`. A proxy counts
+/// bytes, so the next client's request on that connection would become part of this body. Other upgrades, such as
+/// curl's offer of HTTP/2, are ignored, and the request is served as HTTP/1.1.
 pub fn ends_where_declared(headers: &HeaderMap) -> Result<(), Refusal> {
     let is_websocket = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
     if headers.get_all(UPGRADE).any(is_websocket) {

@@ -1,4 +1,4 @@
-//! `PUT /v1/host-health/{host}` and `GET /v1/host-health`. Never gated: a sick host must be able to say so.
+//! `PUT /v1/host-health/{host}` and `GET /v1/host-health`. Never gated, because a sick host must be able to report it.
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
@@ -17,10 +17,11 @@ use super::refusal::Refusal;
 use crate::config::limits::Pace;
 use crate::store::host_reports::MAX_REPORT_BYTES;
 
-/// The pace of a report, in bytes a second: the longest one takes a minute, so that nobody holds a place for long.
+/// The lowest rate of a report, in bytes a second. The longest report takes about a minute, so no host holds a place
+/// for long.
 const LEAST_RATE: u64 = 4096;
 
-/// Keeps one host's report in place of its last.
+/// Stores one host's report in place of its last.
 pub async fn put(request: HttpRequest, body: web::Payload, api: web::Data<Api>) -> HttpResponse {
     match store(&request, body, &api).await {
         Ok(answer) => HttpResponse::Ok().json(answer),
@@ -35,7 +36,7 @@ async fn store(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<H
     let place = api.reports.admit(&host_id, is_proven).map_err(Refusal::Report)?;
     let report = read(request, body, api).await?;
     let reports = api.reports.clone();
-    // The place goes along: a client that hangs up does not end the writing.
+    // The place moves into the closure, so that a client that hangs up does not end the writing.
     blocking(move || reports.store(&place, &WallTime::now(), &report)).await?.map_err(Refusal::Report)?;
     Ok(HostHealthAnswer { status: "stored".to_owned(), host_id })
 }
@@ -65,8 +66,8 @@ async fn read(request: &HttpRequest, body: web::Payload, api: &Api) -> Result<Ve
     }
 }
 
-/// All reports, the newest of each host, one file after the other as the client takes them. One that cannot be read is
-/// left out: it must not hide the rest.
+/// Returns the newest report of each host, read one file after the other as the client takes them. A report that cannot
+/// be read is left out, so that it does not hide the rest.
 pub async fn list(api: web::Data<Api>) -> HttpResponse {
     let reports = api.reports.clone();
     let hosts = match blocking(move || reports.hosts()).await {
@@ -83,7 +84,7 @@ pub async fn list(api: web::Data<Api>) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).streaming(body.map(Ok::<_, std::io::Error>))
 }
 
-/// A member of the list; the names of hosts need no escapes.
+/// Returns a member of the list; `None` if its report cannot be read. Names of hosts need no escapes.
 async fn member(api: web::Data<Api>, host: HostId) -> Option<Vec<u8>> {
     let (reports, of) = (api.reports.clone(), host.clone());
     let read = move || Ok([format!("\"{of}\":").as_bytes(), &reports.read(&of)?].concat());

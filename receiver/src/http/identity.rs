@@ -1,4 +1,5 @@
-//! Who sends a request, and whether he may: asked once for each, before `100 Continue` and before any handler.
+//! Identifies the sender of a request and checks its rights, once for each request, before `100 Continue` and before
+//! any handler.
 
 use actix_http::RequestHead;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -16,14 +17,14 @@ use crate::auth::tokens::Tokens;
 use crate::tls::peer::Peer;
 use crate::tls::server_tls::ServerTls;
 
-/// How the receiver finds out who sends a request.
+/// Identifies senders and checks their rights.
 #[derive(Debug, Clone, Default)]
 pub struct Authenticator {
-    /// The names that may only read.
+    /// The names that may read and not write.
     pub readers: Vec<HostId>,
-    /// The proxies that are believed.
+    /// The trusted proxies.
     pub proxies: Option<Proxies>,
-    /// The tokens that are accepted.
+    /// The accepted tokens.
     pub tokens: Option<Latest<Tokens>>,
     /// When each token was last used.
     pub last_use: LastUse,
@@ -31,22 +32,23 @@ pub struct Authenticator {
     pub certificates: Option<Latest<ServerTls>>,
 }
 
-/// A request that was let through, and who sends it; goes with it, so that nobody is asked twice.
+/// The sender of a request that was let through. It goes with the request, so that no request is checked twice.
 #[derive(Debug, Clone)]
 pub struct Authorized(pub Principal);
 
 impl Authorized {
-    /// Whether the sender has proven a name.
+    /// Returns true if the sender has proven a name.
     pub fn is_proven(&self) -> bool {
         self.0 != Principal::Anybody
     }
 
-    /// Whether the sender may read what concerns all hosts.
+    /// Returns true if the sender may read the data of all hosts.
     pub fn reads_all(&self) -> bool {
         rights::permits(&self.0, rights::Need::Readers)
     }
 
-    /// The host that a request is about: the one that sends it, or, from anybody else, the one that it names.
+    /// Returns the host that a request is about: the host that sends it, or the one that any other sender names in
+    /// `X-Lab-Host`.
     pub fn host(&self, headers: &HeaderMap) -> Option<HostId> {
         match &self.0 {
             Principal::Host(name) => Some(name.clone()),
@@ -57,7 +59,7 @@ impl Authorized {
     }
 }
 
-/// Which kind of listener a connection came over; the address of its other end is in the head.
+/// The kind of listener that a connection came over. The address of its other end is in the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
     /// A Unix socket.
@@ -66,7 +68,7 @@ pub enum Via {
     Tcp,
 }
 
-/// A request's head and the connection that it came over: everything that says who sends it.
+/// The head of a request and its connection: everything that identifies the sender.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestOrigin<'a> {
     /// The head.
@@ -87,7 +89,7 @@ impl RequestOrigin<'_> {
 }
 
 impl Authenticator {
-    /// Finds out who sends a request, and refuses what he may not do.
+    /// Identifies the sender of a request; refuses the request if the sender may not make it.
     pub fn authorize(&self, asking: RequestOrigin<'_>) -> Result<Authorized, Refusal> {
         let head = asking.head;
         let need = rights::need(head.method.as_str(), head.uri.path());
@@ -95,7 +97,7 @@ impl Authenticator {
             return Ok(Authorized(Principal::Anybody));
         }
         let principal = self.principal(asking)?;
-        // A ping names its host in a header; that host must be his own.
+        // A ping names its host in a header. A host may name only itself there.
         let is_himself = match (&principal, head.headers.get(LAB_HOST)) {
             (Principal::Host(name), Some(named)) => named.as_bytes() == name.as_str().as_bytes(),
             _ => true,
@@ -106,8 +108,8 @@ impl Authenticator {
         Err(Refusal::NotAllowed(principal))
     }
 
-    /// A proxy that is believed speaks for its client, whatever certificate is its own; a certificate is better proof
-    /// than a token that somebody may have copied.
+    /// Returns the sender. A trusted proxy speaks for its client, whatever certificate the proxy has. A certificate
+    /// goes before a token, because a token may have been copied.
     fn principal(&self, asking: RequestOrigin<'_>) -> Result<Principal, Refusal> {
         if self.proxies.is_none() && self.tokens.is_none() && self.certificates.is_none() {
             return Ok(Principal::Anybody);

@@ -1,4 +1,4 @@
-//! Where connections are taken: TCP ports and Unix sockets.
+//! The listeners: TCP ports and Unix sockets.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -11,13 +11,13 @@ use crate::config::Listen;
 /// The mode of a Unix socket, whatever the umask.
 const SOCKET_MODE: u32 = 0o660;
 
-/// An address that cannot be listened on.
+/// The error for an address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on `{address}`: {source}")]
 pub struct BindError {
-    /// As in the configuration.
+    /// The address, as in the configuration.
     pub address: String,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
@@ -29,7 +29,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds all of them or none.
+    /// Binds all addresses or none.
     pub fn bind(listen: &[Listen]) -> Result<Self, BindError> {
         let mut listeners = Self::default();
         for entry in listen {
@@ -51,13 +51,13 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// The first address where other machines come in.
+    /// Returns the first address that other machines can reach.
     pub fn from_elsewhere(&self) -> Option<SocketAddr> {
         let mut addresses = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
         addresses.find(|address| !address.ip().is_loopback())
     }
 
-    /// Where clients find them: `http://127.0.0.1:8444` or `https://...`, `unix:/run/...`.
+    /// Returns the URLs for clients: `http://127.0.0.1:8444` or `https://...`, `unix:/run/...`.
     pub fn urls(&self, speak_tls: bool) -> Vec<String> {
         let scheme = if speak_tls { "https" } else { "http" };
         let tcp = self.tcp.iter().filter_map(|bound| bound.local_addr().ok());
@@ -78,7 +78,7 @@ pub(super) fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     let bound = UnixListener::bind(path)?;
-    // Connecting needs the right to write: a proxy in the service's group has it, strangers do not.
+    // Connecting needs write permission: a proxy in the service's group has it, strangers do not.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE))?;
     Ok(bound)
 }

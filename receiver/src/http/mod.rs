@@ -1,21 +1,20 @@
 //! The network side: requests in, answers out. It decides nothing about episodes and touches no file.
 //!
-//! - [`listeners`]: where connections are taken
+//! - [`listeners`]: the TCP ports and Unix sockets
 //! - [`activation`]: listeners that the service manager holds for the receiver
-//! - [`server`]: workers, what happens on a connection, the service that answers before `100 Continue`
-//! - [`connections`], [`serving`]: how many connections there may be, and which one makes room
-//! - [`status`]: the socket on which `cis490-receiver status` asks
-//! - [`timeouts`]: how long a connection is waited for
-//! - [`api`]: what every handler needs
-//! - [`identity`]: who sends a request, and whether that is allowed; [`guard`] asks it before every handler
-//! - [`notices`]: what clients bring about, in the log
+//! - [`server`]: workers, connections, and the service that answers before `100 Continue`
+//! - [`connections`], [`serving`]: the limits on connections, and which connection makes room
+//! - [`timeouts`]: time limits on connections
+//! - [`api`]: the state that every handler needs
+//! - [`identity`]: identifies senders and checks their rights; [`guard`] does it before every handler
+//! - [`notices`]: rate-limited warnings about clients
 //! - [`headers`]: the head of an upload, typed
 //! - [`preflight`]: the verdict on an upload before its body
-//! - [`body`]: the body of a request, and how slowly it may come
-//! - [`refusal`]: our errors as status codes and problem bodies, the only such table
+//! - [`body`]: the body of a request, with a minimum pace
+//! - [`refusal`]: maps our errors to status codes and problem bodies; no other code does
 //! - [`episodes`], [`gate`], [`host_health`], [`health`]: the endpoints
 //!
-//! The routes stand below, in the order of the protocol's table.
+//! The routes are below, in the order of the protocol's table.
 
 use std::future::ready;
 
@@ -48,7 +47,7 @@ pub mod status;
 pub mod storing;
 pub mod timeouts;
 
-/// The routes of protocol section 2.
+/// Registers the routes of protocol section 2.
 pub fn routes(config: &mut ServiceConfig) {
     let resource = |path: &str, allowed: &'static str| {
         web::resource(path.to_owned()).default_service(web::to(move |api: web::Data<Api>| {
@@ -57,7 +56,7 @@ pub fn routes(config: &mut ServiceConfig) {
     };
     config
         .service(
-            // The names are taken apart undecoded: no escape can mean a separator.
+            // Names are split without decoding, so that no escape can mean a separator.
             resource(&format!("{}{{tail:.*}}", path::EPISODES), "PUT, HEAD")
                 .route(web::put().to(episodes::put))
                 .route(web::head().to(episodes::head)),
@@ -75,7 +74,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .default_service(web::to(not_found));
 }
 
-/// The endpoints as OpenAPI 3.1; `receiver/tests/suite/openapi.rs` holds it against the code.
+/// The endpoints as OpenAPI 3.1; `receiver/tests/suite/openapi.rs` compares it with the code.
 const OPENAPI: &str = include_str!("openapi.json");
 
 async fn openapi() -> HttpResponse {

@@ -1,6 +1,7 @@
-//! What clients bring about, in the log: each thing once in a while, and a bounded number of them.
+//! Rate-limited warnings about clients: each at most once an hour, and a limited number of them.
 //!
-//! A host that is refused tries again and again, and a stranger as often as he likes; the log must stay readable.
+//! A refused host retries again and again, and a stranger sends as many requests as it likes. The log must stay
+//! readable.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,26 +13,27 @@ use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::{EpisodeId, HostId, Sha256Digest};
 use tracing::warn;
 
-/// The same thing is said again after this time.
+/// The shortest time between two warnings about the same thing.
 pub(super) const SAY_EVERY: Duration = Duration::from_hours(1);
-/// A certificate that ends soon is spoken of once a day.
+/// The shortest time between two warnings about a certificate that expires soon.
 const REMIND_EVERY: Duration = Duration::from_hours(24);
-/// So many different things are remembered; while there are more, new ones are not said.
+/// The number of different warnings that are remembered. Beyond it, new warnings are not logged.
 const REMEMBERED: usize = 1000;
 
-/// What was said, and when it may be said again.
+/// The warnings that were logged, and when each may be logged again.
 #[derive(Debug, Default)]
 pub struct Notices(Mutex<HashMap<String, Muted>>);
 
 #[derive(Debug)]
 struct Muted {
     until: Instant,
-    /// How often it came about since, and was not said.
+    /// How often it happened since then without being logged.
     unsaid: u64,
 }
 
 impl Notices {
-    /// Somebody was refused for who he is, or is not. What he asked for is not told apart: he can ask for anything.
+    /// Logs that a sender was refused because of its identity, or because it proved none. Other paths make no other
+    /// warning, because a sender can ask for anything.
     pub fn refused(&self, from: Option<SocketAddr>, reason: &str, path: &str) {
         const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; `[auth]` in receiver.toml says who may";
         let from = from.map_or_else(|| "the Unix socket".to_owned(), |address| address.ip().to_string());
@@ -40,7 +42,7 @@ impl Notices {
         }
     }
 
-    /// A TLS handshake failed.
+    /// Logs that a TLS handshake failed.
     pub fn handshake_failed(&self, from: Option<SocketAddr>, error: &std::io::Error) {
         const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; its certificate must be of an authority in `auth.client_ca_file`";
         let from = from.map_or_else(String::new, |address| address.ip().to_string());
@@ -50,21 +52,22 @@ impl Notices {
         }
     }
 
-    /// The certificate of a client ends soon.
+    /// Logs that the certificate of a client expires soon.
     pub fn expires(&self, name: &HostId, remaining: Remaining) {
         if self.due(format!("{name} expires"), REMIND_EVERY).is_some() {
             warn!(host_id = %name, %remaining, help = "put a new one in place of the files in [receiver] of its lab-host.toml", "a client needs a new certificate");
         }
     }
 
-    /// The report of a host cannot be read when all are listed.
+    /// Logs that the report of a host cannot be read while all are listed.
     pub fn unreadable_report(&self, host_id: &HostId, error: &std::io::Error) {
         if let Some(unsaid) = self.due(format!("{host_id} report"), SAY_EVERY) {
             warn!(%host_id, %error, unsaid, help = "look at its file in host-health/; the host's next report replaces it", "a host report cannot be read");
         }
     }
 
-    /// Other bytes are stored under an id. A host that made all its ids again has one for each of its episodes.
+    /// Logs that other bytes are stored under an id. One warning for each host, because a host that made all its ids
+    /// again has a conflict for each episode.
     pub fn conflict(
         &self,
         host_id: &HostId,
@@ -77,7 +80,8 @@ impl Notices {
         }
     }
 
-    /// Whether this may be said now: if so, how often it came about since it was said last.
+    /// Returns `None` if this warning may not be logged now; otherwise how often it was suppressed since it was last
+    /// logged.
     pub(super) fn due(&self, what: String, again_after: Duration) -> Option<u64> {
         // Nothing can panic while the lock is held.
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,7 +119,7 @@ mod tests {
         let said = flood.clone().filter(|n| is_due(&notices, *n, SAY_EVERY)).count();
         assert_eq!(said, REMEMBERED - 1);
         assert_eq!(notices.due("b".to_owned(), Duration::ZERO), None);
-        // What may be said again makes room.
+        // Warnings that may be logged again make room.
         let short = Notices::default();
         let said = flood.clone().filter(|n| is_due(&short, *n, Duration::ZERO)).count();
         assert_eq!(said, flood.len());

@@ -1,8 +1,8 @@
 //! The verdict on an upload before its body: everything that can be known from its head.
 //!
-//! Asked for by the expect service, before `100 Continue`, and by the handler for clients that send no Expect.
-//! The order: head, already stored, gate, disk and admission. What is already stored comes before the gate, so
-//! that a lost answer and a window that moved on meanwhile cannot strand an episode that is in the data set.
+//! The expect service asks for it before `100 Continue`; the handler asks for it if the client sent no Expect. The
+//! order is: head, already stored, gate, disk and admission. An episode that is already stored is answered before the
+//! gate. Otherwise an episode in the data set could be refused, after an answer was lost and the window moved on.
 
 use std::time::Duration;
 
@@ -19,32 +19,32 @@ use crate::ingest::admission::{Permit, Room};
 use crate::ingest::{DeclaredUpload, commit};
 use crate::store::stored::Stored;
 
-/// Whoever is refused for the number of uploads is told so after this time. One that comes again at once, over many
-/// connections, would otherwise keep the receiver busy with refusing, to the others' cost (I9).
+/// The delay of a refusal because of the number of uploads. Without it, a client that retries at once over many
+/// connections would keep the receiver busy with refusals, at the expense of others (I9).
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is to happen with an upload that was not refused.
+/// The verdict on an upload that was not refused.
 #[derive(Debug)]
 pub enum Preflight {
-    /// Its body may come. Dropping the permit lets others in.
+    /// The body may come. Dropping the permit frees its place.
     Upload {
-        /// What was promised.
+        /// The declarations in the head.
         declared: DeclaredUpload,
         /// The right to upload it.
         permit: Permit,
-        /// Where its commit stands in the window.
+        /// The position of its commit in the window.
         position: Option<CommitPosition>,
     },
-    /// It is stored and indexed; the body is not needed.
+    /// The episode is stored and indexed, so the body is not needed.
     AlreadyStored {
         /// The body of the 200.
         answer: StoreAnswer,
-        /// Where its commit stands in the window.
+        /// The position of its commit in the window.
         position: Option<CommitPosition>,
     },
 }
 
-/// Looks at the head of a PUT.
+/// Checks the head of a PUT.
 pub async fn check_upload(api: &Api, head: &RequestHead) -> Result<Preflight, Refusal> {
     let upload = headers::upload(head, api.rules.max_upload_bytes)?;
     if let Some(answer) = already_stored(api, &upload).await? {
@@ -78,25 +78,25 @@ pub async fn check_upload(api: &Api, head: &RequestHead) -> Result<Preflight, Re
     Ok(Preflight::Upload { declared, permit, position })
 }
 
-/// The gate's verdict on an upload. Whoever may write as a host is that host, so its amnesties are his.
+/// Returns the gate's verdict on an upload. The sender may write as this host, so the host's amnesties apply.
 fn gate(api: &Api, upload: &UploadHead) -> Verdict {
     api.gate.now().check(upload.claimed.clone(), Some(&upload.host_id), system_time())
 }
 
-/// The answer where the pair has both its row and its file, of the size in the row; a conflict where the row's hash is
-/// another.
+/// Returns the answer if the pair has its row and a file of the row's size; fails with a conflict if the row names
+/// another hash.
 ///
-/// Without a row, or with a row that names no hash, the upload goes on: publishing finds the file and compares.
+/// Without a row, or with a row that names no hash, the upload continues: publishing finds the file and compares it.
 async fn already_stored(api: &Api, upload: &UploadHead) -> Result<Option<StoreAnswer>, Refusal> {
     let UploadHead { host_id, episode_id, .. } = upload;
     let mut row = api.records.row_known(host_id, episode_id);
     if row.and_then(|row| row.sha256).is_some_and(|sha256| sha256 != upload.sha256) {
-        // Before a verdict: what is known may be of an index that a person has replaced since.
+        // Read the index again before a conflict, because a person may have replaced it.
         row = api.records.row_now(host_id, episode_id).await?;
     }
     let Some((row, sha256)) = row.and_then(|row| Some((row, row.sha256?))) else { return Ok(None) };
     commit::compare(sha256, upload.sha256).map_err(Refusal::Ingest)?;
-    // Other bytes are another file: the upload goes on, and heals it.
+    // The file is missing or is not the one that the row names. The upload continues and puts the right one there.
     let Some(Stored { size_bytes, .. }) = api.records.archive(host_id, episode_id, row).await? else {
         return Ok(None);
     };

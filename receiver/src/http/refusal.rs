@@ -1,7 +1,7 @@
-//! Our errors as status codes and problem bodies: the only such table in the receiver.
+//! Maps our errors to status codes and problem bodies; no other code in the receiver does.
 //!
-//! A body says what happened to the request and never where: no path of the server, no system error text.
-//! Those go to the log, once, from here.
+//! A body says what happened to the request and never where: no path of the server, no system error text. Those go to
+//! the log, once, from here.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -19,63 +19,63 @@ use crate::ingest::admission::AdmissionRefusal;
 use crate::records::RecordsError;
 use crate::store::host_reports::ReportRefusal;
 
-/// Every reason not to do what a request asks for.
+/// The reasons to refuse a request.
 #[derive(Debug)]
 pub enum Refusal {
-    /// It is not known who asks; the text says why.
+    /// The sender is unknown; the text says why.
     Unauthenticated(&'static str),
-    /// This one may not.
+    /// The sender may not do this.
     NotAllowed(Principal),
-    /// The host part of the path.
+    /// The host in the path is not valid.
     HostId(IdError),
-    /// The episode part of the path.
+    /// The episode in the path is not valid.
     EpisodeId(IdError),
-    /// The commit part of the path.
+    /// The commit in the path is not valid.
     CommitInPath(IdError),
-    /// A header.
+    /// A header is not valid.
     Header {
-        /// Its name.
+        /// The name of the header.
         name: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// A host report.
+    /// A host report was refused.
     Report(ReportRefusal),
     /// The body of a host report broke off.
     BrokenReport,
-    /// `X-Schema-Version`.
+    /// `X-Schema-Version` names an unknown version.
     SchemaVersion,
-    /// A header that repeats a part of the path.
+    /// A header that repeats a part of the path differs from it.
     IdentityMismatch {
-        /// Its name.
+        /// The name of the header.
         name: &'static str,
     },
-    /// No `Content-Length`.
+    /// `Content-Length` is missing.
     LengthRequired,
-    /// A body above the limit.
+    /// The body is above the limit.
     TooLarge {
         /// The declared length.
         length: u64,
         /// The limit.
         limit: u64,
     },
-    /// The version gate.
+    /// The version gate refused the upload.
     Gate(GateRefusal),
-    /// Admission.
+    /// Admission refused the upload.
     Admission(AdmissionRefusal),
-    /// The upload itself.
+    /// The upload failed.
     Ingest(IngestError),
     /// The body comes too slowly.
     TooSlow(TooSlow),
-    /// The disk, outside an upload.
+    /// The disk failed outside an upload.
     Disk(std::io::Error),
     /// An actor is gone; the process is about to end.
     Gone,
-    /// No such path.
+    /// The path does not exist.
     NotFound,
-    /// No such method on this path.
+    /// The path does not have this method.
     MethodNotAllowed {
-        /// The methods that there are.
+        /// The methods of the path.
         allowed: &'static str,
     },
 }
@@ -90,13 +90,13 @@ impl From<RecordsError> for Refusal {
     }
 }
 
-/// Retry soon: what is in the way passes within seconds.
+/// `Retry-After` in seconds if the obstacle passes within seconds.
 const SOON_S: u32 = 5;
-/// Retry slowly: somebody has to make room.
+/// `Retry-After` in seconds if a person has to make room.
 const SLOWLY_S: u32 = 60;
 
 impl Refusal {
-    /// The answer. `remediation` goes with every refusal about the commit.
+    /// Returns the answer. `remediation` is added to every refusal about the commit of an episode.
     pub fn response(&self, remediation: &str) -> HttpResponse {
         let mut problem = self.problem();
         if matches!(
@@ -105,7 +105,7 @@ impl Refusal {
         ) {
             problem.remediation = Some(remediation.to_owned());
         }
-        // Every status of the table is a valid one, which a test walks through.
+        // Every status in the table is valid; a test checks all of them.
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = HttpResponse::build(status);
         if let Some(seconds) = retry_after(problem.error) {
@@ -170,12 +170,12 @@ impl Refusal {
         }
     }
 
-    /// Whether the disk is at fault, which concerns every upload until it is mended.
+    /// Returns true if the disk is at fault, which concerns every upload until it is mended.
     pub fn is_disk_trouble(&self) -> bool {
         matches!(self, Self::Disk(_) | Self::Ingest(IngestError::DiskFull(_) | IngestError::Storage(_)))
     }
 
-    /// Logs what the answer must not say. What is the client's doing is not logged as our error.
+    /// Logs the details that the answer must not contain. Faults of the client are not logged as our errors.
     pub fn log(&self) {
         const HELP: &str = "`df -h` and `dmesg | tail` on the collector; nothing needs a restart";
         match self {

@@ -1,7 +1,7 @@
-//! What happens on a connection, from its listener to its handlers.
+//! The way of a connection from its listener to its handlers.
 //!
-//! The stock server answers `100 Continue` before any handler runs. Ours asks [`preflight`] first, so that a
-//! refused client sends no byte of its body. HTTP/1.1 only: HTTP/2 loses early answers.
+//! The stock server answers `100 Continue` before any handler runs. This one asks [`preflight`] first, so that a
+//! refused client sends no byte of its body. HTTP/1.1 only, because HTTP/2 loses early answers.
 
 use std::future::ready;
 use std::io;
@@ -37,7 +37,7 @@ use crate::tls::handshake;
 use crate::tls::peer::Peer;
 use crate::tls::server_tls::ServerTls;
 
-/// Serves the listeners until the returned server is stopped. Signals are the caller's business.
+/// Serves the listeners until the returned server is stopped. The caller handles signals.
 pub fn serve(
     listeners: Listeners,
     status: Option<&StatusSocket>,
@@ -120,11 +120,11 @@ fn status_http(
 
 /// Sets up a connection, and says whose it is.
 fn prepare(io: &TcpStream) -> Option<SocketAddr> {
-    // Without it the answer to a small upload waits for the client's delayed acknowledgement.
+    // Without this, the answer to a small upload waits for the client's delayed acknowledgement.
     io.set_nodelay(true).and_then(|()| io.peer_addr()).ok()
 }
 
-/// Shakes hands; a client with whom that fails is gone, and the log says why.
+/// Does the TLS handshake. If it fails, the connection is closed and the log says why.
 async fn encrypt(
     io: TcpStream,
     now: Arc<ServerTls>,
@@ -140,7 +140,7 @@ async fn encrypt(
     }
 }
 
-/// Lets the certificate at the other end go with every request of the connection.
+/// Attaches the client's certificate to every request of the connection; warns if it expires soon.
 fn introduce(connection: &TlsStream<TcpStream>, data: &mut Extensions, notices: &Notices) {
     let Some(chain) = connection.get_ref().1.peer_certificates() else { return };
     let peer = Peer::new(chain);
@@ -150,9 +150,9 @@ fn introduce(connection: &TlsStream<TcpStream>, data: &mut Extensions, notices: 
     data.insert(peer);
 }
 
-/// HTTP/1.1 over any kind of stream, with our answer to `Expect: 100-continue`.
+/// Returns the service for HTTP/1.1 over any kind of stream, with our answer to `Expect: 100-continue`.
 ///
-/// What `on_connect` learns of a connection goes with every request that comes over it.
+/// The data that `on_connect` stores for a connection goes with each of its requests.
 fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
     api: &web::Data<Api>,
     via: Via,
@@ -181,7 +181,7 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .client_request_timeout(timeouts::HEAD)
         .client_disconnect_timeout(LINGER)
-        // The builder's, for requests that expect 100-continue: nothing is unwrapped here.
+        // This is the builder's `expect`, for requests that expect 100-continue. It unwraps nothing.
         .expect(fn_service(move |request| {
             let api = api.clone();
             async move {
@@ -193,7 +193,7 @@ fn http<T: ActixStream + 'static, C: Fn(&T, &mut Extensions) + 'static>(
         .h1(map_config(app, |()| AppConfig::default()))
 }
 
-/// Decides whether a client that asked first may send its body. What was decided goes with the request.
+/// Decides whether a client that sent Expect may send its body. The decision goes with the request.
 async fn before_continue(
     request: Request,
     via: Via,

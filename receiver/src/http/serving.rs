@@ -1,4 +1,4 @@
-//! Connections within their bounds: how the server asks [`Connections`], and tells it what is being served.
+//! Connections within their limits: the server asks [`Connections`] for room and reports the requests that it serves.
 //!
 //! A handler returns before its answer is written, so the guard of a request lives in the body of the answer.
 
@@ -23,10 +23,10 @@ tokio::task_local! {
     static CONNECTION: Rc<Connection>;
 }
 
-/// The most bytes of an answer that are handed over at once: the server takes no more while it has these.
+/// The most bytes of an answer that are handed over at once. The server takes no more while it has these.
 const PART: usize = 32 * 1024;
 
-/// Hands connections to `inner` as long as there is room for them, and closes the others at once.
+/// Passes connections to `inner` while there is room for them, and closes the others at once.
 pub fn bounded<I, F, S>(
     inner: F,
     connections: Connections,
@@ -50,7 +50,7 @@ where
     })
 }
 
-/// A request that is being served: its connection does not wait for one meanwhile.
+/// A request that is being served. Its connection does not count as waiting meanwhile.
 #[derive(Debug)]
 pub struct Serving {
     connection: Option<Rc<Connection>>,
@@ -58,7 +58,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Begins with a request on the connection of this task.
+    /// Registers a request on the connection of this task.
     pub fn begin() -> Self {
         let connection = CONNECTION.try_with(Rc::clone).ok();
         if let Some(connection) = &connection {
@@ -67,14 +67,14 @@ impl Serving {
         Self { connection, then: Rest::Between }
     }
 
-    /// Says whether the client has to take something now.
+    /// Records whether the client must take something now.
     fn waits_for_client(&self, waits: bool) {
         if let Some(connection) = &self.connection {
             connection.waits_for_client(waits);
         }
     }
 
-    /// Says how it was answered, and whether a body belonged to it.
+    /// Records the status of the answer, and whether the request had a body.
     pub fn answered(&mut self, status: StatusCode, has_body: bool) {
         self.then = match status {
             StatusCode::REQUEST_TIMEOUT => Rest::GivenUp,
@@ -92,7 +92,7 @@ impl Drop for Serving {
     }
 }
 
-/// Lets the connection of a request know that it is being served.
+/// Registers each request with its connection until the answer is taken.
 pub async fn attend(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -105,12 +105,12 @@ pub async fn attend(
     Ok(answer.map_into_boxed_body().map_body(|_, body| Answer::new(body, serving)))
 }
 
-/// The body of an answer, in parts: its request is being served until the client has taken all of them.
+/// The body of an answer, in parts. Its request counts as being served until the client has taken all of them.
 pub struct Answer {
     body: BoxBody,
-    /// What came of the body and was not handed over yet.
+    /// The bytes that the body gave and that were not handed over yet.
     left: Bytes,
-    /// How many bytes were handed over.
+    /// The number of bytes handed over.
     handed: usize,
     serving: Serving,
 }
@@ -136,7 +136,7 @@ impl MessageBody for Answer {
             match Pin::new(&mut self.body).poll_next(context) {
                 Poll::Ready(Some(Ok(bytes))) => self.left = bytes,
                 other => {
-                    // The client is not to blame for what takes long here.
+                    // The client is not to blame for a slow answer of the receiver.
                     self.serving.waits_for_client(false);
                     return other;
                 }

@@ -1,45 +1,45 @@
-//! How storing goes: when it last succeeded and failed, so that nobody has to ask a disk that may not answer.
+//! The last success and the last failure of storing, so that health does not ask a disk that may hang.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// The last success and the last failure of the disk, by what became of uploads and reports.
+/// The last success of an upload, and the last failure of the disk in any request.
 #[derive(Debug, Default)]
 pub struct Storing(Mutex<Told>);
 
-/// What is known at a moment.
+/// A copy of the state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Whether the last try failed.
+    /// True if the last try failed.
     pub fails: bool,
-    /// When something was last stored.
+    /// The time of the last success.
     pub last_success: Option<SystemTime>,
-    /// When the disk last failed.
+    /// The time of the last failure.
     pub last_failure: Option<SystemTime>,
 }
 
 impl Storing {
-    /// Something was stored; true where that had failed before.
+    /// Records a success; returns true if the last try had failed.
     pub fn succeeded(&self, now: SystemTime) -> bool {
         let mut told = self.lock();
         told.last_success = Some(now);
         std::mem::replace(&mut told.fails, false)
     }
 
-    /// The disk failed; true where it had not before.
+    /// Records a failure; returns true if the last try had not failed.
     pub fn failed(&self, now: SystemTime) -> bool {
         let mut told = self.lock();
         told.last_failure = Some(now);
         !std::mem::replace(&mut told.fails, true)
     }
 
-    /// How it goes.
+    /// Returns a copy of the state.
     pub fn told(&self) -> Told {
         *self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, Told> {
-        // Nothing can panic while it is held.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,16 +1,17 @@
-//! How long a connection is waited for where the configuration does not say.
+//! Time limits on connections that the configuration does not set.
 
 use std::time::Duration;
 
-/// The head of a request must be there within this time.
+/// The longest time for the head of a request.
 pub const HEAD: Duration = Duration::from_secs(10);
-/// An idle connection is kept for this long; the shipper's pool keeps its end longer and notices.
+/// How long an idle connection is kept. The shipper's pool keeps its end longer and notices the close.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// A client that sends no Expect may be in the middle of a large body when it is refused. It gets this long to
-/// finish sending and then to read the answer; an earlier shipper would otherwise see a broken pipe only.
+/// The time that a client gets after a refusal to finish sending its body and then to read the answer. A client that
+/// sends no Expect may be in the middle of a large body. Without this time, an earlier shipper would only see a broken
+/// pipe.
 pub const LINGER: Duration = Duration::from_mins(2);
-/// A client that does not send its body is given up, and gets this long to read why.
+/// The time that a client gets to read the answer after it was given up because it does not send its body.
 pub const GIVEN_UP: Duration = Duration::from_secs(5);
-/// The last bytes of a long answer are in the buffers of the server: up to 64 KiB, at the lowest rate that is asked of
-/// bodies if nothing else is configured.
+/// The time for the last bytes of a long answer in the buffers of the server: up to 64 KiB, at the default lowest rate
+/// of bodies (1 KiB a second).
 pub const WRITTEN: Duration = Duration::from_secs(64);

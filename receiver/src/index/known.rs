@@ -1,7 +1,7 @@
-//! Which pairs have a row, and the hash it gives.
+//! The pairs that have a row, each with the hash that the row names.
 //!
-//! Kept in memory so that a request can be answered without the file. IndexWriterActor is the only one that
-//! changes it; everybody else holds a [`KnownView`].
+//! Kept in memory so that a request can be answered without the file. Only IndexWriterActor changes it; other code
+//! holds a [`KnownView`].
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,13 +17,13 @@ use cis490_shared::step::Step;
 
 use super::{IndexError, IndexStep};
 
-/// How much of the index is read at a time, in bytes.
+/// The bytes of the index that are read at a time.
 const READ_BUFFER: usize = 256 * 1024;
 
-/// How many rows are taken in at a time while others look: none of them waits for a whole file.
+/// The number of rows that are added under one lock, so that no reader waits for a whole file.
 const ROWS_AT_A_TIME: usize = 4096;
 
-/// The pairs of an index, each with what its first row says.
+/// The pairs of an index, each with the content of its first row.
 #[derive(Debug, Default)]
 pub struct KnownRows {
     hosts: HashMap<HostId, HostRows>,
@@ -34,28 +34,28 @@ pub struct KnownRows {
 #[derive(Debug, Default)]
 pub struct HostRows {
     episodes: HashMap<EpisodeId, KnownRow>,
-    /// The sizes of their archives, added up.
+    /// The sum of the sizes of their archives.
     bytes: u64,
 }
 
-/// What the index says of a pair that has a row.
+/// The content of a pair's row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KnownRow {
-    /// The hash in the row; none on a row that holds no usable one.
+    /// The hash in the row; `None` if the row has no usable one.
     pub sha256: Option<Sha256Digest>,
-    /// The size in the row, in bytes; none on a row that does not say.
+    /// The size in the row, in bytes; `None` if the row has none.
     pub size_bytes: Option<u64>,
 }
 
 impl KnownRow {
-    /// Whether a file of this size can be the one that the row names.
+    /// Returns true if a file of this size can be the one that the row names.
     pub fn has_size(&self, size_bytes: u64) -> bool {
         self.size_bytes.is_none_or(|promised| promised == size_bytes) || !Step::MatchStoredSize.is_taken()
     }
 }
 
 impl KnownRows {
-    /// Reads the pairs of an index without changing it; a missing file has none. Blocks.
+    /// Reads the pairs of an index without changing it; a missing file has no pairs. Blocks.
     pub fn read(path: &Path) -> Result<Self, IndexError> {
         let mut known = Self::default();
         let file = match File::open(path) {
@@ -66,7 +66,7 @@ impl KnownRows {
         Ok(known)
     }
 
-    /// Takes in every row from the reader's position to its end. Blocks.
+    /// Adds every row from the reader's position to its end. Blocks.
     pub fn learn(&mut self, reader: impl Read) -> io::Result<Tail> {
         read_rows(reader, |keys| self.insert_all(keys))
     }
@@ -77,7 +77,7 @@ impl KnownRows {
         }
     }
 
-    /// Takes in one row; true where its pair had none. The first row of a pair is the one that counts.
+    /// Adds one row; returns true if its pair had none. Only the first row of a pair counts.
     pub fn insert(&mut self, key: RowKey) -> bool {
         let host = self.hosts.entry(key.host_id).or_default();
         let Entry::Vacant(free) = host.episodes.entry(key.episode_id) else { return false };
@@ -88,63 +88,63 @@ impl KnownRows {
         true
     }
 
-    /// The row of a pair.
+    /// Returns the row of a pair.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
         self.hosts.get(host)?.episodes.get(episode).copied()
     }
 
-    /// The bytes of one host's archives, as its rows say.
+    /// Returns the bytes of one host's archives, according to its rows.
     pub fn bytes_of(&self, host: &HostId) -> u64 {
         self.hosts.get(host).map_or(0, |host| host.bytes)
     }
 
-    /// The hosts that have rows, in no order, each with them.
+    /// Returns the hosts that have rows, in no order, each with its rows.
     pub fn hosts(&self) -> impl Iterator<Item = (&HostId, &HostRows)> {
         self.hosts.iter()
     }
 
-    /// The rows of one host.
+    /// Returns the rows of one host.
     pub fn of(&self, host: &HostId) -> Option<&HostRows> {
         self.hosts.get(host)
     }
 
-    /// How many pairs have a row.
+    /// Returns the number of pairs that have a row.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether no pair has a row.
+    /// Returns true if no pair has a row.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 }
 
 impl HostRows {
-    /// Whether an episode of this name has a row.
+    /// Returns true if an episode of this name has a row.
     pub fn has(&self, episode: &str) -> bool {
         self.episodes.contains_key(episode)
     }
 
-    /// The episodes that have a row, in no order.
+    /// Returns the episodes that have a row, in no order.
     pub fn episodes(&self) -> impl ExactSizeIterator<Item = &EpisodeId> {
         self.episodes.keys()
     }
 }
 
-/// What was read of an index.
+/// The result of reading an index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// How many bytes, torn line included.
+    /// The bytes read, including a torn line.
     pub bytes: u64,
-    /// Whether the last line lacks its newline.
+    /// True if the last line lacks its newline.
     pub torn: bool,
-    /// Lines that are longer than any row, which were skipped.
+    /// The number of skipped lines, which were longer than any row.
     pub overlong: u64,
-    /// Where the first of them begins, in bytes from where was read.
+    /// The offset of the first of them, in bytes from the start of the read.
     pub first_overlong: u64,
 }
 
-/// Hands on every row from the reader's position to its end, some thousands at a time. Blocks.
+/// Passes on every row from the reader's position to its end, some thousands at a time. Blocks.
 fn read_rows(reader: impl Read, mut take_in: impl FnMut(&mut Vec<RowKey>)) -> io::Result<Tail> {
     let mut reader = BufReader::with_capacity(READ_BUFFER, reader);
     let (mut line, mut keys, mut tail) = (Vec::new(), Vec::new(), Tail::default());
@@ -171,45 +171,45 @@ fn read_rows(reader: impl Read, mut take_in: impl FnMut(&mut Vec<RowKey>)) -> io
 pub struct KnownView(Arc<RwLock<KnownRows>>);
 
 impl KnownView {
-    /// The row of a pair, as of the last batch.
+    /// Returns the row of a pair, as of the last batch.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<KnownRow> {
         self.read(|known| known.get(host, episode))
     }
 
-    /// The bytes of one host's archives, as of the last batch.
+    /// Returns the bytes of one host's archives, as of the last batch.
     pub fn bytes_of(&self, host: &HostId) -> u64 {
         self.read(|known| known.bytes_of(host))
     }
 
-    /// How many pairs have a row.
+    /// Returns the number of pairs that have a row.
     pub fn len(&self) -> usize {
         self.read(KnownRows::len)
     }
 
-    /// Whether no pair has a row.
+    /// Returns true if no pair has a row.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Looks at all of them at once; a batch that ends meanwhile waits.
+    /// Gives access to all rows at once; a batch that ends meanwhile waits.
     pub fn read<T>(&self, read: impl FnOnce(&KnownRows) -> T) -> T {
-        // A panic while the lock was held cannot leave a half-made entry that would be wrong to read.
+        // A panic under the lock cannot leave a half-made entry that would be wrong to read.
         read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// For the log, which alone changes it: takes in what was appended. Whoever looks meanwhile hardly waits.
+    /// Adds the rows that were appended; for the log alone. Readers hardly wait, because each lock covers few rows.
     pub(super) fn learn(&self, reader: impl Read) -> io::Result<Tail> {
         read_rows(reader, |keys| self.write(|known| known.insert_all(keys)))
     }
 
-    /// For the log, which alone changes it: another index is in the place of the last.
+    /// Replaces all rows with those of another index; for the log alone.
     pub(super) fn replace(&self, rows: KnownRows) {
         let former = self.write(|known| std::mem::replace(known, rows));
-        // A million rows take their time to go, which nobody is to wait for.
+        // Dropping a million rows takes time, so it happens outside of the lock.
         drop(former);
     }
 
-    /// For the log, which alone changes it.
+    /// Changes the rows; for the log alone.
     pub(super) fn write<T>(&self, change: impl FnOnce(&mut KnownRows) -> T) -> T {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,7 +1,8 @@
-//! The index file: opened, caught up with, appended to in batches.
+//! The index file: opens it, catches up with other writers, appends in batches.
 //!
-//! Every batch runs under index.lock and begins by looking at the file as it is now: replaced, rewritten, truncated or
-//! grown by a tool, it is read again, so that nothing is ever appended on a stale belief. All of it blocks.
+//! Every batch runs under index.lock and begins with a look at the file as it is now. It first reads the rows that a
+//! tool added, and the whole file again if a tool replaced, rewrote or truncated it. So no append rests on stale
+//! knowledge. Every function here blocks.
 
 use std::fs::{File, Metadata};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -22,55 +23,56 @@ use super::{IndexError, IndexStep};
 const LOCK_NAME: &str = "index.lock";
 /// The mode of an index that this program creates.
 const INDEX_MODE: u32 = 0o640;
-/// How long a batch waits for another program's batch before it fails.
+/// The longest wait of a batch for another program's batch; then it fails.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// By so many of the last bytes that were read, a file is known to be still the one that was read: some rows.
+/// How many of the last bytes read identify the file as the one that was read: some rows.
 const FINGERPRINT_BYTES: usize = 4096;
 
-/// What became of one row of a batch that succeeded.
+/// The result for one row of a batch that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receipt {
     /// The row was written now and is durable.
     Appended,
-    /// The pair had a row before, which is durable; nothing was written.
+    /// The pair already had a durable row; nothing was written.
     AlreadyKnown,
-    /// The pair has a row that names these other bytes; nothing was written.
+    /// The pair has a row that names other bytes, with this hash; nothing was written.
     OtherBytes(Sha256Digest),
 }
 
-/// The open index. There is one in a process, inside IndexWriterActor.
+/// The open index. A process has one, inside IndexWriterActor.
 #[derive(Debug)]
 pub struct IndexLog {
     path: PathBuf,
     lock_path: PathBuf,
-    /// How long a batch waits for another program's batch before it fails.
+    /// The longest wait of a batch for another program's batch; then it fails.
     patience: Duration,
-    /// None after a failure: a descriptor whose sync failed is never synced again.
+    /// `None` after a failure, because a descriptor whose sync failed is never synced again.
     file: Option<File>,
-    /// How far which file has been read. It outlives the descriptor: a failure is no reason to read a million rows again.
+    /// How far which file has been read. It outlives the descriptor, so that a failure does not cause a million rows to
+    /// be read again.
     place: Option<Place>,
     known: KnownView,
 }
 
-/// How far a file has been read: every row before is in `known`.
+/// How far a file has been read: every row before `end` is in `known`.
 #[derive(Debug)]
 struct Place {
     device: u64,
     inode: u64,
     /// In bytes.
     end: u64,
-    /// The last bytes before `end`. Other bytes there mean that somebody wrote over what was read.
+    /// The last bytes before `end`. Other bytes there mean that a program overwrote rows that were read.
     fingerprint: Vec<u8>,
-    /// When the file was last changed, as far as is known, in seconds and nanoseconds.
+    /// The last known modification time of the file, in seconds and nanoseconds.
     changed: (i64, i64),
-    /// The last line lacks its newline: somebody's write was cut short.
+    /// True if the last line lacks its newline, because a write was cut short.
     torn: bool,
-    /// There may be rows that no program has synced yet.
+    /// True if there may be rows that no program has synced yet.
     unsynced: bool,
 }
 
 impl IndexLog {
-    /// Opens the index, creating it where it is missing, reads its rows and ends a torn last line.
+    /// Opens the index, creates it if it is missing, reads its rows and ends a torn last line.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
         let lock_path = path.with_file_name(LOCK_NAME);
         let mut log = Self {
@@ -86,20 +88,20 @@ impl IndexLog {
         Ok(log)
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The pairs that have a row, kept current by every batch.
+    /// Returns the view of the pairs that have a row; every batch keeps it current.
     pub fn known(&self) -> KnownView {
         self.known.clone()
     }
 
-    /// Appends the rows whose pair has none, durably, and says for each what became of it.
+    /// Appends the rows whose pair has none, durably, and returns a receipt for each row.
     ///
-    /// On an error no row of the batch counts: what was written of it is cut off again. A batch without rows looks at
-    /// the file, and nothing else.
+    /// After an error no row of the batch counts, and the bytes written for it are cut off again. A batch without rows
+    /// only reads new rows of the file, ends a torn last line and syncs rows that nobody has synced yet.
     pub fn append_batch(&mut self, rows: &[IndexRow]) -> Result<Vec<Receipt>, IndexError> {
         let _lock = self.lock()?;
         let file = self.open_current()?;
@@ -127,12 +129,12 @@ impl IndexLog {
         taken.map_err(IndexError::at(IndexStep::Lock, &self.lock_path))
     }
 
-    /// The open file if it still is the one at our path, otherwise that one.
+    /// Returns the open file if it is still the one at the path; otherwise opens the one at the path.
     fn open_current(&mut self) -> Result<File, IndexError> {
         let at_path = std::fs::metadata(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))?;
         let is_ours = self.place.as_ref().is_some_and(|place| place.is_of(&at_path));
         if let Some(file) = self.file.take().filter(|_| is_ours) {
-            // Somebody who took our permission away means it, even though the open descriptor would still work.
+            // A person who removed our permission means it, even though the open descriptor would still work.
             Step::NoticePermission
                 .take(|| rustix::fs::access(&self.path, rustix::fs::Access::WRITE_OK))
                 .map_err(|errno| IndexError::at(IndexStep::Open, &self.path)(errno.into()))?;
@@ -141,7 +143,8 @@ impl IndexLog {
         durable::open_append(&self.path).map_err(IndexError::at(IndexStep::Open, &self.path))
     }
 
-    /// Reads what other programs appended since the last batch; a file that is not the one that was read, from its start.
+    /// Reads the rows that other programs appended since the last batch. A replaced or overwritten file is read from
+    /// its start.
     fn read_up(&mut self, file: &File) -> std::io::Result<Place> {
         let found = file.metadata()?;
         let mut place = match self.place.take() {
@@ -159,7 +162,7 @@ impl IndexLog {
         Ok(place)
     }
 
-    /// Reads all of it beside what is known, which stays in force until that is done.
+    /// Reads the whole file into new rows. The old ones stay in force until that is done.
     fn read_anew(&mut self, file: &File, found: &Metadata) -> std::io::Result<Place> {
         let mut rows = KnownRows::default();
         let tail = rows.learn(rows_of(file, 0, found.len())?)?;
@@ -193,7 +196,7 @@ impl IndexLog {
         Ok(())
     }
 
-    /// The bytes to append and what they will mean for each row.
+    /// Returns the bytes to append and the receipt for each row.
     fn compose(&self, rows: &[IndexRow], torn: bool) -> Result<(Vec<u8>, Vec<Receipt>), IndexError> {
         let mut text = if torn { vec![b'\n'] } else { Vec::new() };
         let mut pairs = std::collections::HashSet::new();
@@ -218,19 +221,19 @@ impl IndexLog {
         Ok((text, receipts))
     }
 
-    /// Appends by one write call and syncs; on failure cuts the file back to where the batch began.
+    /// Appends with one write call and syncs; on failure cuts the file back to where the batch began.
     fn write(&self, file: &File, place: &mut Place, text: &[u8]) -> Result<(), IndexError> {
         if text.is_empty() && !(place.unsynced && Step::SyncFoundRows.is_taken()) {
             return Ok(());
         }
         let outcome = append_durably(file, text);
         if outcome.is_err() {
-            // The lock is held, so what stands behind `end` is ours and nobody was told of it. Where the cut
-            // fails too, the next batch reads those rows from the file and syncs them before it answers.
+            // The lock is held, so the bytes behind `end` are ours, and nobody was told of them. If the cut fails too,
+            // the next batch reads those rows from the file and syncs them before it answers.
             let _ = Step::CutFailedBatch.take(|| file.set_len(place.end));
             place.unsynced = true;
         }
-        // A file that cannot even be looked at is read again.
+        // If the metadata cannot be read, the file counts as changed.
         place.changed = file.metadata().map_or_else(|_| (0, 0), |now| changed(&now));
         outcome.map_err(|(step, error)| IndexError::at(step, &self.path)(error))?;
         place.advance(text);
@@ -249,8 +252,9 @@ impl Place {
         (self.device, self.inode) == (found.dev(), found.ino())
     }
 
-    /// Whether what was read still stands there. Who writes over a file instead of replacing it leaves the inode, and
-    /// perhaps the length; then other bytes stand there, or a change that nobody appended to.
+    /// Returns true if the rows that were read are still there. A program that overwrites the file instead of replacing
+    /// it keeps the inode, and perhaps the length. Then the fingerprint differs, or the modification time does although
+    /// nothing was appended.
     fn still_holds(&self, file: &File, found: &Metadata) -> std::io::Result<bool> {
         if !self.is_of(found) {
             return Ok(false);
@@ -259,7 +263,7 @@ impl Place {
         Ok(found.len() >= self.end && is_untouched && fingerprint(file, self.end)? == self.fingerprint)
     }
 
-    /// Notes what was appended and is durable.
+    /// Records bytes that were appended and are durable.
     fn advance(&mut self, text: &[u8]) {
         self.end += text.len() as u64;
         self.fingerprint.extend_from_slice(text);
@@ -270,13 +274,13 @@ impl Place {
     }
 }
 
-/// A reader of the file from one offset to another.
+/// Returns a reader of the file from one offset to another.
 fn rows_of(mut file: &File, from: u64, to: u64) -> std::io::Result<impl Read> {
     file.seek(SeekFrom::Start(from))?;
     Ok(file.take(to.saturating_sub(from)))
 }
 
-/// The last bytes before `end`; fewer where the file is shorter.
+/// Returns the last bytes before `end`; empty if the file is shorter than `end`.
 fn fingerprint(file: &File, end: u64) -> std::io::Result<Vec<u8>> {
     let length = usize::try_from(end).map_or(FINGERPRINT_BYTES, |end| end.min(FINGERPRINT_BYTES));
     let mut bytes = vec![0; length];
@@ -291,7 +295,7 @@ fn changed(found: &Metadata) -> (i64, i64) {
     (found.mtime(), found.mtime_nsec())
 }
 
-/// One write call and one sync; tells which of them failed.
+/// Makes one write call and one sync; the error says which of them failed.
 fn append_durably(mut file: &File, text: &[u8]) -> Result<(), (IndexStep, std::io::Error)> {
     if !text.is_empty() {
         let written = file.write(text).map_err(|error| (IndexStep::Write, error))?;

@@ -1,13 +1,12 @@
 //! `index.jsonl`: which episodes are in the data set.
 //!
-//! - [`log`]: the file itself: opening, catching up with other writers, appending one batch
-//! - [`known`]: which pairs have a row, in memory
-//! - [`publication`]: a new name that has to be durable before its row is
-//! - [`requests`]: what IndexWriterActor, the only one that appends, is asked
+//! - [`log`]: the file: opening, catching up with other writers, appending one batch
+//! - [`known`]: the pairs that have a row, in memory
+//! - [`publication`]: a new name that must be durable before its row is
+//! - [`requests`]: the messages to IndexWriterActor, which alone appends
 //!
-//! The file is append-only and its owner and mode are never touched. A batch that fails is undone, so that a
-//! row exists exactly when its sender was told so, or will be found when the sender asks again
-//! (invariants I1, I3, I4).
+//! The file is append-only, and its owner and mode are never changed. A failed batch is undone. So a row exists only if
+//! its sender was told so, or will find it when it asks again (invariants I1, I3, I4).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ pub mod log;
 pub mod publication;
 pub mod requests;
 
-/// What the index was doing when it failed.
+/// The step in which the index failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexStep {
     /// Waiting for index.lock.
@@ -48,25 +47,25 @@ impl IndexStep {
     }
 }
 
-/// A failure that left no row behind. Cheap to clone: a batch has one failure and many senders.
+/// A failure that acknowledged no row. Cheap to clone, because a batch has one failure and many senders.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot {} `{}`: {source}", step.as_str(), path.display())]
 pub struct IndexError {
-    /// What was being done.
+    /// The step that failed.
     pub step: IndexStep,
-    /// The file or directory it was done to.
+    /// The file or directory.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: Arc<io::Error>,
 }
 
 impl IndexError {
-    /// Wraps what the system said; for use in `map_err`.
+    /// Wraps an error of the operating system; for use in `map_err`.
     pub fn at(step: IndexStep, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { step, path: path.to_owned(), source: Arc::new(source) }
     }
 
-    /// What a maintainer can do about it.
+    /// Returns the next step for a maintainer.
     pub fn remedy(&self) -> String {
         let path = self.path.display();
         match (self.step, self.source.kind()) {

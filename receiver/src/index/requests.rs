@@ -1,4 +1,4 @@
-//! What IndexWriterActor is asked, and the handle by which uploads and the records of what is stored ask it: they know
+//! The messages to IndexWriterActor, and the handle that sends them. Uploads and records use the handle, so they know
 //! neither the actor nor actix.
 
 use actix::{Message, Recipient};
@@ -11,30 +11,31 @@ use super::known::KnownRow;
 use super::log::Receipt;
 use super::publication::Publication;
 
-/// `Ok` means that the pair has a durable row. After an error no row was left behind, and sending again is safe.
+/// A row to append. `Ok` means that the pair has a durable row. After an error no row is acknowledged, and sending
+/// again is safe.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Receipt, IndexError>")]
 pub struct Append {
-    /// The row to append unless its pair has one.
+    /// The row, which is appended unless its pair has one.
     pub row: IndexRow,
-    /// What must be durable before the row is.
+    /// The name that must be durable before the row is.
     pub publication: Option<Publication>,
 }
 
-/// Sent by an upload when its archive is published. Handled whether or not anybody still waits for the receipt, which
-/// therefore comes by a channel of its own.
+/// The row of an upload whose archive is published. It is handled even if nobody waits for the receipt any more, so the
+/// receipt has a channel of its own.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AppendPublished {
-    /// The row to append unless its pair has one.
+    /// The row, which is appended unless its pair has one.
     pub row: IndexRow,
-    /// What must be durable before the row is.
+    /// The name that must be durable before the row is.
     pub publication: Publication,
-    /// Where to say that it is durable, or why it is not.
+    /// Receives the receipt once the row is durable, or the error.
     pub receipt: oneshot::Sender<Result<Receipt, IndexError>>,
 }
 
-/// Asks for the row of a pair in the file as it is now, and not as it was when it was last read.
+/// Asks for the row of a pair in the file as it is now, not as it was last read.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Option<KnownRow>, IndexError>")]
 pub struct ReadRow {
@@ -44,7 +45,7 @@ pub struct ReadRow {
     pub episode_id: EpisodeId,
 }
 
-/// The way to IndexWriterActor.
+/// The way to IndexWriterActor for code that knows no actor.
 #[derive(Debug, Clone)]
 pub struct IndexHandle {
     append: Recipient<Append>,
@@ -52,19 +53,19 @@ pub struct IndexHandle {
     read_row: Recipient<ReadRow>,
 }
 
-/// Why the index gives no answer.
+/// The reason why the index gives no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// It cannot be read or appended to.
+    /// The index cannot be read or appended to.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Its actor is gone; the process is about to end.
+    /// The actor is gone; the process is about to end.
     #[error("the writer of the index is gone")]
     Gone,
 }
 
 impl IndexHandle {
-    /// A handle on the actor that these are recipients of.
+    /// Creates a handle for the actor behind these recipients.
     pub fn new(
         append: Recipient<Append>,
         append_published: Recipient<AppendPublished>,
@@ -73,12 +74,12 @@ impl IndexHandle {
         Self { append, append_published, read_row }
     }
 
-    /// Sees to it that a pair has its row, durably. See [`Append`].
+    /// Ensures that a pair has its row, durably. See [`Append`].
     pub async fn append(&self, append: Append) -> Result<Receipt, AskError> {
         Ok(self.append.send(append).await.map_err(|_| AskError::Gone)??)
     }
 
-    /// The same without waiting for it. See [`AppendPublished`].
+    /// Sends a row without waiting for its receipt. See [`AppendPublished`].
     #[expect(
         clippy::disallowed_methods,
         reason = "the row must be written even if nobody waits for it any more, and there are as many as admitted"
@@ -87,7 +88,7 @@ impl IndexHandle {
         self.append_published.do_send(append);
     }
 
-    /// The row of a pair in the file as it is now.
+    /// Returns the row of a pair in the file as it is now.
     pub async fn read_row(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<KnownRow>, AskError> {
         let ask = ReadRow { host_id: host.clone(), episode_id: episode.clone() };
         Ok(self.read_row.send(ask).await.map_err(|_| AskError::Gone)??)

@@ -1,11 +1,12 @@
-//! Who may upload what now. A plain type: no clock, no disk, no network.
+//! Decides who may upload what now. A plain type: no clock, no disk, no network.
 //!
-//! One upload per pair, a bounded number of each host and in all, and never more declared bytes than the disk has room
-//! for: what was admitted but not yet reserved on the disk is counted, so that parallel uploads cannot fill it together.
+//! It admits one upload per pair, a limited number for each host and in all, and never more declared bytes than the
+//! disk can hold. It counts bytes that are admitted but not yet reserved on the disk, so that parallel uploads cannot
+//! fill the disk together.
 //!
-//! A host's bound leaves places to the others when it floods. Several that flood could still take them all, so the last
-//! quarter goes to hosts with nothing in flight: whoever comes with a single upload is let in (I9). Nobody waits in line
-//! here: a shipper comes again by itself, and a line would have to be bounded, timed and shared out in its turn.
+//! The limit per host leaves places for others when one host floods. Several flooding hosts could still take all of
+//! them. So the last quarter goes to hosts with nothing in flight: a host with a single upload is let in (I9). There is
+//! no queue, because a shipper retries by itself, and a queue would need its own limits, timeouts and fairness.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -15,21 +16,21 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use serde::Serialize;
 use tokio::sync::Notify;
 
-/// The bounds.
+/// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Uploads at the same time.
+    /// The most uploads at the same time.
     pub uploads: usize,
-    /// Uploads of one host at the same time.
+    /// The most uploads of one host at the same time.
     pub uploads_per_host: usize,
-    /// Bytes of the disk that are not given to uploads.
+    /// Bytes of the disk that uploads must leave free.
     pub min_free_bytes: u64,
-    /// Bytes that one host may have stored; none: as many as fit.
+    /// The most bytes that a host may have stored; `None`: as many as fit.
     pub host_quota_bytes: Option<u64>,
 }
 
 impl Limits {
-    /// Whether this pair may be uploaded now at all.
+    /// Checks the number of uploads, and that the pair has none in flight.
     fn check_turn(&self, state: &State, host: &HostId, episode: &EpisodeId) -> Result<(), AdmissionRefusal> {
         if state.closed {
             return Err(AdmissionRefusal::ShuttingDown);
@@ -47,12 +48,12 @@ impl Limits {
         Ok(())
     }
 
-    /// Places that only a host with nothing in flight gets.
+    /// Returns the number of places that only a host with nothing in flight gets.
     const fn kept_for_newcomers(&self) -> usize {
         self.uploads / 4
     }
 
-    /// Whether so many bytes fit, on the disk and into the host's share.
+    /// Checks that this many bytes fit, on the disk and into the host's quota.
     fn check_room(
         &self,
         state: &State,
@@ -74,28 +75,28 @@ impl Limits {
     }
 }
 
-/// What is on the disk at the moment of asking.
+/// The space on the disk when an upload asks for admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Free bytes of the file system.
     pub free_bytes: u64,
-    /// Bytes of the asking host that are stored already.
+    /// Bytes that the host already has stored.
     pub host_bytes: u64,
 }
 
-/// Why an upload may not begin now. All of these pass.
+/// The reason why an upload may not begin now. All of these are temporary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionRefusal {
     /// The service is stopping.
     #[error("the receiver is shutting down")]
     ShuttingDown,
-    /// This very pair is being uploaded.
+    /// This pair is being uploaded at the moment.
     #[error("this episode is being uploaded right now")]
     PairInFlight,
-    /// As many uploads as there may be, for this host.
+    /// The limit on uploads in all is reached for this host.
     #[error("{0} uploads are in flight, no more of this host are taken at the moment")]
     TooManyUploads(usize),
-    /// As many uploads of this host as there may be.
+    /// The limit on uploads of this host is reached.
     #[error("{0} uploads of this host are in flight, no more are taken at a time")]
     TooManyOfHost(usize),
     /// The declared length does not fit on the disk.
@@ -103,40 +104,40 @@ pub enum AdmissionRefusal {
     DiskFull {
         /// The declared length.
         length: u64,
-        /// What may still be given to uploads.
+        /// The bytes that uploads may still use.
         available: u64,
     },
-    /// The declared length does not fit into the host's share.
+    /// The declared length does not fit into the host's quota.
     #[error("{length} bytes do not fit: the host has {used} of its {quota} bytes")]
     Quota {
         /// The declared length.
         length: u64,
-        /// What the host has stored and is uploading.
+        /// The bytes that the host has stored and is uploading.
         used: u64,
-        /// Its share.
+        /// The host's quota.
         quota: u64,
     },
 }
 
 impl AdmissionRefusal {
-    /// Whether there are as many uploads as there may be.
+    /// Returns true if the limit on the number of uploads is the reason.
     pub const fn is_for_number(&self) -> bool {
         matches!(self, Self::TooManyUploads(_) | Self::TooManyOfHost(_))
     }
 }
 
-/// How full an admission is.
+/// The counters of an admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct AdmissionObservation {
-    /// Uploads.
+    /// Uploads in flight.
     pub in_flight: usize,
-    /// The hosts that they are of.
+    /// The hosts with uploads in flight.
     pub hosts: usize,
-    /// How many there may be.
+    /// The most uploads at the same time.
     pub limit: usize,
     /// How many of these places only a host with nothing in flight gets.
     pub kept_for_newcomers: usize,
-    /// How many were refused since the start because there were as many as there may be; each was told a second later.
+    /// Uploads refused for their number since the start; each was answered a second later.
     pub refused_for_number: u64,
 }
 
@@ -150,7 +151,7 @@ pub struct Admission {
 struct Shared {
     limits: Limits,
     state: Mutex<State>,
-    /// Told whenever an upload ends.
+    /// Signalled whenever an upload ends.
     ended: Notify,
 }
 
@@ -159,23 +160,23 @@ struct State {
     closed: bool,
     /// The declared length of each upload.
     uploads: HashMap<(HostId, EpisodeId), u64>,
-    /// Declared bytes that are not on the disk's account yet.
+    /// Declared bytes that the disk does not account for yet.
     promised: u64,
-    /// How many were refused for their number.
+    /// Uploads refused for their number.
     refused: u64,
 }
 
 impl Admission {
-    /// An admission with nothing in flight.
+    /// Creates an admission with nothing in flight.
     pub fn new(limits: Limits) -> Self {
         let state = Mutex::new(State::default());
         Self { shared: Arc::new(Shared { limits, state, ended: Notify::new() }) }
     }
 
-    /// Lets an upload of `length` bytes begin, where there is room for it.
+    /// Admits an upload of `length` bytes if there is room for it.
     ///
-    /// `room` is asked with nothing else being admitted meanwhile: what another upload reserves on the disk is
-    /// counted either as promised or as taken. Its error is the outer one.
+    /// Calls `room` under the lock, so that nothing else is admitted meanwhile: the bytes of another upload count
+    /// either as promised or as taken. The outer error is the one from `room`.
     pub fn admit(
         &self,
         host: &HostId,
@@ -199,17 +200,17 @@ impl Admission {
         Ok(Ok(Permit { shared: Arc::clone(&self.shared), pair, promised: length }))
     }
 
-    /// Admits nothing from now on.
+    /// Refuses every upload from now on.
     pub fn close(&self) {
         self.shared.state().closed = true;
     }
 
-    /// How many uploads are in flight.
+    /// Returns the number of uploads in flight.
     pub fn in_flight(&self) -> usize {
         self.shared.state().uploads.len()
     }
 
-    /// How full it is.
+    /// Returns the counters.
     pub fn observe(&self) -> AdmissionObservation {
         let (limits, state) = (&self.shared.limits, self.shared.state());
         let hosts: HashSet<&HostId> = state.uploads.keys().map(|(host, _)| host).collect();
@@ -227,7 +228,7 @@ impl Admission {
         loop {
             let ended = self.shared.ended.notified();
             tokio::pin!(ended);
-            // Registered before it is asked, so that an end in between is not missed.
+            // Registered before the check, so that an end in between is not missed.
             ended.as_mut().enable();
             if self.in_flight() == 0 {
                 return;
@@ -238,12 +239,12 @@ impl Admission {
 }
 
 impl State {
-    /// How many uploads of one host there are.
+    /// Returns the number of uploads of one host.
     fn count_of(&self, host: &HostId) -> usize {
         self.uploads.keys().filter(|(of, _)| of == host).count()
     }
 
-    /// The declared bytes of one host's uploads.
+    /// Returns the declared bytes of one host's uploads.
     fn in_flight_of(&self, host: &HostId) -> u64 {
         self.uploads.iter().filter(|((of, _), _)| of == host).map(|(_, length)| length).sum()
     }
@@ -256,7 +257,7 @@ impl Shared {
     }
 }
 
-/// The right to upload one pair; dropping it gives everything back.
+/// The right to upload one pair; dropping it frees the place and the bytes.
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<Shared>,
@@ -265,7 +266,8 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The disk itself has reserved the bytes: its free space shows them now, so they are not counted twice.
+    /// Stops counting the bytes as promised, because the disk has reserved them and its free space no longer includes
+    /// them.
     pub fn reserved_on_disk(&mut self) {
         self.shared.state().promised -= std::mem::take(&mut self.promised);
     }

@@ -1,7 +1,7 @@
 //! From sealed bytes to a receipt: sync, publish, sync the directory, write the row, in that order.
 //!
-//! A crash between any two steps leaves either a temp file, which the next start sweeps, or a stored archive
-//! without a row, which the next upload of the same bytes or a backfill completes (I1, I2, I4).
+//! A crash between two steps leaves a temp file or a stored archive without a row. The next start sweeps the temp file.
+//! The next start, a backfill or the next upload of the same bytes makes the row (I1, I2, I4).
 
 use std::io;
 use std::path::PathBuf;
@@ -25,27 +25,27 @@ use crate::store::host_dir::HostDir;
 use crate::store::layout::Store;
 use crate::store::stored;
 
-/// An archive that has its name.
+/// An archive that has its final name.
 #[derive(Debug)]
 pub struct Published {
-    /// Whether it got it now.
+    /// Stored now, or already present.
     pub status: StoreStatus,
-    /// What must be durable before its row is.
+    /// The name that must be durable before the row is.
     pub publication: Publication,
-    /// What was in its place, where that was damaged.
+    /// The damaged file that the archive replaced, if there was one.
     pub healed: Option<Healed>,
 }
 
-/// A damaged archive in whose place the right one is.
+/// A damaged archive that the right one has replaced.
 #[derive(Debug)]
 pub struct Healed {
-    /// Where it is kept.
+    /// The path where the damaged file is kept.
     kept: PathBuf,
-    /// Its hash; none where it could not be read.
+    /// Its hash; `None` if it could not be read.
     found: Option<Sha256Digest>,
 }
 
-/// The end of an upload whose row is durable.
+/// Logs the end of an upload whose row is durable.
 pub fn log_stored(
     declared: &DeclaredUpload,
     status: StoreStatus,
@@ -85,7 +85,7 @@ pub fn log_stored(
     Done { status }
 }
 
-/// Refuses an upload whose pair has a row that names other bytes.
+/// Checks the receipt of a row: refuses the upload if the pair has a row that names other bytes.
 pub fn has_its_row(declared: &DeclaredUpload, receipt: Receipt) -> Result<(), IngestError> {
     match receipt {
         Receipt::Appended | Receipt::AlreadyKnown => Ok(()),
@@ -93,8 +93,8 @@ pub fn has_its_row(declared: &DeclaredUpload, receipt: Receipt) -> Result<(), In
     }
 }
 
-/// Makes sealed bytes durable and gives them their final name; a name that is taken is compared, never replaced. The sync
-/// of the name is still due. `row` tells what the index says of the pair. Blocks.
+/// Makes sealed bytes durable and gives them their final name; a file that has the name is compared, never overwritten.
+/// The sync of the name is still due. `row` returns the row of the pair in the index. Blocks.
 pub fn publish(
     sealed: Sealed,
     store: &Store,
@@ -117,10 +117,14 @@ pub fn publish(
     }
 }
 
-/// The name is taken: by the same bytes, by others, which stay, or by a file that is not what its row promises, or can
-/// be no archive at all. That one is moved aside, where it is kept, and the right bytes take its place.
+/// Handles a name that is already taken. Returns `None` if the file has the same bytes.
 ///
-/// A crash between both leaves a row without an archive, and a host that was told nothing: it sends again (I1, I4).
+/// Heals the file if the upload has the hash that the row names. If no row names a hash, it heals a file that cannot be
+/// an archive at all. To heal means to move the file aside, where it is kept, and to publish the right bytes. Any other
+/// file stays, and the upload is refused.
+///
+/// A crash between move and publish leaves a row without an archive. The host got no answer, so it sends again (I1,
+/// I4).
 fn take_the_name(
     declared: &DeclaredUpload,
     mut temp: Temp,
@@ -150,13 +154,13 @@ fn take_the_name(
     Ok(Some(Healed { kept, found: found.ok() }))
 }
 
-/// Whether a file cannot be read for what the disk has lost: a bad block, or a checksum of the file system.
+/// Returns true if a read failed because the disk lost the data: a bad block, or a wrong checksum in the file system.
 fn is_damage(error: &io::Error) -> bool {
     let errnos = [Errno::IO, Errno::BADMSG, Errno::UCLEAN];
     errnos.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Refuses bytes whose hash differs from what is stored under their id.
+/// Refuses bytes whose hash differs from the stored one.
 pub fn compare(stored: Sha256Digest, yours: Sha256Digest) -> Result<(), IngestError> {
     if stored == yours || !Step::CompareHashes.is_taken() {
         return Ok(());
@@ -164,7 +168,7 @@ pub fn compare(stored: Sha256Digest, yours: Sha256Digest) -> Result<(), IngestEr
     Err(IngestError::Conflict { stored, yours })
 }
 
-/// The row of a stored upload.
+/// Returns the row of a stored upload.
 pub fn row_of(declared: &DeclaredUpload) -> IndexRow {
     IndexRow {
         backfilled: false,

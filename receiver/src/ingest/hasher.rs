@@ -1,5 +1,5 @@
-//! The hash of an upload, made where it costs least: in place for a small body, on a thread of its own for a large
-//! one, so that hashing and writing go on at the same time.
+//! The hash of an upload, computed where it costs least: in place for a small body, on a separate thread for a large
+//! one, so that hashing and writing run at the same time.
 
 use std::io;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -9,9 +9,9 @@ use bytes::Bytes;
 use cis490_shared::ids::Sha256Digest;
 use sha2::{Digest, Sha256};
 
-/// From this length on, in bytes, a thread of its own is worth what it costs to start.
+/// The length, in bytes, from which a separate thread is worth its start.
 const BESIDE_FROM: u64 = 4 << 20;
-/// Parts that may wait for that thread.
+/// The number of parts that may wait for that thread.
 const WAITING_PARTS: usize = 4;
 
 /// See the module's documentation.
@@ -19,17 +19,17 @@ const WAITING_PARTS: usize = 4;
 pub enum Hasher {
     /// On the thread of the caller.
     InPlace(Sha256),
-    /// On a thread that ends when no more parts can come.
+    /// On a thread that ends when the channel of parts closes.
     Beside {
-        /// Takes the parts in their order.
+        /// Takes the parts in order.
         parts: SyncSender<Bytes>,
-        /// Gives the hash at the end.
+        /// Returns the hash at the end.
         thread: JoinHandle<Sha256>,
     },
 }
 
 impl Hasher {
-    /// For a body of so many bytes.
+    /// Creates a hasher for a body of this length, in bytes.
     pub fn begin(length: u64) -> io::Result<Self> {
         if length < BESIDE_FROM {
             return Ok(Self::InPlace(Sha256::new()));
@@ -45,7 +45,7 @@ impl Hasher {
         Ok(Self::Beside { parts, thread })
     }
 
-    /// Takes the next bytes.
+    /// Hashes the next bytes.
     pub fn update(&mut self, bytes: &Bytes) -> io::Result<()> {
         match self {
             Self::InPlace(hash) => {
@@ -56,7 +56,7 @@ impl Hasher {
         }
     }
 
-    /// The hash of all bytes.
+    /// Returns the hash of all bytes.
     pub fn finish(self) -> io::Result<Sha256Digest> {
         let hash = match self {
             Self::InPlace(hash) => hash,
@@ -69,7 +69,7 @@ impl Hasher {
     }
 }
 
-/// Said where the thread has panicked, which has been printed.
+/// Returns the error for a hashing thread that panicked; the panic has been printed.
 fn gone() -> io::Error {
     io::Error::other("the hashing thread is gone")
 }

@@ -1,9 +1,9 @@
 //! Hosts take turns at the disk with their short uploads.
 //!
-//! A host that sends over many connections has as many uploads at the disk at the same time, and one that sends a single
-//! upload would wait among all of these (I9). So while another host is about, a host has a few at the disk and the rest of
-//! its own waits in line behind them. A host that is alone is not held up, and most never have as many as may be there.
-//! Long uploads take no turns: they give way by themselves (see [`super::sync_scheduler`]).
+//! A host that sends over many connections has many uploads at the disk at the same time. A single upload of another
+//! host would wait among all of them (I9). So while another host is active, a host may have only a few uploads at the
+//! disk; its other uploads wait in line. A host that is alone never waits, and most hosts never reach the limit. Long
+//! uploads take no turns, because they give way by themselves (see [`super::sync_scheduler`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,12 +14,12 @@ use cis490_shared::ids::HostId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// So many uploads of one host are at the disk while others are about: more than a shipper sends at a time.
+/// The most uploads of one host at the disk while others are active: more than a shipper sends at a time.
 const AT_ONCE: usize = 4;
-/// How long after its last upload a host counts as being about: another one is expected.
+/// How long a host counts as active after its last upload, because another one is expected.
 const LULL: Duration = Duration::from_secs(1);
 
-/// Which hosts have short uploads. Clones share one state.
+/// The hosts with short uploads. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct HostFairness {
     hosts: Arc<Mutex<HashMap<HostId, Host>>>,
@@ -29,13 +29,13 @@ pub struct HostFairness {
 #[derive(Debug)]
 struct Host {
     uploads: usize,
-    /// When the last of these began or ended.
+    /// The time at which the last of these began or ended.
     seen: Instant,
     line: Arc<Semaphore>,
 }
 
 impl HostFairness {
-    /// A short upload of this host has begun; its bytes may still be on their way.
+    /// Registers a short upload of this host; its bytes may still be on their way.
     pub fn arrive(&self, host: &HostId) -> WaitingUpload {
         let now = Instant::now();
         let mut hosts = self.hosts();
@@ -47,7 +47,7 @@ impl HostFairness {
         WaitingUpload { fairness: self.clone(), host: host.clone() }
     }
 
-    /// How many uploads wait for their turn.
+    /// Returns the number of uploads that wait for their turn.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -74,18 +74,18 @@ pub struct WaitingUpload {
 /// An upload's turn at the disk.
 #[derive(Debug)]
 pub struct Turn {
-    /// Given back at the end; none where nobody else was about.
+    /// Given back at the end; `None` if no other host was active.
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl WaitingUpload {
-    /// Waits for its turn.
+    /// Waits for the upload's turn.
     pub async fn turn(&self) -> Turn {
         let line = self.line();
         let place = match line {
             Some(line) => {
                 let _waits = Waits::begin(&self.fairness.waiting);
-                // Nobody closes it.
+                // No code closes the semaphore.
                 line.acquire_owned().await.ok()
             }
             None => None,
@@ -93,7 +93,7 @@ impl WaitingUpload {
         Turn { _place: place }
     }
 
-    /// The line of its host; none where there is no need for one.
+    /// Returns the line of the upload's host; `None` if no other host is active.
     fn line(&self) -> Option<Arc<Semaphore>> {
         let (hosts, now) = (self.fairness.hosts(), Instant::now());
         let is_alone = hosts.iter().all(|(host, known)| *host == self.host || !known.is_about(now));
@@ -101,7 +101,7 @@ impl WaitingUpload {
     }
 }
 
-/// Counts one upload that waits, also one that is given up meanwhile.
+/// Counts an upload as waiting until it is dropped, even if the wait is cancelled.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl<'a> Waits<'a> {
@@ -136,7 +136,7 @@ mod tests {
         HostId::parse(name).unwrap()
     }
 
-    /// How many of a host's uploads get their turn at once, and hold it.
+    /// Returns the uploads of a host that get their turn at once, each with the turn that it holds.
     fn turns_at_once(fairness: &HostFairness, name: &str, uploads: usize) -> Vec<(Turn, WaitingUpload)> {
         let arrived = (0..uploads).map(|_| fairness.arrive(&host(name)));
         arrived.filter_map(|arrived| Some((arrived.turn().now_or_never()?, arrived))).collect()

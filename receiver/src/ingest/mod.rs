@@ -1,14 +1,14 @@
-//! One upload, from its promise to its receipt.
+//! One upload, from its head to its receipt.
 //!
-//! - [`upload`]: all of it, top to bottom
+//! - [`upload`]: the whole upload, top to bottom
 //! - [`admission`]: who may upload what now, and how many bytes that will take
-//! - [`receive`]: its parts, one after the other
-//! - [`writer`], [`hasher`]: temp file and hash, until the bytes are what was promised
+//! - [`receive`]: the parts of the body, in order
+//! - [`writer`], [`hasher`]: temp file and hash, until the bytes match the declaration
 //! - [`sync_scheduler`]: short uploads before long ones at the disk
 //! - [`host_fairness`]: hosts take turns at the disk, so that no host crowds out another
-//! - [`commit`]: making them durable, visible and indexed, in that order
+//! - [`commit`]: makes the bytes durable, visible and indexed, in that order
 //!
-//! The actor that has its life is [`crate::actors::ingest::IngestActor`].
+//! [`crate::actors::ingest::IngestActor`] carries an upload from start to end.
 
 use std::io;
 
@@ -29,24 +29,24 @@ pub mod sync_scheduler;
 pub mod upload;
 pub mod writer;
 
-/// What the head of a request promises, after it was found in order.
+/// The declarations in the head of a PUT, after it was found in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeclaredUpload {
     /// The host of the pair.
     pub host_id: HostId,
     /// The episode of the pair.
     pub episode_id: EpisodeId,
-    /// The hash that the body will have.
+    /// The declared hash of the body.
     pub sha256: Sha256Digest,
-    /// The bytes that it will have.
+    /// The declared length of the body, in bytes.
     pub length: u64,
-    /// What the row is stamped with.
+    /// The commit for the row.
     pub commit: Option<CommitHash>,
-    /// What admits it, where the commit is outside the window.
+    /// The amnesty that admits the upload, if the commit is outside the window.
     pub amnesty: Option<Box<Amnesty>>,
 }
 
-/// What the HTTP layer hands to an upload. A stream of parts that ends without `Finish` means: never mind.
+/// The messages from the HTTP layer to an upload. A channel that closes before `Finish` cancels the upload.
 #[derive(Debug)]
 pub enum Part {
     /// The next bytes of the body.
@@ -55,53 +55,53 @@ pub enum Part {
     Finish,
 }
 
-/// The good end of an upload.
+/// The successful end of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Done {
-    /// Stored now, or found to be there.
+    /// Stored now, or already present.
     pub status: StoreStatus,
 }
 
-/// The other ends of an upload. In every case the temp file is gone.
+/// The failed ends of an upload. After each of them the temp file is gone.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
-    /// The body has another hash than promised.
+    /// The body has another hash than declared.
     #[error("the body has the sha256 {received}, {promised} was promised")]
     DigestMismatch {
         /// The hash in the header.
         promised: Sha256Digest,
-        /// The hash of what came.
+        /// The hash of the received body.
         received: Sha256Digest,
     },
-    /// The body has another length than promised.
+    /// The body has another length than declared.
     #[error("the body has {received} bytes, {promised} were promised")]
     LengthMismatch {
         /// The length in the header.
         promised: u64,
-        /// The bytes that came, or more than these.
+        /// The bytes received; more may have followed.
         received: u64,
     },
     /// Other bytes have the name; they stay.
     #[error("other bytes are stored under this id")]
     Conflict {
-        /// The hash of what is stored.
+        /// The hash of the stored archive.
         stored: Sha256Digest,
-        /// The hash of what came.
+        /// The hash of this upload.
         yours: Sha256Digest,
     },
-    /// The stream of parts ended without `Finish`.
+    /// The channel of parts closed without `Finish`.
     #[error("the upload was given up after {received} bytes")]
     Aborted {
-        /// The bytes that came.
+        /// The bytes received.
         received: u64,
     },
-    /// The disk has no room.
+    /// The disk is full.
     #[error("the disk is full: {0}")]
     DiskFull(#[source] io::Error),
-    /// Anything else that the disk said.
+    /// Any other error of the disk.
     #[error("the episode cannot be stored: {0}")]
     Storage(#[source] io::Error),
-    /// The archive is there, its row is not; sending again writes it.
+    /// The archive is stored, but its row is missing; sending the episode again writes it.
     #[error("the episode is stored but not indexed: {0}")]
     Index(#[from] IndexError),
     /// An actor is gone; the process is about to end.

@@ -1,4 +1,4 @@
-//! The bytes of one upload on their way to the disk.
+//! Receives the body of one upload and writes it to the disk.
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
@@ -8,33 +8,34 @@ use super::writer::{EpisodeWriter, Sealed};
 use super::{DeclaredUpload, IngestError, Part};
 use crate::store::spool::Spool;
 
-/// A body up to this length, in bytes, is gathered before a thread is given to it: one that is woken for each part of a
-/// small body costs more than the copy.
+/// The longest body, in bytes, that is gathered before it gets a thread. Waking a thread for each part of a small body
+/// costs more than the copy.
 const GATHER_UP_TO: usize = 128 * 1024;
 
-/// The body of an upload, as its writer gets it.
+/// The body of an upload, as the writer gets it.
 #[derive(Debug)]
 pub enum Body {
-    /// All of it.
+    /// The whole body.
     Gathered(Bytes),
-    /// Part by part, while it comes.
+    /// The parts, as they come.
     Streamed(mpsc::Receiver<Part>),
 }
 
 impl Body {
-    /// Whether it is there as a whole.
+    /// Returns true if the whole body has been received.
     pub fn is_gathered(&self) -> bool {
         matches!(self, Self::Gathered(_))
     }
 
-    /// Whether a body of this length is gathered.
+    /// Returns true if a body of this length is gathered.
     pub fn is_small(length: u64) -> bool {
         length <= GATHER_UP_TO as u64
     }
 
-    /// Gathers a small body; a large one is left to come.
+    /// Gathers a small body; leaves a large one as a stream of parts.
     ///
-    /// Into one buffer of the declared length: kept as they come, parts of a few bytes each would hold many times that.
+    /// Copies the parts into one buffer of the declared length. Kept as they come, parts of a few bytes each would hold
+    /// many times that.
     pub async fn of(declared: &DeclaredUpload, mut parts: mpsc::Receiver<Part>) -> Result<Self, IngestError> {
         let length = match usize::try_from(declared.length) {
             Ok(length) if Self::is_small(declared.length) => length,
@@ -55,8 +56,8 @@ impl Body {
     }
 }
 
-/// Writes a body until it is complete and what was promised. `reserved` is called once the disk has its bytes on its
-/// own account. After an error, and where a stream ends without `Finish`, nothing is left. Blocks.
+/// Writes a body to a temp file until it is complete, and checks its length and hash. Calls `reserved` once the disk
+/// accounts for its bytes. After an error, or if the stream ends without `Finish`, the temp file is gone. Blocks.
 pub fn receive(
     body: Body,
     declared: DeclaredUpload,
@@ -66,7 +67,7 @@ pub fn receive(
 ) -> Result<Sealed, IngestError> {
     let mut writer = EpisodeWriter::begin(spool, declared)?;
     match body {
-        // Written at once, it takes its room by that.
+        // It is written at once, so it needs no reservation.
         Body::Gathered(bytes) => {
             writer.write(&bytes)?;
             reserved();
@@ -80,7 +81,7 @@ pub fn receive(
     writer.seal()
 }
 
-/// Writes what comes until it is said to be all.
+/// Writes the parts until `Finish`.
 fn stream(
     mut parts: mpsc::Receiver<Part>,
     writer: &mut EpisodeWriter,
@@ -117,7 +118,7 @@ mod tests {
         let (sender, parts) = mpsc::channel(1);
         let sending = async move {
             for byte in 0..1000_u32 {
-                // A part of one byte that keeps a whole buffer of the socket alive.
+                // One byte that keeps a whole buffer of the socket alive.
                 let part = Bytes::from(vec![byte.to_le_bytes()[0]; 4096]).slice(..1);
                 sender.send(Part::Data(part)).await.unwrap();
             }

@@ -1,18 +1,17 @@
 //! Short uploads go first at the disk.
 //!
-//! A sync waits for all that the disk was handed before it, whoever did so: beside long uploads that hand over hundreds
-//! of megabytes a short one would wait for all of these, three syncs in a row (I9). So while short ones are about, a long
-//! one syncs what it wrote in small steps. One long upload at a time takes such a step, and none while a short one is at
-//! the disk; but a step follows the last one after five milliseconds at the latest, so that a flood of short uploads does not
-//! stop the long ones in turn.
-//! While there are no short ones, long uploads have all that the disk can give.
+//! A sync waits for all data that the disk was given before, by any upload. Long uploads give it hundreds of megabytes,
+//! and a short one would wait for these in three syncs in a row (I9). So while short uploads are active, a long one
+//! syncs in small steps. Only one long upload at a time takes a step, and none does while a short one is at the disk.
+//! But a step starts at the latest five milliseconds after the last one. So a flood of short uploads does not stop the
+//! long ones. Without short uploads, long ones get all that the disk can give.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How much a long upload writes between two steps, in bytes: what a short one may find before it at the disk.
+/// The bytes that a long upload writes between two steps, and that a short upload may find ahead of it at the disk.
 pub const STEP_BYTES: u64 = 1 << 20;
-/// How long after the last step the next one is taken even though short uploads are at the disk.
+/// The longest time from the last step to the next one while short uploads are at the disk.
 const PATIENCE: Duration = Duration::from_millis(5);
 /// How long after the last short upload another one is expected.
 const LULL: Duration = Duration::from_secs(5);
@@ -23,7 +22,7 @@ pub struct SyncScheduler {
     patience: Duration,
     lull: Duration,
     state: Mutex<State>,
-    /// Told when no short upload is left, and when a step has ended.
+    /// Signalled when no short upload is left, and when a step has ended.
     changed: Condvar,
 }
 
@@ -40,12 +39,12 @@ struct State {
     last_short: Option<Instant>,
     is_stepping: bool,
     last_step: Option<Instant>,
-    /// Steps that were taken.
+    /// The number of steps taken.
     steps: u64,
 }
 
 impl State {
-    /// How long a step must still wait; none where it may be taken.
+    /// Returns how long a step must still wait; `None` if it may start.
     fn wait(&self, patience: Duration) -> Option<Duration> {
         match self.last_step {
             _ if self.is_stepping => Some(Duration::MAX),
@@ -62,25 +61,26 @@ impl State {
 pub struct Short(Arc<SyncScheduler>);
 
 impl SyncScheduler {
-    /// A short upload goes to the disk.
+    /// Registers a short upload at the disk.
     pub fn short(self: &Arc<Self>) -> Short {
         self.lock().short += 1;
         Short(Arc::clone(self))
     }
 
-    /// How many short uploads are at the disk now, and how many steps long ones have taken because of such.
+    /// Returns the number of short uploads at the disk now, and the number of steps that long uploads have taken for
+    /// short ones.
     pub fn observe(&self) -> (usize, u64) {
         let state = self.lock();
         (state.short, state.steps)
     }
 
-    /// Whether long uploads are to take steps: a short one is at the disk, or was lately.
+    /// Returns true if long uploads must take steps, because a short one is at the disk or was recently.
     pub fn is_wanted(&self) -> bool {
         let state = self.lock();
         state.short > 0 || state.last_short.is_some_and(|last| last.elapsed() < self.lull)
     }
 
-    /// Syncs, by `sync`, what a long upload wrote, when it is its turn. Blocks.
+    /// Waits for the turn of a long upload, then runs `sync`, which syncs its bytes. Blocks.
     pub fn step<T>(&self, sync: impl FnOnce() -> T) -> T {
         let mut state = self.lock();
         while let Some(wait) = state.wait(self.patience) {
@@ -96,7 +96,7 @@ impl SyncScheduler {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held, and no state of it would be wrong to go on with.
+        // No code panics while it holds the lock, and every state is safe to continue with.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,7 +112,7 @@ impl Drop for Short {
     }
 }
 
-/// A step that is being taken; it ends even where the sync panics.
+/// A step under way; it ends even if the sync panics.
 struct Stepping<'a>(&'a SyncScheduler);
 
 impl Drop for Stepping<'_> {
@@ -135,12 +135,12 @@ mod tests {
 
     /// Longer than any test.
     const EVER: Duration = Duration::from_hours(1);
-    /// Long enough for a thread that is not held back.
+    /// Long enough for a thread that does not have to wait.
     const MOMENT: Duration = Duration::from_millis(100);
 
     fn scheduler(patience: Duration, lull: Duration) -> Arc<SyncScheduler> {
         let scheduler = SyncScheduler { patience, lull, ..SyncScheduler::default() };
-        // The first step of all waits for nobody.
+        // The very first step does not wait.
         scheduler.step(|| ());
         Arc::new(scheduler)
     }

@@ -1,4 +1,4 @@
-//! Temp file and hash of one upload. Everything here blocks.
+//! Temp file and hash of one upload. Every function here blocks.
 
 use std::io::{self, Write};
 
@@ -10,21 +10,21 @@ use super::sync_scheduler::SyncScheduler;
 use super::{DeclaredUpload, IngestError};
 use crate::store::spool::Spool;
 
-/// An upload on its way to the disk. Dropping it removes the temp file.
+/// An upload that is being written. Dropping it removes the temp file.
 #[derive(Debug)]
 pub struct EpisodeWriter {
     declared: DeclaredUpload,
     temp: Temp,
     hasher: Hasher,
     received: u64,
-    /// Up to here it has been looked at whether a step is due.
+    /// The number of bytes after which a step was last considered.
     stepped: u64,
 }
 
-/// Bytes that are what was promised, still under a temporary name.
+/// Bytes that match the declaration, still under a temporary name.
 #[derive(Debug)]
 pub struct Sealed {
-    /// What was promised and kept.
+    /// The declaration that the bytes match.
     pub declared: DeclaredUpload,
     /// The file, not yet synced.
     pub temp: Temp,
@@ -38,12 +38,12 @@ impl EpisodeWriter {
         Ok(Self { declared, temp, hasher, received: 0, stepped: 0 })
     }
 
-    /// Reserves the declared length, so that a full disk shows before the first byte of a body that is still to come.
+    /// Reserves the declared length, so that a full disk shows before the body has come.
     pub fn reserve(&self) -> io::Result<()> {
         self.temp.reserve(self.declared.length)
     }
 
-    /// Takes the next bytes; more than promised are refused and none of them written.
+    /// Hashes and writes the next bytes. Refuses bytes beyond the declared length and writes none of them.
     pub fn write(&mut self, bytes: &Bytes) -> Result<(), IngestError> {
         let received = self.received + bytes.len() as u64;
         if received > self.declared.length {
@@ -55,8 +55,8 @@ impl EpisodeWriter {
         Ok(())
     }
 
-    /// Syncs what was written since the last step, where short uploads would wait for it otherwise.
-    /// Fewer than `least` bytes are left for later.
+    /// Syncs the bytes written since the last step if short uploads would otherwise wait for them.
+    /// Does nothing if these are fewer than `least` bytes.
     pub fn yield_to_short(&mut self, scheduler: &SyncScheduler, least: u64) -> io::Result<()> {
         if self.received - self.stepped < least {
             return Ok(());
@@ -65,12 +65,12 @@ impl EpisodeWriter {
         if scheduler.is_wanted() { scheduler.step(|| self.temp.sync_so_far()) } else { Ok(()) }
     }
 
-    /// How many bytes came so far.
+    /// Returns the number of bytes received so far.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Ends the upload where length and hash are what was promised.
+    /// Ends the upload if its length and hash are as declared.
     pub fn seal(self) -> Result<Sealed, IngestError> {
         let promised = &self.declared;
         if self.received != promised.length {
@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Uploads `body` where `promised` bytes were promised, and says what is left in `.incoming`.
+    /// Uploads `body` where `promised` was declared; returns the result and the number of files left in `.incoming`.
     fn upload(promised: &[u8], body: &'static [u8]) -> (Result<(), IngestError>, usize) {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path()).unwrap();

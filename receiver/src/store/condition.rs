@@ -1,5 +1,5 @@
-//! The condition of the store, looked at every few seconds and kept: whoever asks is answered at once, also while the
-//! disk does not answer.
+//! The condition of the store, inspected every few seconds and kept, so that readers get an answer at once even while
+//! the disk hangs.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,49 +15,49 @@ use super::space::{self, Room};
 use super::verified::{self, Verified};
 use crate::io_thread::IoThread;
 
-/// How often the store is looked at.
+/// The interval between inspections.
 const PACE: Duration = Duration::from_secs(5);
 
-/// A look that takes longer than this hangs: a mount that is gone, a disk that does not answer.
+/// An inspection that takes longer than this hangs: a mount is gone, or a disk does not answer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What was seen at the last look.
+/// The result of the last inspection.
 #[derive(Debug, Clone)]
 pub struct Condition {
-    /// When that was.
+    /// The time of the inspection.
     pub inspected: Instant,
-    /// What there is room for; none where it could not be seen.
+    /// The free space; `None` if it could not be read.
     pub room: Option<Room>,
-    /// What verify last said; none where it never ran, or its report is not known.
+    /// The last report of verify; `None` if verify never ran or its report cannot be read.
     pub verified: Option<Arc<Verified>>,
 }
 
 impl Condition {
-    /// Whether the disk has not answered for too long.
+    /// Returns true if the disk has not answered for too long.
     pub fn hangs(&self) -> bool {
         self.inspected.elapsed() > PATIENCE
     }
 
-    /// Whether verify called the archive of a pair damaged, which is then to be proved.
+    /// Returns true if verify reported the archive of a pair as damaged. Its bytes must then be checked.
     pub fn is_in_doubt(&self, host: &HostId, episode: &EpisodeId) -> bool {
         let damaged: Option<&HashSet<_>> = self.verified.as_ref().map(|verified| &verified.damaged);
         damaged.is_some_and(|pairs| pairs.contains(&(host.clone(), episode.clone())))
     }
 }
 
-/// Whoever looks.
+/// Inspects the store and publishes its condition.
 #[derive(Debug)]
 pub struct ConditionWatcher {
     root: PathBuf,
     report: PathBuf,
     latest: Latest<Condition>,
-    /// When the report was written that was read last.
+    /// The modification time of the report that was last read.
     read: Option<SystemTime>,
     complaint: Option<String>,
 }
 
 impl ConditionWatcher {
-    /// Looks for the first time, at the store below `root` and at verify's `report`. Blocks.
+    /// Inspects for the first time the store below `root` and verify's `report`. Blocks.
     pub fn begin(root: PathBuf, report: PathBuf) -> Self {
         let latest = Latest::new(Condition { inspected: Instant::now(), room: None, verified: None });
         let mut watcher = Self { root, report, latest, read: None, complaint: None };
@@ -65,12 +65,12 @@ impl ConditionWatcher {
         watcher
     }
 
-    /// What was seen, kept current while it runs.
+    /// Returns the view of the condition, which stays current while the watcher runs.
     pub fn latest(&self) -> Latest<Condition> {
         self.latest.clone()
     }
 
-    /// Looks again and again, for ever, by `thread`: while one look hangs, no other begins.
+    /// Inspects every few seconds, for ever, on `thread`. While one inspection hangs, no other starts.
     pub async fn run(mut self, thread: IoThread) {
         loop {
             tokio::time::sleep(PACE).await;
@@ -80,7 +80,7 @@ impl ConditionWatcher {
             };
             match thread.run(inspection).await {
                 Ok(watcher) => self = watcher,
-                // That nothing was seen for long shows in health.
+                // Health shows that the last inspection is long ago.
                 Err(_) => return std::future::pending().await,
             }
         }
@@ -103,7 +103,7 @@ impl ConditionWatcher {
         self.latest.publish(Condition { inspected: Instant::now(), room, verified });
     }
 
-    /// What the report says, which is read again where it was written since.
+    /// Returns the report, which is read again if its modification time has changed.
     fn read_report(&mut self) -> io::Result<Option<Arc<Verified>>> {
         let written = match std::fs::metadata(&self.report) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -1,8 +1,8 @@
-//! What an archive says about itself: hash, size, time and commit, from one read of the file.
+//! Reads an archive once and returns its hash, size, time and commit.
 //!
-//! The bytes are hashed as the decoder asks for them; once meta.json is found, or known not to come, the
-//! rest is hashed without being decompressed. Of meta.json only the commit is asked: an archive that is
-//! stored is in the data set, whatever else its meta.json lacks. Everything here blocks.
+//! The bytes are hashed as the decoder asks for them. Once meta.json is found, or known to be missing, the rest is
+//! hashed without being decompressed. Only the commit of meta.json is used: a stored archive is in the data set,
+//! whatever else its meta.json lacks. Every function here blocks.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Take};
@@ -26,47 +26,48 @@ use tokio::runtime::Runtime;
 use super::scan::Archive;
 use super::stored::is_void;
 
-/// How much is read at once where nothing is decompressed, in bytes: what was copied is still in the nearest cache when
-/// it is hashed.
+/// The bytes that are read at once if nothing is decompressed. They are still in the nearest cache when they are
+/// hashed.
 const READ_BYTES: usize = 32 * 1024;
 
-/// The row of an archive, and why it names no commit where one was to be expected.
+/// The row of an archive, and the reason if it names no commit although one was expected.
 #[derive(Debug)]
 pub struct Examined {
     /// The row to append.
     pub row: IndexRow,
-    /// Set where the commit is missing for another reason than that none was recorded.
+    /// Set if the commit is missing for another reason than that none was recorded.
     pub doubt: Option<Doubt>,
 }
 
-/// Why a row names no commit. What meta.json says is kept as an excerpt: many of them wait to be told.
+/// The reason why a row names no commit. Text from meta.json is kept as an excerpt, because many of these may wait for
+/// a report.
 #[derive(Debug, thiserror::Error)]
 pub enum Doubt {
-    /// meta.json did not come out of the archive.
+    /// meta.json cannot be read from the archive.
     #[error(transparent)]
     Unreadable(ReadError),
-    /// It came out, and is not what the recorder writes.
+    /// meta.json is not in the format of the recorder.
     #[error("meta.json cannot be understood: {reason}")]
     Malformed {
-        /// What the JSON reader says.
+        /// The error of the JSON parser.
         reason: String,
     },
-    /// It names something that is no commit.
+    /// meta.json names something that is not a commit.
     #[error("`{excerpt}` in meta.json is no commit: {reason}")]
     NotACommit {
-        /// What it names.
+        /// The text that it names.
         excerpt: String,
-        /// Why that is none.
+        /// The error of the parser.
         reason: IdError,
     },
 }
 
-/// The archive was written to, or cut, between the first look at it and the last: its hash would be nobody's.
+/// The archive was written to or truncated while it was read, so its hash would belong to no file.
 #[derive(Debug, thiserror::Error)]
 #[error("it changed while it was read")]
 struct Changed;
 
-/// A file that can be no archive, and must not take the name of one from the episode that will come.
+/// A file that cannot be an archive. It gets no row, because a row would keep the host from sending the episode.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "it is empty or begins with zeros, so it is no archive: move it away, and the host can send the episode"
@@ -81,18 +82,18 @@ pub struct Examiner {
     stop: Stop,
 }
 
-/// Set by whoever wants no answer any more: a large archive takes minutes to read.
+/// Set to true to cancel a read: a large archive takes minutes.
 pub type Stop = Arc<AtomicBool>;
 
 impl Examiner {
-    /// Makes one for a thread, which reads to the end whatever comes.
+    /// Creates an examiner that always reads to the end.
     pub fn new() -> io::Result<Self> {
         Self::until(Stop::default())
     }
 
-    /// Makes one that gives up when it is told to.
+    /// Creates an examiner that gives up once `stop` is set.
     pub fn until(stop: Stop) -> io::Result<Self> {
-        // The readers of archives are async; below, they never wait for anything but the file itself.
+        // The readers of archives are async, but below they wait for nothing but the file itself.
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self { runtime, chunk: vec![0; READ_BYTES], stop })
     }
@@ -107,15 +108,15 @@ impl Examiner {
         self.examine_file(archive, file, &before)
     }
 
-    /// Reads an open archive, which must still be what it was `before`.
+    /// Reads an open archive. Its size and modification time must still be those of `before` at the end.
     fn examine_file(&mut self, archive: &Archive, file: File, before: &Metadata) -> io::Result<Examined> {
-        // One byte more than there are, to see whether it grows; not all of them, since it could grow for ever.
+        // One byte more than the file has, to notice that it grows; not more, because it could grow for ever.
         let file = file.take(before.len().saturating_add(1));
         let stop = Arc::clone(&self.stop);
         let mut hashed = Hashed { file, hash: Sha256::new(), size_bytes: 0, stop };
         let meta = self.runtime.block_on(read_meta(&mut hashed, &ReadLimits::default(), thread_time));
         let (commit, doubt) = match meta.map_err(Doubt::Unreadable).and_then(|text| commit_of(&text)) {
-            // The file could not be read, which says nothing about its contents.
+            // A failed read says nothing about the contents of the file.
             Err(Doubt::Unreadable(ReadError::Source(error))) => return Err(error),
             Err(doubt) => (None, Some(doubt)),
             Ok(commit) => (commit, None),
@@ -142,14 +143,14 @@ impl Examiner {
     }
 }
 
-/// The commit that meta.json records; none in one from before the gate.
+/// Returns the commit in meta.json; `None` if it records none, as before the gate.
 fn commit_of(meta: &[u8]) -> Result<Option<CommitHash>, Doubt> {
     let malformed = |error: serde_json::Error| Doubt::Malformed { reason: excerpt(&error.to_string()) };
     let Some(text) = recorded_commit(meta).map_err(malformed)? else { return Ok(None) };
     CommitHash::parse(&text).map(Some).map_err(|reason| Doubt::NotACommit { excerpt: excerpt(&text), reason })
 }
 
-/// A file whose bytes are hashed and counted as they are read, by whichever of two readers.
+/// A file whose bytes are hashed and counted as either of two readers reads them.
 #[derive(Debug)]
 struct Hashed {
     file: Take<File>,
@@ -178,7 +179,7 @@ impl Read for Hashed {
 }
 
 impl AsyncRead for Hashed {
-    /// Always ready: it blocks instead, which is right on a thread that has nothing else to do.
+    /// Is always ready: it blocks instead, which is right on a thread that has nothing else to do.
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -207,7 +208,7 @@ mod tests {
         }
     }
 
-    /// An archive whose meta.json holds what `code_version` says, with half a megabyte behind it.
+    /// Returns an archive whose meta.json contains `code_version`, followed by half a megabyte of data.
     fn packed(dir: &Path, code_version: &str) -> (Archive, Sha256Digest, u64) {
         let noise = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0];
         let noise: Vec<u8> = (0..500_000).map(noise).collect();
@@ -327,7 +328,7 @@ mod tests {
         assert_eq!(examined_after(&|file| file.set_len(10).unwrap()), changed);
         assert_eq!(examined_after(&|file| file.set_len(200_000).unwrap()), changed);
         assert_eq!(examined_after(&|file| file.set_modified(SystemTime::UNIX_EPOCH).unwrap()), changed);
-        // It says that it has no byte, and has many.
+        // This file reports a size of zero bytes, and has many.
         let error = examiner.examine(&archive_at(Path::new("/proc/self/status"))).unwrap_err();
         assert_eq!(Err(error.to_string()), changed);
     }

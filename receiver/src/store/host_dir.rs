@@ -1,9 +1,10 @@
-//! The directory of one host, opened as itself: nothing that a request names leads out of the store.
+//! The directory of one host, opened so that no name in a request leads out of the store.
 //!
-//! The names of a host and of an episode are single names by their types, so what could lead elsewhere is a link that
-//! somebody put in the place of the directory or of an archive. Neither step follows one (`O_NOFOLLOW`). For two names
-//! that is what `openat2` does with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, and older kernels have it too.
-//! The root may be a link, since the configuration names it; a host on another disk is mounted.
+//! The names of a host and of an episode are single path components by their types. So only a link could lead
+//! elsewhere, if somebody put it in the place of the directory or of an archive. Neither open follows links
+//! (`O_NOFOLLOW`). For two components this equals `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, and older
+//! kernels have it too.
+//! The root may be a link, because the configuration names it. A host on another disk must be mounted, not linked.
 
 use std::fs::File;
 use std::io;
@@ -20,13 +21,13 @@ use rustix::io::Errno;
 
 use crate::index::publication::{FileId, Publication};
 
-/// Something in the store that is not what its name promises.
+/// The error for an entry of the store that is not the kind of file that its name promises.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` is a link or no {expected}, which is not followed: move it away, and mount another disk instead of linking to it", path.display())]
 pub struct LeadsElsewhere {
-    /// Where it is.
+    /// The path of the entry.
     pub path: PathBuf,
-    /// What should be there.
+    /// The kind of file that should be there.
     pub expected: &'static str,
 }
 
@@ -38,11 +39,11 @@ pub struct HostDir {
     id: FileId,
 }
 
-/// So many damaged archives of one name are kept; whoever has more has another trouble.
+/// The most damaged archives of one name that are kept. More of them have another cause, which a person must find.
 const MOST_SET_ASIDE: u32 = 100;
 
 impl HostDir {
-    /// Opens it; none where there is nothing of that name.
+    /// Opens the directory; returns `None` if there is nothing of that name.
     pub fn open(path: PathBuf) -> io::Result<Option<Self>> {
         match regular::open_dir(CWD, &path) {
             Ok(dir) => {
@@ -58,7 +59,7 @@ impl HostDir {
         }
     }
 
-    /// Opens an archive for reading; none where there is nothing of that name.
+    /// Opens an archive for reading; returns `None` if there is nothing of that name.
     pub fn archive(&self, episode: &EpisodeId) -> io::Result<Option<File>> {
         let name = file_name(episode);
         let odd = || io::Error::other(LeadsElsewhere { path: self.path.join(&name), expected: "file" });
@@ -69,7 +70,7 @@ impl HostDir {
         }
     }
 
-    /// The size of an archive in bytes; none where there is no file of that name.
+    /// Returns the size of an archive in bytes; `None` if there is no regular file of that name.
     pub fn size_of(&self, episode: &EpisodeId) -> io::Result<Option<u64>> {
         match statat(&self.dir, file_name(episode), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(found) if FileType::from_raw_mode(found.st_mode).is_file() => {
@@ -80,12 +81,12 @@ impl HostDir {
         }
     }
 
-    /// Which directory it is, wherever it is now.
+    /// Returns the identity of the directory, wherever it is now.
     pub fn id(&self) -> FileId {
         self.id
     }
 
-    /// Moves what lies under the name of an archive to another directory, durably, and says where it is kept.
+    /// Moves the file with an archive's name to another directory, durably, and returns its new path.
     pub fn set_aside(&self, episode: &EpisodeId, aside: &Self) -> io::Result<PathBuf> {
         let name = file_name(episode);
         for number in 1..=MOST_SET_ASIDE {
@@ -94,7 +95,7 @@ impl HostDir {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    // Before the name has another file: else a loss of power could leave that one alone.
+                    // Sync before the name gets another file. Otherwise a power failure could leave only the new file.
                     Step::SyncSetAside.take(|| durable::sync_open_dir(&aside.dir))?;
                     return Ok(aside.path.join(kept));
                 }
@@ -105,18 +106,18 @@ impl HostDir {
         Err(io::Error::other(kept))
     }
 
-    /// Says that a name in it, just given, has to be durable.
+    /// Returns the publication of a name that was just given in this directory.
     pub fn into_publication(self) -> Publication {
         Publication::in_open(self.dir, self.id, self.path)
     }
 
-    /// Gives an archive its name; `AlreadyExists` where that is taken, also by a link.
+    /// Gives an archive its name; fails with `AlreadyExists` if the name is taken, also by a link.
     pub fn publish(&self, temp: &mut Temp, episode: &EpisodeId) -> io::Result<()> {
         temp.publish_noreplace_in(&self.dir, file_name(episode).as_ref())
     }
 }
 
-/// The name of an archive in its directory.
+/// Returns the file name of an archive in its directory.
 pub fn file_name(episode: &EpisodeId) -> String {
     format!("{episode}{ARCHIVE_SUFFIX}")
 }

@@ -1,7 +1,7 @@
 //! host-health/: the newest report of each lab host, replaced as a whole.
 //!
-//! A report is stored as it came once it is proven to be a JSON object, so listing them copies files and parses none into
-//! memory. One report of each host is on its way at a time, and a bounded number in all.
+//! A report is stored as it came, once it is proven to be a JSON object. So listing the reports copies files and parses
+//! none into memory. Each host can send one report at a time, and the number in all is limited.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,44 +23,45 @@ const REPORT_MODE: u32 = 0o640;
 
 /// The longest report, in bytes (protocol section 2).
 pub const MAX_REPORT_BYTES: usize = 256 * 1024;
-/// The longest file: a report and when it came.
+/// The longest file, in bytes: a report and its time of arrival.
 const MAX_FILE_BYTES: u64 = MAX_REPORT_BYTES as u64 + 1024;
-/// Reports on their way at the same time: with what parsing takes, some 200 MiB.
+/// The most reports that arrive at the same time: some 200 MiB, with the memory for parsing.
 const MOST_AT_ONCE: usize = 64;
-/// Hosts that have a report where no host has to prove its name: 256 MiB at most.
+/// The most hosts with reports where no host has to prove its name: 256 MiB at most.
 const MOST_UNPROVEN: usize = 1000;
 
-/// Why a report is not taken.
+/// The reason why a report is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReportRefusal {
-    /// Another one of the host is on its way.
+    /// Another report of the host is arriving.
     #[error("another report of this host is being taken right now")]
     HostInFlight,
-    /// As many as there may be are on their way.
+    /// As many reports as allowed are arriving already.
     #[error("{MOST_AT_ONCE} reports are being taken, no more at a time")]
     TooMany,
-    /// Names can be invented, and enough of them have reports.
+    /// The host did not prove its name, and enough hosts have reports. Without this limit, invented names could fill
+    /// the disk.
     #[error(
         "{MOST_UNPROVEN} hosts have reports, no other ones are taken from hosts that prove no name: see `host-health/` and `[auth]` on the collector"
     )]
     TooManyHosts,
-    /// It is something else.
+    /// The report is not a JSON object.
     #[error("it is not a JSON object")]
     NoObject,
 }
 
-/// The folder of the reports. Clones share what is on its way.
+/// The folder of the reports. Clones share the set of arriving reports.
 #[derive(Debug, Clone)]
 pub struct HostReports {
     folder: PathBuf,
     arriving: Arc<Mutex<HashSet<HostId>>>,
 }
 
-/// The right to send a report; the host's next one has to wait until it is dropped.
+/// The right to send a report; the host's next report is refused until it is dropped.
 #[derive(Debug)]
 pub struct Place {
     host: HostId,
-    /// Whether the host has proven its name.
+    /// True if the host has proven its name.
     is_proven: bool,
     arriving: Arc<Mutex<HashSet<HostId>>>,
 }
@@ -76,7 +77,7 @@ fn lock(arriving: &Mutex<HashSet<HostId>>) -> MutexGuard<'_, HashSet<HostId>> {
     arriving.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A file of the folder, of which nothing is kept.
+/// A file of the folder; its contents are not kept.
 #[derive(Deserialize)]
 struct Shape {
     #[expect(dead_code, reason = "it has to be there")]
@@ -86,13 +87,13 @@ struct Shape {
 }
 
 impl HostReports {
-    /// Opens the folder, creating it durably where it is missing.
+    /// Opens the folder; creates it, durably, if it is missing.
     pub fn open(folder: &Path) -> io::Result<Self> {
         durable::create_dir_all(folder, FOLDER_MODE)?;
         Ok(Self { folder: folder.to_owned(), arriving: Arc::default() })
     }
 
-    /// Lets a host send its report, before a byte of it.
+    /// Admits a report of a host before the first byte of its body.
     pub fn admit(&self, host: &HostId, is_proven: bool) -> Result<Place, ReportRefusal> {
         let mut arriving = lock(&self.arriving);
         if arriving.contains(host) {
@@ -105,14 +106,14 @@ impl HostReports {
         Ok(Place { host: host.clone(), is_proven, arriving: Arc::clone(&self.arriving) })
     }
 
-    /// Keeps a report in place of the host's one before. Blocks.
+    /// Stores a report in place of the host's previous one. Blocks.
     pub fn store(
         &self,
         place: &Place,
         received: &WallTime,
         report: &[u8],
     ) -> io::Result<Result<(), ReportRefusal>> {
-        // As every reader of the list will: within a depth, and UTF-8.
+        // Parsed like every reader of the list will parse it: with limited depth, and as UTF-8.
         if serde_json::from_slice::<Map<String, Value>>(report).is_err() {
             return Ok(Err(ReportRefusal::NoObject));
         }
@@ -127,7 +128,7 @@ impl HostReports {
         durable::replace_file(&path, &file, REPORT_MODE).map(Ok)
     }
 
-    /// The hosts that have a report, sorted. Blocks.
+    /// Returns the hosts that have a report, sorted. Blocks.
     pub fn hosts(&self) -> io::Result<Vec<HostId>> {
         let mut hosts = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
@@ -139,7 +140,7 @@ impl HostReports {
         Ok(hosts)
     }
 
-    /// A host's report and when it came, as the JSON object that the file holds. Blocks.
+    /// Returns a host's report and its time of arrival, as the JSON object in the file. Blocks.
     pub fn read(&self, host: &HostId) -> io::Result<Vec<u8>> {
         let text = SmallFile::open(&self.path(host), MAX_FILE_BYTES)?.bytes()?;
         json::object::<Shape>(&text)?;

@@ -1,4 +1,4 @@
-//! Every path of the store, made from identifiers that are valid as file names by construction.
+//! The paths of the store, made from identifiers that are valid file names by construction.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,9 +12,9 @@ use cis490_shared::step::Step;
 use super::host_dir::{self, HostDir};
 use crate::index::publication::FileId;
 
-/// Archives that were damaged and have been healed, by their hosts. Nothing here is ever deleted.
+/// The directory of damaged archives that have been healed, by host. No code deletes anything in it.
 pub const DAMAGED: &str = ".damaged";
-/// The mode of a stored archive: the group may read.
+/// The mode of a stored archive: the group may read it.
 pub const ARCHIVE_MODE: u32 = 0o640;
 /// The mode of the store's directories.
 pub const DIRECTORY_MODE: u32 = 0o750;
@@ -23,43 +23,44 @@ pub const DIRECTORY_MODE: u32 = 0o750;
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
-    /// The directories of hosts that this process has made sure of, so that only the first upload to each syncs the root.
+    /// Host directories whose names this process has made durable, so that only the first upload to each syncs the
+    /// root.
     durable_hosts: Arc<Mutex<HashMap<HostId, FileId>>>,
 }
 
 impl Store {
-    /// Opens the store at `root`; creates it, durably, where it is missing.
+    /// Opens the store at `root`; creates it, durably, if it is missing.
     pub fn open(root: &Path) -> io::Result<Self> {
         durable::create_dir_all(root, DIRECTORY_MODE)?;
         Ok(Self { root: root.to_owned(), durable_hosts: Arc::default() })
     }
 
-    /// The directory that holds the hosts.
+    /// Returns the directory that holds the hosts.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Makes sure of the directory in which the damaged archives of a host are kept, and opens it.
+    /// Opens the directory for the damaged archives of a host; creates it, durably, if it is missing.
     pub fn ensure_damaged_dir(&self, host: &HostId) -> io::Result<HostDir> {
         let path = self.root.join(DAMAGED).join(host.as_str());
         durable::create_dir_all(&path, DIRECTORY_MODE)?;
         Ok(HostDir::open(path)?.ok_or(io::ErrorKind::NotFound)?)
     }
 
-    /// The directory of one host.
+    /// Returns the directory of one host.
     pub fn host_dir(&self, host: &HostId) -> PathBuf {
         self.root.join(host.as_str())
     }
 
-    /// Opens the directory of a host; none where it has none yet.
+    /// Opens the directory of a host; returns `None` if the host has none yet.
     pub fn open_host(&self, host: &HostId) -> io::Result<Option<HostDir>> {
         HostDir::open(self.host_dir(host))
     }
 
-    /// Makes sure that the directory of a host is there and its name durable, and opens it.
+    /// Opens the directory of a host; creates it if it is missing, and makes its name durable.
     ///
-    /// That it exists is not enough: whoever created it may have died, or failed, before its name was synced. Nor is it
-    /// that it was there: a person may have moved it away since, and made another.
+    /// A directory that exists may not be durable, because its creator may have died, or failed, before the sync. One
+    /// that this process made durable may be gone, because a person may have moved it away and made another.
     pub fn ensure_host_dir(&self, host: &HostId) -> io::Result<HostDir> {
         let durable = self.durable_hosts().get(host).copied();
         if let (Some(id), Some(dir)) = (durable, self.open_host(host)?)
@@ -80,7 +81,7 @@ impl Store {
         self.durable_hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The final name of an episode.
+    /// Returns the final path of an episode's archive.
     pub fn archive(&self, host: &HostId, episode: &EpisodeId) -> PathBuf {
         self.host_dir(host).join(host_dir::file_name(episode))
     }

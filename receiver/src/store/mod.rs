@@ -2,16 +2,16 @@
 //!
 //! - [`layout`]: every path under the root
 //! - [`host_dir`]: the directory of one host, which no link leads out of
-//! - [`stored`]: what is stored under a name: its size and hash
-//! - [`space`]: what the file system has room for
-//! - [`condition`]: how the store is, without asking the disk; [`verified`]: what cis490-verify last said of it
-//! - [`spool`]: uploads on their way, and what a crash left of them
-//! - [`scan`]: which archives there are
-//! - [`examine`]: what an archive says about itself, from one read
-//! - [`reconcile`]: the store against its index
+//! - [`stored`]: size and hash of a stored archive
+//! - [`space`]: the free space of the file system
+//! - [`condition`]: the condition of the store, without asking the disk; [`verified`]: the last report of cis490-verify
+//! - [`spool`]: uploads in flight, and the files that a crash left of them
+//! - [`scan`]: lists the archives
+//! - [`examine`]: row and commit of an archive, from one read
+//! - [`reconcile`]: compares the store with its index
 //! - [`host_reports`]: host-health/, the reports of the lab hosts
 //!
-//! Everything here blocks.
+//! Functions here that touch the disk block.
 
 pub mod condition;
 pub mod examine;

@@ -1,7 +1,7 @@
-//! The store against its index, both ways. The comparison is pure.
+//! Compares the store with its index, both ways. The comparison is pure.
 //!
-//! An archive without a row is repaired: the row is made from the archive. A row without an archive is only ever
-//! reported: no program can bring the bytes back, and none may delete the trace of them (invariant I3).
+//! An archive without a row is repaired: the row is made from the archive. A row without an archive is only reported,
+//! because no program can restore the bytes, and none may delete their trace (invariant I3).
 
 use std::collections::HashSet;
 
@@ -10,14 +10,14 @@ use cis490_shared::ids::{EpisodeId, HostId};
 use super::scan::{Archive, HostNames, Listing};
 use crate::index::known::{HostRows, KnownRows};
 
-/// What an episode is identified by.
+/// The key of an episode.
 pub type Pair = (HostId, EpisodeId);
 
-/// Returns the archives that have no row and the pairs that have no archive, both sorted. Where one host was listed, the
-/// rows of other hosts are ignored.
+/// Returns the archives that have no row and the pairs that have no archive, both sorted. If only one host was listed,
+/// the rows of other hosts are ignored.
 ///
-/// Made for a start, where a million archives mostly have their rows: each name is looked up once, and nothing is made
-/// of it unless it has none.
+/// Optimised for a start, where most of a million archives have their rows: each name is looked up once, and nothing is
+/// allocated for a name that has its row.
 pub fn compare(listing: &Listing, known: &KnownRows) -> (Vec<Archive>, Vec<Pair>) {
     let (mut without_row, mut without_archive) = (Vec::new(), Vec::new());
     for names in &listing.hosts {
@@ -42,7 +42,7 @@ pub fn compare(listing: &Listing, known: &KnownRows) -> (Vec<Archive>, Vec<Pair>
     (without_row, without_archive)
 }
 
-/// The pairs of one host that have a row and no archive.
+/// Returns the pairs of one host that have a row and no archive.
 fn rows_without_archive(rows: &HostRows, names: &HostNames) -> Vec<Pair> {
     let found: HashSet<&str> = names.episodes().collect();
     let missing = rows.episodes().filter(|episode| !found.contains(episode.as_str()));

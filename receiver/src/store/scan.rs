@@ -1,6 +1,6 @@
-//! Walking the store: `<root>/<host>/<episode>.tar.zst`, by names alone.
+//! Walks the store, `<root>/<host>/<episode>.tar.zst`, by names alone.
 //!
-//! No archive is opened here. What has no valid name is counted, never guessed at.
+//! It opens no archive. It reports entries without a valid name to the caller and guesses nothing about them.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -30,38 +30,39 @@ pub struct Archive {
 pub struct Scan {
     /// The archives.
     pub listing: Listing,
-    /// Names that are no host's directory and no archive, sorted; `.incoming` and `.damaged` are not among them.
+    /// Names that are neither a host's directory nor an archive, sorted; without `.incoming` and `.damaged`.
     pub skipped: Vec<PathBuf>,
-    /// What has the name of an archive and is no regular file, sorted.
+    /// Entries with the name of an archive that are no regular files, sorted.
     pub misplaced: Vec<Misplaced>,
 }
 
-/// What lies where an archive should. It is never opened: a link can lead anywhere, and a FIFO nowhere.
+/// An entry with the name of an archive that is no regular file. It is never opened, because a link can lead anywhere
+/// and a FIFO blocks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Misplaced {
-    /// Where.
+    /// The path.
     pub path: PathBuf,
-    /// What it is.
+    /// The kind of file.
     pub what: NotAFile,
 }
 
 /// A name in a store that is no archive.
 #[derive(Debug)]
 pub enum Odd {
-    /// It is no host's directory and has no name of an archive.
+    /// It is neither a host's directory nor named like an archive.
     Skipped(PathBuf),
-    /// It has one, and is no regular file.
+    /// It is named like an archive, and is no regular file.
     Misplaced(Misplaced),
 }
 
-/// The names of the archives in a store, without more than a start needs of them.
+/// The names of the archives in a store, with no more than a start needs.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// The host that was asked for; none where all were.
+    /// The only host that was listed; `None` if all were.
     pub only: Option<HostId>,
-    /// The hosts that could be listed to their end, in no order.
+    /// The hosts that could be listed completely, in no order.
     pub hosts: Vec<HostNames>,
-    /// Host directories that could not be listed to their end, and what in them could not be looked at.
+    /// Host directories that could not be listed completely, and entries that could not be examined.
     pub failed: Vec<Failure>,
 }
 
@@ -71,31 +72,32 @@ pub struct HostNames {
     /// The host, from the name of the directory.
     pub host_id: HostId,
     dir: PathBuf,
-    /// The episodes, in no order, each with [`BEHIND_NAME`] behind it: a million strings would take twice the memory.
+    /// The episodes, in no order, each followed by [`BEHIND_NAME`]. They share one string, because a million strings
+    /// would take twice the memory.
     episodes: String,
 }
 
-/// No name of a file holds it.
+/// The separator, which no file name can contain.
 const BEHIND_NAME: char = '/';
 
 impl HostNames {
-    /// A host, listed at `dir`, of which no name is known yet.
+    /// Creates a host, listed at `dir`, without names.
     pub const fn new(host_id: HostId, dir: PathBuf) -> Self {
         Self { host_id, dir, episodes: String::new() }
     }
 
-    /// Takes in one name.
+    /// Adds one name.
     pub fn add(&mut self, episode: &EpisodeId) {
         self.episodes.push_str(episode.as_str());
         self.episodes.push(BEHIND_NAME);
     }
 
-    /// The episodes, in no order.
+    /// Returns the episodes, in no order.
     pub fn episodes(&self) -> impl Iterator<Item = &str> {
         self.episodes.split_terminator(BEHIND_NAME)
     }
 
-    /// The archive of one of its episodes.
+    /// Returns the archive of one of the host's episodes.
     pub fn archive(&self, episode: &str) -> Option<Archive> {
         let episode_id = EpisodeId::parse(episode).ok()?;
         let path = self.dir.join(file_name(&episode_id));
@@ -103,35 +105,35 @@ impl HostNames {
     }
 }
 
-/// A file or directory that could not be read. The others were all the same.
+/// A file or directory that could not be read. The scan continued with the others.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}`: {source}", path.display())]
 pub struct Failure {
-    /// Which one.
+    /// Its path.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
-/// Why there is nothing to walk.
+/// The reason why the store cannot be walked.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// There is no such directory.
+    /// The directory does not exist.
     #[error("there is no episodes directory at `{}`", .0.display())]
     NoRoot(PathBuf),
-    /// It is there and cannot be listed.
+    /// The directory cannot be listed.
     #[error("the episodes directory `{}` cannot be listed: {source}", root.display())]
     Root {
         /// The directory.
         root: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Lists the archives below `root`, of one host where it is given, by their names alone. Blocks.
+/// Lists the archives below `root` by their names alone; those of one host if `only` is given. Blocks.
 ///
-/// `tell` is told of every other name: a start keeps none of them, and there can be as many as there are archives.
+/// Passes every other name to `tell`. A start keeps none of them, and there can be as many as there are archives.
 pub fn list(root: &Path, only: Option<&HostId>, tell: &mut dyn FnMut(Odd)) -> Result<Listing, ScanError> {
     let mut listing = Listing { only: only.cloned(), ..Listing::default() };
     for entry in entries_of_root(root)? {
@@ -171,13 +173,13 @@ impl Listing {
         }
     }
 
-    /// How many archives there are.
+    /// Returns the number of archives.
     pub fn count(&self) -> usize {
         self.hosts.iter().map(|names| names.episodes().count()).sum()
     }
 }
 
-/// Lists the same and keeps every name. Blocks.
+/// Lists the archives like [`list`], and keeps every other name. Blocks.
 pub fn scan(root: &Path, only: Option<&HostId>) -> Result<Scan, ScanError> {
     let (mut skipped, mut misplaced) = (Vec::new(), Vec::new());
     let listing = list(root, only, &mut |odd| match odd {
@@ -196,27 +198,27 @@ fn entries_of_root(root: &Path) -> Result<Vec<DirEntry>, ScanError> {
     })
 }
 
-/// The host that a directory belongs to. It may be a link: a store can be spread over several disks.
+/// Returns the host of a directory. The directory may be a link, because a store may extend over several disks.
 fn host_of(entry: &DirEntry) -> io::Result<Option<HostId>> {
     let Some(host) = entry.file_name().to_str().and_then(|name| HostId::parse(name).ok()) else {
         return Ok(None);
     };
     match fs::metadata(entry.path()) {
         Ok(found) => Ok(found.is_dir().then_some(host)),
-        // It went meanwhile, or is a link to nothing.
+        // The entry was removed meanwhile, or is a link to nothing.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// What a name in a host's directory stands for.
+/// The meaning of a name in a host's directory.
 enum Named {
     Archive(EpisodeId),
     Misplaced(NotAFile),
     Other,
 }
 
-/// The episode that a regular file holds by its name.
+/// Returns the episode if the entry is a regular file with the name of an archive.
 fn episode_of(entry: &DirEntry) -> io::Result<Named> {
     let name = entry.file_name();
     let id = name.to_str().and_then(|name| name.strip_suffix(ARCHIVE_SUFFIX));
@@ -230,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// A store with empty files of the given names.
+    /// Returns a store with empty files of the given names.
     fn store(names: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for name in names {
@@ -256,7 +258,7 @@ mod tests {
         archives
     }
 
-    /// What a start sees.
+    /// Returns the listing that a start makes.
     fn listed(root: &Path) -> Result<Listing, ScanError> {
         list(root, None, &mut |_| {})
     }

@@ -1,7 +1,7 @@
-//! The spool: uploads on their way, each a temp file, apart from what is stored.
+//! The spool: uploads in flight, each a temp file, apart from the stored archives.
 //!
-//! It lies below the store's root so that publishing is a rename within one file system. What a crash leaves in it was
-//! never acknowledged, so it goes (invariant I5).
+//! It lies below the store's root so that publishing is a rename within one file system. Files that a crash leaves in
+//! it were never acknowledged, so the next start removes them (invariant I5).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,44 +12,44 @@ use super::layout::{ARCHIVE_MODE, DIRECTORY_MODE};
 
 /// The name of the spool below the store's root.
 pub const INCOMING: &str = ".incoming";
-/// What the name of an upload in flight ends in.
+/// The suffix of the name of an upload in flight.
 pub const PARTIAL_SUFFIX: &str = ".partial";
 
 /// The directory of uploads in flight.
 #[derive(Debug, Clone)]
 pub struct Spool(PathBuf);
 
-/// What [`Spool::sweep`] removed.
+/// The files that [`Spool::sweep`] removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Files.
+    /// The number of files.
     pub files: u64,
-    /// Their bytes.
+    /// The sum of their sizes, in bytes.
     pub bytes: u64,
 }
 
 impl Spool {
-    /// Opens the spool of the store at `root`; creates it, durably, where it is missing.
+    /// Opens the spool of the store at `root`; creates it, durably, if it is missing.
     pub fn open(root: &Path) -> io::Result<Self> {
         let dir = root.join(INCOMING);
         durable::create_dir_all(&dir, DIRECTORY_MODE)?;
         Ok(Self(dir))
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.0
     }
 
-    /// A fresh temp file for one upload, which is removed when it is dropped without having got its name.
+    /// Creates a temp file for one upload. It is removed when it is dropped before it got its final name.
     pub fn begin(&self) -> io::Result<Temp> {
         let name = format!("{:032x}{PARTIAL_SUFFIX}", rand::random::<u128>());
         Temp::create(self.0.join(name), ARCHIVE_MODE)
     }
 
-    /// Removes the partial uploads of an earlier run; to be called before the first upload is taken.
+    /// Removes the partial uploads of an earlier run. Must be called before the first upload is taken.
     ///
-    /// Only names that an upload gives are touched: a file that a person put there stays.
+    /// Removes only regular files with the suffix of an upload, so other files that a person put there stay.
     pub fn sweep(&self) -> io::Result<Swept> {
         let mut swept = Swept::default();
         for entry in std::fs::read_dir(&self.0)? {

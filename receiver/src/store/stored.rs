@@ -1,4 +1,4 @@
-//! What is stored under a name.
+//! Size and hash of stored archives.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::host_dir::HostDir;
 use super::layout::Store;
 
-/// How much of a file is read at a time, in bytes.
+/// The bytes of a file that are read at a time.
 const READ_BUFFER: usize = 128 * 1024;
 
 /// Size and hash of a stored archive.
@@ -22,17 +22,17 @@ pub struct Stored {
     pub sha256: Sha256Digest,
 }
 
-/// The size of an archive; none where there is no file.
+/// Returns the size of an archive; `None` if there is no file.
 pub fn size_of(store: &Store, host: &HostId, episode: &EpisodeId) -> io::Result<Option<u64>> {
     store.open_host(host)?.map_or(Ok(None), |dir| dir.size_of(episode))
 }
 
-/// Reads and hashes an archive; none where there is no file.
+/// Reads and hashes an archive; returns `None` if there is no file.
 pub fn hash_of(store: &Store, host: &HostId, episode: &EpisodeId) -> io::Result<Option<Stored>> {
     store.open_host(host)?.map_or(Ok(None), |dir| hash_in(&dir, episode))
 }
 
-/// The same in a directory that is open.
+/// Reads and hashes an archive in an open directory; returns `None` if there is no file.
 pub fn hash_in(dir: &HostDir, episode: &EpisodeId) -> io::Result<Option<Stored>> {
     let Some(mut file) = dir.archive(episode)? else { return Ok(None) };
     let (mut hasher, mut buffer, mut size_bytes) = (Sha256::new(), vec![0; READ_BUFFER], 0);
@@ -47,8 +47,8 @@ pub fn hash_in(dir: &HostDir, episode: &EpisodeId) -> io::Result<Option<Stored>>
     }
 }
 
-/// Whether a file can be no archive: it is empty, or begins with zeros as one does whose blocks a crash left unwritten.
-/// The first four bytes of an archive say that it is one (RFC 8878, section 3.1.1).
+/// Returns true if a file cannot be an archive. It is empty, or begins with zeros, as if a crash had left its blocks
+/// unwritten. The first four bytes of an archive are its magic number (RFC 8878, section 3.1.1).
 pub fn is_void(file: &File) -> io::Result<bool> {
     let mut magic = [0; 4];
     let read = file.read_at(&mut magic, 0)?;

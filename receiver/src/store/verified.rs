@@ -1,6 +1,6 @@
-//! What cis490-verify last said of the store: one JSON object a line, the summary at the end (`cis490-verify --report`).
+//! The last report of verify (`cis490-verify --report`): one JSON object a line, the summary at the end.
 //!
-//! Its word is a reason to look, never a verdict: who is told that an archive is damaged reads it again.
+//! A finding is a reason to check, never a verdict: an archive that is reported as damaged is read again.
 
 use std::collections::HashSet;
 use std::io;
@@ -11,21 +11,21 @@ use cis490_shared::moment::Moment;
 use cis490_shared::small_file::read_text;
 use serde::Deserialize;
 
-/// A longer report is an error: a store in which more is damaged has another trouble.
+/// The longest report, in bytes; a longer one is an error. A store with that much damage has another problem.
 const MAX_REPORT: u64 = 64 << 20;
 
-/// One run of verify, as its report tells it.
+/// One run of verify, according to its report.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// When it ended.
+    /// The time at which it ended.
     pub ended: Option<Moment>,
-    /// Errors and warnings that it found.
+    /// The number of errors and warnings.
     pub findings: u64,
-    /// Pairs whose archive it called damaged.
+    /// The pairs whose archive it reported as damaged.
     pub damaged: HashSet<(HostId, EpisodeId)>,
 }
 
-/// A line of the report; whatever else it says is for people.
+/// A line of the report; its other members are for people.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line {
@@ -42,10 +42,10 @@ enum Line {
     },
 }
 
-/// Findings that say of an archive that it is not what its row promises.
+/// The findings that an archive differs from its row.
 const DAMAGE: [&str; 2] = ["size-differs", "hash-differs"];
 
-/// Reads a report; none where there is none yet. Blocks.
+/// Reads a report; returns `None` if there is none yet. Blocks.
 pub fn read(path: &Path) -> io::Result<Option<Verified>> {
     match read_text(path, MAX_REPORT) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

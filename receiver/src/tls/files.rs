@@ -1,4 +1,4 @@
-//! The files that the configuration names for TLS: read when one of them changed. Everything here blocks.
+//! The TLS files that the configuration names, read again when one of them changes. Reading them blocks.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -13,18 +13,18 @@ use tracing::warn;
 use super::server_tls::{Clients, InvalidTls, ServerTls, TlsInputs};
 use crate::config::{AuthConfig, TlsConfig};
 
-/// Why TLS cannot be set up.
+/// The reason why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file is of no use.
+    /// A file cannot be used.
     #[error(transparent)]
     File(#[from] PemError),
-    /// Everything can be read, and does not fit together.
+    /// All files can be read, but they do not fit together.
     #[error(transparent)]
     InvalidTls(#[from] InvalidTls),
 }
 
-/// The files, and the states in which they were read last.
+/// The files, and their states at the last read.
 #[derive(Debug)]
 pub struct TlsFiles {
     tls: TlsConfig,
@@ -36,7 +36,7 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// The files that the configuration names, not read yet.
+    /// Returns the files that the configuration names. Reads nothing yet.
     pub fn of(tls: &TlsConfig, auth: &AuthConfig) -> Self {
         Self {
             tls: tls.clone(),
@@ -63,8 +63,8 @@ impl WatchedFiles for TlsFiles {
     type Error = TlsError;
     const WHAT: &'static str = "certificates";
 
-    /// A certificate and its key are two files that nobody can replace at once. Where they are met half way they do not
-    /// fit together, nothing changes, and the next read finds both.
+    /// Reads the files if one of them has changed. A certificate and its key are two files that nobody can replace at
+    /// once. Between the two replacements they do not fit together, so nothing changes, and a later read finds both.
     fn read_if_changed(&mut self) -> Result<Option<ServerTls>, TlsError> {
         let optional = |key, path| Option::map(path, |path: &PathBuf| PemFile::open(key, path)).transpose();
         let chain = PemFile::open("server.tls.cert_file", &self.tls.cert_file)?;
@@ -87,7 +87,7 @@ impl WatchedFiles for TlsFiles {
         Ok(Some(material))
     }
 
-    /// Says that the receiver's own certificate ends, from two weeks before.
+    /// Warns that the receiver's own certificate expires, from two weeks before.
     fn remind(&mut self, in_force: &ServerTls, now: SystemTime) {
         if let Some(remaining) = self.reminder.due(in_force.expires, now) {
             warn!(

@@ -1,4 +1,4 @@
-//! A connection becomes an encrypted one.
+//! The TLS handshake of a connection.
 
 use std::io;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::server_tls::ServerTls;
 
-/// A client that takes longer is let go of: a few small messages each way.
+/// The longest time for a handshake: a few small messages each way.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Shakes hands under what is in force.
+/// Does the handshake under the TLS settings in force.
 pub async fn shake(connection: TcpStream, now: &ServerTls) -> io::Result<TlsStream<TcpStream>> {
     let accepting = TlsAcceptor::from(now.config.clone()).accept(connection);
     match tokio::time::timeout(LIMIT, accepting).await {

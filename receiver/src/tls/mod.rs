@@ -1,9 +1,9 @@
-//! TLS: as whom the receiver introduces itself, and whose certificates it believes.
+//! TLS: the receiver's own certificate, and the check of client certificates.
 //!
-//! - [`files`]: what the configuration names, read again when it changed
-//! - [`server_tls`]: what was read, as rustls needs it
-//! - [`handshake`]: a connection becomes an encrypted one
-//! - [`peer`]: the certificate at the other end of a connection, and whether it still counts
+//! - [`files`]: the files that the configuration names, read again when they change
+//! - [`server_tls`]: their contents as rustls needs them
+//! - [`handshake`]: the TLS handshake of a connection
+//! - [`peer`]: the client's certificate on a connection, and whether it is still valid
 
 pub mod files;
 pub mod handshake;

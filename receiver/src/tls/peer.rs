@@ -1,4 +1,5 @@
-//! The certificate at the other end of a connection. A connection may outlive what made it good: every request asks.
+//! The client's certificate on a connection. A connection may outlive the certificate, so every request checks it
+//! again.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use super::server_tls::ServerTls;
 pub struct Peer {
     chain: Vec<CertificateDer<'static>>,
     facts: Option<CertificateInfo>,
-    /// Under which it was accepted last. None at first: between the handshake and the first request, which is asked
-    /// about once more, others may have come into force.
+    /// The TLS settings under which it was last accepted. `None` at first, so that the first request checks again: the
+    /// settings may have changed since the handshake.
     accepted: RefCell<Option<Arc<ServerTls>>>,
 }
 
 impl Peer {
-    /// The client that introduced itself with this chain.
+    /// Creates the peer for a client that sent this chain.
     pub fn new(chain: &[CertificateDer<'_>]) -> Self {
         let chain: Vec<_> = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let facts = chain.first().and_then(CertificateInfo::read);
         Self { chain, facts, accepted: RefCell::new(None) }
     }
 
-    /// Whom it names, or why it names nobody that counts now.
+    /// Returns the host that the certificate names, or the reason why the certificate is not valid now.
     pub fn name(&self, now: &Arc<ServerTls>) -> Result<&HostId, &'static str> {
         let facts = self.facts.as_ref().ok_or("the certificate cannot be read")?;
         if facts.expires < system_time() {
@@ -41,14 +42,14 @@ impl Peer {
         facts.name.as_ref().ok_or("the certificate names no single host")
     }
 
-    /// Whose it is and how long it lasts, where that is not long.
+    /// Returns the host and the remaining time of a certificate that expires soon.
     pub fn ends_soon(&self) -> Option<(&HostId, Remaining)> {
         let facts = self.facts.as_ref()?;
         let remaining = Remaining::of(facts.expires, system_time());
         facts.name.as_ref().map(|name| (name, remaining)).filter(|_| remaining.is_short())
     }
 
-    /// Looks at it as a handshake would.
+    /// Verifies the certificate as a handshake would.
     fn accept(&self, now: &Arc<ServerTls>) -> Result<(), &'static str> {
         const REASON: &str = "the certificate is not accepted any more";
         let verifier = now.verifier.as_ref().ok_or(REASON)?;

@@ -1,7 +1,7 @@
-//! What the files of the configuration mean to rustls (with ring).
+//! The rustls settings that the configured files result in (with ring).
 //!
-//! Only HTTP/1.1 is offered: HTTP/2 loses early answers. Every change of a file makes a configuration of its own, with
-//! a memory of its own for sessions: none that began under other authorities can be taken up.
+//! Only HTTP/1.1 is offered, because HTTP/2 loses early answers. Every change of a file makes new settings with a new
+//! session cache. So no session from the time of other authorities can be resumed.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,56 +15,56 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 /// The contents of the files.
 #[derive(Debug)]
 pub struct TlsInputs {
-    /// The receiver's certificate first, then those that lead to its authority.
+    /// The receiver's certificate, followed by those that lead to its authority.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The key of the first.
+    /// The key of the receiver's certificate.
     pub key: PrivateKeyDer<'static>,
-    /// Whose certificates are believed; none: nobody is asked for one.
+    /// The check of client certificates; `None`: clients are not asked for one.
     pub clients: Option<Clients>,
 }
 
-/// Which certificates of clients are believed.
+/// The client certificates that are accepted.
 #[derive(Debug)]
 pub struct Clients {
     /// The authorities that may issue them.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// What they have revoked.
+    /// The revocation lists of the authorities.
     pub revoked: Vec<CertificateRevocationListDer<'static>>,
-    /// Whether there is another way to say who one is. Without one, a client without a certificate is sent away in the
-    /// handshake, before it can send a request.
+    /// True if clients can also identify themselves in another way. Otherwise a client without a certificate is
+    /// rejected in the handshake, before it can send a request.
     pub optional: bool,
 }
 
-/// TLS as it is in force.
+/// The TLS settings in force.
 #[derive(Debug)]
 pub struct ServerTls {
     /// For new connections.
     pub config: Arc<ServerConfig>,
-    /// For certificates of connections that are there already.
+    /// For certificates of existing connections.
     pub verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// When the receiver's own certificate ends.
+    /// The expiry of the receiver's own certificate.
     pub expires: SystemTime,
 }
 
-/// Why the contents cannot be used.
+/// The reason why the contents cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTls {
-    /// Certificate and key.
+    /// The certificate and the key do not fit together.
     #[error("`server.tls.cert_file` and `server.tls.key_file` cannot be used together: {}", own_fault(&.0.to_string()))]
     Identity(#[source] rustls::Error),
     /// The first certificate cannot be read.
     #[error("`server.tls.cert_file`: its first certificate cannot be read")]
     Certificate,
-    /// The authorities, or what they revoked.
+    /// The authorities or the revocation lists cannot be used.
     #[error("`auth.client_ca_file` and `auth.client_crl_file` cannot be used: {0}")]
     Clients(String),
-    /// The cryptography does not offer what TLS needs.
+    /// The crypto provider lacks something that TLS needs.
     #[error("TLS cannot be set up: {0}")]
     Provider(#[source] rustls::Error),
 }
 
 impl ServerTls {
-    /// Takes the contents of the files.
+    /// Creates the settings from the contents of the files.
     pub fn of(contents: TlsInputs) -> Result<Self, InvalidTls> {
         let TlsInputs { chain, key, clients } = contents;
         let expires = chain.first().and_then(CertificateInfo::read).ok_or(InvalidTls::Certificate)?.expires;
@@ -92,9 +92,9 @@ fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, InvalidTls>
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .with_crls(clients.revoked)
-        // A list revokes hosts. An authority between them and the root is taken away by `client_ca_file`.
+        // A list revokes hosts. To remove an authority between them and the root, change `client_ca_file`.
         .only_check_end_entity_revocation()
-        // Of several authorities not all need to have a list.
+        // Not every authority needs a list.
         .allow_unknown_revocation_status();
     if clients.optional {
         builder = builder.allow_unauthenticated();

@@ -24,7 +24,7 @@ fn printed(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// What a command that fails says; it has changed nothing.
+/// Runs a command that must fail and change nothing; returns its error text.
 fn refused(dir: &Path, arguments: &[&str], code: i32) -> String {
     let before = std::fs::read(dir.join("admitted.json")).ok();
     let output = receiver(dir, arguments);

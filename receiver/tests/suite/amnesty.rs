@@ -1,4 +1,4 @@
-//! Commits that are admitted by name, over real sockets: who gets in under them, and what the gate says of it.
+//! Amnesties over real sockets: the episodes that they admit, and the gate's answers about them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -17,7 +17,7 @@ use cis490_shared::ids::{CommitHash, HostId};
 use cis490_shared::moment::Moment;
 use serde_json::Value;
 
-/// What `admit` promises, a change counts within five seconds, and what a loaded machine may add to it.
+/// The time in which a change must count: five seconds as `admit` promises, and what a loaded machine may add.
 const PROMISED: Duration = Duration::from_secs(5 + 10);
 
 fn commit_of(text: &str) -> CommitHash {
@@ -44,7 +44,7 @@ fn admit_in(list: &Path, commit: &str, host: Option<&str>, until: Option<SystemT
     amnesty_file::edit(list, SystemTime::UNIX_EPOCH, |list| list.admit(amnesty)).unwrap();
 }
 
-/// The gate's answer about a commit, asked for in the name of a host.
+/// Returns the gate's answer about a commit, to a request in the name of a host.
 fn verdict(receiver: &TestReceiver, commit: &str, host: Option<&str>) -> Value {
     let mut request = Request::new("GET", &format!("/v1/gate/{commit}"));
     if let Some(host) = host {
@@ -53,7 +53,8 @@ fn verdict(receiver: &TestReceiver, commit: &str, host: Option<&str>) -> Value {
     receiver.request(&request).json()
 }
 
-/// Waits until the gate says this of a commit, and gives back its answer; a change takes no longer than was promised.
+/// Waits until the gate gives this verdict on a commit, and returns its answer. Fails if that takes longer than
+/// promised.
 fn wait_for(receiver: &TestReceiver, commit: &str, host: Option<&str>, admitted: bool) -> Value {
     let began = Instant::now();
     loop {
@@ -72,7 +73,7 @@ fn strange(receiver: &TestReceiver, host: &str, episode: &str) -> Request {
         .header("x-cis490-code-commit", STRANGE_COMMIT)
 }
 
-/// Sends a PUT as a client that asks first: the answer, or the one that comes after `100 Continue`.
+/// Sends a PUT with Expect. Returns whether `100 Continue` came, and the final answer.
 fn ask_first(receiver: &TestReceiver, request: &Request) -> (bool, Answer) {
     let mut connection = receiver.connect();
     connection.send(&request.head(Some("100-continue")));
@@ -257,7 +258,7 @@ async fn a_list_that_does_not_answer_is_told_of_once_and_read_when_it_does() {
     tokio::time::sleep(4 * cis490_receiver::io_thread::PATIENCE).await;
     assert!(!actor.send(Reload).await.unwrap());
     assert_eq!(times_logged("does not answer"), 1);
-    // A clock that jumps whenever nobody is busy would take the thread for one that hangs again.
+    // A paused clock jumps ahead whenever all tasks wait, so the thread would seem to hang again.
     tokio::time::resume();
     disk_is_back.send(()).unwrap();
     hanging.await.unwrap().unwrap();

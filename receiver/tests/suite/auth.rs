@@ -1,4 +1,4 @@
-//! Who may do what: every kind of credential against every endpoint, over real sockets.
+//! The rights of senders: every kind of credential against every endpoint, over real sockets.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ impl TokenFile {
     }
 }
 
-/// What every endpoint answers to a request with these headers.
+/// Returns the status of every endpoint for a request with these headers.
 fn statuses(receiver: &TestReceiver, headers: &[(&str, &str)]) -> Vec<u16> {
     endpoints::statuses(receiver, |request| {
         let with = headers.iter().fold(request.clone(), |request, (name, value)| request.header(name, value));
@@ -65,7 +65,7 @@ fn a_token_lets_its_host_act_for_itself_alone() {
             |token: &str| receiver.request(&Request::new("GET", path).header("authorization", token)).status;
         assert_eq!((ask(&lab_1), ask(&alice)), (403, 200), "{path}");
     }
-    // Nothing but what was allowed has been stored.
+    // Only permitted uploads have been stored.
     let rows: Vec<_> = receiver.rows().iter().map(|row| row["host_id"].clone()).collect();
     assert_eq!(rows, ["lab-1", "lab-2"]);
 }
@@ -87,10 +87,10 @@ fn a_proxy_is_believed_from_where_it_is_and_from_nowhere_else() {
     }
     let twice = [("x-client-host", "lab-1"), ("x-client-host", "lab-2")];
     assert_eq!(statuses(&receiver, &twice), NOBODY);
-    // What the proxy says counts, whatever the client brings along.
+    // The name from the proxy counts, whatever else the client sends.
     let both = [("authorization", lab_1.as_str()), ("x-client-host", "lab-2")];
     assert_eq!(statuses(&receiver, &both), OTHER);
-    // Where the proxy names nobody, the token counts.
+    // If the proxy names no host, the token counts.
     assert_eq!(statuses(&receiver, &[("authorization", &lab_1)]), AGAIN);
 
     let elsewhere = file.receiver(&proxy("127.0.0.9"));
@@ -198,7 +198,7 @@ async fn tokens_that_do_not_answer_are_told_of_once_and_read_when_they_do() {
     tokio::time::sleep(4 * PATIENCE).await;
     assert!(!credentials.send(Reload).await.unwrap());
     assert_eq!((times_logged("stay in force"), tokens.now().names().len()), (1, 1));
-    // A clock that jumps whenever nobody is busy would take the thread for one that hangs again.
+    // A paused clock jumps ahead whenever all tasks wait, so the thread would seem to hang again.
     tokio::time::resume();
     disk_is_back.send(()).unwrap();
     hanging.await.unwrap().unwrap();

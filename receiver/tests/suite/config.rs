@@ -1,4 +1,4 @@
-//! receiver.toml: what is accepted, and how a mistake is explained.
+//! receiver.toml: accepted configurations, and the explanations of mistakes.
 
 use std::path::Path;
 

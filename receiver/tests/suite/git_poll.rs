@@ -18,7 +18,7 @@ use cis490_shared::durable::rename_noreplace;
 use cis490_shared::ids::CommitHash;
 use cis490_shared::latest::Latest;
 
-/// An interval that no test waits for: polls are asked for by message.
+/// An interval that no test waits for: the tests request polls by message.
 pub const NEVER: Duration = Duration::from_hours(1);
 
 pub struct World {
@@ -173,10 +173,10 @@ async fn a_clone_without_a_commit_never_makes_an_empty_window() {
     assert!(!world.gate_is_ready());
 }
 
-/// A program that stands in for git.
+/// Creates a program that replaces git.
 ///
-/// Another process writes it: a fork of a test beside this one would hold our descriptor for a moment, and nobody can run
-/// a file that is open for writing (ETXTBSY).
+/// Another process writes it. Otherwise a fork by a parallel test could hold our descriptor for a moment. A file that
+/// is open for writing cannot be run (ETXTBSY).
 pub fn program(dir: &Path, script: &str) -> PathBuf {
     let path = dir.join("fake-git");
     let write = "printf '%s\n' '#!/bin/sh' \"$1\" >\"$2\" && chmod 755 \"$2\"";
@@ -219,7 +219,7 @@ async fn a_git_that_prints_without_end_is_cut_off() {
     assert!(world.problem().await.is_some());
 }
 
-/// A git that tells what it was asked for, and what the last polls asked it.
+/// Returns a git that logs its commands, and a function that returns and clears this log.
 pub fn telling_git(dir: &Path) -> (PathBuf, impl Fn() -> Vec<String> + use<>) {
     let log = dir.join("asked");
     let script = format!("echo \"$3\" >> {}\nexec git \"$@\"", log.display());
@@ -317,7 +317,7 @@ async fn a_failing_clone_is_logged_once_per_change_and_not_once_per_poll() {
     rename_noreplace(&world.clone, &aside).unwrap();
     for _ in 0..3 {
         assert!(!world.poll().await);
-        // Another trouble in between is told of as well, and both only once.
+        // A different failure in between is logged as well, and both only once.
         std::fs::create_dir_all(world.clone.join(".git")).unwrap();
         assert!(!world.poll().await);
         std::fs::remove_dir_all(&world.clone).unwrap();

@@ -1,5 +1,5 @@
-//! What lies around the commits of a clone, and must not reach into the gate: its configuration, what git derives from
-//! the commits, what stands in for them, and a history that was cut off.
+//! The surroundings of a clone's commits, which must not affect the gate: its configuration, data that git derives from
+//! the commits, replacements of commits, and a history that was cut off.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use cis490_receiver::actors::Ping;
 use cis490_receiver::gate::advice::remedy;
 use cis490_receiver::gate::rev_list::RevList;
 
-/// A clone with three commits, which fill the window; the newest is the last.
+/// Returns a clone with three commits, which fill the window; the newest is the last.
 fn full_clone() -> (tempfile::TempDir, World, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let (clone, first) = clone_in(dir.path());
@@ -55,7 +55,7 @@ async fn what_git_derives_from_commits_admits_and_refuses_nothing_however_it_is_
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << (at % 8);
             fs::write(&derived, &damaged).unwrap();
-            // One that has read nothing yet asks git for the whole window.
+            // A new actor has read nothing yet, so it asks git for the whole window.
             let world = World::with(
                 tempfile::tempdir().unwrap(),
                 world.clone.clone(),
@@ -92,7 +92,7 @@ async fn what_stands_in_for_a_commit_is_not_read() {
 async fn a_clone_that_is_cut_off_within_the_window_keeps_the_former_one() {
     let (_dir, world, commits) = full_clone();
     assert!(world.poll().await);
-    // What `git fetch --depth 1` leaves behind.
+    // The state that `git fetch --depth 1` leaves behind.
     let newest = commit(&world.clone, "fourth");
     fs::write(world.clone.join(".git/shallow"), format!("{newest}\n")).unwrap();
     assert!(!world.poll().await);
@@ -138,7 +138,7 @@ async fn a_clone_that_does_not_answer_is_left_alone_until_it_does() {
     let (clone, head) = clone_in(dir.path());
     let (git, asked) = telling_git(dir.path());
     let list = RevList { timeout: Duration::from_millis(100), ..rev_list(&clone, &git) };
-    // Every look waits behind this one, as it would in the kernel for a dead mount.
+    // Every read waits behind this one, as it would in the kernel for a dead mount.
     let (mount_is_back, waits) = std::sync::mpsc::channel::<()>();
     let hanging = list.thread.run(move || waits.recv());
     let world = World::with(dir, clone, head, list, NEVER);
@@ -193,7 +193,7 @@ async fn a_merge_that_takes_away_what_hosts_use_is_told_with_the_command_that_ad
 async fn what_is_advised_shows_what_the_service_sees() {
     let dir = tempfile::tempdir().unwrap();
     let (clone, head) = clone_in(&dir.path().canonicalize().unwrap());
-    // A home that this user's own git would read, and the service's does not.
+    // A path below the home directory, which this user's own git would read and the service's does not.
     git(&clone, &["config", "core.excludesFile", "~/.gitignore"]);
     let mut list = RevList { reference: "refs/heads/gone".to_owned(), ..rev_list(&clone, Path::new("git")) };
     let failure = list.read(None).await.unwrap_err();

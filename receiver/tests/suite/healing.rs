@@ -1,4 +1,4 @@
-//! What is stored and is no longer what its row says: never said to be stored, and healed by the right bytes (I1 to I4).
+//! A stored archive that no longer matches its row: never reported as stored, and healed by the right bytes (I1 to I4).
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ fn put(receiver: &TestReceiver, body: &[u8]) -> u16 {
     receiver.request(&receiver.put("h", "e", body)).status
 }
 
-/// A receiver that has taken the episode, and where its archive is.
+/// Returns a receiver that has taken the episode, and the path of its archive.
 fn with_episode() -> (TestReceiver, PathBuf) {
     let receiver = TestReceiver::start();
     assert_eq!(put(&receiver, BODY), 201);
@@ -84,7 +84,7 @@ fn a_hosts_directory_that_was_moved_away_is_made_anew() {
 fn a_verdict_is_of_the_index_as_it_is_now() {
     let (receiver, archive) = with_episode();
     let index = receiver.dir.path().join("index.jsonl");
-    // Over the row that is there, in a file that stays the same and as long.
+    // Overwrites the row in place, so that the file keeps its identity and its length.
     let other = receiver.index().replace("\"episode_id\":\"e\"", "\"episode_id\":\"x\"");
     fs::OpenOptions::new().write(true).open(&index).unwrap().write_all_at(other.as_bytes(), 0).unwrap();
     assert_eq!(head(&receiver), 404, "its row is gone");

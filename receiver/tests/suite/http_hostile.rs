@@ -1,13 +1,13 @@
-//! Heads that mean two things, and heads without end, byte by byte over real sockets.
+//! Ambiguous heads and endless heads, byte by byte over real sockets.
 
 use crate::support::{Connection, Request, TestReceiver};
 
 const BODY: &[u8] = b"not really an archive, which the receiver does not mind";
 
-/// What somebody would like to have answered as a request of its own.
+/// A request that an attacker wants to have answered as a separate one.
 const HIDDEN: &[u8] = b"GET /v1/gate HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// Sends a head and what follows it, and reads the answer: its status, and whether it was the only one.
+/// Sends a head and the bytes after it. Returns the status of the answer, and true if there was no other answer.
 fn send(receiver: &TestReceiver, head: &[u8], rest: &[&[u8]]) -> (u16, bool) {
     let mut connection: Connection = receiver.connect();
     connection.send(&[head, &rest.concat()].concat());
@@ -16,7 +16,7 @@ fn send(receiver: &TestReceiver, head: &[u8], rest: &[&[u8]]) -> (u16, bool) {
     (status, connection.rest().is_empty())
 }
 
-/// An upload that is in order but for the lines that say how long its body is.
+/// Returns the head of a valid upload, except that only these lines declare the length of the body.
 fn upload(receiver: &TestReceiver, lines: &[&str]) -> Vec<u8> {
     let put = receiver.put("lab-1", "E1", BODY).without("content-length");
     let mut head = put.head(None);
@@ -63,7 +63,7 @@ fn a_body_of_two_lengths_is_refused_and_nothing_behind_it_is_answered() {
     }
     assert!(receiver.rows().is_empty());
     assert_eq!(receiver.partials(), 0);
-    // The same without a fault is stored, and what follows it is a request of its own.
+    // The same head without a fault is stored, and the bytes after it are a separate request.
     let head = upload(&receiver, &["content-length: 55"]);
     assert_eq!(send(&receiver, &head, &[BODY, HIDDEN]), (201, false));
     // A client may offer another protocol, as curl does.
@@ -104,7 +104,7 @@ fn a_head_without_end_is_refused_in_bounded_space() {
     let ping = |line: &str| format!("GET /v1/health HTTP/1.1\r\nhost: localhost\r\n{line}");
     let one = |bytes: usize| ping(&format!("x: {}\r\n\r\n", "a".repeat(bytes)));
     assert_eq!(send(&receiver, one(100 << 10).as_bytes(), &[]), (200, true));
-    // All that is read of it, so that the answer is not lost with what would be left unread.
+    // Exactly as much as the receiver reads. Unread bytes would reset the connection, and the answer would be lost.
     let mut long = ping("x: ").into_bytes();
     long.resize(128 << 10, b'a');
     assert_eq!(send(&receiver, &long, &[]), (431, true));

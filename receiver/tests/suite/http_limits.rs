@@ -86,7 +86,7 @@ fn a_host_that_floods_is_busy_and_others_are_not() {
     assert!(answer.json()["detail"].as_str().unwrap().contains("of this host"), "{answer:?}");
     held.extend(["lab-2", "lab-3"].into_iter().flat_map(|host| [begin(host, "E1"), begin(host, "E2")]));
     assert_eq!(held.iter().map(|(status, ..)| *status).collect::<Vec<_>>(), [100; 6]);
-    // What is left is for those who have nothing in flight.
+    // The remaining places are for hosts with nothing in flight.
     let newcomer = begin("lab-4", "E1");
     let last = begin("lab-5", "E1");
     assert_eq!((newcomer.0, begin("lab-4", "E2").0, last.0), (100, 503, 100));
@@ -114,7 +114,7 @@ fn a_body_that_dribbles_is_given_up_with_408_though_it_never_stalls() {
         let detail = answer.json()["detail"].to_string();
         assert!(detail.contains(&format!("at least {least} a second")), "{detail}");
         assert!((10..200).contains(&sent), "{sent} bytes were sent");
-        // What follows is not waited for as long as after other refusals.
+        // Here the receiver closes the connection sooner than after other refusals.
         assert_eq!(connection.rest(), "");
     }
     assert_eq!(receiver.partials(), 0);
@@ -130,7 +130,7 @@ fn one_report_of_a_host_is_taken_at_a_time_and_others_are_not_kept_waiting() {
     slow.send(b"{");
     let began = std::time::Instant::now();
     loop {
-        // The handler of the slow one may begin a moment after `100 Continue`.
+        // The handler of the slow report may start a moment after `100 Continue`.
         let second = receiver.request(&report("lab-1"));
         if second.status == 503 {
             assert_eq!((second.error().as_str(), second.header("retry-after")), ("busy", Some("5")));
@@ -196,7 +196,7 @@ fn nothing_is_stored_or_found_through_a_link() {
     assert_eq!((receiver.partials(), receiver.rows().len()), (0, 0));
     assert_eq!(receiver.request(&receiver.put("lab-2", "E1", BODY)).status, 201);
 
-    // Stored first, and then put in the place of the directory.
+    // The episode is stored first, and then a link replaces the directory.
     std::fs::remove_file(&host_dir).unwrap();
     assert_eq!(receiver.request(&put).status, 201);
     cis490_shared::durable::rename_noreplace(&host_dir, &elsewhere.join("lab-1")).unwrap();

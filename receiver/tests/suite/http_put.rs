@@ -254,7 +254,7 @@ fn who_asks_first_is_told_to_continue_and_sends_the_body_only_then() {
     assert_eq!(connection.answer(false).status, 100);
     connection.send(BODY);
     assert_eq!(connection.answer(false).status, 201);
-    // What is stored needs no body at all.
+    // A stored episode needs no body at all.
     let mut connection = receiver.connect();
     connection.send(&receiver.put("lab-1", "E1", BODY).head(Some("100-continue")));
     assert_eq!(connection.answer(false).status, 200);

@@ -1,4 +1,4 @@
-//! IndexWriterActor, by its messages.
+//! IndexWriterActor, tested by its messages.
 
 use crate::support;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn start(index: &Path) -> Addr<IndexWriterActor> {
     start_watched(index).0
 }
 
-/// The actor, and how it says that appending goes.
+/// Starts the actor; returns its address and its counters.
 fn start_watched(index: &Path) -> (Addr<IndexWriterActor>, Latest<IndexObservation>) {
     let writer = IndexWriterActor::open(index).unwrap();
     let shown = writer.shown();

@@ -1,4 +1,4 @@
-//! IngestActor, by its stream of parts.
+//! IngestActor, tested by its stream of parts.
 
 use crate::support;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use cis490_shared::wire::answer::StoreStatus;
 
 const BODY: &[u8] = b"some bytes";
 
-/// Bodies that go different ways to the disk: gathered first, written as they come, hashed by a thread of their own.
+/// Returns bodies that go different ways to the disk: gathered first, written as they come, hashed on a separate
+/// thread.
 fn bodies() -> [Bytes; 3] {
     let noise = |n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0];
     [10, 300_000, 5 << 20].map(|length| (0..length).map(noise).collect())
@@ -192,7 +193,7 @@ async fn a_disk_that_cannot_take_the_temp_file_is_told_and_frees_the_pair() {
     for body in bodies() {
         let Upload { parts, outcome } = world.begin(&claim_of("E1", &body));
         for part in [Part::Data(body), Part::Finish] {
-            // A channel that is closed by then has said what there is to say.
+            // A closed channel means that the upload has already ended. Its outcome is checked below.
             let _ = parts.send(part).await;
         }
         assert!(matches!(outcome.await.unwrap(), Err(IngestError::Storage(_))));

@@ -1,6 +1,7 @@
-//! The tests of the receiver from outside its modules, one program: each file is about one actor or one endpoint.
+//! The tests of the receiver from outside its modules, in one program. Each file is about one actor, one endpoint or
+//! one command.
 //!
-//! One program links once; `cargo test -p cis490-receiver --test suite http_put` runs one file of it.
+//! One program has to be linked only once; `cargo test -p cis490-receiver --test suite http_put` runs one file of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 #![allow(unreachable_pub, reason = "its files share a module of support")]

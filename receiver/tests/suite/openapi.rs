@@ -1,4 +1,4 @@
-//! The OpenAPI description against the code: its paths, errors and the members of every answer.
+//! Compares the OpenAPI description with the code: its paths, its errors and the members of every answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,8 @@ fn every_error_has_its_status() {
     }
 }
 
-/// What is in `value` and not described by `schema`, and what the schema requires and `value` lacks.
+/// Collects the members of `value` that `schema` does not describe, and those that the schema requires and `value`
+/// lacks.
 fn differences(schema: &Value, value: &Value, described: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(name) = schema["$ref"].as_str() {
         let target = described.pointer(name.trim_start_matches('#')).unwrap();

@@ -1,4 +1,4 @@
-//! What a start repairs, whatever state a crash has left.
+//! The repairs of a start, for every state that a crash can leave.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use cis490_receiver::run::{self, RunError};
 use cis490_shared::archive::pack::pack_episode;
 use cis490_shared::ids::EpisodeId;
 
-/// A real archive, recorded by this commit.
+/// Returns a real archive, recorded by this commit.
 fn archive(dir: &std::path::Path, episode: &str, commit: &str) -> Vec<u8> {
     let source = dir.join(episode);
     fs::create_dir(&source).unwrap();
@@ -120,7 +120,7 @@ fn uploads_are_taken_while_archives_without_a_row_are_read_and_a_stop_waits_for_
     fs::create_dir(long.parent().unwrap()).unwrap();
     let file = fs::File::create(&long).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"no archive", 0).unwrap();
-    // Nothing on the disk, and more than is hashed while this test runs.
+    // The file takes no space on the disk, and hashing it takes longer than this test.
     file.set_len(1 << 42).unwrap();
     let receiver = receiver.restart();
     let health = receiver.get("/v1/health").json();

@@ -1,4 +1,4 @@
-//! TLS and certificates: who is let in, as whom, and for how long, over real sockets.
+//! TLS and certificates over real sockets: which clients are let in, as which host, and for how long.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use cis490_receiver::auth::file;
 use cis490_receiver::auth::tokens::Token;
 use cis490_shared::ids::HostId;
 
-/// A lab with its authority, and a receiver that has a certificate of it.
+/// A lab with its authority, which has issued the receiver's certificate.
 struct Lab {
     authority: Authority,
     files: TlsFiles,
@@ -32,13 +32,13 @@ impl Lab {
         Client::new(&self.authority, Some(&self.host(name)))
     }
 
-    /// A receiver that believes certificates of the lab.
+    /// A receiver that accepts certificates of the lab.
     fn receiver(&self, more: &str) -> TestReceiver {
         let clients = line("client_ca_file", &self.files.path("clients.pem"));
         TestReceiver::start_with(&self.files.server(), &format!("[auth]\n{clients}{more}"))
     }
 
-    /// A line of `[auth]` for tokens, and the header that lets `lab-1` in.
+    /// Returns a line of `[auth]` for tokens, and the header that lets `lab-1` in.
     fn tokens(&self) -> (String, String) {
         let (path, token) = (self.files.path("tokens"), Token::of([1; 32]));
         file::add(&path, &HostId::parse("lab-1").unwrap(), &token, "2025-10-09".parse().unwrap()).unwrap();
@@ -46,7 +46,7 @@ impl Lab {
     }
 }
 
-/// What every endpoint answers to a client; 0 where he cannot send a request at all.
+/// Returns the status of every endpoint for a client; 0 if the client cannot send a request at all.
 fn statuses(receiver: &TestReceiver, client: &Client, headers: &[(&str, &str)]) -> Vec<u16> {
     endpoints::statuses(receiver, |request| {
         let with = headers.iter().fold(request.clone(), |request, (name, value)| request.header(name, value));
@@ -54,7 +54,7 @@ fn statuses(receiver: &TestReceiver, client: &Client, headers: &[(&str, &str)]) 
     })
 }
 
-/// Waits until a request is answered so; 0: not at all.
+/// Waits until a request gets this status; 0 stands for no answer.
 fn comes_to(expected: u16, what: &str, ask: impl Fn() -> u16) {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
@@ -90,12 +90,12 @@ fn a_certificate_lets_its_host_act_for_itself_alone() {
     assert_eq!(by(&revoked), UNHEARD, "revoked");
     assert_eq!(by(&stranger.issue(&["lab-1"], "lab-1", GOOD)), UNHEARD, "of another authority of this name");
     assert_eq!(statuses(&receiver, &Client::new(&lab.authority, None), &[]), UNHEARD, "without one");
-    // Whoever does not speak TLS is not understood.
+    // A client that does not speak TLS gets no answer.
     assert_eq!(
         endpoints::statuses(&receiver, |request| receiver.connect().ask(request).map_or(0, |a| a.status)),
         UNHEARD
     );
-    // What a client says besides changes nothing.
+    // Other credentials of a client change nothing.
     let (_, token) = lab.tokens();
     let besides = [("authorization", token.as_str()), ("x-client-host", "lab-1")];
     assert_eq!(statuses(&receiver, &lab.client("lab-3"), &besides)[0], 403);
@@ -151,11 +151,11 @@ fn an_authority_that_is_taken_away_counts_no_longer_on_any_connection() {
         let lab = Lab::new();
         let receiver = lab.receiver("");
         let old = Client::speaking(versions, &lab.authority, Some(&lab.host("lab-1")));
-        // With a session that it could take up, and a connection that it keeps.
+        // The client has a session that it could resume, and keeps a connection open.
         assert_eq!(old.ask(receiver.address, &ping()).unwrap().status, 200);
         let mut kept = old.connect(receiver.address);
         assert_eq!(kept.ask(&ping()).unwrap().status, 200);
-        // In the middle of an upload, which was let in.
+        // It is also in the middle of an upload, which was admitted.
         let mut uploading = old.connect(receiver.address);
         let body = vec![7; 300_000];
         uploading.send(&receiver.put("lab-1", "E1", &body).head(None));
@@ -190,7 +190,7 @@ fn a_new_certificate_is_shown_without_a_restart_and_one_without_its_key_is_not()
 
     let identity = next.issue(&["127.0.0.1"], "collector", GOOD);
     lab.files.put("cert.pem", &identity.certificate.pem());
-    // The receiver looks at it again and again, and at everything else; this is how it is known to have looked.
+    // Another file changes while certificate and key do not fit together.
     let third = Authority::new("third authority");
     lab.files.put("clients.pem", &format!("{}{}", lab.authority.pem(), third.pem()));
     assert_eq!(status(&old), 200);

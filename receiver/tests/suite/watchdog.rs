@@ -9,7 +9,7 @@ use cis490_receiver::actors::Ping;
 use cis490_receiver::actors::worker::Workers;
 use cis490_receiver::watchdog::{ActorGone, Watched, watch};
 
-/// An actor that answers, until it is told to hang or to panic.
+/// An actor that answers until it is told to hang or to panic.
 struct Fragile {
     hangs: bool,
 }
@@ -40,7 +40,7 @@ impl Handler<Panic> for Fragile {
 
 #[actix::test]
 async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_panicked() {
-    // On an arbiter of its own, where a panic ends the actor and not the test.
+    // The arbiter is separate, so that a panic ends the actor and not the test.
     let fragile = Fragile::start_in_arbiter(&Arbiter::new().handle(), |_| Fragile { hangs: false });
     let healthy = Fragile { hangs: false }.start();
     let actors = [
@@ -51,7 +51,7 @@ async fn the_manager_is_fed_while_every_actor_answers_and_told_of_the_one_that_p
     let feed = || {
         fed.set(fed.get() + 1);
         if fed.get() == 3 {
-            // The reply never comes: the actor is gone before it.
+            // The reply never comes, because the actor is gone first.
             drop(fragile.try_send(Panic));
         }
     };
@@ -79,7 +79,7 @@ async fn a_worker_that_is_stuck_starves_the_watchdog_and_one_that_is_gone_ends_i
     worker.spawn_fn(move || {
         in_worker.enlist();
         enlisted.send(()).unwrap();
-        // A handler that blocks its worker; until the test lets go.
+        // A handler that blocks its worker until the test ends the wait.
         let _ = stuck.recv();
     });
     is_enlisted.await.unwrap();

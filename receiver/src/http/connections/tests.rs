@@ -1,4 +1,4 @@
-//! Who is taken in, who makes room, and how long a connection may wait, on a clock that the tests move.
+//! Which connections are admitted, which make room, and how long one may wait, on a clock that the tests move.
 
 use super::*;
 use crate::auth::proxy::Trusted;

@@ -1,4 +1,4 @@
-//! The index file in every state in which a batch may find it.
+//! The index file in every state that a batch may find.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn row(episode: &str) -> IndexRow {
     }
 }
 
-/// A directory with an index of the given content, and the log opened on it.
+/// Returns a directory with an index of the given content, and the log opened on it.
 fn log_on(content: &str) -> (tempfile::TempDir, PathBuf, IndexLog) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index.jsonl");
@@ -113,7 +113,7 @@ fn a_lock_held_by_somebody_else_is_waited_for_and_not_for_ever() {
     assert_eq!(batch.join().unwrap(), [Receipt::Appended]);
 }
 
-/// A row whose line is as long as that of every other of one letter.
+/// Returns the line of a row. All lines of episodes with one letter have the same length.
 fn line(episode: &str) -> String {
     String::from_utf8(row(episode).to_line().unwrap()).unwrap()
 }
@@ -126,12 +126,12 @@ fn an_index_that_is_written_over_is_read_again_whatever_its_length() {
     for (before, after, expected) in [
         (lines(&["a", "b", "c"]), lines(&["x", "y", "z"]), vec!["x", "y", "z", "a"]),
         (lines(&["a", "b", "c"]), lines(&["b", "c", "d", "e"]), vec!["b", "c", "d", "e", "a"]),
-        // Its length and its end are what they were.
+        // The length and the end of the file stay the same.
         (format!("{}{padding}", line("a")), format!("{blank}{padding}"), vec!["a"]),
     ] {
         let (_dir, path, mut log) = log_on(&before);
         assert_eq!(log.append_batch(&[row("a")]).unwrap(), [Receipt::AlreadyKnown]);
-        // `fs::write` would cut it first.
+        // `fs::write` would truncate it first.
         let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(after.as_bytes(), 0).unwrap();
         assert_eq!(log.append_batch(&[row("a")]).unwrap(), [Receipt::Appended], "{expected:?}");
@@ -148,7 +148,7 @@ fn what_was_read_is_not_read_again_after_a_failure() {
     cis490_shared::durable::rename_noreplace(&path, &aside).unwrap();
     log.append_batch(&[row("c")]).unwrap_err();
     assert_eq!(log.known().len(), 2, "what was known stays known");
-    // Whoever read it again would find one row fewer.
+    // A log that read the file again would find one row fewer.
     let (file, before) =
         (fs::OpenOptions::new().write(true).open(&aside).unwrap(), aside.metadata().unwrap());
     file.write_all_at(b"x", 0).unwrap();

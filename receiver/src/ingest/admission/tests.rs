@@ -1,4 +1,4 @@
-//! Who is let in, and who is not.
+//! Which uploads are admitted, and which are refused.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn admit_of(admission: &Admission, host: &str, episode: usize) -> Result<Permit,
     admission.admit(&host, &episode, 1, || Ok(Room { free_bytes: 1100, host_bytes: 0 })).unwrap()
 }
 
-/// Has a host begin as many uploads as it can.
+/// Starts as many uploads of a host as are admitted.
 fn flood(admission: &Admission, host: &str) -> Vec<Permit> {
     (0..100).map_while(|episode| admit_of(admission, host, episode).ok()).collect()
 }
@@ -65,7 +65,7 @@ fn parallel_uploads_cannot_fill_the_disk_together() {
     let second = admit(&admission, "b", 400).unwrap();
     drop(second);
     first.reserved_on_disk();
-    // The caller's free bytes are now less by what the disk has reserved for the first.
+    // The free bytes that the caller reports now exclude the reservation of the first.
     admit(&admission, "b", 1000).unwrap();
 }
 

@@ -1,8 +1,8 @@
-//! Every endpoint, and what it answers to whom.
+//! All endpoints, and their answers to each kind of sender.
 
 use super::{Request, TestReceiver};
 
-/// The endpoints, as two hosts would use them: the first column of the table below.
+/// Returns a request to every endpoint, as two hosts would send them: the first column of the table below.
 pub fn all(receiver: &TestReceiver) -> Vec<(&'static str, Request)> {
     let report = |host: &str| Request::new("PUT", &format!("/v1/host-health/{host}")).body(b"{}");
     vec![
@@ -22,16 +22,16 @@ pub fn all(receiver: &TestReceiver) -> Vec<(&'static str, Request)> {
     ]
 }
 
-/// What every endpoint answers, `own` first.
+/// Returns the status of every endpoint, in the order of [`all`].
 pub fn statuses(receiver: &TestReceiver, ask: impl Fn(&Request) -> u16) -> Vec<u16> {
     all(receiver).iter().map(|(_, request)| ask(request)).collect()
 }
 
-/// In the order of [`all`]. A host that has stored its episode finds it; nobody stored the other's.
+/// In the order of [`all`]. A host finds the episode that it has stored; no host has stored the other one.
 pub const HOST: [u16; 13] = [201, 403, 200, 403, 200, 403, 200, 403, 200, 200, 403, 200, 404];
 pub const AGAIN: [u16; 13] = [200, 403, 200, 403, 200, 403, 200, 403, 200, 200, 403, 200, 404];
 pub const READER: [u16; 13] = [403, 403, 200, 404, 403, 403, 200, 200, 200, 200, 200, 200, 404];
 pub const NOBODY: [u16; 13] = [401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 401, 200, 401];
 pub const OTHER: [u16; 13] = [403, 201, 403, 200, 403, 200, 200, 200, 200, 200, 403, 200, 404];
-/// Sent away before a request could be sent.
+/// The client is rejected before it can send a request.
 pub const UNHEARD: [u16; 13] = [0; 13];

@@ -1,4 +1,4 @@
-//! A receiver in this process, on a port of its own, with a real clone; and a client that sees every byte.
+//! A receiver in this process, on a port of its own, with a real clone, and a client that sees every byte.
 
 pub mod endpoints;
 pub mod tls;
@@ -24,7 +24,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256Digest::from_bytes(Sha256::digest(bytes).into()).to_string()
 }
 
-/// Runs git in a repository, away from the user's configuration, and gives back what it printed.
+/// Runs git in a repository without the user's configuration, and returns its output.
 pub fn git(repo: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(repo)
@@ -40,13 +40,13 @@ pub fn git(repo: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Adds a commit and gives back its id.
+/// Adds a commit and returns its id.
 pub fn commit(repo: &Path, message: &str) -> String {
     git(repo, &["commit", "--quiet", "--allow-empty", "-m", message]);
     git(repo, &["rev-parse", "HEAD"])
 }
 
-/// A clone with one commit.
+/// Creates a clone with one commit; returns its path and the commit.
 pub fn clone_in(dir: &Path) -> (PathBuf, String) {
     let repo = dir.join("clone");
     std::fs::create_dir(&repo).unwrap();
@@ -70,7 +70,7 @@ impl TestReceiver {
         Self::start_with("", "")
     }
 
-    /// Starts with further lines for `[server]`, which may end with a `[store]` of its own, and `[version_gate]`.
+    /// Starts with more lines for `[server]`, which may end with a `[store]` of their own, and for `[version_gate]`.
     pub fn start_with(server: &str, gate: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clone, head) = clone_in(dir.path());
@@ -108,7 +108,7 @@ impl TestReceiver {
         Self { address, dir, clone, head, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Stops it and starts it again on the same directories.
+    /// Stops the receiver and starts it again on the same directories.
     pub fn restart(mut self) -> Self {
         self.stop();
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
@@ -126,7 +126,7 @@ impl TestReceiver {
         std::fs::read_to_string(self.dir.path().join("index.jsonl")).unwrap()
     }
 
-    /// The rows of the index as JSON.
+    /// Returns the rows of the index as JSON.
     pub fn rows(&self) -> Vec<serde_json::Value> {
         self.index().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -135,7 +135,7 @@ impl TestReceiver {
         self.dir.path().join("episodes").join(host).join(format!("{episode}.tar.zst"))
     }
 
-    /// How many uploads have a temp file now.
+    /// Returns the number of uploads that have a temp file now.
     pub fn partials(&self) -> usize {
         std::fs::read_dir(self.dir.path().join("episodes/.incoming")).unwrap().count()
     }
@@ -144,12 +144,12 @@ impl TestReceiver {
         Connection::to(self.address)
     }
 
-    /// Sends one request on a connection of its own.
+    /// Sends one request on a new connection.
     pub fn request(&self, request: &Request) -> Answer {
         self.connect().ask(request).unwrap()
     }
 
-    /// A PUT of this body that is in order.
+    /// Returns a valid PUT of this body.
     pub fn put(&self, host: &str, episode: &str, body: &[u8]) -> Request {
         Request::new("PUT", &format!("/v1/episodes/{host}/{episode}.tar.zst"))
             .header("x-content-sha256", &sha256(body))
@@ -172,7 +172,7 @@ impl Drop for TestReceiver {
     }
 }
 
-/// A request, written out as it is: nothing is normalised.
+/// A request that is sent exactly as it is; nothing is normalised.
 #[derive(Clone)]
 pub struct Request {
     pub method: String,
@@ -215,7 +215,7 @@ impl Request {
     }
 }
 
-/// An answer.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -233,7 +233,7 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// The `error` member.
+    /// Returns the `error` member.
     pub fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
@@ -247,7 +247,7 @@ impl Connection {
         Self::over(tcp(address))
     }
 
-    /// Whether an answer, or the end, comes within that time.
+    /// Returns true if an answer, or the end, comes within that time.
     pub fn has_something_to_read_within(&mut self, patience: Duration) -> bool {
         let usual = self.0.get_ref().read_timeout().unwrap();
         self.0.get_ref().set_read_timeout(Some(patience)).unwrap();
@@ -256,14 +256,14 @@ impl Connection {
         found
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub fn finish(&self) {
         // A server that has refused may have closed its end.
         let _ = self.0.get_ref().shutdown(std::net::Shutdown::Write);
     }
 }
 
-/// A plain connection that does not wait for ever.
+/// Opens a plain connection with a read timeout.
 pub fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -276,7 +276,7 @@ impl<S: Read + Write> Connection<S> {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        // A server that has refused may have closed its end; the answer tells.
+        // A server that has refused may have closed its end; the answer shows it.
         let _ = self.0.get_mut().write_all(bytes);
     }
 
@@ -287,8 +287,8 @@ impl<S: Read + Write> Connection<S> {
         self.try_answer(request.method == "HEAD")
     }
 
-    /// What the other side says next: nothing once it has closed or reset the connection. One that is left open is found
-    /// out by the timeout.
+    /// Returns the next bytes from the other side; empty if it has closed or reset the connection. If it stays open,
+    /// returns the error of the timeout.
     pub fn rest(&mut self) -> String {
         match self.fill() {
             Ok(bytes) => String::from_utf8_lossy(bytes).into_owned(),
@@ -297,7 +297,8 @@ impl<S: Read + Write> Connection<S> {
         }
     }
 
-    /// What was sent and not read yet. A signal ends no wait: one with a timeout is not begun again by the system.
+    /// Returns the bytes that were sent and not read yet. Retries after a signal, because the system does not restart a
+    /// read that has a timeout.
     fn fill(&mut self) -> std::io::Result<&[u8]> {
         while let Err(error) = self.0.fill_buf() {
             if error.kind() != std::io::ErrorKind::Interrupted {
@@ -307,7 +308,7 @@ impl<S: Read + Write> Connection<S> {
         self.0.fill_buf()
     }
 
-    /// Reads one answer; a `100 Continue` is one.
+    /// Reads one answer; a `100 Continue` counts as one.
     pub fn answer(&mut self, is_head: bool) -> Answer {
         self.try_answer(is_head).unwrap()
     }
@@ -349,12 +350,12 @@ impl<S: Read + Write> Connection<S> {
 }
 
 thread_local! {
-    /// What this thread has logged since `capture_log`.
+    /// The log of this thread since `capture_log`.
     static LOGGED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// Keeps what its thread logs. One subscriber serves the whole process: with one per thread, tracing remembers for all
-/// of them that a call site interests nobody.
+/// Keeps the log of its thread. One subscriber serves the whole process. With one for each thread, tracing would cache
+/// for all threads that no subscriber wants a call site.
 struct LogWriter;
 
 impl Write for LogWriter {
@@ -367,14 +368,14 @@ impl Write for LogWriter {
     }
 }
 
-/// Begins to keep what this thread logs.
+/// Starts to keep the log of this thread.
 pub fn capture_log() {
     // A second call finds the subscriber of the first.
     let _ = tracing_subscriber::fmt().with_ansi(false).with_writer(|| LogWriter).try_init();
     LOGGED.with_borrow_mut(Vec::clear);
 }
 
-/// How often this thread has logged the text since `capture_log`.
+/// Returns how often this thread has logged the text since `capture_log`.
 pub fn times_logged(text: &str) -> usize {
     LOGGED.with_borrow(|logged| String::from_utf8_lossy(logged).matches(text).count())
 }

@@ -26,7 +26,7 @@ pub struct Identity {
     pub key: KeyPair,
 }
 
-/// Years between which a certificate is good.
+/// The years on whose first days the validity of a certificate begins and ends.
 pub type Years = (i32, i32);
 
 /// Long enough for every test.
@@ -51,7 +51,7 @@ impl Authority {
         self.certificate.der().clone()
     }
 
-    /// A certificate with these alternative names and this common name.
+    /// Issues a certificate with these alternative names and this common name.
     pub fn issue(&self, alternatives: &[&str], common: &str, years: Years) -> Identity {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = alternatives.iter().map(|&name| name.to_owned()).collect();
@@ -64,7 +64,7 @@ impl Authority {
         Identity { certificate, key }
     }
 
-    /// The list that revokes one of its certificates, as PEM.
+    /// Returns the list that revokes one of the authority's certificates, as PEM.
     pub fn revoke(&self, revoked: &Identity) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
@@ -83,7 +83,8 @@ impl Authority {
     }
 }
 
-/// The serial number of the certificate of a key: no two keys share one, or revoking one would revoke another.
+/// Returns the serial number for the certificate of a key. Each key has its own, because otherwise revoking one
+/// certificate would revoke another.
 fn serial_of(key: &KeyPair) -> SerialNumber {
     let bytes = key.public_key_raw()[1..9].try_into().unwrap();
     SerialNumber::from(u64::from_be_bytes(bytes))
@@ -93,7 +94,7 @@ fn serial_of(key: &KeyPair) -> SerialNumber {
 pub struct TlsFiles(tempfile::TempDir);
 
 impl TlsFiles {
-    /// For a receiver with this certificate.
+    /// Creates the files for a receiver with this certificate.
     pub fn new(server: &Identity) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         files.put("cert.pem", &server.certificate.pem());
@@ -101,7 +102,7 @@ impl TlsFiles {
         files
     }
 
-    /// Puts a file in place, as a maintainer would: in one step.
+    /// Puts a file in place in one step, as a maintainer would.
     pub fn put(&self, name: &str, text: &str) {
         let temp = self.path("new");
         std::fs::write(&temp, text).unwrap();
@@ -113,14 +114,14 @@ impl TlsFiles {
         self.0.path().join(name)
     }
 
-    /// What comes below `[server]`.
+    /// Returns the lines of `[server]` for these files.
     pub fn server(&self) -> String {
         let path = |name| self.path(name).display().to_string();
         format!("tls = {{ cert_file = \"{}\", key_file = \"{}\" }}\n", path("cert.pem"), path("key.pem"))
     }
 }
 
-/// The line of `[auth]` that names a file.
+/// Returns the line of `[auth]` that names a file.
 pub fn line(key: &str, path: &Path) -> String {
     format!("{key} = \"{}\"\n", path.display())
 }
@@ -134,7 +135,7 @@ impl Client {
         Self::speaking(rustls::DEFAULT_VERSIONS, trusts, identity)
     }
 
-    /// A client of certain versions of TLS. It takes up sessions that it had before, where it may.
+    /// Creates a client of certain versions of TLS. It resumes earlier sessions if the server permits.
     pub fn speaking(
         versions: &[&'static rustls::SupportedProtocolVersion],
         trusts: &Authority,
@@ -163,7 +164,7 @@ impl Client {
         Connection::over(StreamOwned::new(connection, tcp(address)))
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub fn ask(&self, address: SocketAddr, request: &Request) -> std::io::Result<Answer> {
         self.connect(address).ask(request)
     }
