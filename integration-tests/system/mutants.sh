@@ -2,7 +2,7 @@
 # Do the unit tests bite? Changes the modules that hold the rules (.cargo/mutants.toml), one change at a time, and
 # demands that a unit test of the same crate fails.
 #
-#   mutants.sh [SHARD]     SHARD: k/n, the k-th of n parts (default: all, which takes an hour and more)
+#   mutants.sh [SHARD]     SHARD: k/n, the k-th of n parts (default: all, some 20 minutes on two cores)
 #
 # integration-tests/mutants.txt has the changes that no test notices, each with the reason why that is right. One that is
 # not there fails this script; so does one that is there and is noticed, where all were tried. Needs cargo-mutants.
