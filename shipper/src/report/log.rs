@@ -19,8 +19,8 @@ use crate::policy::hold::Cause;
 use crate::store::disk::{Change, Disk, Holdings};
 use crate::store::layout::DirsError;
 use crate::store::quarantine::Released;
-use crate::store::scan::NotAnEpisode;
 use crate::store::shipped::Round;
+use crate::store::unshippable::NotAnEpisode;
 
 /// How many commits, and how many odd names, are remembered as said.
 const MEMORY: usize = 1024;

@@ -5,36 +5,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
-use std::io::ErrorKind;
 use std::path::Path;
 
 use cis490_shared::archive::DONE_MARKER;
 use cis490_shared::clock::WallTime;
-use cis490_shared::ids::{EpisodeId, IdError};
+use cis490_shared::ids::EpisodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::store::layout::{Dirs, DirsError, failed, is_there};
-use crate::store::unshippable::{Unshippable, is_immovable, is_in_the_making};
-
-/// Why an entry of `episodes/` is not shipped as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnEpisode {
-    /// Its name is no episode id.
-    #[error("its name is no episode id: {0}")]
-    Name(IdError),
-    /// The name holds bytes that are no text.
-    #[error("its name is not valid UTF-8")]
-    NotText,
-    /// A file, a link or something odder.
-    #[error("it is not a directory")]
-    NotADirectory,
-    /// It is an episode, and cannot leave `episodes/` once it is delivered.
-    #[error("the shipper's user may not write to it, so it cannot be moved")]
-    Unmovable,
-    /// Nobody can tell whether it is finished.
-    #[error("it cannot be read: {0}")]
-    Unreadable(ErrorKind),
-}
+use crate::store::unshippable::{NotAnEpisode, Unshippable, is_immovable, is_in_the_making};
 
 /// Takes the id of a directory entry. Whether the episode is finished is a question for the disk.
 pub fn identify(name: &OsStr, is_directory: bool) -> Result<EpisodeId, NotAnEpisode> {
@@ -160,6 +139,8 @@ impl Dirs {
 #[cfg(test)]
 mod tests {
     use std::os::unix::ffi::OsStrExt;
+
+    use cis490_shared::ids::IdError;
 
     use super::*;
 

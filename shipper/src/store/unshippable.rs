@@ -12,10 +12,28 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::store::scan::NotAnEpisode;
-
 /// How many are named.
 const NAMED: usize = 5;
+
+/// Why an entry of `episodes/` is not shipped as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAnEpisode {
+    /// Its name is no episode id.
+    #[error("its name is no episode id: {0}")]
+    Name(IdError),
+    /// The name holds bytes that are no text.
+    #[error("its name is not valid UTF-8")]
+    NotText,
+    /// A file, a link or something odder.
+    #[error("it is not a directory")]
+    NotADirectory,
+    /// It is an episode, and cannot leave `episodes/` once it is delivered.
+    #[error("the shipper's user may not write to it, so it cannot be moved")]
+    Unmovable,
+    /// Nobody can tell whether it is finished.
+    #[error("it cannot be read: {0}")]
+    Unreadable(ErrorKind),
+}
 
 /// What a scan found that cannot be shipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

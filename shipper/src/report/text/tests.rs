@@ -13,7 +13,8 @@ use crate::report::status::{
     Backlog, Disk, Hold, LastRefusal, Quarantined, Rates, RefusedCommit, Speed, Success, UnderWay,
 };
 use crate::store::scan::Oldest;
-use crate::store::unshippable::{Obstacle, Unshippable};
+
+mod person;
 
 fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000)
@@ -323,97 +324,4 @@ fn what_the_network_says_moves_no_cursor() {
     let evil = Status { hold: hold("unreachable", "\u{1b}[2Jgone\nroot# ", None), ..refused() };
     let text = shown(evil, Life::Running);
     assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}[2Jgone\\nroot#"), "{text}");
-}
-
-fn unshippable() -> Status {
-    let one = |name: &str, reason: &str, command: Option<&str>| Obstacle {
-        name: name.to_owned(),
-        reason: reason.to_owned(),
-        command: command.map(str::to_owned),
-    };
-    let first = [
-        one("e1", "it cannot be read: permission denied", Some("sudo chown -R --reference=/d /d/e1")),
-        one("ep\u{1b}[2J", "its name is not valid UTF-8", None),
-    ];
-    Status { unshippable: Unshippable { count: 7, first: first.into() }, ..well() }
-}
-
-#[test]
-fn what_cannot_be_shipped_stands_above_everything_but_what_is_worse() {
-    assert_snapshot!(shown(unshippable(), Life::Running), @r"
-    idle: 203 episodes shipped since the start, 7 cannot be shipped - see cis490-shipper status
-    ---
-    7 finished directories in episodes/ cannot be shipped: `e1`, it cannot be read: permission denied; `ep\u{1b}[2J`, its name is not valid UTF-8; and 5 more
-    help: nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the `episode_id` in meta.json; for what is there:
-
-    sudo chown -R --reference=/d /d/e1
-
-    lab-1 to https://collector.wg: idle, all is shipped or put aside but 7 finished directories, started 5 h ago
-      shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
-      certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
-      clock        agrees with the receiver's
-    ");
-    let away = Status { hold: hold("unreachable", "a reason", None), ..unshippable() };
-    let text = shown(away, Life::Running);
-    let place = |what: &str| text.find(what).unwrap();
-    assert!(
-        place("the receiver cannot be reached") < place("7 finished directories in episodes/ cannot"),
-        "{text}"
-    );
-    assert!(place("sudo chown") < place("lab-1 to "), "{text}");
-    assert_eq!(text.matches("cannot be shipped: ").count(), 1, "{text}");
-}
-
-#[test]
-fn a_recorder_that_names_no_commit_is_named_and_no_update_is_pasted() {
-    let last = |error: &str, commit: Option<&str>| LastRefusal {
-        episode_id: "e1".to_owned(),
-        commit: commit.map(str::to_owned),
-        error: error.to_owned(),
-        at: ago(5),
-        ..LastRefusal::default()
-    };
-    let told = |last| {
-        let status = Status { data_root: "/data".to_owned(), last_refusal: Some(last), ..well() };
-        let text = shown(status, Life::Running);
-        assert!(!text.contains("git pull"), "{text}");
-        text
-    };
-    assert_snapshot!(told(last("commit-malformed", Some("unknown"))), @r"
-    idle: 203 episodes shipped since the start, recorder names no commit - see cis490-shipper status
-    ---
-    episode e1 was refused: `code_version.commit` in `/data/quarantine/e1/meta.json` is `unknown`, which is no commit
-    help: the recorder wrote it: run that from a git checkout. What is in quarantine stays there: correct the member, then `cis490-shipper quarantine release` it
-
-    lab-1 to https://collector.wg: idle, all that is finished is shipped or put aside, started 5 h ago
-      shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
-      refused      e1, commit-malformed, 5 s ago
-      certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
-      clock        agrees with the receiver's
-    ");
-    let missing = told(last("commit-missing", None));
-    assert!(
-        missing.contains("`code_version.commit` in `/data/quarantine/e1/meta.json` is missing"),
-        "{missing}"
-    );
-}
-
-#[test]
-fn a_data_directory_that_cannot_be_looked_through_and_an_earlier_run_are_said() {
-    let blind = Hold {
-        cause: "unscannable".to_owned(),
-        reason: "cannot read `/d/episodes`".to_owned(),
-        help: None,
-        since: ago(60),
-    };
-    assert_snapshot!(shown(Status { scan_failure: Some(blind), shipped: 0, ..well() }, Life::Running), @r"
-    idle: 0 episodes shipped since the start, data directory unreadable - see cis490-shipper status
-    ---
-    the data directory cannot be looked through, so nothing new is found, since 2025-10-09 08:52:20 UTC: cannot read `/d/episodes`
-
-    lab-1 to https://collector.wg: idle, it finds nothing new, started 5 h ago
-      shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago, in an earlier run; nothing since the start
-      certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
-      clock        agrees with the receiver's
-    ");
 }
