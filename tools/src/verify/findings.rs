@@ -277,13 +277,11 @@ impl fmt::Display for Finding {
                 "`{}` belongs to user {uid} and its directory to user {expected_uid}, who is the receiver",
                 quoted(path)
             ),
-            Self::WrongMode { path, mode } => {
-                write!(
-                    f,
-                    "`{}` has mode {mode}: its owner must be able to write it, and nobody else",
-                    quoted(path)
-                )
-            }
+            Self::WrongMode { path, mode } => write!(
+                f,
+                "`{}` has mode {mode}: its owner must be able to write it, and nobody else",
+                quoted(path)
+            ),
             Self::TornLine { line } => write!(f, "the last line of the index, {line}, is torn"),
             Self::SecondRow { host_id, episode_id, line, same_hash } => {
                 let promise = if *same_hash { "the same hash" } else { "another hash" };
@@ -292,18 +290,14 @@ impl fmt::Display for Finding {
                     "{host_id}/{episode_id} has a second row in line {line} with {promise}; the first one counts"
                 )
             }
-            Self::NotRows { lines, first_line } => {
-                write!(
-                    f,
-                    "{lines} lines of the index are no rows and are skipped, the first is line {first_line}"
-                )
-            }
-            Self::RowsWithoutHash { lines, first_line } => {
-                write!(
-                    f,
-                    "{lines} rows promise no hash that could be checked, the first is in line {first_line}"
-                )
-            }
+            Self::NotRows { lines, first_line } => write!(
+                f,
+                "{lines} lines of the index are no rows and are skipped, the first is line {first_line}"
+            ),
+            Self::RowsWithoutHash { lines, first_line } => write!(
+                f,
+                "{lines} rows promise no hash that could be checked, the first is in line {first_line}"
+            ),
             Self::LeftOver { path } => {
                 write!(f, "`{}` was left behind by an upload that ended over a day ago", quoted(path))
             }
