@@ -117,18 +117,20 @@ fn a_sparse_file_is_passed_over_as_it_stands() {
     read(&packed(&tar)).unwrap();
 }
 
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("a bad disk"))
+    }
+}
+
 #[test]
 fn what_is_no_archive_says_so() {
     let told = |bytes: &[u8]| read(bytes).unwrap_err();
     assert!(told(b"not zstd at all").starts_with("the archive cannot be decompressed: "));
     assert_eq!(told(b""), "the archive is cut short");
     assert!(told(&packed(&[b'x'; 2000])).starts_with("the archive is no usable tar: "));
-    struct Broken;
-    impl Read for Broken {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::Error::other("a bad disk"))
-        }
-    }
     let error = read_whole(Broken, &WholeLimits::default(), NO_TIME).unwrap_err();
     assert!(matches!(error, WholeError::Source(_)), "{error}");
 }
