@@ -115,7 +115,7 @@ pub async fn health(api: web::Data<Api>) -> HttpResponse {
     }
 }
 
-/// Tells how everything does, from what is known.
+/// Gathers the health of every part from the values that the actors publish.
 pub(super) async fn observe(api: &Api) -> Result<Health, Refusal> {
     let gate = api.gate.now().state();
     let polls = api.observe_polls.send(git_poll::Observe).await.map_err(|_| Refusal::Gone)?;
@@ -151,7 +151,7 @@ pub(super) async fn observe(api: &Api) -> Result<Health, Refusal> {
     })
 }
 
-/// What is known of the disk. It is not asked: it may be the one that does not answer.
+/// Describes the disk from the last inspection. Asking a disk that hangs would make health hang too.
 fn store_health(api: &Api, condition: &Condition) -> StoreHealth {
     let told = api.storing.told();
     let free_files = condition.room.and_then(|room| room.files);

@@ -28,7 +28,7 @@ pub struct Authenticator {
     pub tokens: Option<Latest<Tokens>>,
     /// When each token was last used.
     pub last_use: LastUse,
-    /// Whose certificates are accepted; none where no client is asked for one.
+    /// The authorities of accepted certificates; `None` if no client is asked for one.
     pub certificates: Option<Latest<ServerTls>>,
 }
 

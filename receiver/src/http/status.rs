@@ -22,7 +22,7 @@ use crate::config::limits::Bounds;
 
 /// Its name in the state directory.
 const NAME: &str = "status.sock";
-/// What is asked there.
+/// The path of the status, on that socket.
 pub const PATH: &str = "/v1/status";
 /// Connections to it; they are none of those that clients have, so that a flood of these does not hide the status.
 pub(super) const CONNECTIONS: Bounds = Bounds { in_all: 16, per_peer: 16, stall: Duration::from_secs(10) };

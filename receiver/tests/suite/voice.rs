@@ -31,7 +31,7 @@ fn with_tokens() -> tempfile::TempDir {
     configured("[auth]\ntokens_file = \"{dir}/tokens\"\n[version_gate]\nenabled = false\n")
 }
 
-/// The exit code and what was said, without what varies.
+/// Returns the exit code and both outputs, without the parts that vary.
 fn told(dir: &Path, output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).replace(&dir.display().to_string(), "[DIR]");
     format!("{}\n{said}", output.status.code().unwrap_or(-1))

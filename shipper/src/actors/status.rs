@@ -37,7 +37,7 @@ use crate::upload::meter::{Meter, Rate};
 const INTERVAL: Duration = Duration::from_secs(2);
 /// How often the file is written although nothing has, so that its age tells whether the daemon lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
-/// Whoever may read the episodes may read it.
+/// The mode of status.json: the group that may read the episodes may read it.
 const FILE_MODE: u32 = 0o640;
 
 /// What the status needs to know.
@@ -49,7 +49,7 @@ pub struct StatusSettings {
     pub file: PathBuf,
     /// The uploads under way.
     pub meter: Meter,
-    /// The receiver, and what is shown to it.
+    /// The receiver, and this host's certificate and token.
     pub target: Latest<Target>,
     /// The difference between the clocks.
     pub clock_skew: ClockSkew,
@@ -65,7 +65,7 @@ pub struct StatusActor {
     queue: Recipient<Observe>,
     started_at: WallTime,
     rate: Rate,
-    /// What was written last, without its time, and when that was.
+    /// The status written last, without its time, and the time of the write.
     written: Option<(Status, Instant)>,
     /// The latest line.
     said: Option<String>,
@@ -91,7 +91,7 @@ impl StatusActor {
         }
     }
 
-    /// Asks the queue, then writes and says what has changed. A queue that has died says nothing, and the watchdog ends
+    /// Asks the queue, then writes and reports the changes. A queue that has died says nothing, and the watchdog ends
     /// the process.
     fn update(&self, has_ended: bool) -> ResponseActFuture<Self, ()> {
         let asked = self.queue.send(Observe).into_actor(self);

@@ -99,7 +99,7 @@ impl Answer {
         }
     }
 
-    /// The proxy that answered in place of the receiver, and what it says by that; none where a receiver may have said it.
+    /// Describes the proxy that answered in place of the receiver; `None` if a receiver may have given the answer.
     pub fn of_proxy(&self) -> Option<String> {
         let what = match self.status {
             502 => "it cannot reach the receiver behind it",

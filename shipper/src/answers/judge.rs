@@ -1,7 +1,7 @@
 //! What an answer of the receiver means for the episode: the right-hand column of protocol 2.2 as one table.
 //!
-//! Pure: it sees an answer and what was sent, and knows neither HTTP nor files. Success needs proof: a 2xx retires an
-//! episode only if a receiver names what was sent and nothing contradicts it (invariant I6). A verdict needs a witness:
+//! Pure: it sees an answer and the upload, and knows neither HTTP nor files. Success needs proof: a 2xx retires an
+//! episode only if a receiver names this upload and nothing contradicts it (invariant I6). A verdict needs a witness:
 //! a 4xx condemns one only if a receiver states the error (invariant I7). Everything else is about the way to the
 //! receiver: the queue waits, and a person is told what answered.
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::outcome::{Blocked, Outcome, Refusal, Scope, Shipped};
 
-/// What was sent, as far as an answer refers to it.
+/// The upload, as far as an answer refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     /// The host.
@@ -291,7 +291,7 @@ pub fn blocked(status: u16, detail: Option<String>) -> Outcome {
 pub const BEHIND_A_PROXY: &str = "on the collector: `systemctl status cis490-receiver`, and whether the proxy may connect to \
      it: its error log, `ls -l /run/cis490/receiver.sock`";
 
-/// What is said of a body that hung while small requests passed before and after it: full packets get lost.
+/// The help for a body that hung while small requests passed before and after it: full packets get lost.
 pub const BODY_HANGS: &str = "small requests pass while this body hangs: if it goes on, the MTU on the way may be smaller \
      than that of this host's interface; try `ip link set mtu 1280 dev wg0`";
 

@@ -18,7 +18,7 @@ pub enum Shown {
 }
 
 impl Shown {
-    /// What to look at after an answer with this status; none where the status is not about who is asking.
+    /// Returns the help after an answer with this status; `None` if the status is not about the sender's identity.
     pub fn help(self, status: u16) -> Option<&'static str> {
         Some(match (status, self) {
             (401, Self::Token) => {

@@ -33,7 +33,7 @@ pub struct Scan {
     pub more: bool,
     /// Entries that will never be shipped, for people; only the first few.
     pub ignored: Vec<(String, NotAnEpisode)>,
-    /// What is finished and needs a person before it can be shipped, or put away once it is.
+    /// Finished directories that need a person before they can be shipped or moved away.
     pub unshippable: Unshippable,
     /// All directories of episodes, those among them that are known or not finished.
     pub in_episodes: usize,
@@ -106,7 +106,7 @@ const MAX_IGNORED: usize = 100;
 pub struct Oldest {
     /// The episode.
     pub episode_id: String,
-    /// When the recorder finished it, by the time of its marker; none where that cannot be told.
+    /// When the recorder finished it, by the time of its marker; `None` if the time is unknown.
     pub since: Option<WallTime>,
 }
 

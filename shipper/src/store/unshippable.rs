@@ -53,7 +53,7 @@ pub struct Obstacle {
     pub name: String,
     /// Why.
     pub reason: String,
-    /// What to paste into a shell of this host; none where its name cannot be written in one.
+    /// The command to paste into a shell of this host; `None` if the name cannot be written in a shell.
     pub command: Option<String>,
 }
 
@@ -106,7 +106,7 @@ fn similar_id(name: &str) -> Option<EpisodeId> {
     EpisodeId::parse(text.trim_start_matches(['-', '_'])).ok()
 }
 
-/// The text for a shell; none where a terminal would obey it or show something else.
+/// Quotes a text for a shell; `None` if a terminal would obey it or show something else.
 fn quoted(text: &str) -> Option<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
     if text.chars().all(is_plain) {

@@ -18,7 +18,7 @@ use crate::store::layout::{Dirs, DirsError};
 use crate::store::outbox;
 use crate::store::scan::{Oldest, Scan};
 
-/// So many episodes are known at a time; the next ones are looked for when these are through.
+/// The most episodes in the backlog. A scan finds the next ones when these are settled.
 pub const SCAN_LIMIT: usize = 1024;
 
 /// An episode has its marker. Sent by WatchActor; without it the next scan finds the episode.
