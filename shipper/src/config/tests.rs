@@ -75,7 +75,7 @@ fn what_makes_no_sense_names_its_key() {
             queue("rate_limit = \"0B/s\""),
             "line 5: `queue.rate_limit` is `0B/s`, which sends nothing; to pause:",
         ),
-        (queue("rate_limit = 5"), "expected a rate as `2MiB/s`, or a list of them"),
+        (queue("rate_limit = 5"), "must be a rate as `2MiB/s`, or a list of them"),
         (
             queue("rate_limit = [\"1MiB/s\", \"2MiB/s\"]"),
             "`queue.rate_limit` holds `1MiB/s` and `2MiB/s`, which overlap",
