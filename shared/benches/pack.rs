@@ -1,4 +1,4 @@
-//! Packing an episode from the page cache into nothing: reading, tar, zstd and the hash.
+//! Benchmark: packs an episode from the page cache into nothing (reading, tar, zstd and the hash).
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may, and its macros document nothing")]
 
@@ -12,16 +12,17 @@ use cis490_shared::ids::EpisodeId;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const ID: &str = "01JD8Z5V6T7M3K2Q9W8E4R5T6Y";
-/// The shipper's default.
+/// The default level of the shipper.
 const LEVEL: i32 = 3;
 
-/// Three fifths of telemetry, which compresses well, two fifths of a capture, which does not.
+/// Records an episode: three fifths of telemetry, which compresses well, and two fifths of a capture, which does not.
+/// Returns the size of both in bytes.
 fn record(dir: &Path, size: usize) -> u64 {
     fs::create_dir(dir).unwrap();
     fs::write(dir.join("meta.json"), format!("{{\"episode_id\":\"{ID}\",\"schema_version\":1}}")).unwrap();
     let mut state = 490_u64;
     let mut random = || {
-        // Marsaglia's xorshift (13, 7, 17): noise enough that no compressor finds anything in it.
+        // Marsaglia's xorshift (13, 7, 17), whose output no compressor can shrink.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

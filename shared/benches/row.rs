@@ -1,4 +1,4 @@
-//! One row of the index: made into a line, and its pair read out of one.
+//! Benchmark: writes one row of the index as a line, and reads its pair from the line.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may, and its macros document nothing")]
 

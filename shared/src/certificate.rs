@@ -1,4 +1,4 @@
-//! Whose a certificate is, and until when. Nothing is proved here: that is rustls' work.
+//! Reads the name and the expiry of a certificate. It verifies nothing: rustls does.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -8,17 +8,17 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::ids::HostId;
 
-/// What is read in a certificate.
+/// The name and the expiry of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateInfo {
-    /// The host or person whom it names; none where it names nobody, or several.
+    /// The host or person that it names; `None` if it names nobody, or several.
     pub name: Option<HostId>,
-    /// Its last moment.
+    /// The end of its validity.
     pub expires: SystemTime,
 }
 
 impl CertificateInfo {
-    /// Reads them; none where the bytes are no certificate.
+    /// Reads both; `None` if the bytes are not a certificate.
     pub fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
         let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
@@ -27,10 +27,10 @@ impl CertificateInfo {
     }
 }
 
-/// The one alternative name (SAN) that is a host's id; where there is none, the common name.
+/// Returns the only alternative name (SAN) that is a host id, or the common name if no SAN is one.
 ///
-/// Several that differ name nobody: whom they mean must not be a guess. Names with dots, such as the host's address in
-/// the overlay, are no ids and do not disturb.
+/// Returns `None` if there are different ids, because the identity must not be a guess. Names with dots, such as the
+/// host's address in the overlay, are not ids and are ignored.
 fn name_in(certificate: &X509Certificate<'_>) -> Option<HostId> {
     let alternatives = certificate.subject_alternative_name().ok()?;
     let ids =
@@ -48,25 +48,25 @@ fn name_in(certificate: &X509Certificate<'_>) -> Option<HostId> {
     ids.is_empty().then_some(id)
 }
 
-/// From so long before its end it is said that a certificate ends.
+/// Time before the expiry of a certificate from which a warning is due.
 pub const WARN_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-/// How often it is said again.
+/// Interval between two warnings about the same certificate.
 const SAY_EVERY: Duration = Duration::from_hours(24);
 
-/// How a certificate stands to its end, in words: `ends in 9 days`, `ended 5 hours ago`.
+/// The time until or since the expiry of a certificate, as text: `ends in 9 days`, `ended 5 hours ago`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Remaining {
     until: Result<Duration, Duration>,
 }
 
 impl Remaining {
-    /// What is left of it, or how long ago it ended.
+    /// Computes the time until the expiry, or since it.
     pub fn of(expires: SystemTime, now: SystemTime) -> Self {
         Self { until: expires.duration_since(now).map_err(|over| over.duration()) }
     }
 
-    /// Whether somebody should see to a new one.
+    /// Returns true if the certificate has expired or will expire soon, so that it must be replaced.
     pub fn is_short(self) -> bool {
         self.until.is_ok_and(|left| left < WARN_BEFORE) || self.until.is_err()
     }
@@ -85,18 +85,18 @@ impl fmt::Display for Remaining {
     }
 }
 
-/// Finds out when it is to be said that a certificate ends: once a day, and at once for another certificate.
+/// The schedule of expiry warnings: one a day, and one at once for another certificate.
 #[derive(Debug, Default)]
 pub struct ExpiryReminder {
     said: Option<(SystemTime, SystemTime)>,
 }
 
 impl ExpiryReminder {
-    /// What is to be said now, if anything.
+    /// Returns the warning that is due now; `None` if there is none.
     pub fn due(&mut self, expires: SystemTime, now: SystemTime) -> Option<Remaining> {
         let remaining = Remaining::of(expires, now);
         let is_news = self.said.is_none_or(|(of, at)| {
-            // A clock that was set back does not silence it for longer than a day.
+            // If the clock was set back, a warning is due at once.
             of != expires || now.duration_since(at).map_or(true, |since| since >= SAY_EVERY)
         });
         (remaining.is_short() && is_news).then(|| {
@@ -106,8 +106,8 @@ impl ExpiryReminder {
     }
 }
 
-/// What to do about a certificate that the TLS library calls unusable, by what it says: it names neither the end nor the
-/// remedy. None where it is another trouble.
+/// Returns the remedy for a certificate that the TLS library rejects, by the library's message, which names neither the
+/// side nor a remedy. `None` if the problem is another one.
 pub fn remedy(complaint: &str) -> Option<&'static str> {
     const VERSION: &str = "it is of X.509 version 1: make it anew with an extension, such as a subjectAltName, which makes it version 3";
     const AUTHORITY: &str = "it is the certificate of an authority, which can only sign others: make one for this end, signed by it";
@@ -117,7 +117,7 @@ pub fn remedy(complaint: &str) -> Option<&'static str> {
     told.into_iter().find(|(name, _)| complaint.contains(name)).map(|(_, remedy)| remedy)
 }
 
-/// What is wrong with a certificate of one's own: the TLS library reports it as a peer's.
+/// Describes the fault of our own certificate, which the TLS library reports as a peer's.
 pub fn own_fault(complaint: &str) -> &str {
     let reason = complaint.strip_prefix("invalid peer certificate: ").unwrap_or(complaint);
     remedy(complaint).unwrap_or(reason)

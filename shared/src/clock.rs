@@ -1,4 +1,4 @@
-//! Wall time as text, and the one place that asks the system for a time.
+//! Wall time as text, and the only code that asks the system for a wall time or a processor time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -6,40 +6,39 @@ use std::time::{Duration, SystemTime};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// A moment as it stands in rows and reports: ISO 8601, UTC, microseconds, `+00:00`.
+/// A time as written in rows and reports: ISO 8601, UTC, microseconds, `+00:00`.
 ///
-/// What an earlier generation wrote is carried unchanged, so reading accepts any text.
+/// Reading accepts any text, so that times written by an earlier generation stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WallTime(String);
 
 impl WallTime {
-    /// The current time.
+    /// Returns the current time.
     pub fn now() -> Self {
         Self::from(system_time())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The system's wall clock.
+/// Returns the time of the system's wall clock.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-/// How long a processor has worked for the calling thread: a measure of work that neither a slow disk nor a busy
-/// machine stretches.
+/// Returns the processor time used by the calling thread. A slow disk or a busy machine does not increase it.
 pub fn thread_time() -> Duration {
-    // It counts up from zero, so the conversion cannot fail.
+    // The clock counts up from zero, so the conversion cannot fail.
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl From<SystemTime> for WallTime {
-    /// Times outside the years that the format can hold become its nearest end.
+    /// Converts a time. One outside the years that the format can hold becomes the latest that it can.
     fn from(time: SystemTime) -> Self {
         jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX).into()
     }

@@ -1,7 +1,7 @@
 //! Configuration files: TOML, strict, with errors that a person can act on.
 //!
-//! An unknown key is an error that names the line, the key and the nearest known one: a typo in a safety
-//! setting must not silently mean its default.
+//! An unknown key is an error that names the line, the key and the nearest known key. A typo in a safety setting must
+//! not silently select its default.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use serde::de::DeserializeOwned;
 
 use crate::fs_error::FsError;
 
-/// Why a configuration cannot be used. Programs end with exit code 78 on any of them.
+/// The reason why a configuration cannot be used. Programs end with exit code 78 on any of them.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] FsError),
-    /// A key that does not exist, in most cases misspelt.
+    /// An unknown key, usually misspelt.
     #[error("`{}`, line {line}: unknown key `{key}`, {hint}", path.display())]
     UnknownKey {
         /// The file.
@@ -24,48 +24,48 @@ pub enum ConfigError {
         line: usize,
         /// The key as written.
         key: String,
-        /// The nearest known key, or all of them where none is near.
+        /// The nearest known key, or all known keys if none is similar.
         hint: String,
     },
-    /// Not TOML, or a value of the wrong type.
+    /// The text is not TOML, or a value has the wrong type.
     #[error("`{}`, line {line}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's message.
         reason: String,
     },
-    /// The value has the right type but makes no sense.
+    /// A value has the right type but is not valid.
     #[error("`{}`: `{}` {}", path.display(), invalid.key, invalid.reason)]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// The key and what is wrong with its value.
+        /// The key and the reason.
         invalid: InvalidValue,
     },
 }
 
-/// A value that makes no sense: `key` with its section, and a reason that reads on from it.
+/// An invalid value: `key` with its section, and a reason that continues a sentence which begins with the key.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidValue {
-    /// For example `version_gate.window`.
+    /// The key, for example `version_gate.window`.
     pub key: &'static str,
-    /// For example "is 0, at least 1 is needed".
+    /// The reason, for example "is 0, at least 1 is needed".
     pub reason: String,
 }
 
 impl InvalidValue {
-    /// Names the key and the reason.
+    /// Creates an error for a key.
     pub fn new(key: &'static str, reason: impl Into<String>) -> Self {
         Self { key, reason: reason.into() }
     }
 }
 
-/// A configuration that can say whether its values make sense.
+/// A configuration that can check its own values.
 pub trait Validate {
-    /// Checks every value; the first that makes no sense is the answer.
+    /// Checks every value, and returns the first that is not valid.
     fn validate(&self) -> Result<(), InvalidValue>;
 }
 
@@ -75,7 +75,7 @@ pub fn load<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, ConfigErro
     parse(&text, path)
 }
 
-/// Parses and validates a text; `path` is what errors call it.
+/// Parses and validates a text; errors name `path`.
 pub fn parse<T: DeserializeOwned + Validate>(text: &str, path: &Path) -> Result<T, ConfigError> {
     let config: T = toml::from_str(text).map_err(|error| explain(&error, text, path))?;
     match config.validate() {
@@ -99,7 +99,7 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> ConfigError {
     }
 }
 
-/// Below this similarity (0 to 1) a suggestion would confuse more than help.
+/// Similarity (0 to 1) that a suggestion must exceed. A less similar key would confuse more than help.
 const SIMILAR: f64 = 0.7;
 
 fn hint(key: &str, known: &[&str]) -> String {

@@ -1,9 +1,14 @@
-//! The only home of fsync, rename, lock and append.
+//! The only module that calls fsync, rename, lock and append.
 //!
-//! Every function here blocks. The order that makes a file durable is always the same: write under a
-//! temporary name, sync the bytes, publish under the final name, sync the directory that holds the name.
-//! A sync that failed is believed: the caller drops the file and never syncs the same descriptor again,
-//! since the kernel may have marked the lost pages clean (invariants I1, I2, I5).
+//! Every function here blocks. The order that makes a file durable is always the same:
+//!
+//! 1. write under a temporary name
+//! 2. sync the bytes
+//! 3. publish under the final name
+//! 4. sync the directory that holds the name
+//!
+//! After a failed sync the caller drops the file and never syncs the same descriptor again. The kernel may have marked
+//! the lost pages clean (invariants I1, I2, I5).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -26,16 +31,16 @@ pub struct Temp {
     path: PathBuf,
     published: bool,
     written: u64,
-    /// Up to here the kernel was asked to begin writing to the disk.
+    /// Number of bytes whose write-back was requested or is complete.
     handed_over: u64,
 }
 
-/// After so many bytes the kernel is asked to begin writing them, so that the sync at the end of a large file has little
+/// Number of bytes after which the kernel is asked to begin write-back. So the final sync of a large file has little
 /// left to do, and dirty pages do not pile up on a small machine.
 const WRITE_BACK_BYTES: u64 = 8 << 20;
 
 impl Temp {
-    /// Creates a new file at `path`; one that is there already is an error. `mode` is exact, whatever the umask.
+    /// Creates a new file at `path`; an existing one is an error. `mode` is exact, whatever the umask.
     pub fn create(path: PathBuf, mode: u32) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
         let temp = Self { file, path, published: false, written: 0, handed_over: 0 };
@@ -45,7 +50,7 @@ impl Temp {
 
     /// Reserves `bytes` on the disk, so that a full disk shows before the first byte is written.
     ///
-    /// A file system that cannot reserve is no error: it will say so when it is full.
+    /// Succeeds on a file system that cannot reserve, which reports a full disk when the bytes are written.
     pub fn reserve(&self, bytes: u64) -> io::Result<()> {
         if bytes == 0 || !Step::Reserve.is_taken() {
             return Ok(());
@@ -62,17 +67,17 @@ impl Temp {
         self.file.sync_data()
     }
 
-    /// Lets the disk begin with what was written, so that less is left for the sync.
+    /// Asks the kernel to begin write-back, so that the sync has less to do.
     fn begin_write_back(&mut self) {
         if let Some(fresh) = NonZeroU64::new(self.written - self.handed_over) {
-            // A hint, so what becomes of it is for the sync to say. Linux begins the write-back of pages that are dirty
-            // and said not to be needed again.
+            // This is only a hint, so its result is ignored and the sync reports any error. Linux begins the write-back
+            // of dirty pages that are declared as not needed again.
             let _ = rustix::fs::fadvise(&self.file, self.handed_over, Some(fresh), Advice::DontNeed);
             self.handed_over = self.written;
         }
     }
 
-    /// Makes what was written so far durable, so that less is left for the sync at the end, which is still due.
+    /// Makes the bytes written so far durable, so that the sync at the end has less to do. That sync is still required.
     /// After an error the file must be dropped.
     pub fn sync_so_far(&mut self) -> io::Result<()> {
         self.sync()?;
@@ -80,15 +85,15 @@ impl Temp {
         Ok(())
     }
 
-    /// Gives the file its final name without ever replacing another; `AlreadyExists` where the name is taken.
+    /// Gives the file its final name without ever replacing another file; `AlreadyExists` if the name is taken.
     ///
-    /// The caller syncs the directory: several files can share one sync.
+    /// The caller syncs the directory, because several files can share one sync.
     pub fn publish_noreplace(mut self, to: &Path) -> io::Result<()> {
         self.publish_noreplace_in(CWD, to)
     }
 
-    /// The same for a name in a directory that is open, wherever its path leads by now. Where it fails it can be tried
-    /// again.
+    /// Like [`Temp::publish_noreplace`], for a name in an open directory, even if its path leads elsewhere by now. It
+    /// can be called again after an error.
     pub fn publish_noreplace_in(&mut self, dir: impl AsFd, name: &Path) -> io::Result<()> {
         match Step::NeverReplace.is_taken() {
             true => rename_noreplace_between(CWD, &self.path, dir.as_fd(), name)?,
@@ -98,14 +103,14 @@ impl Temp {
         Ok(())
     }
 
-    /// Gives the file its final name, in place of whatever has it.
+    /// Gives the file its final name, and replaces any file that has it.
     fn publish_replace(mut self, to: &Path) -> io::Result<()> {
         replace(&self.path, to)?;
         self.published = true;
         Ok(())
     }
 
-    /// The path of the temporary name.
+    /// Returns the path of the temporary name.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -128,21 +133,22 @@ impl Write for Temp {
 impl Drop for Temp {
     fn drop(&mut self) {
         if !self.published {
-            // Nothing can be done about a failure here; the sweep at the next start removes what is left.
+            // A failure cannot be handled here. The sweep at the next start removes the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Moves a file or directory to a name that is free; `AlreadyExists` where it is not. Syncs nothing.
+/// Moves a file or directory to a free name; `AlreadyExists` if it is taken. Syncs nothing.
 ///
-/// File systems without `RENAME_NOREPLACE` (NFS, 9p, many of FUSE, older ZFS) get the same for files by way of a hard
-/// link. A directory has none: there the name is looked at first, and callers keep others of ours away by a lock.
+/// On a file system without `RENAME_NOREPLACE` (NFS, 9p, many of FUSE, older ZFS) a hard link gives the same guarantee
+/// for files. Directories cannot be hard-linked, so their new name is checked first, and callers hold a lock against
+/// other processes of ours.
 pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     rename_noreplace_between(CWD, from, CWD, to)
 }
 
-/// The same for names in directories that are open, wherever their paths lead by now.
+/// Like [`rename_noreplace`], for names in open directories, even if their paths lead elsewhere by now.
 pub fn rename_noreplace_in(old: impl AsFd, from: &Path, new: impl AsFd, to: &Path) -> io::Result<()> {
     rename_noreplace_between(old.as_fd(), from, new.as_fd(), to)
 }
@@ -159,8 +165,8 @@ fn rename_noreplace_between(
     }
 }
 
-/// Renames in two steps. Another program may take the name of a directory between them, and loses nothing: the kernel
-/// never replaces a directory that holds something, nor a file by a directory.
+/// Renames in two steps. Another program can take the new name of a directory between them, but loses nothing. The
+/// kernel never replaces a directory that is not empty, nor a file by a directory.
 fn rename_where_free(old: BorrowedFd<'_>, from: &Path, new: BorrowedFd<'_>, to: &Path) -> io::Result<()> {
     let found = rustix::fs::statat(old, from, AtFlags::SYMLINK_NOFOLLOW)?;
     if !FileType::from_raw_mode(found.st_mode).is_dir() {
@@ -174,13 +180,13 @@ fn rename_where_free(old: BorrowedFd<'_>, from: &Path, new: BorrowedFd<'_>, to: 
     }
 }
 
-/// Gives a file the name of another, which is gone then.
+/// Renames a file, and replaces any file that has the name.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn replace(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Moves a file or directory to a name that is free and makes the move durable.
+/// Moves a file or directory to a free name and makes the move durable.
 pub fn move_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     rename_noreplace(from, to)?;
     let (old, new) = (parent(from), parent(to));
@@ -191,13 +197,13 @@ pub fn move_noreplace(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a small file so that a reader sees either the old or the new content, durably.
+/// Writes a small file durably, so that a reader sees either the old or the new content.
 pub fn replace_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     replace_file_with(path, bytes, mode, |_| Ok(()))
 }
 
-/// The same for a file of somebody else's: it stays whose it was, or goes to the owner of its directory where it is new, so
-/// that a tool run as root never locks the service out.
+/// Like [`replace_file`], but the new file keeps the owner of the old one, or gets the owner of the directory if there
+/// was none. So a tool run as root never locks the service out.
 pub fn replace_file_of_its_owner(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let like = if path.try_exists()? { path } else { parent(path) };
     replace_file_with(path, bytes, mode, |file| give(file, like))
@@ -217,12 +223,12 @@ fn replace_file_with(
     Step::SyncReplacedName.take(|| sync_dir(parent(path)))
 }
 
-/// An empty file beside `path` that is to take its place.
+/// Creates an empty file beside `path`, which is to replace it.
 fn replacement(path: &Path, mode: u32) -> io::Result<Temp> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temp_path = path.with_file_name(name);
-    // A temporary of an earlier attempt that died half-way is of no use to anybody.
+    // An earlier attempt that died may have left a temporary file, which is useless.
     match fs::remove_file(&temp_path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -230,8 +236,8 @@ fn replacement(path: &Path, mode: u32) -> io::Result<Temp> {
     Temp::create(temp_path, mode)
 }
 
-/// Writes a small file so that a reader sees either the old or the new content. Nothing is synced: for what is worth
-/// nothing after a crash, and is written often.
+/// Writes a small file so that a reader sees either the old or the new content. Syncs nothing, because it is for
+/// content that is written often and worthless after a crash.
 pub fn replace_fleeting_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut temp = replacement(path, mode)?;
     temp.write_all(bytes)?;
@@ -243,7 +249,7 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     sync_open_dir(&File::open(path)?)
 }
 
-/// The same for a directory that is open, wherever its path leads by now.
+/// Like [`sync_dir`], for an open directory, even if its path leads elsewhere by now.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn sync_open_dir(dir: &File) -> io::Result<()> {
     dir.sync_all()
@@ -255,7 +261,7 @@ pub fn sync_data(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Creates a directory and syncs the one that holds it; true where it was missing.
+/// Creates a directory if it is missing, and then syncs its parent. Returns true if it was missing.
 pub fn create_dir(path: &Path, mode: u32) -> io::Result<bool> {
     use std::os::unix::fs::DirBuilderExt;
     match fs::DirBuilder::new().mode(mode).create(path) {
@@ -268,8 +274,8 @@ pub fn create_dir(path: &Path, mode: u32) -> io::Result<bool> {
     }
 }
 
-/// Like [`create_dir`] for the whole chain of missing directories; one that is there is synced into the one that
-/// holds it as well.
+/// Like [`create_dir`] for the whole chain of missing directories. The name of a directory that exists already is made
+/// durable as well.
 pub fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return sync_name_found(path);
@@ -278,24 +284,24 @@ pub fn create_dir_all(path: &Path, mode: u32) -> io::Result<()> {
     create_dir(path, mode).map(drop)
 }
 
-/// Opens a file that is there already for appending and reading.
+/// Opens an existing file for appending and reading.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).open(path)
 }
 
-/// Makes a name durable that was found and not made: whoever made it may have died before it was synced.
+/// Makes an existing name durable, because the process that created it may have died before its sync.
 fn sync_name_found(path: &Path) -> io::Result<()> {
     match Step::SyncFoundName.take(|| sync_dir(parent(path))) {
-        // What we may not even list was prepared by others, and so was what is in it.
+        // Another user prepared a directory that we may not list, and also the names in it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         other => other,
     }
 }
 
-/// Creates an empty file unless there is one; its directory is synced in both cases.
+/// Creates an empty file if it is missing, and syncs its directory in both cases.
 ///
-/// A new file belongs to whoever owns the directory, so that a tool run as root never locks the service out.
+/// A new file gets the owner of the directory, so that a tool run as root never locks the service out.
 pub fn create_file(path: &Path, mode: u32) -> io::Result<()> {
     let file = match OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return sync_name_found(path),
@@ -305,7 +311,7 @@ pub fn create_file(path: &Path, mode: u32) -> io::Result<()> {
     Step::SyncNewFile.take(|| sync_dir(parent(path)))
 }
 
-/// Lets a file belong to whoever `like` belongs to; only root can.
+/// Gives a file the owner and group of `like`. Does nothing unless the process runs as root.
 fn give(file: &File, like: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -314,7 +320,7 @@ fn give(file: &File, like: &Path) -> io::Result<()> {
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
-/// The directory that holds `path`; `.` for a bare name.
+/// Returns the directory that holds `path`; `.` for a bare name.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -328,13 +334,13 @@ pub struct FileLock {
     _file: File,
 }
 
-/// How often a lock that somebody else holds is tried again.
+/// Interval between two attempts to take a lock that another process holds.
 const LOCK_RETRY: Duration = Duration::from_millis(2);
 
 impl FileLock {
-    /// Takes the lock, waiting for its holder up to `patience`; `WouldBlock` after that.
+    /// Takes the lock, and waits for its holder up to `patience`; `WouldBlock` after that.
     ///
-    /// The lock file is created where it is missing and never removed: removing it would let two holders in.
+    /// Creates the lock file if it is missing. The file is never removed, because that would let two holders in.
     #[expect(clippy::disallowed_methods, reason = "flock has no wait with a deadline")]
     pub fn take(path: &Path, patience: Duration) -> io::Result<Self> {
         let file = match File::open(path) {
@@ -356,8 +362,8 @@ impl FileLock {
         }
     }
 
-    /// Whether somebody holds the lock. Creates nothing; but whoever takes the lock in the very moment of this look is
-    /// told that it is held, so those who may be looked at take it with a little patience.
+    /// Returns true if a process holds the lock. Creates nothing, but holds the lock for an instant itself. A process
+    /// that takes the lock in that instant sees it as held, so it needs a little patience.
     pub fn is_held(path: &Path) -> io::Result<bool> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

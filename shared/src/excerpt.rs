@@ -1,20 +1,20 @@
-//! Text from elsewhere, made fit for a terminal and a log: an error often repeats what it could not read, and that can
-//! be a megabyte long and hold whatever moves a cursor.
+//! Shortens and escapes foreign text for a terminal and a log. An error often repeats the input that it could not read,
+//! which can be a megabyte long and contain control sequences.
 
 use std::fmt::Write as _;
 
-/// How many characters are shown.
+/// Maximum number of characters shown.
 const SHOWN: usize = 200;
-/// How many lines are shown.
+/// Maximum number of lines shown.
 const SHOWN_LINES: usize = 40;
 
-/// The beginning of a text, on one line and without anything that a terminal would obey.
+/// Returns the beginning of a text on one line, with everything escaped that a terminal would obey.
 pub fn excerpt(text: &str) -> String {
     let mut shown = String::new();
     let mut characters = text.chars();
     for character in characters.by_ref().take(SHOWN) {
         match character {
-            // They are escaped in a literal, and mean nothing to a terminal.
+            // `escape_debug` would escape these, but they mean nothing to a terminal.
             '"' | '\'' | '\\' => shown.push(character),
             other => shown.extend(other.escape_debug()),
         }
@@ -27,8 +27,8 @@ pub fn excerpt(text: &str) -> String {
     shown
 }
 
-/// The first lines of a text that is meant to be read, or pasted, as lines. None of them begins as the prefix by which a
-/// service manager takes a line for another's, or for another priority (`<N>`, sd-daemon(3)).
+/// Returns the first lines of a text that a person reads or pastes as lines. A leading `<` is escaped, because a
+/// service manager reads `<N>` at the start of a line as its priority (sd-daemon(3)).
 pub fn excerpt_of_lines(text: &str) -> String {
     let mut lines = text.split_inclusive('\n');
     let mut shown: String = lines
@@ -74,7 +74,7 @@ mod tests {
         fn an_excerpt_is_short_and_on_one_line(text in any::<String>()) {
             let told = excerpt(&text);
             prop_assert!(told.chars().all(|c| !c.is_control()), "{told:?}");
-            // At its longest a character is `\u{10ffff}`.
+            // The longest escaped character is `\u{10ffff}`.
             prop_assert!(told.len() <= SHOWN * 10 + 60);
         }
     }

@@ -1,9 +1,9 @@
-//! Whether a file is another than it was, for programs that read theirs again when it changed.
+//! Detects that a file has changed, for programs that then read it again.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// What tells one state of a file from another.
+/// The state of a file: device, inode, length and time of the last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFingerprint {
     inode: (u64, u64),
@@ -12,7 +12,7 @@ pub struct FileFingerprint {
 }
 
 impl FileFingerprint {
-    /// The state that a file is in.
+    /// Returns the current state of a file.
     pub fn of(file: &Metadata) -> Self {
         Self {
             inode: (file.dev(), file.ino()),
@@ -22,7 +22,7 @@ impl FileFingerprint {
         }
     }
 
-    /// The same of what a system call says of one.
+    /// Like [`FileFingerprint::of`], for the result of a system call.
     pub fn of_stat(file: &rustix::fs::Stat) -> Self {
         Self {
             inode: (file.st_dev, file.st_ino),
@@ -31,7 +31,7 @@ impl FileFingerprint {
         }
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     pub fn length(self) -> u64 {
         self.length
     }

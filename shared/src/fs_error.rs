@@ -1,34 +1,34 @@
-//! What the file system refused: what was tried, on which path, and what the system said.
+//! File system errors with the operation, the path and the system's reason.
 //!
-//! For errors that a person reads as they are. What to do about one is said by whoever tried.
+//! For errors that a person reads unchanged. The caller adds what to do about them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Something that could not be done with a file or directory.
+/// A failed operation on a file or directory.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} `{}`: {source}", path.display())]
 pub struct FsError {
-    /// What was to be done.
+    /// The operation, as a verb.
     pub verb: &'static str,
     /// The file or directory.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
 impl FsError {
-    /// Wraps what the system said; for use in `map_err`.
+    /// Wraps the system's error; for use in `map_err`.
     pub fn at(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self { verb, path: path.to_owned(), source }
     }
 
-    /// Returns the kind of what the system said.
+    /// Returns the kind of the system's error.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
 
-    /// Returns the same once more, for another caller that it concerns.
+    /// Returns a copy of the error, for another caller that it concerns.
     #[must_use]
     pub fn again(&self) -> Self {
         let source =

@@ -1,8 +1,7 @@
 //! The four identifiers of the protocol, each valid by construction.
 //!
-//! Whoever holds a [`HostId`] or [`EpisodeId`] may use it as a file name: the only way to make one is
-//! `parse`, and that lets through neither a separator, nor a dot, nor a leading dash.
-//! Source of the forms: protocol section 1.
+//! A [`HostId`] or [`EpisodeId`] is safe as a file name. `parse` is the only way to make one, and it accepts no
+//! separator, no dot and no leading dash. Source of the forms: protocol section 1.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -13,31 +12,32 @@ use serde::{Deserialize, Serialize};
 /// The longest host or episode id, in bytes.
 pub const MAX_NAME_LEN: usize = 128;
 
-/// Why a text is not an identifier.
+/// The reason why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// There is no text at all.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// More than [`MAX_NAME_LEN`] bytes.
+    /// The text has more than [`MAX_NAME_LEN`] bytes.
     #[error("it has {0} characters, at most {MAX_NAME_LEN} are allowed")]
     TooLong(usize),
     /// The first character is neither a letter nor a digit.
     #[error("it starts with `{}`, it must start with a letter or a digit", .0.escape_default())]
     BadStart(char),
-    /// A character outside `[A-Za-z0-9_-]`.
+    /// A character is outside `[A-Za-z0-9_-]`.
     #[error("it holds `{}`, only letters, digits, `_` and `-` are allowed", .0.escape_default())]
     BadCharacter(char),
-    /// Not as many digits as the form asks for.
+    /// The number of digits is wrong.
     #[error("it has {0} characters, {1} hex digits are expected")]
     WrongLength(usize, &'static str),
-    /// A character that is not a hex digit.
+    /// A character is not a hex digit.
     #[error("it holds `{}`, only hex digits are allowed", .0.escape_default())]
     NotHex(char),
 }
 
 fn check_name(text: &str) -> Result<(), IdError> {
-    // A start checks millions of them, nearly all of which are names: what is wrong is looked for only where one is not.
+    // A start checks millions of names, and nearly all of them are valid. So the reason is determined only for an
+    // invalid one.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if let [first, ..] = text.as_bytes()
         && first.is_ascii_alphanumeric()
@@ -75,7 +75,7 @@ fn check_hex(text: &str, lengths: &[usize], expected: &'static str) -> Result<()
     Ok(())
 }
 
-/// What the identifiers that are kept as text have in common.
+/// Defines the common parts of the identifiers that are stored as text.
 macro_rules! text_identifier {
     ($(#[$doc:meta])* $name:ident, $parse:expr) => {
         $(#[$doc])*
@@ -84,13 +84,13 @@ macro_rules! text_identifier {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// Takes the text if it has the form of this identifier.
+            /// Parses a text that has the form of this identifier.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let parse: fn(&str) -> Result<Box<str>, IdError> = $parse;
                 parse(text).map(Self)
             }
 
-            /// The identifier as text.
+            /// Returns the identifier as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -98,7 +98,7 @@ macro_rules! text_identifier {
 
         identifier_traits!($name);
 
-        // It hashes and compares as its text does, so that a map can be asked by a text.
+        // An identifier hashes and compares like its text, so a map can be searched by a text.
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
@@ -119,7 +119,7 @@ macro_rules! text_identifier {
     };
 }
 
-/// Parsing and debugging, the same for every identifier.
+/// Defines parsing and debugging, which are the same for every identifier.
 macro_rules! identifier_traits {
     ($name:ident) => {
         impl fmt::Debug for $name {
@@ -145,7 +145,7 @@ macro_rules! identifier_traits {
 }
 
 text_identifier!(
-    /// A lab host, the one that recorded an episode.
+    /// A lab host: the host that recorded an episode.
     HostId,
     |text| check_name(text).map(|()| text.into())
 );
@@ -155,25 +155,26 @@ text_identifier!(
     |text| check_name(text).map(|()| text.into())
 );
 text_identifier!(
-    /// A full commit id: 40 hex digits, or 64 in a SHA-256 repository. Any case in, lower case out.
+    /// A full commit id: 40 hex digits, or 64 in a SHA-256 repository. Parsing accepts any case; the text is lower
+    /// case.
     CommitHash,
     |text| check_hex(text, &[40, 64], "40 or 64").map(|()| text.to_ascii_lowercase().into())
 );
 
 impl CommitHash {
-    /// The first twelve digits, for people.
+    /// Returns the first twelve digits, for people.
     pub fn short(&self) -> &str {
         &self.0[..12]
     }
 }
 
-/// The sha256 of an archive's bytes as sent. Any case in, lower case out.
+/// The sha256 of an archive's bytes as sent. Parsing accepts any case; the text is lower case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Sha256Digest([u8; 32]);
 
 impl Sha256Digest {
-    /// Takes 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         check_hex(text, &[64], "64")?;
         let mut bytes = [0; 32];
@@ -183,18 +184,18 @@ impl Sha256Digest {
         Ok(Self(bytes))
     }
 
-    /// The digest of bytes that were hashed here.
+    /// Wraps a digest that was computed here.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The digest itself.
+    /// Returns the digest as bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// The value of a character that is known to be a hex digit.
+/// Returns the value of a character that is known to be a hex digit.
 fn hex_value(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',

@@ -1,15 +1,15 @@
-//! JSON objects into structs. Serde also takes an array for a struct, by the order of its fields, and looks at no byte of
-//! a value that nobody asks for; every other reader of our formats would say that such a text is none.
+//! Parses JSON objects into structs. Serde alone also accepts an array for a struct, by the order of its fields. It
+//! does not check the UTF-8 of a value that it skips. Every other reader of our formats would reject both.
 
 use serde::Deserialize;
 use serde::de::{Error, IgnoredAny};
 
-/// Reads a text that must be an object, and UTF-8 also where nobody looks at it.
+/// Parses a text that must be an object, and valid UTF-8 even in the values that are skipped.
 pub fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, serde_json::Error> {
     let text = str::from_utf8(text).map_err(serde_json::Error::custom)?;
     match text.trim_ascii_start().as_bytes().first() {
         Some(b'{') | None => serde_json::from_str(text),
-        // What is no JSON at all is said to be just that.
+        // A text that is not JSON at all gets the parser's error.
         Some(_) => {
             serde_json::from_str::<IgnoredAny>(text).and(Err(serde_json::Error::custom("it is no object")))
         }

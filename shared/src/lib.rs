@@ -1,4 +1,4 @@
-//! What both ends of the episode path agree on.
+//! Types and functions that the receiver, the shipper and the tools share.
 //!
 //! # Layout
 //! - [`ids`]: host, episode, commit and digest, valid by construction
@@ -6,27 +6,28 @@
 //! - [`meta`]: `meta.json`, as the recorder writes it
 //! - [`wire`]: headers, bodies and error members of the protocol
 //! - [`archive`]: packing an episode to tar.zst, and reading `meta.json` out of one
-//! - [`durable`]: the only home of fsync, rename, lock and append
-//! - [`regular`]: opening what somebody else may have put there
-//! - [`step`]: the steps that the guarantees rest on, by name
-//! - [`certificate`]: whose a certificate is, and until when
-//! - [`pem`]: certificates and keys that a configuration names
-//! - [`latest`], [`watched`]: what one actor keeps current and others read, also where its files are bad for a while
-//! - [`fs_error`]: what the file system refused, for a person
-//! - [`file_fingerprint`]: whether a file is another than it was
-//! - [`small_file`]: files that others write, read whole or not at all
+//! - [`durable`]: the only module that calls fsync, rename, lock and append
+//! - [`regular`]: opens files and directories that another user may have placed, without following links
+//! - [`step`]: names of the steps that the durability guarantees depend on
+//! - [`certificate`]: the host that a certificate names, and its expiry
+//! - [`pem`]: reads certificates and keys from the PEM files that a configuration names
+//! - [`latest`], [`watched`]: values that an actor updates and others read; an invalid file leaves the last good value
+//!   in force
+//! - [`fs_error`]: file system errors with operation and path, for a person
+//! - [`file_fingerprint`]: detects that a file has changed
+//! - [`small_file`]: reads small files that other programs write, whole or not at all
 //! - [`config_file`]: TOML with errors that name the key, the line and the nearest known key
-//! - [`excerpt`]: text from elsewhere, made fit for a terminal and a log
-//! - [`json`]: JSON objects into structs
-//! - [`remediation`]: the block that a refused host is given to paste
+//! - [`excerpt`]: escapes and shortens foreign text for terminals and logs
+//! - [`json`]: parses JSON objects into structs
+//! - [`remediation`]: default commands for a refused host
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
-//! - [`terminal`]: what every program prints for a person: results, `error:` and `help:`
-//! - [`moment`]: a time that a person or a file names
-//! - [`rate`]: bytes per second that a person names, and the token bucket that keeps to them
-//! - [`unit_settings`]: what a configuration means for the unit that runs the program
+//! - [`terminal`]: output for a person, the same in every program: results, `error:` and `help:`
+//! - [`moment`]: a date or time given by a person or a file
+//! - [`rate`]: rates in bytes per second, and the token bucket that enforces one
+//! - [`unit_settings`]: systemd unit settings derived from a configuration
 //!
-//! This crate deliberately knows no actix, no HTTP library and no policy: it says what a thing is, never
-//! what to do about it. It guards invariant I2 (a final name never shows partial bytes) through [`durable`].
+//! This crate deliberately depends on no actix and no HTTP library, and contains no policy: it describes data, and its
+//! callers decide what to do. It guards invariant I2 (a final name never shows partial bytes) through [`durable`].
 
 pub mod archive;
 pub mod certificate;

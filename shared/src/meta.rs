@@ -1,4 +1,4 @@
-//! `meta.json`: what the recorder says about an episode (protocol section 3.3).
+//! `meta.json`: the recorder's description of an episode (protocol section 3.3).
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use crate::excerpt::excerpt;
 use crate::ids::{CommitHash, EpisodeId, IdError};
 use crate::json;
 
-/// The largest meta.json that is read, in bytes. The recorder's are below 4 KiB.
+/// Maximum size of a meta.json in bytes. The recorder's files are below 4 KiB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
 
-/// What meta.json says that decides where an episode goes; all else belongs to the trainers and is not looked at.
+/// The fields of meta.json that decide where an episode goes. All other fields are for the trainers and are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpisodeMeta {
-    /// The episode, equal to the name of its directory.
+    /// The episode, which must equal the name of its directory.
     pub episode_id: EpisodeId,
     commit: Option<String>,
 }
@@ -25,22 +25,22 @@ struct Identified {
     episode_id: EpisodeId,
 }
 
-/// Why a meta.json cannot be used.
+/// The reason why a meta.json cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MetaError {
-    /// Zero bytes: in practice a power cut before the recorder's data reached the disk.
+    /// The file has zero bytes: in practice a power cut before the recorder's data reached the disk.
     #[error("meta.json is empty")]
     Empty,
-    /// Above [`MAX_META_BYTES`].
+    /// The file is larger than [`MAX_META_BYTES`].
     #[error("meta.json is larger than {MAX_META_BYTES} bytes")]
     TooLarge,
-    /// Not JSON, or a field is missing or malformed.
+    /// The text is not JSON, or a field is missing or malformed.
     #[error("meta.json cannot be read: {}", excerpt(&.0.to_string()))]
     Malformed(#[source] serde_json::Error),
 }
 
 impl EpisodeMeta {
-    /// Reads the text of a meta.json.
+    /// Parses the text of a meta.json.
     pub fn parse(text: &[u8]) -> Result<Self, MetaError> {
         if text.is_empty() {
             return Err(MetaError::Empty);
@@ -53,19 +53,21 @@ impl EpisodeMeta {
         Ok(Self { episode_id, commit })
     }
 
-    /// The commit as recorded, before any check of its form: a receiver whose gate is off takes any text.
+    /// Returns the commit as recorded, without a check of its form, because a receiver whose gate is off accepts any
+    /// text.
     pub fn commit_text(&self) -> Option<&str> {
         self.commit.as_deref()
     }
 
-    /// The commit that recorded the episode; none before the gate existed, an error where the text is no commit.
+    /// Returns the commit that recorded the episode. `None` if the episode names none, as before the gate existed; an
+    /// error if the text is not a commit.
     pub fn commit(&self) -> Option<Result<CommitHash, IdError>> {
         self.commit_text().map(CommitHash::parse)
     }
 }
 
-/// The commit that a meta.json names, without white space around it; none in one from before the gate. Whoever looks
-/// for no more, as a backfill does, need not care whether it names its episode.
+/// Returns the commit that a meta.json names, without white space around it; `None` if it names none, as before the
+/// gate existed. Does not check the episode id, which a backfill does not need.
 pub fn recorded_commit(text: &[u8]) -> Result<Option<String>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Recorded {
@@ -83,8 +85,8 @@ fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     json::object(&without_what_only_python_writes(text))
 }
 
-/// The text as JSON: without a byte order mark, and with `null` for `NaN`, `Infinity` and `-Infinity`, which Python's
-/// `json` writes for numbers that JSON has no words for. Within strings nothing changes.
+/// Converts the text to JSON: without a byte order mark, and with `null` for `NaN`, `Infinity` and `-Infinity`.
+/// Python's `json` writes these for numbers that JSON cannot express. Strings stay unchanged.
 fn without_what_only_python_writes(text: &[u8]) -> Cow<'_, [u8]> {
     let mut rest = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if !rest.contains(&b'N') && !rest.contains(&b'I') {

@@ -1,6 +1,6 @@
-//! A moment that a person or a file names: a date, or a time with its offset from UTC.
+//! A point in time that a person or a file names: a date, or a time with its offset from UTC.
 //!
-//! Times in rows and reports are [`crate::clock::WallTime`], which are carried as they are and may be any text.
+//! Times in rows and reports are [`crate::clock::WallTime`], which are kept unchanged and may be any text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,26 +26,27 @@ pub struct NotAMoment;
 pub struct Moment(Timestamp);
 
 impl Moment {
-    /// The moment, to the second, which is as exact as a person means it; times that no calendar holds become its end.
+    /// Converts a time to a moment, to the second, which is as exact as a person means it. A time outside the calendar
+    /// becomes the latest moment.
     pub fn of(time: SystemTime) -> Self {
         let exact = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
         Self(Timestamp::from_second(exact.as_second()).unwrap_or(exact))
     }
 
-    /// The same moment for whoever reckons with it.
+    /// Returns the moment for calculations.
     pub const fn timestamp(self) -> Timestamp {
         self.0
     }
 
-    /// How long ago it was; nothing where it has not come.
+    /// Returns how long ago the moment was; zero if it is in the future.
     pub fn age(self, now: SystemTime) -> Duration {
         let now = Timestamp::try_from(now).unwrap_or(Timestamp::MAX);
         Duration::try_from(now.duration_since(self.0)).unwrap_or_default()
     }
 
-    /// Whether it has come.
+    /// Returns true if the moment has come.
     pub fn is_past(self, now: SystemTime) -> bool {
-        // A clock that no calendar holds is as far as any moment can be.
+        // A clock outside the calendar counts as the latest moment.
         self.0 <= Timestamp::try_from(now).unwrap_or(Timestamp::MAX)
     }
 }
@@ -56,7 +57,7 @@ impl FromStr for Moment {
         if let Ok(moment) = text.parse() {
             return Ok(Self(moment));
         }
-        // A date-time without an offset also parses as a date; taking half of what was meant would be worse than no.
+        // A date-time without an offset also parses as a date. Ignoring its time would be worse than an error.
         if text.contains(['T', 't', ' ', ':']) {
             return Err(NotAMoment);
         }
@@ -86,7 +87,7 @@ impl From<Moment> for WallTime {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Through `pad`, so that a table can line them up.
+        // `pad` applies the width, so that a table can align moments.
         f.pad(&self.0.to_string())
     }
 }

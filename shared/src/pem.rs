@@ -1,4 +1,5 @@
-//! Certificates and keys in PEM files that a configuration names; every error names the key to look at. Blocks.
+//! Reads certificates and keys from the PEM files that a configuration names. Every error names the configuration key.
+//! Blocks.
 
 use std::path::{Path, PathBuf};
 
@@ -9,33 +10,33 @@ use crate::file_fingerprint::FileFingerprint;
 use crate::fs_error::FsError;
 use crate::small_file::SmallFile;
 
-/// More than any chain, key or list of a lab's authority needs, in bytes.
+/// Maximum size of a file in bytes: more than any chain, key or list of a lab's authority needs.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Why a file is of no use.
+/// The reason why a PEM file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PemError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("`{key}`: {source}")]
     Read {
         /// The key that names the file.
         key: &'static str,
-        /// Which file, and the reason.
+        /// The file and the reason.
         source: FsError,
     },
-    /// It is there, but what it should hold is not in it.
+    /// The file does not hold the wanted content.
     #[error("`{key}`: `{}` holds no {wanted} in PEM form", path.display())]
     Content {
         /// The key that names the file.
         key: &'static str,
         /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The wanted content.
         wanted: &'static str,
     },
 }
 
-/// A file that is open, so that its state and its bytes belong together.
+/// An open file, so that its state and its bytes belong together.
 #[derive(Debug)]
 pub struct PemFile<'a> {
     key: &'static str,
@@ -50,18 +51,19 @@ impl<'a> PemFile<'a> {
         Ok(Self { key, path, file: file.map_err(|source| PemError::Read { key, source })? })
     }
 
-    /// The state that it is in.
+    /// Returns the state of the file when it was opened.
     pub fn stamp(&self) -> FileFingerprint {
         self.file.stamp()
     }
 
-    /// Everything of a kind in it, of which there must be some; `wanted` is what the error calls it.
+    /// Returns all items of a kind. Returns an error, which calls the kind `wanted`, if there is none or one is
+    /// invalid.
     pub fn all<T: PemObject>(&self, wanted: &'static str) -> Result<Vec<T>, PemError> {
         let found: Result<Vec<T>, _> = T::pem_slice_iter(&self.bytes()?).collect();
         found.ok().filter(|found| !found.is_empty()).ok_or_else(|| self.holds_no(wanted))
     }
 
-    /// The first private key in it.
+    /// Returns the first private key in the file.
     pub fn private_key(&self) -> Result<PrivateKeyDer<'static>, PemError> {
         PrivateKeyDer::from_pem_slice(&self.bytes()?).map_err(|_| self.holds_no("private key"))
     }
@@ -71,7 +73,7 @@ impl<'a> PemFile<'a> {
         bytes.map_err(|source| PemError::Read { key: self.key, source })
     }
 
-    /// The error for a file that holds something, and not what is wanted.
+    /// Returns the error for a file without the wanted content.
     pub fn holds_no(&self, wanted: &'static str) -> PemError {
         PemError::Content { key: self.key, path: self.path.to_owned(), wanted }
     }

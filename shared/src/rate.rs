@@ -1,6 +1,7 @@
-//! Bytes per second, as a person writes them, and the bucket that keeps to them.
+//! Rates in bytes per second, as a person writes them, and the token bucket that enforces one.
 //!
-//! Pure: [`Bucket`] is told the time and returns how long to wait. Who waits, and for what, is the caller's affair.
+//! Pure: [`Bucket`] gets the time as an argument and returns how long to wait. The caller decides who waits, and for
+//! what.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -9,22 +10,22 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate(NonZeroU64);
 
-/// Why a text is no rate.
+/// The reason why a text is not a rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RateError {
-    /// It does not begin with digits, or with more than there are bytes in the world.
+    /// The text does not begin with digits, or the number of bytes does not fit into 64 bits.
     #[error("it is no whole number of bytes per second, such as `20MiB`")]
     NotANumber,
-    /// What stands behind the number is no unit.
+    /// The text behind the number is not a unit.
     #[error("`{0}` is no unit: B, KiB, MiB, GiB, or KB, MB, GB for powers of ten")]
     NotAUnit(String),
-    /// Nothing would ever go through.
+    /// The rate is zero, so nothing could ever be sent.
     #[error("it is zero")]
     Zero,
 }
 
 impl Rate {
-    /// Takes a whole number with a unit in any case, or without one for bytes; `/s` may follow.
+    /// Parses a whole number with a unit in any case, or without one for bytes; `/s` may follow.
     pub fn parse(text: &str) -> Result<Self, RateError> {
         let text = text.trim().strip_suffix("/s").unwrap_or(text.trim());
         let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -44,7 +45,7 @@ impl Rate {
         NonZeroU64::new(bytes).map(Self).ok_or(RateError::Zero)
     }
 
-    /// Returns it as a number.
+    /// Returns the rate as a number.
     pub const fn bytes_per_s(self) -> u64 {
         self.0.get()
     }
@@ -56,9 +57,9 @@ impl Rate {
     }
 }
 
-/// A token bucket, kept as the moment from which on its tokens are unspent. Times count from any fixed moment.
+/// A token bucket, stored as the time until which its tokens are spent. Times count from any fixed moment.
 ///
-/// In any time `t` no more goes through than `rate * (t + burst)` and what is taken last.
+/// In any period `t` at most `rate * (t + burst)` bytes pass, plus the bytes taken last.
 #[derive(Debug)]
 pub struct Bucket {
     burst: Duration,
@@ -66,13 +67,14 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Makes a bucket that is empty at the moment from which times count. While it is idle it saves up what goes through
-    /// in `burst`, so that a caller that slept too long catches up.
+    /// Creates a bucket that is empty at time zero. While idle it saves the tokens of a period of `burst`, so that a
+    /// caller that slept too long catches up.
     pub const fn new(burst: Duration) -> Self {
         Self { burst, spent_until: Duration::ZERO }
     }
 
-    /// Takes `bytes` bytes out and returns how long to wait before they may go: first come, first served.
+    /// Takes the tokens for `bytes` bytes, and returns how long to wait before these may be sent: first come, first
+    /// served.
     pub fn take(&mut self, now: Duration, bytes: u64, rate: Rate) -> Duration {
         let from = self.spent_until.max(now.saturating_sub(self.burst));
         self.spent_until = from.saturating_add(rate.time_for(bytes));
@@ -128,7 +130,7 @@ mod tests {
             (rate("10MiB"), Bucket::new(BURST), Duration::ZERO, 256 * 1024);
         let mut passed = 0;
         while now < Duration::from_mins(1) {
-            // Every other time the clock runs on by itself, as when the disk or the hash is what takes long.
+            // Every other time the clock advances further, as if the disk or the hash were slow.
             now += bucket.take(now, portion, rate) + Duration::from_millis(u64::from(passed % 2 == 0) * 30);
             passed += 1;
         }
@@ -146,7 +148,7 @@ mod tests {
             let now = free_at[reader];
             free_at[reader] = now + bucket.take(now, 64 * 1024, rate);
         }
-        // 400 portions of 64 KiB are 25 MiB; the last of them need not be over yet.
+        // 400 portions of 64 KiB are 25 MiB; the last portions need not be sent yet.
         let end = free_at.into_iter().max().unwrap();
         assert!(end > Duration::from_millis(24_700) && end < Duration::from_secs(26), "{end:?}");
     }

@@ -1,7 +1,7 @@
-//! Opening what somebody else may have put there: a regular file or a directory, and nothing else.
+//! Opens regular files and directories that another user may have placed, and nothing else.
 //!
-//! A link may lead elsewhere, a FIFO never opens, and some devices do something when they are read. A name is looked up
-//! in a directory that is open, so that nobody can put another one in its place meanwhile.
+//! A link may lead elsewhere, opening a FIFO can block for ever, and reading some devices has side effects. Names are
+//! looked up in an open directory, so that nobody can replace the directory in the meantime.
 
 use std::fs::{File, FileType};
 use std::io;
@@ -11,13 +11,13 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
 
-/// Something that is no regular file.
+/// The kind of an entry that is not a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("it is {0} and no regular file")]
 pub struct NotAFile(pub &'static str);
 
 impl NotAFile {
-    /// What a thing of this type is; none for a regular file.
+    /// Returns the kind that a file type stands for; `None` for a regular file.
     pub fn of(found: FileType) -> Option<Self> {
         let kinds = [
             (found.is_symlink(), "a symbolic link"),
@@ -29,7 +29,7 @@ impl NotAFile {
         kinds.into_iter().find_map(|(is_it, kind)| is_it.then_some(Self(kind)))
     }
 
-    /// The same for what the system calls say.
+    /// Like [`NotAFile::of`], for the file types of system calls.
     pub fn of_node(found: rustix::fs::FileType) -> Option<Self> {
         use rustix::fs::FileType as Node;
         match found {
@@ -42,7 +42,7 @@ impl NotAFile {
         }
     }
 
-    /// What an error of [`open`] says about what was found, if it says anything.
+    /// Returns the kind of entry that an error of [`open`] names; `None` if it names none.
     pub fn in_error(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
@@ -54,13 +54,13 @@ impl From<NotAFile> for io::Error {
     }
 }
 
-/// Opens a regular file in `dir` for reading, without following a link and without waiting for anybody. Its error names
-/// anything else.
+/// Opens a regular file in `dir` for reading, without following a link and without blocking. For anything else the
+/// error names its kind.
 pub fn open(dir: impl AsFd, name: &Path) -> io::Result<File> {
-    // A FIFO without a writer opens at once; it goes no further than this function.
+    // With `NONBLOCK` a FIFO without a writer opens at once; the check below rejects it.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(openat(&dir, name, flags, Mode::empty()).map_err(|error| {
-        // What the system says of a link ("too many levels") and of a socket would lead nobody to the reason.
+        // The system's errors for a link ("too many levels") and for a socket do not show the reason.
         let found = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         let node = found.map(|found| rustix::fs::FileType::from_raw_mode(found.st_mode));
         node.and_then(NotAFile::of_node).map_or(error.into(), io::Error::from)

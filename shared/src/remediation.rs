@@ -1,6 +1,6 @@
-//! What a refused lab host is told to do (protocol section 2.3).
+//! Default instructions for a refused lab host (protocol section 2.3).
 
-/// The default block, verbatim, so that it can be pasted into a shell on the lab host.
+/// The default commands, verbatim, so that they can be pasted into a shell on the lab host.
 pub const DEFAULT_REMEDIATION: &str = "\
 cd /opt/cis490 && sudo -u cis490 git pull origin main
 sudo /opt/cis490/scripts/install-lab-host.sh

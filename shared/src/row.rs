@@ -1,7 +1,7 @@
 //! One line of `index.jsonl` (protocol section 3.2).
 //!
-//! Readers skip what is blank or does not parse, ignore unknown keys and take the first row of a pair;
-//! [`read_key`] is the cheap half of that for whoever only asks which pairs there are.
+//! Readers skip lines that are blank or do not parse, ignore unknown keys, and use the first row of a pair.
+//! [`read_key`] is the cheap version for readers that only need the pairs.
 
 use std::borrow::Cow;
 
@@ -17,22 +17,23 @@ mod plain;
 /// The version of the row and of the episode format that this generation writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// A stored episode as trainers see it. The fields stand in the order of their keys: rows are written sorted.
+/// A stored episode as trainers see it. The fields are in the order of their keys, because rows are written with sorted
+/// keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexRow {
     /// True only on a row that was reconstructed after the upload.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub backfilled: bool,
-    /// The commit that recorded the episode, where it is known.
+    /// The commit that recorded the episode, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitHash>,
     /// The episode, unique within its host.
     pub episode_id: EpisodeId,
     /// The host that recorded it.
     pub host_id: HostId,
-    /// When the receiver stored it; for a backfilled row the modification time of the archive.
+    /// The time when the receiver stored it; for a backfilled row the modification time of the archive.
     pub received_at_wall: WallTime,
-    /// 1; rows that do not say count as 1.
+    /// The version of the row, 1 at present; a row without this key counts as 1.
     #[serde(default = "schema_version")]
     pub schema_version: u32,
     /// The hash of the archive.
@@ -46,35 +47,35 @@ const fn schema_version() -> u32 {
 }
 
 impl IndexRow {
-    /// The row as one line with its newline.
+    /// Returns the row as one line with its newline.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
         Ok(line)
     }
 
-    /// Reads a line, with or without its newline.
+    /// Parses a line, with or without its newline.
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         json::object(line)
     }
 }
 
-/// The pair and the hash of a row, which is what the index keeps in memory.
+/// The pair, hash and size of a row, which the index keeps in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowKey {
     /// The host of the pair.
     pub host_id: HostId,
     /// The episode of the pair.
     pub episode_id: EpisodeId,
-    /// The hash of its archive; none on a row that holds no usable one.
+    /// The hash of its archive; `None` if the row has no valid one.
     pub sha256: Option<Sha256Digest>,
-    /// The size of its archive in bytes; none on a row that does not say.
+    /// The size of its archive in bytes; `None` if the row does not state it.
     pub size_bytes: Option<u64>,
 }
 
-/// Reads the pair of a line, or nothing where the line is blank, torn or not a row.
+/// Reads the pair of a line; `None` if the line is blank, torn or not a row.
 ///
-/// Kept lenient on purpose: a row that names its pair counts as that pair's row, whatever else is odd in it.
+/// Lenient on purpose: a row that names its pair counts as the row of that pair, even if its other fields are invalid.
 pub fn read_key(line: &[u8]) -> Option<RowKey> {
     match plain::read(line) {
         Some(row) => key(row.host_id, row.episode_id, Some(row.sha256), Some(row.size_bytes)),

@@ -1,36 +1,36 @@
-//! What the service manager is told: READY, STATUS, WATCHDOG, STOPPING. Without one, nothing happens.
+//! Notifications to the service manager: READY, STATUS, WATCHDOG, STOPPING. They do nothing without a service manager.
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::warn;
 
-/// The service can do its work from now on.
+/// Reports that the service is ready.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// One line on what the service is doing.
+/// Reports in one line what the service is doing.
 pub fn status(status: &str) {
     notify(&[NotifyState::Status(status)]);
 }
 
-/// Every part of the service has just answered.
+/// Feeds the watchdog. The caller has just had an answer from every part of the service.
 pub fn watchdog() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// The service has begun to stop.
+/// Reports that the service has begun to stop.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Starting goes on for good reason: the manager is asked to wait this much longer from now.
+/// Asks the service manager to wait this much longer, from now on, for the end of the start.
 pub fn extend_start(time: Duration) {
     notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(time.as_micros()).unwrap_or(u32::MAX))]);
 }
 
-/// How long the manager waits for [`watchdog`] before it ends the service; none without a watchdog.
+/// Returns how long the service manager waits for [`watchdog`] before it ends the service; `None` without a watchdog.
 pub fn watchdog_limit() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

@@ -1,4 +1,4 @@
-//! Small files that other programs and users write: read whole or not at all, and no pipe is waited for. Blocks.
+//! Reads small files that other programs and users write: whole or not at all, and without waiting for a pipe. Blocks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -18,7 +18,8 @@ pub struct SmallFile {
 }
 
 impl SmallFile {
-    /// Opens a regular file of which at most `limit` bytes are read. A FIFO in its place is an error and hangs nobody.
+    /// Opens a regular file, of which at most `limit` bytes are read. A FIFO in its place is an error and does not
+    /// block.
     pub fn open(path: &Path, limit: u64) -> io::Result<Self> {
         let nonblock = OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
@@ -29,13 +30,13 @@ impl SmallFile {
         Ok(Self { stamp: FileFingerprint::of(&metadata), file, limit })
     }
 
-    /// The state in which it was opened.
+    /// Returns the state of the file when it was opened.
     pub fn stamp(&self) -> FileFingerprint {
         self.stamp
     }
 
-    /// Its bytes. A file that is longer than the limit is an error of the kind `FileTooLarge`: half of a list could be
-    /// the wrong half.
+    /// Reads all bytes. A file longer than the limit is an error of the kind `FileTooLarge`, because a part of a list
+    /// could be the wrong part.
     pub fn bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         (&self.file).take(self.limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -46,13 +47,13 @@ impl SmallFile {
         Ok(bytes)
     }
 
-    /// Its bytes as text, which must be UTF-8.
+    /// Reads all bytes as text, which must be UTF-8.
     pub fn text(&self) -> io::Result<String> {
         String::from_utf8(self.bytes()?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 
-/// The whole text of a file.
+/// Reads the whole text of a file of at most `limit` bytes.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     SmallFile::open(path, limit)?.text()
 }

@@ -1,4 +1,4 @@
-//! Tracing set-up: human lines on a terminal, prioritised lines for the journal.
+//! Sets up tracing: lines for people on a terminal, lines with a priority for the journal.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::excerpt::excerpt;
 
-/// Which events are logged.
+/// The filter for logged events.
 #[derive(Debug, Clone)]
 pub struct Filter(Targets);
 
-/// Why the value of `RUST_LOG` is no filter.
+/// The error for a value of `RUST_LOG` that is not a filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`RUST_LOG` is `{}`: write a level (error, warn, info, debug, trace, off) or TARGET=LEVEL, with commas between, \
@@ -26,9 +26,11 @@ pub struct Filter(Targets);
 pub struct BadFilter(String);
 
 impl Filter {
-    /// Takes `-v` and `-q`, counted, and the value of `RUST_LOG`, which holds where neither flag is given.
+    /// Builds the filter from the counts of `-v` and `-q` and from the value of `RUST_LOG`. The value applies only if
+    /// the flags are absent or cancel each other out.
     ///
-    /// Without any of these: our own events from INFO on, and of the server library only what somebody should look at.
+    /// Without any of these, events from INFO on are logged: of `actix_server` only warnings and errors, of
+    /// `actix_http` nothing.
     pub fn new(verbose: u8, quiet: u8, rust_log: Option<&str>) -> Result<Self, BadFilter> {
         let level = match i16::from(verbose) - i16::from(quiet) {
             ..=-2 => LevelFilter::ERROR,
@@ -39,7 +41,7 @@ impl Filter {
         };
         match rust_log.filter(|text| level == LevelFilter::INFO && !text.trim().is_empty()) {
             Some(text) => {
-                // A library that reads it takes any word for the name of a target, also a level that is misspelt.
+                // The library that parses the value takes any word for the name of a target, even a misspelt level.
                 let is_level = |part: &str| part.trim().parse::<LevelFilter>().is_ok();
                 let is_sane = text.split(',').all(|part| part.contains('=') || is_level(part));
                 let filter = text.replace(' ', "").parse().ok().filter(|_| is_sane);
@@ -57,12 +59,12 @@ fn from_level(level: LevelFilter) -> Targets {
         .with_target("actix_http", LevelFilter::OFF)
 }
 
-/// Where the lines go, both times by way of standard error.
+/// The destination of the log lines, which go through standard error for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// A person or a file: with time, with colour where standard error is a terminal.
+    /// A person or a file: lines have the time, and colour if standard error is a terminal.
     Terminal,
-    /// The journal: it stamps the time itself and takes the priority from a leading `<N>`.
+    /// The journal, which adds the time itself and takes the priority from a leading `<N>`.
     Journal,
 }
 
@@ -71,14 +73,15 @@ pub fn init(destination: Destination, filter: Filter) {
     init_to(std::io::stderr, destination, filter);
 }
 
-/// The same by way of `writer`, for a program that has more than lines on the terminal. Each line comes as one write.
+/// Like [`init`], but writes to `writer`, for a program that shows more than lines on the terminal. Each line is one
+/// write.
 pub fn init_to<W>(writer: W, destination: Destination, filter: Filter)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let Filter(filter) = filter;
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
-    // An error here means that logging was started before, which is what was asked for.
+    // An error means that logging has been started before, which is fine.
     let _ = match destination {
         Destination::Terminal => {
             let ansi = crate::terminal::stderr_has_color();
@@ -90,7 +93,7 @@ where
     };
 }
 
-/// The compact format behind a syslog priority.
+/// The compact format after a syslog priority.
 struct JournalFormat(Format<Compact, ()>);
 
 impl JournalFormat {
@@ -99,7 +102,7 @@ impl JournalFormat {
     }
 }
 
-/// The priorities of syslog(3), which sd-daemon(3) reads from the start of a line.
+/// Returns the priority of syslog(3), which sd-daemon(3) reads from the start of a line.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,

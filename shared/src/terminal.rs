@@ -1,7 +1,7 @@
-//! How every program talks to a person: results on standard output, `error:` and `help:` lines on standard error.
+//! The output of every program for a person: results on standard output, `error:` and `help:` lines on standard error.
 //!
-//! A reader that has closed the pipe has read enough: the program ends quietly. Anything else that keeps a result from
-//! being printed is an error, because a command whose output nobody saw did not do what it was asked for.
+//! A reader that has closed the pipe has read enough, so the program ends quietly. Any other failure to print a result
+//! is an error, because a command whose output is lost has not done its work.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
 
-/// The exit code after a result could not be printed.
+/// The exit code if a result cannot be printed.
 pub const CANNOT_PRINT: u8 = 1;
 
-/// When output has colours: the value of `--color`.
+/// The value of `--color`: when output is coloured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` or `TERM=dumb` is set; everywhere with `CLICOLOR_FORCE`.
@@ -31,7 +31,7 @@ pub enum Color {
 }
 
 impl Color {
-    /// Holds for everything that this process prints from now on.
+    /// Applies the choice to everything that this process prints from now on.
     pub fn set(self) {
         let choice = match self {
             Self::Auto => ColorChoice::Auto,
@@ -55,23 +55,23 @@ impl FromStr for Color {
     }
 }
 
-/// Whether standard error has colours.
+/// Returns true if standard error is coloured.
 pub fn stderr_has_color() -> bool {
     AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
-/// A result could not be printed.
+/// The error of a result that cannot be printed.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written to: {0}")]
 pub struct CannotPrint(#[from] io::Error);
 
 impl CannotPrint {
-    /// Whether the reader has read enough.
+    /// Returns true if the reader has closed the pipe.
     pub fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 
-    /// Says so, unless the reader has closed the pipe, and returns the exit code.
+    /// Prints the error, unless the reader has closed the pipe, and returns the exit code.
     pub fn report(&self) -> u8 {
         if self.is_closed_pipe() {
             return 0;
@@ -81,7 +81,7 @@ impl CannotPrint {
     }
 }
 
-/// Prints a result and a newline, all of it or an error.
+/// Prints a result and a newline. Returns an error unless all of it was written.
 pub fn print(text: &str) -> Result<(), CannotPrint> {
     Ok(write_line(&mut anstream::stdout().lock(), text)?)
 }
@@ -91,15 +91,15 @@ fn write_line(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Tells a person why a command was not done, and what to do next.
+/// Prints why a command failed, and what to do next.
 pub fn error(error: &dyn Display, help: Option<&str>) {
     let mut stderr = anstream::stderr().lock();
-    // Where standard error is closed too, the exit code is all that is left to say.
+    // If standard error is closed too, only the exit code can report the failure.
     let _ = tell(&mut stderr, ("error", ERROR), error);
     let _ = help.map(|help| tell(&mut stderr, ("help", HELP), &help));
 }
 
-/// Tells a person of something that did not keep the command from being done.
+/// Prints a warning about a problem that did not stop the command.
 pub fn warning(warning: &dyn Display) {
     // As above.
     let _ = tell(&mut anstream::stderr().lock(), ("warning", WARNING), warning);

@@ -1,15 +1,15 @@
-//! Settings of systemd units that follow from a configuration, as the text of a drop-in.
+//! Settings of systemd units that are derived from a configuration, as the text of a drop-in.
 //!
-//! A unit that may write its state directory and nothing else has to be told of every other directory that the
-//! configuration names. So that nobody says it twice, a generator asks the program (systemd.generator(7)).
+//! A unit may write only its state directory, so every other directory that the configuration names needs a setting. A
+//! generator asks the program for these settings, so that nobody writes a directory down twice (systemd.generator(7)).
 
 use std::fmt::{Display, Write};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// What `StateDirectory=` of our units makes and opens by itself.
+/// The directory that `StateDirectory=` of our units creates and makes writable.
 const STATE: &str = "/var/lib/cis490";
-/// What `ProtectHome=tmpfs` hides: it has to be mounted into the empty directories.
+/// The directories that `ProtectHome=tmpfs` hides. Anything below them has to be mounted into the empty directories.
 const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
 
 /// The text of a drop-in.
@@ -17,18 +17,19 @@ const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
 pub struct UnitSettings(String);
 
 impl UnitSettings {
-    /// A drop-in with one section, such as `Service`.
+    /// Creates a drop-in with one section, such as `Service`.
     pub fn of(section: &str) -> Self {
         Self(format!("[{section}]\n"))
     }
 
-    /// One line. The value stands as it is, but for `%`, which would begin a specifier.
+    /// Adds one line. The value is written unchanged except for `%`, which is doubled because it would begin a
+    /// specifier.
     pub fn set(&mut self, key: &str, value: impl Display) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "{key}={}", value.to_string().replace('%', "%%"));
     }
 
-    /// Lets the service write below a directory, which need not be there.
+    /// Lets the service write below a directory, which need not exist.
     pub fn writable(&mut self, dir: &Path) {
         if dir.starts_with(STATE) {
             return;
@@ -38,35 +39,38 @@ impl UnitSettings {
         self.set(key, word(&format!("-{}", dir.display())));
     }
 
-    /// Lets the service read below a directory, wherever it is and whatever the modes of those above it in a home.
+    /// Lets the service read below a directory anywhere, even in a home whose modes forbid it.
     pub fn readable(&mut self, dir: &Path) {
         self.set("BindReadOnlyPaths", word(&format!("-{}", dir.display())));
     }
 
-    /// Has the service manager read a secret and hand it over under this name: it may then be root's alone. Blocks.
+    /// Lets the service manager read a secret and pass it on under this name, so that root alone needs access to the
+    /// file. Blocks.
     ///
-    /// One that is not there would keep the unit from starting, and the program from saying what is missing.
+    /// A missing file is left out. It would keep the unit from starting, and so the program from reporting the missing
+    /// file.
     pub fn credential(&mut self, name: &str, path: &Path) {
         if path.is_file() {
             self.set("LoadCredential", format!("{name}:{}", path.display()));
         }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn into_text(self) -> String {
         self.0
     }
 }
 
-/// Where a secret is read from: the file that the configuration names, or, where that is root's alone, what the service
-/// manager has handed over. The file itself is better, since a new one counts without a restart. Blocks.
+/// Returns the path from which to read a secret. It is the configured file or, if only root can open that, the copy
+/// that the service manager has passed on. The file itself is preferred, because a new one takes effect without a
+/// restart. Blocks.
 pub fn readable_secret(path: &Path, name: &str, credentials: &Path) -> PathBuf {
     let handed_over = credentials.join(name);
     let is_closed = File::open(path).is_err();
     if is_closed && handed_over.is_file() { handed_over } else { path.to_owned() }
 }
 
-/// A word as systemd.syntax(7) quotes it.
+/// Quotes a word as systemd.syntax(7) requires.
 pub fn word(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {

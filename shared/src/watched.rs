@@ -1,4 +1,5 @@
-//! Files that people change while a program runs: read again when they changed, and a bad change takes nothing away.
+//! Files that people change while a program runs. A changed file is read again, and an invalid change leaves the last
+//! good value in force.
 
 use std::fmt::Display;
 use std::time::SystemTime;
@@ -7,57 +8,58 @@ use tracing::{error, info};
 
 use crate::latest::Latest;
 
-/// Files that are read together.
+/// A set of files that are read together.
 pub trait WatchedFiles: Send + Unpin + 'static {
-    /// What they say.
+    /// The content of the files.
     type Value: Send + Sync + Unpin + 'static;
-    /// Why they cannot be used.
+    /// The reason why the files cannot be used.
     type Error: std::error::Error + Send + Sync + 'static;
-    /// What the log calls it, in the plural.
+    /// The name of the value in the log, in the plural.
     const WHAT: &'static str;
 
-    /// What they say, where one of them is another than it was when they were read last, and the first time. Blocks.
+    /// Reads the files, if one of them has changed since the last read, and at the first call; otherwise returns
+    /// `None`. Blocks.
     fn read_if_changed(&mut self) -> Result<Option<Self::Value>, Self::Error>;
 
-    /// What a maintainer can do about an error.
+    /// Returns what a maintainer can do about an error.
     fn help(_error: &Self::Error) -> &'static str {
         MEND
     }
 
-    /// Logs what is due at this time, of what is in force.
+    /// Logs the reminders about the value in force that are due at this time.
     fn remind(&mut self, _in_force: &Self::Value, _now: SystemTime) {}
 }
 
 const MEND: &str = "mend the file, it is read again within seconds";
 
-/// What was learned last, and whether the files still say so.
+/// The last good value, and whether the files are still valid.
 #[derive(Debug)]
 pub struct Kept<T> {
     latest: Latest<T>,
-    /// For the log, in the plural.
+    /// The name of the value in the log, in the plural.
     what: &'static str,
-    /// What was last said to be wrong with the files, while it is.
+    /// The last logged problem with the files, as long as it lasts.
     problem: Option<String>,
 }
 
 impl<T> Kept<T> {
-    /// Keeps `latest` current; `what` is what the log calls it, in the plural.
+    /// Creates a keeper that updates `latest`; `what` is its name in the log, in the plural.
     pub const fn new(what: &'static str, latest: Latest<T>) -> Self {
         Self { latest, what, problem: None }
     }
 
-    /// What is in force.
+    /// Returns the value in force.
     pub const fn latest(&self) -> &Latest<T> {
         &self.latest
     }
 
-    /// Whether the files cannot be used as they are.
+    /// Returns true if the files cannot be used as they are.
     pub const fn is_failing(&self) -> bool {
         self.problem.is_some()
     }
 
-    /// Takes in what a read of the files came to: something else, nothing new, or that they cannot be used, which is
-    /// logged when it begins and when it is over. True where what is in force is what they say.
+    /// Applies the result of a read: a new value, no change, or an error. The beginning and the end of a problem are
+    /// logged. Returns true if the value in force is that of the files.
     pub fn conclude(&mut self, outcome: Result<Option<T>, impl Display>) -> bool {
         let what = self.what;
         match outcome {
@@ -75,7 +77,7 @@ impl<T> Kept<T> {
         !self.is_failing()
     }
 
-    /// Takes in that the files cannot be used. Another reason than the last is logged too.
+    /// Records that the files cannot be used. Logs the reason if it is not the last logged one.
     pub fn fail(&mut self, reason: &impl Display, help: &str) {
         let reason = reason.to_string();
         if self.problem.as_ref() != Some(&reason) {

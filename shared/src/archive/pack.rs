@@ -1,12 +1,12 @@
-//! Packing an episode directory, always to the same bytes.
+//! Packs an episode directory: the same content always gives the same bytes.
 //!
-//! What differs between two copies of one episode is left out or fixed: owner, mode, times, the order in
-//! which the file system lists names, directory entries, and the shipper's own note. What would make the
-//! archive lie is refused by name: a link, a special file, a file that comes, goes or changes while it is packed.
-//! An archive that was not finished is an open zstd frame, which no reader takes for a whole one.
+//! Two copies of one episode can differ in owner, mode, times, listing order, directory entries and the shipper's own
+//! note. All of these are fixed or left out. Some entries would make the archive wrong: a link, a special file, or a
+//! file that appears, disappears or changes during packing. Each of them is an error that names the path. An unfinished
+//! archive is an open zstd frame, which no reader accepts as complete.
 //!
-//! It deliberately leaves alone where the output goes, whether it is synced, and what a refusal means for
-//! the episode: that is the shipper's business. It guards invariant I4 (sending again is always safe).
+//! This module deliberately does not decide where the output goes, whether it is synced, or what an error means for the
+//! episode: the shipper does. It guards invariant I4 (sending again is always safe).
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::ids::{EpisodeId, Sha256Digest};
 use crate::meta::{EpisodeMeta, MetaError};
 use crate::regular::NotAFile;
 
-/// The archive that was written.
+/// Hash and length of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed {
     /// The hash of all its bytes.
@@ -28,39 +28,39 @@ pub struct Packed {
     pub size_bytes: u64,
 }
 
-/// Why a directory cannot be packed.
+/// The reason why a directory cannot be packed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// The member without which an archive is no episode.
+    /// The directory holds no meta.json, so it is not an episode.
     #[error("`{}` holds no {META_NAME}", .0.display())]
     NoMeta(PathBuf),
-    /// It is there but says nothing that can be used.
+    /// The meta.json is not valid.
     #[error("`{}` cannot be used: {source}", path.display())]
     Meta {
         /// The meta.json.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: MetaError,
     },
-    /// The directory holds another episode than its name says.
+    /// The meta.json names a different episode.
     #[error("`{}` describes episode `{found}`, not `{expected}`", path.display())]
     OtherEpisode {
         /// The meta.json.
         path: PathBuf,
         /// The episode that it names.
         found: EpisodeId,
-        /// The episode that was to be packed.
+        /// The episode to be packed.
         expected: EpisodeId,
     },
-    /// Something that has no content of its own to pack.
+    /// An entry is a link or a special file, or a directory stands in the place of meta.json.
     #[error("`{}` is {}: an episode holds only files and directories", path.display(), kind.0)]
     NotAFile {
-        /// The odd one.
+        /// The entry.
         path: PathBuf,
-        /// What it is.
+        /// Its type.
         kind: NotAFile,
     },
-    /// No system could unpack it under this name.
+    /// The path is too long to be unpacked.
     #[error("`{}` has a path of {length} bytes in the archive, and no more than {MAX_PATH_BYTES} can be unpacked", excerpt(&path.to_string_lossy()))]
     PathTooLong {
         /// The file or directory.
@@ -68,7 +68,7 @@ pub enum PackError {
         /// The length of its path in the archive.
         length: usize,
     },
-    /// The episode is still being written.
+    /// A file or directory appeared, disappeared or changed, usually because the recorder still writes to the episode.
     #[error("`{}` came, went or changed while the episode was packed: does its recorder still write to it?", path.display())]
     Changed {
         /// The file or directory.
@@ -82,7 +82,7 @@ pub enum PackError {
         /// The reason.
         source: io::Error,
     },
-    /// The archive that was to be compared cannot be read; the episode is not at fault.
+    /// The existing archive cannot be read for comparison; the episode is not at fault.
     #[error(
         "its archive in the outbox cannot be read: {0}; if that does not pass, remove the archive and it is packed anew"
     )]
@@ -95,9 +95,9 @@ pub enum PackError {
     Write(#[source] io::Error),
 }
 
-/// Packs the episode in `dir` into `out`. Blocks, and needs the same memory for every size of episode.
+/// Packs the episode in `dir` into `out`. Blocks, and uses the same amount of memory for every size of episode.
 ///
-/// Whoever packs many keeps a [`Packer`]: the bytes are the same.
+/// A caller that packs many episodes reuses a [`Packer`], which gives the same bytes.
 pub fn pack_episode(
     dir: &Path,
     episode_id: &EpisodeId,
@@ -107,28 +107,28 @@ pub fn pack_episode(
     Packer::new(level).pack(&Episode::look_at(dir, episode_id)?, out, &|| false)
 }
 
-/// Makes the checks that cost no more than a listing, without packing. Blocks.
+/// Runs the checks that cost no more than a directory listing, without packing. Blocks.
 pub fn check_episode(dir: &Path, episode_id: &EpisodeId) -> Result<EpisodeMeta, PackError> {
     Episode::look_at(dir, episode_id).map(|episode| episode.meta)
 }
 
-/// An episode whose directory passed the checks that cost no more than a listing.
+/// An episode whose directory has passed the checks of [`Episode::look_at`].
 #[derive(Debug)]
 pub struct Episode {
     id: EpisodeId,
     tree: Tree,
     meta: EpisodeMeta,
-    /// The very bytes that were checked: these are packed, not what the file holds a moment later.
+    /// The bytes that were checked. These bytes are packed, because the file may change in the meantime.
     meta_text: Vec<u8>,
-    /// All members as they were listed, in the order of the archive.
+    /// All members as listed, in the order of the archive.
     members: Vec<Member>,
 }
 
-/// The longest path of a member in bytes: Linux takes 4,096 with the zero at the end (`PATH_MAX`).
+/// Maximum length of a member's path in bytes: Linux allows 4,096 including the terminating zero (`PATH_MAX`).
 const MAX_PATH_BYTES: usize = 4095;
 
 impl Episode {
-    /// Makes the checks, without packing. Blocks.
+    /// Lists the directory and checks it, without packing. Blocks.
     pub fn look_at(dir: &Path, expected: &EpisodeId) -> Result<Self, PackError> {
         let tree = Tree::open(dir, MAX_PATH_BYTES - expected.as_str().len() - "/".len())?;
         let (meta_member, meta_text) = tree.read_meta()?;
@@ -148,30 +148,30 @@ impl Episode {
         Ok(Self { id: expected.clone(), tree, meta, meta_text, members })
     }
 
-    /// Makes sure that the directory holds what was listed and nothing else, as it was then: what came or changed since
-    /// may be missing from the archive. Blocks.
+    /// Checks that the directory still holds exactly the listed files, unchanged. The archive may lack any later
+    /// change. Blocks.
     pub fn confirm(&self) -> Result<(), PackError> {
         let (then, now) = (&self.members, self.tree.list()?);
         let odd = (0..then.len().max(now.len())).find(|at| then.get(*at) != now.get(*at));
         let either = odd.map(|at| [then.get(at), now.get(at)]).into_iter().flatten().flatten();
-        // Of two, the one that comes first in the order is not in the other listing.
+        // Both lists are sorted, so the smaller of two different paths is missing from the other list.
         match either.min_by_key(|member| member.sort_key()) {
             Some(member) => Err(self.tree.changed(&member.path)),
             None => Ok(()),
         }
     }
 
-    /// The episode, as its directory is called.
+    /// Returns the id of the episode.
     pub fn id(&self) -> &EpisodeId {
         &self.id
     }
 
-    /// The length of its files together, in bytes, as it was listed.
+    /// Returns the total length of the listed files in bytes.
     pub fn bytes(&self) -> u64 {
         self.members.iter().map(|member| member.stamp.length()).sum()
     }
 
-    /// What its meta.json says.
+    /// Returns the content of its meta.json.
     pub fn meta(&self) -> &EpisodeMeta {
         &self.meta
     }

@@ -1,14 +1,15 @@
-//! Taking `meta.json` out of an archive, as a stream and in bounded memory.
+//! Extracts `meta.json` from an archive, as a stream and in bounded memory.
 //!
-//! An archive comes from another machine: it may be cut, damaged, or made to hurt. Nothing is unpacked to
-//! disk, no link is followed, every count has an end, and reading stops as soon as `meta.json` was read.
-//! Which file that is: the first regular file whose path is `meta.json`, or `meta.json` in exactly one plain
-//! directory (whatever its name); a leading `./`, as `tar` writes it for a `.`, does not count.
-//! `x-meta.json`, `meta.json.bak` and `a/b/meta.json` are other files, and so is a link, a device or a directory of
-//! that name. A second meta.json is never reached.
+//! An archive comes from another machine: it may be truncated, damaged or malicious. Nothing is unpacked to disk, no
+//! link is followed, every count has a limit, and reading stops as soon as `meta.json` has been read.
 //!
-//! It deliberately proves nothing about the rest of the archive, which may be cut off or garbage: that is what its
-//! sha256 is for. It guards invariant I8 (memory is flat).
+//! `meta.json` is the first regular file whose path is `meta.json`, or `meta.json` in exactly one plain directory of
+//! any name. A leading `./`, as `tar` writes it for a `.`, is ignored. `x-meta.json`, `meta.json.bak` and
+//! `a/b/meta.json` are other files, and so is a link, a device or a directory of that name. A second meta.json is never
+//! reached.
+//!
+//! This module deliberately does not check the rest of the archive, which may be truncated or garbage: its sha256 does
+//! that. It guards invariant I8 (memory is flat).
 
 use std::io;
 use std::pin::Pin;
@@ -26,29 +27,30 @@ use crate::archive::META_NAME;
 use crate::excerpt::excerpt;
 use crate::meta::MAX_META_BYTES;
 
-/// What the headers of one member may take up, in bytes: with long names and extensions a few hundred.
+/// Maximum size in bytes of the headers of one member. With long names and extensions they take a few hundred.
 const MAX_HEADER_BYTES: u64 = 1024 * 1024;
 
-/// How much is read or thrown away at once, in bytes.
+/// Number of bytes read or skipped at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// How far an archive is searched for its meta.json.
+/// Limits of the search for meta.json in an archive.
 ///
-/// The defaults fit archives that do not begin with it, since early episodes may not. A row that lost its commit never
-/// gets it back, so what an honest archive runs into must not depend on the machine: counts of bytes and members end the
-/// search, and the time only where bytes were made to take long.
+/// The defaults also fit archives that do not begin with meta.json, as early episodes may not. A row that was written
+/// without its commit never gets it later, so the result for an honest archive must not depend on the machine. For that
+/// reason the counts of bytes and members end the search. The time limit only stops an archive that was made to be
+/// slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
-    /// The most members that are looked at.
+    /// Maximum number of members examined.
     pub max_entries: u64,
-    /// The most decompressed bytes that are looked at.
+    /// Maximum number of decompressed bytes.
     pub max_decompressed_bytes: u64,
-    /// The largest window that the decoder may be made to hold, as a power of two between 10 and 27.
-    /// Packers at level 19 or below, without long mode, need 23 at most (8 MiB).
+    /// Maximum window of the decoder, as a power of two between 10 and 27. Packers at level 19 or below, without long
+    /// mode, need 23 at most (8 MiB).
     pub window_log: u32,
-    /// The largest meta.json in bytes.
+    /// Maximum size of meta.json in bytes.
     pub max_meta_bytes: u64,
-    /// How long a processor may work on it.
+    /// Maximum processor time for one archive.
     pub max_time: Duration,
 }
 
@@ -59,43 +61,44 @@ impl Default for ReadLimits {
             max_decompressed_bytes: 4 * 1024 * 1024 * 1024,
             window_log: 23,
             max_meta_bytes: MAX_META_BYTES,
-            // A Raspberry Pi decompresses the bytes above in less.
+            // A Raspberry Pi decompresses `max_decompressed_bytes` in less.
             max_time: Duration::from_mins(1),
         }
     }
 }
 
-/// Why no meta.json came out of an archive.
+/// The reason why no meta.json was read from an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The archive's bytes could not be had; says nothing about the archive.
+    /// The archive's bytes cannot be read, which says nothing about their content.
     #[error("the archive cannot be read: {0}")]
     Source(#[source] io::Error),
-    /// The archive ends in the middle.
+    /// The archive is truncated.
     #[error("the archive is cut short")]
     Truncated,
-    /// Not zstd, damaged, or in need of a larger window than is allowed.
+    /// The archive is not zstd, is damaged, or needs a larger window than allowed.
     #[error("the archive cannot be decompressed: {}", excerpt(&.0.to_string()))]
     Compression(#[source] io::Error),
-    /// What was decompressed is not a tar.
+    /// The decompressed bytes are not a valid tar.
     #[error("the archive is no usable tar: {}", excerpt(&.0.to_string()))]
     Tar(#[source] io::Error),
-    /// A sparse file, of which a few bytes can claim to be any number of zeros. Ours come after meta.json.
+    /// A sparse file comes before meta.json or is meta.json. A few bytes of one can claim any number of zeros. Our
+    /// packer writes sparse files after meta.json.
     #[error("the archive holds a sparse file before its {META_NAME}")]
     Sparse,
-    /// More members than are looked at.
+    /// The first `max_entries` members contain no meta.json.
     #[error("no {META_NAME} among the first {0} members of the archive")]
     TooManyEntries(u64),
-    /// More data than is looked at.
+    /// The first `max_decompressed_bytes` bytes contain no meta.json.
     #[error("no {META_NAME} in the first {0} bytes of the decompressed archive")]
     TooMuchData(u64),
-    /// More work than is done.
+    /// The search used more processor time than `max_time`.
     #[error("no {META_NAME} in the archive after {0:?} of work")]
     TooMuchWork(Duration),
-    /// A name or an extension header that goes on and on.
+    /// The name or the extension header of a member exceeds the limit.
     #[error("a member of the archive has more than {MAX_HEADER_BYTES} bytes of headers")]
     HeaderTooLong,
-    /// A meta.json above the limit.
+    /// The meta.json is larger than the limit.
     #[error("{META_NAME} has {size} bytes, at most {limit} are read")]
     MetaTooLarge {
         /// Its size as the archive states it.
@@ -103,14 +106,15 @@ pub enum ReadError {
         /// The limit in force.
         limit: u64,
     },
-    /// A whole archive without one.
+    /// The archive ends properly, but contains no meta.json.
     #[error("the archive holds no {META_NAME}")]
     NoMeta,
 }
 
-/// Reads the bytes of meta.json out of a tar.zst, and no more of it than that takes.
+/// Reads meta.json from a tar.zst, and no more of the archive than necessary.
 ///
-/// `worked` tells how long a processor has worked by now, from whatever start. Dropping the future at any time is safe.
+/// `worked` returns the processor time used so far, counted from any fixed moment. Dropping the future at any time is
+/// safe.
 pub async fn read_meta<R: AsyncRead + Unpin + Send>(
     archive: R,
     limits: &ReadLimits,
@@ -118,7 +122,7 @@ pub async fn read_meta<R: AsyncRead + Unpin + Send>(
 ) -> Result<Vec<u8>, ReadError> {
     let budget = Budget::new(limits, &worked);
     let found = find_meta(Decompressed::new(archive, limits, &budget), limits, &budget).await;
-    // The readers below hand up their own errors inside of io::Error; whatever is left is the tar's.
+    // The readers below pass their own errors inside an io::Error; any other error is the tar reader's.
     found.map_err(|error| error.downcast::<ReadError>().unwrap_or_else(ReadError::Tar))
 }
 
@@ -143,7 +147,7 @@ async fn find_meta<R: AsyncRead + Unpin>(
     Err(io::Error::other(ReadError::TooManyEntries(limits.max_entries)))
 }
 
-/// Whether a member's path is that of meta.json.
+/// Returns true if a member's path is that of meta.json.
 fn is_meta(path: &[u8]) -> bool {
     let path = path.strip_prefix(b"./").unwrap_or(path);
     let Some(top) = path.strip_suffix(META_NAME.as_bytes()) else {
@@ -164,16 +168,16 @@ async fn read_content<R: AsyncRead + Unpin>(
         return Err(io::Error::other(ReadError::MetaTooLarge { size, limit: limits.max_meta_bytes }));
     }
     let mut content = Vec::new();
-    // What GNU tar would expand, others would take as it stands: nobody could say what was recorded.
+    // GNU tar would expand a sparse member and other readers would not, so its recorded content would be ambiguous.
     if is_sparse(entry).await? {
         return Err(io::Error::other(ReadError::Sparse));
     }
-    // A member with less content than its header promises is an error of the tar reader.
+    // If a member has less content than its header states, the tar reader returns an error.
     entry.read_to_end(&mut content).await?;
     Ok(content)
 }
 
-/// Whether a file stands in the archive without its zeros, by its type or by its extension header.
+/// Returns true if a member is stored without its zeros, by its type or by its extension header.
 async fn is_sparse<R: AsyncRead + Unpin>(entry: &mut Entry<R>) -> io::Result<bool> {
     if entry.header().entry_type().is_gnu_sparse() {
         return Ok(true);
@@ -187,7 +191,7 @@ async fn is_sparse<R: AsyncRead + Unpin>(entry: &mut Entry<R>) -> io::Result<boo
     Ok(false)
 }
 
-/// Reads past a member here, so that while the next one is looked for only headers can come.
+/// Skips the content of a member here, so that the search for the next member only reads headers.
 async fn skip_content<R: AsyncRead + Unpin>(entry: &mut Entry<R>) -> io::Result<()> {
     if entry.header().entry_type().is_gnu_sparse() {
         return Err(io::Error::other(ReadError::Sparse));
@@ -197,10 +201,10 @@ async fn skip_content<R: AsyncRead + Unpin>(entry: &mut Entry<R>) -> io::Result<
     Ok(())
 }
 
-/// What may still be decompressed and done, shared by the search and the readers below the tar.
+/// The remaining bytes and processor time, shared by the search and the readers below the tar.
 ///
-/// The tar reader keeps a whole extension header in memory, however long it claims to be: while it looks
-/// for the next member it gets no more than [`MAX_HEADER_BYTES`].
+/// The tar reader keeps a whole extension header in memory, however long it claims to be. So during the search for the
+/// next member it gets at most [`MAX_HEADER_BYTES`].
 struct Budget<'a> {
     max: u64,
     total: AtomicU64,
@@ -242,7 +246,7 @@ impl<'a> Budget<'a> {
     }
 }
 
-/// The decompressed archive, within its budget and with errors that say whose they are.
+/// The decompressed archive, limited by its budget. Its errors name the layer that failed.
 struct Decompressed<'a, R> {
     decoder: ZstdDecoder<BufReader<Source<'a, R>>>,
     budget: &'a Budget<'a>,
@@ -253,7 +257,7 @@ impl<'a, R: AsyncRead + Unpin> Decompressed<'a, R> {
         let source = BufReader::with_capacity(CHUNK_BYTES, Source { archive, budget });
         let window = DParameter::window_log_max(limits.window_log.clamp(10, 27));
         let mut decoder = ZstdDecoder::with_params(source, &[window]);
-        // Otherwise everything after the first frame is dropped without a word.
+        // Without this the decoder silently drops everything after the first frame.
         decoder.multiple_members(true);
         Self { decoder, budget }
     }
@@ -274,7 +278,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Decompressed<'_, R> {
     }
 }
 
-/// Tells the archive's own errors, which come through the decoder unchanged, from the decoder's.
+/// Separates the errors of the source, which pass through the decoder unchanged, from those of the decoder.
 fn of_its_layer(error: io::Error) -> ReadError {
     error.downcast::<ReadError>().unwrap_or_else(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ReadError::Truncated,
@@ -282,9 +286,9 @@ fn of_its_layer(error: io::Error) -> ReadError {
     })
 }
 
-/// The archive as handed in, with its errors marked as its own.
+/// The archive as passed in. Its errors are marked as errors of the source.
 ///
-/// The time is looked at here as well, since there can be any number of frames and blocks that hold nothing.
+/// The time is checked here as well, because an archive can have any number of empty frames and blocks.
 struct Source<'a, R> {
     archive: R,
     budget: &'a Budget<'a>,

@@ -1,8 +1,8 @@
-//! How a directory gets to where no rename can take it: another mount, or out of the lower layer of an overlay.
+//! Moves a directory where no rename can: to another mount, or out of the lower layer of an overlay.
 //!
-//! It is copied under a temporary name, synced, compared, published, and only then deleted where it was. So the
-//! original is whole until the copy lasts under its name, and whoever carries it once more finds what is there already.
-//! The copy has the content, names and modes of the original, and not its times or owners.
+//! The directory is copied under a temporary name, synced, compared and published, and only then is the original
+//! deleted. So the original is complete until the copy is durable under its name, and a repeated call finds the
+//! existing copy. The copy has the content, names and modes of the original, but not its times and owners.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -21,21 +21,21 @@ use super::{parent, rename_noreplace, sync_data, sync_dir, sync_open_dir};
 use crate::regular::{open, open_dir};
 use crate::step::Step;
 
-/// What a copy is called until it is whole. No name of an episode begins so, and callers carry one at a time.
+/// Temporary name of a copy. No name of an episode begins with a dot, and callers move one directory at a time.
 const NAME: &str = ".carried";
 
-/// How much is compared at once, in bytes.
+/// Number of bytes copied or compared at once.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// Takes a directory to a name that is free on another mount, durably but for its absence from where it was.
-/// `AlreadyExists` where that name is taken, unless by a copy that holds all of it.
+/// Moves a directory to a free name on another mount. On return the new name is durable, but the removal of the
+/// original is not. Returns `AlreadyExists` if the name is taken, unless by a complete copy.
 ///
-/// `marker` is the file without which it is not taken for a whole one: it is deleted before all others.
+/// `marker` is the file without which the directory does not count as complete. It is deleted before all other files.
 pub fn carry_noreplace(from: &Path, to: &Path, marker: &str) -> io::Result<()> {
     let original = open_dir(CWD, from)?;
     match open_dir(CWD, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => publish_copy(&original, to)?,
-        // An earlier try came so far.
+        // An earlier call has published the copy.
         Ok(there) if holds_all_of(&there, &original)? => sync_tree(&there)?,
         Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -52,7 +52,7 @@ pub fn carry_noreplace(from: &Path, to: &Path, marker: &str) -> io::Result<()> {
     fs::remove_dir_all(from)
 }
 
-/// Deletes what a try that died left in the directory to which it carried something.
+/// Deletes the partial copy that a call that died has left in `place`.
 pub fn sweep_carried(place: &Path) -> io::Result<()> {
     match fs::remove_dir_all(place.join(NAME)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -76,7 +76,7 @@ fn publish_copy(original: &OwnedFd, to: &Path) -> io::Result<()> {
     rename_noreplace(&temp, to)
 }
 
-/// The entries of a directory, in the order of their names.
+/// Returns the entries of a directory, in the order of their names.
 fn entries(dir: &OwnedFd) -> io::Result<Vec<(PathBuf, rustix::fs::Stat)>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(dir)? {
@@ -97,7 +97,7 @@ fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
             FileType::RegularFile => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let copy = File::from(openat(to, &name, flags, Mode::RUSR | Mode::WUSR)?);
-                // No more than was there: a file that grows all the time would never end.
+                // The copy stops at the listed length, because a file that keeps growing would never end.
                 let length = u64::try_from(found.st_size).unwrap_or(u64::MAX);
                 copy_file(open(from, &name)?.take(length), &copy)?;
                 fchmod(&copy, mode)?;
@@ -109,14 +109,15 @@ fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
                 fchmod(&copy, mode)?;
             }
             FileType::Symlink => symlinkat(readlinkat(from, &name, Vec::new())?, to, &name)?,
-            // What is refused for it must be kept as well.
+            // An episode that is refused for a special file must keep it.
             other => mknodat(to, &name, other, mode, found.st_rdev)?,
         }
     }
     Ok(())
 }
 
-/// Copies what is not zero, and leaves holes for the rest: the original may be larger than the disk for its holes.
+/// Copies the chunks that are not all zeros and leaves holes for the rest, because a sparse original may be larger than
+/// the disk.
 fn copy_file(mut from: impl Read, to: &File) -> io::Result<()> {
     let (mut chunk, mut at) = (Vec::new(), 0);
     while from.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? > 0 {
@@ -129,7 +130,7 @@ fn copy_file(mut from: impl Read, to: &File) -> io::Result<()> {
     to.set_len(at)
 }
 
-/// Whether everything in `original` is in `copy` as well, byte for byte.
+/// Returns true if `copy` holds everything in `original`, byte for byte.
 fn holds_all_of(copy: &OwnedFd, original: &OwnedFd) -> io::Result<bool> {
     for (name, found) in entries(original)? {
         let kind = FileType::from_raw_mode(found.st_mode);
@@ -169,7 +170,7 @@ fn is_same_file(one: &File, other: &File) -> io::Result<bool> {
     }
 }
 
-/// Makes a directory durable with all that is in it, but for its own name.
+/// Makes a directory and its content durable, but not its own name.
 fn sync_tree(dir: &OwnedFd) -> io::Result<()> {
     if !Step::SyncCopy.is_taken() {
         return Ok(());
@@ -190,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory `from` with a marker, and a place for it.
+    /// Creates a directory `from` with a marker, and a place to move it to.
     fn recorded() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let root = tempfile::tempdir().unwrap();
         let (from, to) = (root.path().join("from"), root.path().join("place/to"));
@@ -242,7 +243,7 @@ mod tests {
         type Spoil = fn(&Path);
         let (root, from, to) = recorded();
         publish_copy(&open_dir(CWD, &from).unwrap(), &to).unwrap();
-        // Deleted in part.
+        // The original is deleted in part.
         fs::remove_file(from.join("done")).unwrap();
         fs::remove_file(from.join("link")).unwrap();
         carry_noreplace(&from, &to, "done").unwrap();

@@ -1,4 +1,4 @@
-//! What callers rely on, on a real file system.
+//! Tests of the guarantees that callers rely on, on a real file system.
 
 use super::*;
 

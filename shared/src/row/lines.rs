@@ -1,27 +1,28 @@
-//! The lines of an index, whatever is in the file: a hole or a line without an end takes no more memory than a row.
+//! Reads the lines of an index in bounded memory: even a hole or a line without an end takes no more than a row.
 
 use std::io::{self, BufRead, Read};
 
-/// Longer than any row, in bytes: a row has eight short members. A longer line, in practice a damaged file, is no row.
+/// Maximum length of a row in bytes, including its newline. A row has eight short members. A longer line, in practice
+/// in a damaged file, is not a row.
 pub const MAX_LINE: u64 = 64 * 1024;
 
-/// One line, as it was read.
+/// The properties of a line that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
-    /// Its length in bytes, newline included; 0 at the end of the file.
+    /// The length in bytes, including the newline; 0 at the end of the file.
     pub length: u64,
-    /// Whether it has its newline.
+    /// True if the line has its newline.
     pub ended: bool,
 }
 
 impl Line {
-    /// Whether it is too long for a row, so that nothing of it was kept.
+    /// Returns true if the line is too long for a row. Its bytes are not kept then.
     pub const fn is_overlong(self) -> bool {
         self.length > MAX_LINE
     }
 }
 
-/// Reads one line into `line`; of one that is too long, nothing.
+/// Reads one line into `line`, which is left empty if the line is too long.
 pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
     let kept = reader.by_ref().take(MAX_LINE).read_until(b'\n', line)? as u64;
@@ -36,7 +37,7 @@ pub fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Li
     Ok(read)
 }
 
-/// Skips to the end of a line; how many bytes that were, and whether it has one.
+/// Skips to the end of a line. Returns the number of bytes skipped, and true if the line has its newline.
 fn skip_line(reader: &mut impl BufRead) -> io::Result<(u64, bool)> {
     let mut skipped = 0;
     loop {

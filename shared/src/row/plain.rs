@@ -1,9 +1,10 @@
-//! The quick way to the key of a row that stands exactly as [`IndexRow::to_line`](super::IndexRow::to_line) writes it.
+//! A fast parser for the key of a row that is formatted exactly as [`IndexRow::to_line`](super::IndexRow::to_line)
+//! writes it.
 //!
-//! A start reads a million of them. Whatever differs in a single byte, were it a space, is left to the JSON reader; what
-//! is taken here means the same there.
+//! A start reads a million rows. A line that differs in a single byte, even a space, is left to the JSON parser. For an
+//! accepted line the JSON parser gives the same result.
 
-/// What a row says about its key, as text.
+/// The key of a row, as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plain<'a> {
     pub(super) host_id: &'a str,
@@ -12,11 +13,11 @@ pub(super) struct Plain<'a> {
     pub(super) size_bytes: u64,
 }
 
-/// Reads a line of that form; none for any other, which need not be wrong.
+/// Parses a line of that form; `None` for any other line, which may still be valid.
 pub(super) fn read(line: &[u8]) -> Option<Plain<'_>> {
     let mut rest = Rest(line.strip_suffix(b"\n").unwrap_or(line));
     rest.skip(b"{")?;
-    // Both keys are left out where they say nothing.
+    // Each of these two keys is left out if it has nothing to say.
     let _ = rest.skip(b"\"backfilled\":true,");
     if rest.skip(b"\"commit\":\"").is_some() {
         rest.text()?;
@@ -38,7 +39,7 @@ pub(super) fn read(line: &[u8]) -> Option<Plain<'_>> {
     rest.0.is_empty().then_some(Plain { host_id, episode_id, sha256, size_bytes })
 }
 
-/// What is still to be read.
+/// The rest of the line.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -47,7 +48,7 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    /// The text up to the next quote, which is taken too. It must be printable ASCII without escapes.
+    /// Reads the text up to the next quote, and the quote itself. The text must be printable ASCII without escapes.
     fn text(&mut self) -> Option<&'a str> {
         let is_odd = |byte: &u8| !(b' '..=b'~').contains(byte) || *byte == b'"' || *byte == b'\\';
         let (text, rest) = self.0.split_at_checked(self.0.iter().position(is_odd)?)?;
@@ -55,7 +56,7 @@ impl<'a> Rest<'a> {
         str::from_utf8(text).ok()
     }
 
-    /// A whole number of at most 19 digits, which all fit.
+    /// Reads a whole number of at most 19 digits, which always fits.
     fn number(&mut self) -> Option<u64> {
         let end = self.0.iter().position(|byte| !byte.is_ascii_digit())?;
         let (digits, rest) = self.0.split_at_checked(end)?;

@@ -1,26 +1,26 @@
 //! JSON bodies of the receiver's 2xx answers.
 //!
-//! Reading ignores unknown keys and takes absent ones as "not said", so that either side can be replaced alone.
+//! Reading ignores unknown keys, and optional keys may be absent, so that either side can be replaced alone.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::WallTime;
 use crate::ids::{CommitHash, EpisodeId, HostId, Sha256Digest};
 
-/// What became of an accepted upload.
+/// The result of an accepted upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreStatus {
     /// 201: stored, durable and in the index.
     Stored,
-    /// 200: the same bytes were there before; their row exists.
+    /// 200: the same bytes were stored before; their row exists.
     AlreadyPresent,
 }
 
 /// The body of 200 and 201 to a PUT.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreAnswer {
-    /// What became of it.
+    /// The result.
     pub status: StoreStatus,
     /// The host of the pair.
     pub host_id: HostId,
@@ -37,33 +37,34 @@ pub struct StoreAnswer {
 pub struct CommitAnswer {
     /// The commit that was asked for.
     pub commit: CommitHash,
-    /// Whether an episode of it would be taken now.
+    /// True if an episode recorded by the commit would be accepted now.
     pub admitted: bool,
-    /// 1 for the head; none where the commit is outside the window.
+    /// The position in the window, 1 for the head; `None` if the commit is outside the window.
     pub position: Option<usize>,
     /// The size of the window as configured.
     pub window: usize,
     /// The newest commit of the window.
     pub head_commit: Option<CommitHash>,
-    /// Seconds since the clone was last read; none where no window was ever read.
+    /// Seconds since the clone was last read; `None` if no window was ever read.
     pub polled_s_ago: Option<f64>,
-    /// What to do on the lab host: where the commit is not admitted, and in advance where it is within the last tenth of
-    /// the window ([`CommitPosition::is_ageing`](super::headers::CommitPosition::is_ageing)) and will soon not be.
+    /// What to do on the lab host, if the commit is not admitted. Also set in advance for a commit in the last tenth of
+    /// the window ([`CommitPosition::is_ageing`](super::headers::CommitPosition::is_ageing)), which will soon not be
+    /// admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remediation: Option<String>,
-    /// Why it is admitted although it is outside the window: the maintainer has named it.
+    /// The amnesty by which the maintainer admits the commit although it is outside the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admitted_by: Option<AdmittedBy>,
 }
 
-/// What admits a commit that is outside the window, in the body of `GET /v1/gate/{commit}`.
+/// The amnesty for a commit outside the window, in the body of `GET /v1/gate/{commit}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdmittedBy {
-    /// Why, in the maintainer's words.
+    /// The reason, in the maintainer's words.
     pub reason: String,
-    /// When it ends by itself; none where it lasts until it is revoked.
+    /// The time when it ends by itself; `None` if it lasts until it is revoked.
     pub until: Option<WallTime>,
-    /// The host whose episodes it is for; none for those of every host.
+    /// The host whose episodes it admits; `None` for those of every host.
     pub host: Option<HostId>,
 }
 
@@ -72,35 +73,35 @@ pub struct AdmittedBy {
 pub struct AmnestyAnswer {
     /// The commit.
     pub commit: CommitHash,
-    /// The host whose episodes it is for; none for those of every host.
+    /// The host whose episodes it admits; `None` for those of every host.
     pub host: Option<HostId>,
-    /// When it ends by itself; none where it lasts until it is revoked.
+    /// The time when it ends by itself; `None` if it lasts until it is revoked.
     pub until: Option<WallTime>,
-    /// Why, in the maintainer's words.
+    /// The reason, in the maintainer's words.
     pub reason: String,
-    /// Who admitted it.
+    /// The person who admitted it.
     pub by: String,
-    /// When.
+    /// The time when it was admitted.
     pub at: WallTime,
 }
 
 /// The body of `GET /v1/gate`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateAnswer {
-    /// False: everything is collected, whatever recorded it.
+    /// False if the gate is off: every episode is collected, whatever commit recorded it.
     pub enabled: bool,
-    /// False as long as no window was ever read.
+    /// False until a window has been read.
     pub ready: bool,
     /// The size of the window as configured.
     pub window: usize,
-    /// How many commits the window holds now: fewer in a young or shallow clone.
+    /// The number of commits in the window now: fewer in a young or shallow clone.
     pub commits: usize,
     /// The newest commit of the window.
     pub head_commit: Option<CommitHash>,
     /// Seconds since the clone was last read.
     pub polled_s_ago: Option<f64>,
-    /// What is admitted by name now, whatever the window says; none from a receiver that knows no such thing, and in
-    /// `/v1/health`, which anybody may read.
+    /// The commits that are admitted by name now, whatever the window says. `None` from a receiver that does not
+    /// support this, and in `/v1/health`, which anybody may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amnesties: Option<Vec<AmnestyAnswer>>,
 }

@@ -1,4 +1,4 @@
-//! Header names and the forms of their values (protocol 2.1 and 2.4). Names are lower case, as HTTP compares them.
+//! Header names and the formats of their values (protocol 2.1 and 2.4). Names are lower case, as HTTP compares them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,14 +13,14 @@ pub const SCHEMA_VERSION: &str = "x-schema-version";
 pub const LAB_HOST: &str = "x-lab-host";
 /// Repeats the episode of the path.
 pub const EPISODE_ID: &str = "x-episode-id";
-/// On every 2xx answer to a PUT: where the episode's commit stands in the window.
+/// On a 2xx answer to a PUT whose commit is in the window: the position of that commit.
 pub const COMMIT_POSITION: &str = "x-cis490-commit-position";
 /// The media type of an episode.
 pub const EPISODE_MEDIA_TYPE: &str = "application/zstd";
 /// The media type of an error body (RFC 9457).
 pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
 
-/// Where a commit stands in the window: 1 is the head, `window` the oldest that is still admitted.
+/// The position of a commit in the window: 1 is the head, `window` the oldest that is still admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitPosition {
     /// 1 for the head.
@@ -30,7 +30,8 @@ pub struct CommitPosition {
 }
 
 impl CommitPosition {
-    /// Whether the commit is within the last tenth of the window: a few commits more, and its episodes are refused.
+    /// Returns true if the commit is in the last tenth of the window: after a few more commits its episodes are
+    /// refused.
     pub const fn is_ageing(self) -> bool {
         self.position.saturating_mul(10) > self.window.saturating_mul(9)
     }
@@ -42,7 +43,7 @@ impl fmt::Display for CommitPosition {
     }
 }
 
-/// The text is not `POSITION/WINDOW`.
+/// The error for a text that is not `POSITION/WINDOW`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a commit position has the form 7/100")]
 pub struct NotAPosition;

@@ -1,8 +1,8 @@
-//! The request paths of protocol section 2, built and taken apart in one place.
+//! The request paths of protocol section 2, built and parsed in one place.
 
 use crate::ids::{CommitHash, EpisodeId, HostId};
 
-/// `POST`: proves the whole path and writes nothing.
+/// `POST`: tests the whole way to the receiver, and writes nothing.
 pub const PING: &str = "/v1/ping";
 /// `GET`: the window as a whole; with `/{commit}` the verdict for one commit.
 pub const GATE: &str = "/v1/gate";
@@ -10,24 +10,24 @@ pub const GATE: &str = "/v1/gate";
 pub const HOST_HEALTH: &str = "/v1/host-health";
 /// `GET`: liveness and readiness.
 pub const HEALTH: &str = "/v1/health";
-/// `GET`: all of this as OpenAPI 3.1.
+/// `GET`: the protocol as OpenAPI 3.1.
 pub const OPENAPI: &str = "/v1/openapi.json";
-/// The folder of `PUT` and `HEAD` of episodes.
+/// Prefix of the paths for `PUT` and `HEAD` of episodes.
 pub const EPISODES: &str = "/v1/episodes/";
-/// What an episode's name ends in, on the wire and on disk.
+/// Suffix of an archive's name, on the wire and on disk.
 pub const ARCHIVE_SUFFIX: &str = ".tar.zst";
 
-/// The path of one episode.
+/// Returns the path of one episode.
 pub fn episode(host: &HostId, episode: &EpisodeId) -> String {
     format!("{EPISODES}{host}/{episode}{ARCHIVE_SUFFIX}")
 }
 
-/// The path that asks for one commit's verdict.
+/// Returns the path for the verdict on one commit.
 pub fn gate_of(commit: &CommitHash) -> String {
     format!("{GATE}/{commit}")
 }
 
-/// The host and episode part of an episode's path, unchecked; none where the path is not of that shape.
+/// Splits the path of an episode into host and episode, unchecked; `None` if the path does not have that form.
 pub fn split_episode(path: &str) -> Option<(&str, &str)> {
     let (host, file) = path.strip_prefix(EPISODES)?.split_once('/')?;
     Some((host, file.strip_suffix(ARCHIVE_SUFFIX)?))

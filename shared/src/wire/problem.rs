@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::excerpt::{excerpt, excerpt_of_lines};
 use crate::ids::Sha256Digest;
 
-/// What the `type` member of our problems begins with; the `error` member follows.
+/// Prefix of the `type` member of our problems; the `error` member follows.
 const TYPE_PREFIX: &str = "urn:cis490:error:";
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)*) => {
-        /// The `error` member of a problem: what a program decides by.
+        /// The `error` member of a problem, by which a program decides what to do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum ErrorCode {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
@@ -22,17 +22,17 @@ macro_rules! error_codes {
             /// Every member, in the order of the protocol's table.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The member as it stands in the body.
+            /// Returns the member as written in the body.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
 
-            /// The status code it is sent with.
+            /// Returns the status code that it is sent with.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$name => $status),* }
             }
 
-            /// The `title` member.
+            /// Returns the `title` member.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title),* }
             }
@@ -45,43 +45,43 @@ error_codes! {
     CommitMissing = "commit-missing", 400, "the recording commit is missing";
     /// The gate is on and the commit is not 40 or 64 hex digits.
     CommitMalformed = "commit-malformed", 400, "the recording commit is malformed";
-    /// The host part of the path is no host id.
+    /// The host part of the path is not a host id.
     BadHostId = "bad-host-id", 400, "not a host id";
-    /// The episode part of the path is no episode id.
+    /// The episode part of the path is not an episode id.
     BadEpisodeId = "bad-episode-id", 400, "not an episode id";
-    /// A header is missing, repeated or malformed, or the body is not what the endpoint takes.
+    /// A header is missing, repeated or malformed, or the body is not what the endpoint accepts.
     BadHeader = "bad-header", 400, "a required part of the request is missing or malformed";
     /// `X-Schema-Version` is not 1.
     SchemaVersion = "schema-version", 400, "unknown schema version";
     /// `X-Lab-Host` or `X-Episode-Id` disagrees with the path.
     IdentityMismatch = "identity-mismatch", 400, "header and path disagree";
-    /// The body has another hash than promised.
+    /// The hash of the body differs from the declared one.
     DigestMismatch = "digest-mismatch", 400, "the body does not match its sha256";
-    /// The body has another length than promised.
+    /// The length of the body differs from the declared one.
     LengthMismatch = "length-mismatch", 400, "the body does not match its length";
-    /// Nobody said who is asking.
+    /// The request does not prove who sends it.
     Unauthenticated = "unauthenticated", 401, "authentication is required";
     /// This host may not do that.
     HostNotAllowed = "host-not-allowed", 403, "not allowed for this host";
     /// There is nothing at this path.
     NotFound = "not-found", 404, "there is nothing here";
-    /// The path exists, the method does not.
+    /// The path exists, but it does not support the method.
     MethodNotAllowed = "method-not-allowed", 405, "the method is not allowed here";
-    /// No body byte for the idle limit.
+    /// The body comes too slowly: no byte within the idle limit, or fewer than the minimum rate.
     Stalled = "stalled", 408, "the upload stalled";
     /// Other bytes are stored under this id.
     Conflict = "conflict", 409, "other bytes are already stored under this id";
-    /// No `Content-Length`.
+    /// The request has no `Content-Length`.
     LengthRequired = "length-required", 411, "a Content-Length is required";
-    /// A well-formed commit outside the window.
+    /// The commit is well-formed, but outside the window.
     CommitNotInWindow = "commit-not-in-window", 412, "recorded by code outside the window";
-    /// Above the configured maximum.
+    /// The body is larger than the configured maximum.
     TooLarge = "too-large", 413, "the body is too large";
-    /// Anything else on the receiver's disk.
+    /// Any other error of the receiver's disk.
     Storage = "storage", 500, "the receiver could not store the episode";
     /// No window has ever been read.
     GateNotReady = "gate-not-ready", 503, "the version gate has not read its window yet";
-    /// Too many uploads, or this very pair is being uploaded.
+    /// Too many uploads are in progress, or one of the same pair is.
     Busy = "busy", 503, "the receiver is busy";
     /// The service is stopping.
     ShuttingDown = "shutting-down", 503, "the receiver is shutting down";
@@ -109,9 +109,9 @@ pub struct Problem {
     pub status: u16,
     /// What happened to this request.
     pub detail: String,
-    /// What a program decides by.
+    /// The code by which a program decides what to do.
     pub error: ErrorCode,
-    /// What to paste on the lab host; with every refusal about the commit.
+    /// The commands to paste on the lab host; part of every refusal about the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remediation: Option<String>,
     /// 412: the commit that was refused.
@@ -123,10 +123,10 @@ pub struct Problem {
     /// 412: the size of the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
-    /// 409: the hash of what is stored.
+    /// 409: the hash of the stored archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_sha256: Option<Sha256Digest>,
-    /// 409: the hash of what was sent.
+    /// 409: the hash of the archive that was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub your_sha256: Option<Sha256Digest>,
     /// 413: the configured maximum in bytes.
@@ -135,7 +135,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of the given kind, with no extension members yet.
+    /// Creates a problem of the given kind, without extension members.
     pub fn new(error: ErrorCode, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("{TYPE_PREFIX}{error}"),
@@ -154,19 +154,20 @@ impl Problem {
     }
 }
 
-/// The members that an error body of either generation may hold, for whoever decides by status and uses the rest.
+/// The members of an error body of either generation, for a client that decides by the status and uses the members as
+/// details.
 ///
-/// An earlier receiver sends plain JSON without `error`; a later one may send members that are not known here. Every text
-/// is escaped and bounded: it goes to a log, a terminal and a note.
+/// An earlier receiver sends plain JSON without `error`; a later one may send unknown members. Every text is escaped
+/// and shortened, because it goes to a log, a terminal and a note.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnyProblem {
     /// A URI that names the kind of problem.
     pub kind: Option<String>,
-    /// What a program decides by.
+    /// The code by which a program decides what to do.
     pub error: Option<String>,
     /// What happened.
     pub detail: Option<String>,
-    /// What to paste on the lab host.
+    /// The commands to paste on the lab host.
     pub remediation: Option<String>,
     /// The commit that was refused.
     pub your_commit: Option<String>,
@@ -174,14 +175,14 @@ pub struct AnyProblem {
     pub head_commit: Option<String>,
     /// The size of the window.
     pub window: Option<u64>,
-    /// The hash of what is stored.
+    /// The hash of the stored archive.
     pub stored_sha256: Option<String>,
-    /// The hash of what was sent.
+    /// The hash of the archive that was sent.
     pub your_sha256: Option<String>,
 }
 
 impl AnyProblem {
-    /// Reads a body that is a JSON object as a whole; none where it is not. A member of another type counts as absent.
+    /// Parses a body that is a JSON object as a whole; `None` if it is not. A member of another type counts as absent.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let Ok(serde_json::Value::Object(members)) = serde_json::from_slice(body) else { return None };
         let raw = |name: &str| members.get(name).and_then(serde_json::Value::as_str);
@@ -199,7 +200,7 @@ impl AnyProblem {
         })
     }
 
-    /// Whether its `type` is one that only this project uses.
+    /// Returns true if its `type` is one that only this project uses.
     pub fn has_our_type(&self) -> bool {
         self.kind.as_deref().is_some_and(|kind| kind.starts_with(TYPE_PREFIX))
     }

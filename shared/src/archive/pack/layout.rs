@@ -1,11 +1,11 @@
-//! Where a file holds anything but zeros, and how a tar says so.
+//! Finds the parts of a file that are not zeros, and describes them in the header of a sparse tar member.
 //!
-//! A disk image or a memory dump can be zeros for the most part. They need not be compressed, and where the archive is
-//! unpacked they need not be written. Which zeros a file system keeps as a hole differs from copy to copy, so the layout
-//! follows from the content alone, and the same episode packs to the same bytes; a hole only spares the reading.
+//! A disk image or a memory dump can consist mostly of zeros. Leaving them out saves compressing them here, and writing
+//! them when the archive is unpacked. Two copies of a file can differ in which zeros the file system stores as holes.
+//! So the layout depends on the content alone, and the same episode packs to the same bytes. A hole only saves reading.
 //!
-//! The format is the sparse member of GNU tar (type `S`, "Storing Sparse Files" in its manual), which GNU tar, bsdtar
-//! and Python's tarfile unpack to a file with holes.
+//! The format is the sparse member of GNU tar (type `S`, "Storing Sparse Files" in its manual). GNU tar, bsdtar and
+//! Python's tarfile unpack it to a file with holes.
 
 use std::fs::File;
 use std::io;
@@ -19,26 +19,26 @@ use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 use super::PackError;
 use super::source::Source;
 
-/// A file becomes a sparse member if its blocks of zeros add up to this many bytes. Fewer do not justify a member type that
-/// some tar readers lack. Part of the format, as is every constant here.
+/// A file becomes a sparse member if its blocks of zeros add up to this many bytes. Fewer zeros do not justify a member
+/// type that some tar readers lack. Part of the format, like the two constants below.
 const WORTHWHILE_BYTES: u64 = 1 << 20;
-/// Zeros are left out block by block: the size of a cluster in an image of QEMU.
+/// Size in bytes of a block of zeros that can be left out: the cluster size of a QEMU image.
 const BLOCK_BYTES: u64 = 64 << 10;
-/// The most blocks of a file, so that its layout fits into half a megabyte. Larger files have larger blocks.
+/// Maximum number of blocks of a file, so that its layout fits into half a megabyte. Larger files have larger blocks.
 const MAX_BLOCKS: u64 = 1 << 16;
-/// The part of a block that is read first, in bytes: nearly every block of data shows there that it is not all zeros.
+/// Number of bytes of a block that are read first. Nearly every block of data has a non-zero byte there.
 const SAMPLE_BYTES: u64 = 4096;
 
-/// What of a file stands in the archive.
+/// The parts of a file that the archive stores.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     length: u64,
-    /// Ascending, apart from each other, and each but the last a multiple of the block.
+    /// Ascending and not adjacent; the length of each except the last is a multiple of the block size.
     parts: Vec<Range<u64>>,
 }
 
 impl Layout {
-    /// Reads as much of a file as it takes. Blocks.
+    /// Finds the layout of a file, and reads only as much as necessary. Blocks.
     pub(super) fn of(
         file: &File,
         path: &Path,
@@ -57,19 +57,19 @@ impl Layout {
         &self.parts
     }
 
-    /// How many bytes of the file stand in the archive.
+    /// Returns the number of bytes of the file that the archive stores.
     pub(super) fn stored_bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.end - part.start).sum()
     }
 
-    /// Says in the header of the member where its bytes belong, and gives back what has to follow it.
+    /// Writes the layout into the member's header, and returns the extension headers that must follow it.
     pub(super) fn describe(&self, header: &mut Header) -> Vec<GnuExtSparseHeader> {
         let Some(gnu) = header.as_gnu_mut().filter(|_| self.stored_bytes() < self.length) else {
             return Vec::new();
         };
         gnu.typeflag = [EntryType::GNUSparse.as_byte()];
         gnu.set_real_size(self.length);
-        // A hole at the end is told by a part of no bytes behind it.
+        // An empty part at the end of the file describes a hole there.
         let end = self.parts.last().map_or(0, |part| part.end);
         let mut parts =
             self.parts.iter().cloned().chain((end < self.length).then_some(self.length..self.length));
@@ -127,12 +127,13 @@ fn parts_of(
     Ok(parts)
 }
 
-/// The first byte from `at` on that lies in no hole. A file system that keeps none says `at`.
+/// Returns the first offset from `at` on that is not in a hole; `None` if the rest of the file is a hole. Returns `at`
+/// on a file system without holes.
 fn next_data(file: &File, at: u64) -> io::Result<Option<u64>> {
     match seek(file, SeekFrom::Data(at)) {
         Ok(data) => Ok(Some(data)),
         Err(Errno::NXIO) => Ok(None),
-        // One that does not know the question.
+        // The file system does not support the call.
         Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(at)),
         Err(error) => Err(error.into()),
     }

@@ -1,7 +1,7 @@
-//! What an episode's directory holds, looked up beneath the directory that was opened.
+//! Lists and opens the files of an episode, starting from its open directory.
 //!
-//! Whoever records may run as another user, and swap a directory for a link while it is read. Every name is looked up
-//! link by link from the open directory, and none is followed, so nothing from outside of the episode is read.
+//! The recorder may run as another user, and could replace a directory by a link during the read. So every path is
+//! opened component by component from the open directory, and no link is followed. No file outside the episode is read.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ use crate::file_fingerprint::FileFingerprint;
 use crate::meta::MAX_META_BYTES;
 use crate::regular::{self, NotAFile};
 
-/// A file of the episode, as it was when it was listed.
+/// A file of the episode, as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     /// Relative to the directory of the episode.
@@ -25,7 +25,7 @@ pub(super) struct Member {
     pub(super) stamp: FileFingerprint,
 }
 
-/// The directory of an episode, open.
+/// The open directory of an episode.
 #[derive(Debug)]
 pub(super) struct Tree {
     dir: OwnedFd,
@@ -46,7 +46,7 @@ impl Tree {
         Ok(Self { dir, path: path.to_owned(), max_path_bytes })
     }
 
-    /// Where a member is, for people.
+    /// Returns the path of a member, for messages.
     pub(super) fn path(&self, member: &Path) -> PathBuf {
         self.path.join(member)
     }
@@ -59,7 +59,7 @@ impl Tree {
         }
     }
 
-    /// Reads meta.json, and one byte more than it may have where it is too large.
+    /// Reads meta.json: at most one byte more than its limit, which shows that it is too large.
     pub(super) fn read_meta(&self) -> Result<(Member, Vec<u8>), PackError> {
         let path = PathBuf::from(META_NAME);
         let file = regular::open(&self.dir, &path).map_err(|source| match source.kind() {
@@ -75,16 +75,16 @@ impl Tree {
         Ok((Member { path, stamp }, text))
     }
 
-    /// Lists every file but the shipper's note: meta.json first, the others sorted by the bytes of the whole path.
+    /// Lists every file except the shipper's note: meta.json first, the others sorted by the bytes of the whole path.
     ///
-    /// Directories become members of no archive: they hold nothing but a time and a mode.
+    /// Directories are not archived, because they hold nothing but a time and a mode.
     pub(super) fn list(&self) -> Result<Vec<Member>, PackError> {
         let (mut members, mut folders) = (Vec::new(), vec![PathBuf::new()]);
         while let Some(folder) = folders.pop() {
             let dir = self.folder(&folder).map_err(|source| self.vanished(&folder, source))?;
             let again = dir.try_clone().map_err(|source| self.error(&folder, source))?;
             let mut entries = Dir::new(again).map_err(|error| self.error(&folder, error.into()))?;
-            // The top directory stays open from one listing to the next.
+            // The top directory stays open, so its second listing must start again.
             entries.rewind();
             for entry in entries {
                 let entry = entry.map_err(|error| self.error(&folder, error.into()))?;
@@ -124,7 +124,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Opens a member for reading: the very file that was listed, as it was then.
+    /// Opens a member for reading. Returns an error if it is not the listed file, unchanged.
     pub(super) fn open_member(&self, member: &Member) -> Result<File, PackError> {
         let folder = member.path.parent().unwrap_or(Path::new(""));
         let name = Path::new(member.path.file_name().unwrap_or_default());
@@ -137,7 +137,7 @@ impl Tree {
         if stamp == member.stamp { Ok(file) } else { Err(self.changed(&member.path)) }
     }
 
-    /// Opens a directory of the episode, link by link.
+    /// Opens a directory of the episode, component by component.
     fn folder(&self, path: &Path) -> io::Result<OwnedFd> {
         let mut dir = self.dir.try_clone()?;
         for name in path {
@@ -150,7 +150,8 @@ impl Tree {
         PackError::Changed { path: self.path(member) }
     }
 
-    /// The error for what was found by its name and cannot be opened: something else may have its name by now.
+    /// Returns the error for a listed entry that cannot be opened: [`PackError::Changed`] if another entry may have its
+    /// name by now.
     fn vanished(&self, member: &Path, source: io::Error) -> PackError {
         let is_another = NotAFile::in_error(&source).is_some()
             || matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);

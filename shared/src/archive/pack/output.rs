@@ -1,8 +1,8 @@
-//! The way of a packed archive out of the compressor: written and hashed, by a thread of its own where it is large.
+//! Writes and hashes the compressor's output, on a separate thread if the archive is large.
 //!
-//! Compression is what packing waits for; with the hash and the disk beside it, it takes nearly all of one core and
-//! packing no longer than that. A small archive is gathered and written at once: starting a thread would cost more
-//! than it saves. The bytes are the same either way.
+//! Compression is the slowest part of packing. With hashing and disk writes on another thread, it can use nearly all of
+//! one core. A small archive is buffered and written at once, because starting a thread would cost more than it saves.
+//! The bytes are the same either way.
 
 use std::io::{self, Write};
 use std::mem;
@@ -14,16 +14,16 @@ use sha2::{Digest, Sha256};
 use super::Packed;
 use crate::ids::Sha256Digest;
 
-/// How much goes to the thread at once, in bytes: enough that waking it is cheap beside what it does. An archive that
-/// is smaller goes to none.
+/// Size in bytes of a block for the thread: large enough that waking the thread is cheap compared with its work. An
+/// archive smaller than this needs no thread.
 const BLOCK_BYTES: usize = 256 * 1024;
-/// Blocks that may wait for it.
+/// Maximum number of blocks that wait for the thread.
 const WAITING_BLOCKS: usize = 4;
 
-/// Where an archive ends up.
+/// The destination of an archive.
 type Sink<'env> = &'env mut (dyn Write + Send);
 
-/// Lets `pack` write an archive that goes to `out`, with a thread if need be, which has ended when this returns.
+/// Runs `pack` with a writer to `out`. If that needs a thread, the thread has ended on return.
 pub(super) fn through<T>(
     out: &mut (dyn Write + Send),
     pack: impl for<'scope, 'env> FnOnce(Output<'scope, 'env>) -> T,
@@ -31,23 +31,23 @@ pub(super) fn through<T>(
     thread::scope(|scope| pack(Output { filling: Vec::new(), way: Way::Direct { scope, out } }))
 }
 
-/// The compressor's end.
+/// The writer for the compressor.
 pub(super) struct Output<'scope, 'env> {
     filling: Vec<u8>,
     way: Way<'scope, 'env>,
 }
 
 enum Way<'scope, 'env> {
-    /// Nothing was written yet.
+    /// Nothing has been written yet.
     Direct { scope: &'scope Scope<'scope, 'env>, out: Sink<'env> },
     /// A thread writes.
     Beside { blocks: SyncSender<Vec<u8>>, writer: ScopedJoinHandle<'scope, io::Result<Packed>> },
-    /// The thread has ended before its time, and why was told.
+    /// The thread has ended early, and its error has been returned.
     Failed,
 }
 
 impl Output<'_, '_> {
-    /// Writes what is left, and says what was written in all.
+    /// Writes the remaining bytes, and returns hash and length of the whole archive.
     pub(super) fn finish(self) -> io::Result<Packed> {
         match self.way {
             Way::Direct { out, .. } => {
@@ -56,7 +56,7 @@ impl Output<'_, '_> {
                 written.finish(out)
             }
             Way::Beside { blocks, writer } => {
-                // Where it has ended already, it says why.
+                // If the thread has ended early, `join` returns its error.
                 let _ = blocks.send(self.filling);
                 drop(blocks);
                 join(writer)
@@ -76,7 +76,7 @@ impl Output<'_, '_> {
             Way::Failed => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         if blocks.send(block).is_err() {
-            // It ends early only with an error.
+            // The thread ends early only with an error.
             return Err(join(writer).err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()));
         }
         self.way = Way::Beside { blocks, writer };
@@ -98,7 +98,7 @@ impl Write for Output<'_, '_> {
     }
 }
 
-/// A panic there is one here: the process ends, and the archive stays a partial one.
+/// Joins the thread and passes on its panic: the process ends, and the archive stays partial.
 fn join(writer: ScopedJoinHandle<'_, io::Result<Packed>>) -> io::Result<Packed> {
     writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -111,7 +111,7 @@ fn write_all(blocks: &Receiver<Vec<u8>>, out: Sink<'_>) -> io::Result<Packed> {
     written.finish(out)
 }
 
-/// What went out so far.
+/// Hash and length of the bytes written so far.
 #[derive(Default)]
 struct Written {
     hash: Sha256,

@@ -1,10 +1,11 @@
 //! The compressor and the tar around it.
 //!
-//! What it keeps from one episode to the next are memory and tables that are valid for none but the next: a context
-//! of level 3 is some megabytes, and making one costs a small episode a good part of compressing it.
+//! A packer keeps its compression context from one episode to the next. A context of level 3 takes some megabytes, and
+//! creating one takes a good part of the time in which a small episode is compressed. The context is reset for each
+//! episode.
 //!
-//! A large episode is compressed by threads of zstd's own while this one reads. They take a third more of the processor
-//! and half of the time, and the bytes of an archive do not depend on how many there are.
+//! zstd compresses a large episode on its own threads while this thread reads. That takes a third more processor time,
+//! and half the time. The number of threads does not change the bytes of an archive.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -19,26 +20,27 @@ use super::source::Source;
 use super::{Episode, PackError, Packed};
 use crate::archive::META_NAME;
 
-/// How much of a file is read at once, in bytes: as much as zstd compresses at once.
+/// Number of bytes read from a file at once: as many as zstd compresses at once.
 const READ_BYTES: usize = 128 * 1024;
 
-/// From so many bytes on, a thread of zstd's compresses while this one reads. Part of the format in so far as the
-/// bytes of an archive depend on it: they are cut into jobs then.
+/// Size in bytes from which zstd compresses an episode on its own threads. Part of the format, because the input is
+/// then cut into jobs, which changes the bytes of the archive.
 const LARGE_BYTES: u64 = 8 << 20;
-/// How much such a thread compresses as one job, in bytes; zstd holds about four of them in memory. Part of the format
-/// as well. The number of threads is not: any number gives the same bytes.
+/// Size in bytes of one job of these threads; zstd holds about four jobs in memory. Part of the format as well. The
+/// number of threads is not: any number gives the same bytes.
 const JOB_BYTES: u32 = 2 << 20;
-/// Two halve the time of a large episode; the unit's low weight keeps them out of the way of what records the next one.
+/// Number of zstd's threads. Two halve the time of a large episode; the low CPU weight of the unit keeps them from
+/// disturbing the recorder of the next one.
 const WORKERS: u32 = 2;
 
-/// The highest level whose context is kept for the next episode: it takes some four megabytes, those of the highest
-/// levels nearly a hundred.
+/// Highest level whose context is kept for the next episode. It takes about four megabytes; the contexts of the highest
+/// levels take nearly a hundred.
 const MAX_LEVEL_KEPT: i32 = 4;
 
-/// A member's length is rounded up to this in a tar, with zeros.
+/// One tar block of zeros. A member is padded with zeros to a multiple of its length.
 const TAR_BLOCK: [u8; 512] = [0; 512];
 
-/// Packs one episode after the other, always to the same bytes, whatever was packed before.
+/// A packer for many episodes. The bytes of an archive do not depend on the episodes packed before it.
 pub struct Packer {
     level: i32,
     kept: CCtx<'static>,
@@ -46,16 +48,16 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// A packer that compresses with zstd's `level`; up to 19 the window stays within what [`crate::archive::read`]
-    /// accepts.
+    /// Creates a packer that compresses with zstd's `level`. Up to level 19 the window stays within the limit of
+    /// [`crate::archive::read`].
     pub fn new(level: i32) -> Self {
         Self { level, kept: CCtx::create(), buffer: vec![0; READ_BYTES] }
     }
 
-    /// Packs an episode into `out`. Blocks, and needs the same memory for every size of episode.
+    /// Packs an episode into `out`. Blocks, and uses the same amount of memory for every size of episode.
     ///
-    /// Asks `is_stopped` before every read, not when something is written: a hole of terabytes packs to next to nothing.
-    /// After an error `out` holds a part of an archive, which the caller throws away.
+    /// Calls `is_stopped` before every read and not at writes, because a hole of terabytes causes hardly any writes.
+    /// After an error `out` holds a partial archive, which the caller discards.
     pub fn pack(
         &mut self,
         episode: &Episode,
@@ -63,7 +65,7 @@ impl Packer {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Packed, PackError> {
         let is_large = episode.bytes() >= LARGE_BYTES;
-        // The threads of a large one hold more memory than a shipper should that waits for the next.
+        // The threads of a large episode hold more memory than an idle shipper should keep.
         let mut fresh = (is_large || self.level > MAX_LEVEL_KEPT).then(CCtx::create);
         let context = fresh.as_mut().unwrap_or(&mut self.kept);
         prepare(context, self.level, is_large).map_err(PackError::Write)?;
@@ -99,8 +101,8 @@ fn pack_members(
     archive
         .append_data(&mut header(meta.len() as u64), top.join(META_NAME), meta)
         .map_err(PackError::Write)?;
-    // Ends the compressor's block, so that whoever wants no more than meta.json need not decode what comes behind it:
-    // up to 128 KiB, which is half of what a backfill of small archives would spend.
+    // Ends the compressor's block, so that a reader of meta.json need not decode the bytes behind it. Those can be 128
+    // KiB, and decoding them would be half the work of a backfill of small archives.
     archive.get_mut().flush().map_err(PackError::Write)?;
     for member in &episode.members[1..] {
         append_file(&mut archive, episode, member, source)?;
@@ -109,10 +111,10 @@ fn pack_members(
     archive.into_inner().and_then(zstd::Encoder::finish).and_then(Output::finish).map_err(PackError::Write)
 }
 
-/// Appends a file and makes sure that it has the length that the header promises.
+/// Appends a file, and checks that it has the length stated in the header.
 ///
-/// The builder writes the headers only: it would copy the content in steps of 8 KiB, and report a read and a write
-/// that failed alike.
+/// The builder only writes the headers. It would copy the content in steps of 8 KiB, and would not distinguish a failed
+/// read from a failed write.
 fn append_file(
     archive: &mut tar::Builder<impl Write>,
     episode: &Episode,
@@ -148,7 +150,7 @@ fn append_file(
     }
 }
 
-/// The header of a member: everything but its length is the same for all.
+/// Returns the header of a member before its name is set; all fields except the length are constant.
 fn header(size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);

@@ -1,9 +1,9 @@
-//! Whether an archive that lies somewhere is that of an episode, byte for byte.
+//! Checks whether an existing archive holds exactly the files of an episode.
 //!
-//! An archive that is found is a guess: a dying disk, another program or another episode may have left it there. It is
-//! decoded to its end, with the checksum of its compressor, and every member is compared with the file that it was made
-//! of. One that another version has compressed to other bytes is as good as one of ours, and it is these bytes that a
-//! receiver may have already.
+//! An existing archive cannot be trusted: a dying disk, another program or another episode may have left it there. It
+//! is decoded to its end, which verifies the compressor's checksum, and every member is compared with the recorded
+//! file. An archive that another version has compressed to different bytes is accepted, because a receiver may already
+//! have those bytes.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,22 +15,22 @@ use sha2::{Digest, Sha256};
 use super::{Episode, PackError, Packed};
 use crate::ids::Sha256Digest;
 
-/// How much is compared at once, in bytes.
+/// Number of bytes compared at once.
 const CHUNK_BYTES: usize = 128 * 1024;
 
 impl Episode {
-    /// Reads an archive from where `file` stands, and says what it is if it holds this episode and nothing else. Blocks,
-    /// and asks `is_stopped` as it goes.
+    /// Reads an archive from the current position of `file`. Returns its hash and length if it holds exactly this
+    /// episode, otherwise `None`. Blocks, and calls `is_stopped` as it reads.
     ///
-    /// A file of the episode that cannot be read is an error and says nothing about the archive, which may be the last
-    /// that has its bytes.
+    /// Returns an error if a file of the episode cannot be read. The archive may still be good, and may be the last
+    /// copy of those bytes.
     pub fn packed_in(&self, file: &File, is_stopped: &dyn Fn() -> bool) -> Result<Option<Packed>, PackError> {
         let mut seen = Seen { file, hash: Sha256::new(), size_bytes: 0, failed: None };
         let is_ours = self.is_all_of(&mut seen, is_stopped)?;
         if is_stopped() {
             return Err(PackError::Stopped);
         }
-        // The decoder above it takes an error of the disk for one of its own.
+        // The decoder has seen a disk error as the end of the file, so it cannot report it.
         if let Some(error) = seen.failed {
             return Err(PackError::ReadArchive(error));
         }
@@ -54,7 +54,7 @@ impl Episode {
             let Some(member) = member else { return Ok(false) };
             let path = self.tree.path(&member.path);
             let is_same = match number {
-                // The very bytes that were checked.
+                // meta.json is compared with the bytes that were checked.
                 0 => same(&mut entry, &mut self.meta_text.as_slice(), &path, is_stopped)?,
                 _ => same(&mut entry, &mut self.tree.open_member(member)?, &path, is_stopped)?,
             };
@@ -65,7 +65,7 @@ impl Episode {
         if members.next().is_some() {
             return Ok(false);
         }
-        // Other packers fill the last blocks with zeros. The end of the frame has its checksum.
+        // Other packers pad the end with blocks of zeros. Reading to the end of the frame verifies its checksum.
         let (mut decoder, mut padding) = (archive.into_inner(), vec![0; CHUNK_BYTES]);
         loop {
             match fill(&mut decoder, &mut padding) {
@@ -84,7 +84,7 @@ fn is_named(entry: &tar::Entry<'_, impl Read>, name: &Path) -> bool {
     (kind.is_file() || kind.is_gnu_sparse()) && *entry.path_bytes() == *name.as_os_str().as_bytes()
 }
 
-/// Whether a member has the bytes of its file, and as many.
+/// Returns true if a member has exactly the bytes of its file.
 fn same(
     member: &mut impl Read,
     recorded: &mut impl Read,
@@ -105,7 +105,7 @@ fn same(
     }
 }
 
-/// Reads until the buffer is full or the end has come.
+/// Reads until the buffer is full or the input ends.
 fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -124,7 +124,7 @@ struct Seen<'a> {
     file: &'a File,
     hash: Sha256,
     size_bytes: u64,
-    /// Why the file could not be read, where it could not.
+    /// The error, if the file could not be read.
     failed: Option<io::Error>,
 }
 
@@ -133,7 +133,7 @@ impl Read for Seen<'_> {
         let read = match self.file.read(into) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 self.failed = Some(error);
-                // For the decoder this is where the file ends.
+                // The decoder takes this for the end of the file.
                 return Ok(0);
             }
             other => other?,
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn an_archive_that_cannot_be_read_is_not_another_one() {
         let (root, episode, archive) = recorded("e1");
-        // What was opened to be written cannot be read.
+        // A file that is open for writing only cannot be read.
         let half = root.path().join("half");
         fs::write(&half, &fs::read(archive).unwrap()[..100]).unwrap();
         let unreadable = File::options().write(true).open(half).unwrap();

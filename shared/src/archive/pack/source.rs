@@ -1,4 +1,4 @@
-//! The bytes of the files that are packed.
+//! Reads the files to be packed.
 
 use std::fs::File;
 use std::io;
@@ -8,14 +8,15 @@ use std::path::Path;
 
 use super::PackError;
 
-/// Reads files piece by piece, for as long as nobody stops it.
+/// A reader that stops between two reads if the packing is stopped.
 pub(super) struct Source<'a> {
     pub(super) buffer: &'a mut [u8],
     pub(super) is_stopped: &'a dyn Fn() -> bool,
 }
 
 impl Source<'_> {
-    /// The bytes at the beginning of `range`, one at least: a file that ends before has changed.
+    /// Returns at least one byte from the start of `range`. A file that ends before `range` has changed, which is an
+    /// error.
     pub(super) fn read_at(
         &mut self,
         file: &File,
@@ -28,12 +29,12 @@ impl Source<'_> {
         }
     }
 
-    /// Whether the file ends where it should.
+    /// Returns true if the file ends at `at`.
     pub(super) fn is_end(&mut self, file: &File, path: &Path, at: u64) -> Result<bool, PackError> {
         Ok(self.read(file, path, at..at + 1)?.is_empty())
     }
 
-    /// Whether all bytes of `range` are zeros; reads up to the first that is not.
+    /// Returns true if all bytes of `range` are zero. Stops reading at the first that is not.
     pub(super) fn is_zero(&mut self, file: &File, path: &Path, range: Range<u64>) -> Result<bool, PackError> {
         let mut at = range.start;
         while at < range.end {

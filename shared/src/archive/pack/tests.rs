@@ -1,4 +1,4 @@
-//! Same directory, same bytes; and every directory that is refused.
+//! Tests that a directory always packs to the same bytes, and that invalid directories are refused.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ fn e1() -> EpisodeId {
     EpisodeId::parse("e1").unwrap()
 }
 
-/// A finished episode `e1` with the given files beside its meta.json, made in the order given.
+/// Creates a finished episode `e1`: the given files in the given order, then its meta.json.
 fn episode(files: &[(&[u8], &[u8])]) -> (TempDir, PathBuf) {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("e1");
@@ -42,7 +42,7 @@ fn pack(dir: &Path) -> Result<Vec<u8>, PackError> {
     Ok(bytes)
 }
 
-/// Reads an archive back with nothing of ours: names, contents, and that all else is fixed.
+/// Reads an archive without our own code. Returns names and contents, and checks that all other fields are constant.
 fn members(archive: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut tar = tar::Archive::new(zstd::Decoder::new(archive).unwrap());
     let entries = tar.entries().unwrap().map(|entry| {
@@ -58,7 +58,7 @@ fn members(archive: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     entries.collect()
 }
 
-/// Bytes that do not compress, so that the archive grows while they are packed.
+/// Returns bytes that do not compress, so that the archive grows while they are packed.
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
     std::iter::repeat_with(|| {
@@ -78,7 +78,7 @@ fn an_episode_packs_to_the_same_bytes_whatever_its_times_modes_owners_and_listin
         let path = second.join(name);
         File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        // Only root may give a file away; everybody else has tested the rest.
+        // Only root may change the owner. For any other user the test covers the rest.
         let _ = std::os::unix::fs::chown(&path, Some(12345), Some(12345));
     }
     assert_eq!(pack(&first).unwrap(), pack(&second).unwrap());
@@ -86,7 +86,7 @@ fn an_episode_packs_to_the_same_bytes_whatever_its_times_modes_owners_and_listin
 
 #[test]
 fn the_bytes_stay_the_same_from_release_to_release() {
-    // An update that changes them turns a retry after a lost answer into a false conflict (accident 13).
+    // If an update changed the bytes, a retry after a lost answer would be a false conflict (accident 13).
     let (_temp, dir) = episode(&[(b"events.jsonl", &b"{\"t\": 1}\n".repeat(1000)), (b"done.marker", b"")]);
     let packed = pack_episode(&dir, &e1(), io::sink(), 3).unwrap();
     let known = "3b6416a553be49b29ed2429ac329d6167da3f75b10df24a2f1f9c53cb3d1761e";
@@ -217,7 +217,7 @@ fn a_good_episode_passes_the_check() {
     assert_eq!(check_episode(&dir, &e1()).unwrap().episode_id, e1());
 }
 
-/// An output with room for so many bytes.
+/// An output that takes at most `room` bytes.
 struct Full {
     bytes: Vec<u8>,
     room: usize,
@@ -266,14 +266,14 @@ fn the_bytes_do_not_depend_on_what_was_packed_before() {
         assert!(packed_by(&mut packer, &first) == alone, "level {level}, after another episode");
         packed_by(&mut packer, &large);
         assert!(packed_by(&mut packer, &first) == alone, "level {level}, after a large one");
-        // One that fails leaves a frame open.
+        // A packing that fails leaves a frame open.
         let full = Full { bytes: Vec::new(), room: 9 };
         packer.pack(&Episode::look_at(&second, &e1()).unwrap(), full, &|| false).unwrap_err();
         assert!(packed_by(&mut packer, &first) == alone, "level {level}, after one that failed");
     }
 }
 
-/// Telemetry and noise, `len` bytes in all.
+/// Returns `len` bytes of telemetry and noise.
 fn recorded(len: usize) -> Vec<u8> {
     let telemetry: Vec<u8> = (0..200_000_u32).flat_map(|n| format!("{{\"t\":{n}}}\n").into_bytes()).collect();
     [telemetry, noise(1 << 20)].concat().into_iter().cycle().take(len).collect()
@@ -282,7 +282,7 @@ fn recorded(len: usize) -> Vec<u8> {
 #[test]
 fn a_large_episode_packs_to_the_same_bytes_every_time_and_holds_what_was_recorded() {
     let at = (8 << 20) - META.len();
-    // Around the sizes from which on somebody else writes and compresses, and over several jobs of a compressor's.
+    // Sizes around the limits from which other threads write and compress, and one of several compression jobs.
     for len in [(128 << 10) - 1, 128 << 10, at - 1, at, 21 << 20] {
         let content = recorded(len);
         let (_temp, dir) = episode(&[(b"network.pcap", &content)]);

@@ -1,4 +1,4 @@
-//! Which member is meta.json, and how archives come apart; what is made to hurt is in [`hostile`].
+//! Tests which member is meta.json, and the errors of damaged archives. Malicious archives are in [`hostile`].
 
 use std::fs;
 use std::io::Write;
@@ -25,12 +25,12 @@ fn read_within(archive: &[u8], limits: &ReadLimits) -> Result<Vec<u8>, ReadError
     run(read_meta(archive, limits, at_rest))
 }
 
-/// The time of a processor that does nothing.
+/// Returns the time of a processor that does nothing.
 fn at_rest() -> Duration {
     Duration::ZERO
 }
 
-/// One member whose header says what it is told to, with a correct checksum.
+/// Returns one member with the given header fields and a correct checksum.
 fn member(kind: u8, name: &[u8], size: u64, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name);
@@ -152,7 +152,7 @@ fn an_archive_that_is_cut_gives_the_whole_meta_json_or_an_error() {
     assert!(matches!(read(b""), Err(ReadError::Truncated)));
 }
 
-/// A source that fails, with the very kind that a cut archive would give.
+/// A source that fails with the same error kind as a truncated archive.
 struct Broken;
 impl AsyncRead for Broken {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -171,7 +171,7 @@ fn what_is_no_archive_is_an_error_of_its_layer() {
     assert!(matches!(found, Err(ReadError::Source(_))), "{found:?}");
 }
 
-/// Hands out a few bytes at a time and is not ready in between, as a socket.
+/// A source that gives a few bytes at a time and is not ready in between, like a socket.
 struct Drip<'a>(&'a [u8], usize, bool);
 
 impl AsyncRead for Drip<'_> {
@@ -203,7 +203,7 @@ fn a_source_that_is_not_always_ready_makes_no_difference() {
     }
 }
 
-/// Members of every kind with sizes and contents that need not agree.
+/// Generates members of every kind, whose sizes and contents need not agree.
 fn odd_tar() -> impl Strategy<Value = Vec<u8>> {
     let size = prop_oneof![0..2000_u64, Just(u64::MAX), Just(u64::MAX - 600), any::<u64>()];
     let content = prop::collection::vec(any::<u8>(), 0..700);

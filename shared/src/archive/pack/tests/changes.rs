@@ -1,9 +1,9 @@
-//! An episode whose recorder, or somebody who means harm, is at work while it is packed.
+//! Tests of episodes that the recorder or an attacker changes during packing.
 
 use super::*;
 use crate::durable;
 
-/// An output that acts once, when the first bytes of the archive arrive.
+/// An output that runs an action once, when the first bytes of the archive arrive.
 struct Acting<F> {
     bytes: Vec<u8>,
     act: Option<F>,
@@ -94,7 +94,7 @@ fn a_directory_that_is_swapped_for_a_link_brings_nothing_from_outside() {
         let error = Packer::new(1).pack(&looked_at, &mut out, &|| false).unwrap_err();
         assert!(matches!(&error, PackError::Changed { path } if *path == dir.join(&inner)), "{error}");
         let mut read = Vec::new();
-        // As much as was written of it.
+        // The archive is incomplete, so this ends with an error after the bytes that were written.
         let _ = zstd::Decoder::new(out.bytes.as_slice()).unwrap().read_to_end(&mut read);
         assert!(!read.windows(6).any(|bytes| bytes == b"secret"));
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -110,7 +110,7 @@ fn a_path_that_nothing_can_unpack_is_refused_and_the_longest_is_not() {
     let top = File::open(&dir).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o755);
     let mut folder = std::os::fd::OwnedFd::from(top);
-    // Twenty of 200 bytes and what is left of 4,095 below `e1/`.
+    // Twenty directories with names of 200 bytes; the file's name takes the rest of 4,095 bytes below `e1/`.
     for _ in 0..20 {
         let name = "d".repeat(200);
         rustix::fs::mkdirat(&folder, &name, mode).unwrap();

@@ -1,5 +1,5 @@
-//! Files that are zeros for the most part: the same bytes whatever a file system makes of the zeros, and every byte
-//! where it was.
+//! Tests of files that are mostly zeros. They pack to the same bytes however the file system stores the zeros, and
+//! every byte keeps its offset.
 
 use std::os::unix::fs::FileExt;
 
@@ -10,10 +10,10 @@ use super::*;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// Where there are other bytes than zeros.
+/// Offsets and bytes of the data between the zeros.
 type Data<'a> = &'a [(u64, &'a [u8])];
 
-/// An episode with a file of `len` bytes that holds `data`, and zeros, which were written or not.
+/// Creates an episode with a file of `len` bytes: `data`, and zeros that `prepare` may write or reserve.
 fn image(len: u64, data: Data<'_>, prepare: impl FnOnce(&File)) -> (TempDir, PathBuf) {
     let (temp, dir) = episode(&[]);
     let file = File::create(dir.join("disk.img")).unwrap();
@@ -25,7 +25,7 @@ fn image(len: u64, data: Data<'_>, prepare: impl FnOnce(&File)) -> (TempDir, Pat
     (temp, dir)
 }
 
-/// The type of the image's member, how many bytes of it are in the archive, and its content.
+/// Returns the type of the image's member, the number of its bytes in the archive, and its content.
 fn unpacked(archive: &[u8]) -> (tar::EntryType, u64, Vec<u8>) {
     let mut tar = tar::Archive::new(zstd::Decoder::new(archive).unwrap());
     let mut image = tar.entries().unwrap().nth(1).unwrap().unwrap();
@@ -53,7 +53,7 @@ fn an_image_packs_to_the_same_bytes_whether_its_zeros_are_holes_were_reserved_or
     let (kind, stored, read) = unpacked(&packed);
     assert_eq!((kind, stored), (tar::EntryType::GNUSparse, 3 * 64 * KIB + 77));
     assert!(read == content(&full));
-    // A change from one release to the next turns a retry after a lost answer into a false conflict (accident 13).
+    // If a release changed the bytes, a retry after a lost answer would be a false conflict (accident 13).
     let known = "d25ed09df1d90be173a8bd6198171ca704d20cd50d5feffd07af3470186f1cbd";
     assert_eq!(Sha256Digest::from_bytes(Sha256::digest(&packed).into()).to_string(), known);
 }
@@ -62,7 +62,7 @@ fn an_image_packs_to_the_same_bytes_whether_its_zeros_are_holes_were_reserved_or
 fn what_is_left_out_are_whole_blocks_of_zeros_where_there_is_a_mebibyte_of_them() {
     let (noise, zeros) = (noise(3 << 20), vec![0; 1 << 20]);
     let noise = noise.as_slice();
-    // Name, length, data, bytes that are stored.
+    // Name, length, data, number of bytes stored.
     let cases: [(&str, u64, Data<'_>, u64); 12] = [
         ("empty", 0, &[], 0),
         ("one byte less than a mebibyte of zeros", MIB - 1, &[], MIB - 1),
@@ -90,12 +90,14 @@ fn what_is_left_out_are_whole_blocks_of_zeros_where_there_is_a_mebibyte_of_them(
 #[test]
 fn every_pattern_of_blocks_unpacks_to_itself() {
     let mut state = 490_u64;
-    // From parts that fit into the header to parts that need several extensions, and none or some at the end.
+    // From parts that fit into the header to parts that need several extension headers, and with or without data at the
+    // end.
     for blocks in [17_u64, 20, 24, 33, 64, 99, 200] {
         let data: Vec<(u64, &[u8])> = (0..blocks)
             .filter_map(|block| {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                // One block in six holds something, somewhere.
+                // One block in sixteen holds a byte at a random offset, and in the larger files every second block
+                // does.
                 let somewhere = (state >> 40) % (64 * KIB);
                 (state >> 60 == 0 || blocks > 30 && block % 2 == 0)
                     .then_some((block * 64 * KIB + somewhere, &b"x"[..]))
@@ -118,7 +120,7 @@ fn an_image_that_is_larger_than_any_disk_packs_at_once_and_to_little() {
     assert!(packed.len() < 64 << 10, "{}", packed.len());
     let mut tar = tar::Archive::new(zstd::Decoder::new(packed.as_slice()).unwrap());
     let image = tar.entries().unwrap().nth(1).unwrap().unwrap();
-    // Blocks of 128 MiB, of which there are 65,536.
+    // The file has 65,536 blocks of 128 MiB.
     assert_eq!((image.size(), image.header().entry_size().unwrap()), (len, 256 * MIB));
 }
 
@@ -133,7 +135,7 @@ fn an_archive_with_the_zeros_left_out_or_not_is_that_of_the_episode() {
     };
     let ours = pack(&dir).unwrap();
     assert_eq!(prove(&ours), Some(ours.len() as u64));
-    // As earlier releases packed it.
+    // The archive as an earlier release packed it.
     let mut tar = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1).unwrap());
     for name in ["meta.json", "disk.img"] {
         tar.append_path_with_name(dir.join(name), format!("e1/{name}")).unwrap();
@@ -141,7 +143,7 @@ fn an_archive_with_the_zeros_left_out_or_not_is_that_of_the_episode() {
     let theirs = tar.into_inner().unwrap().finish().unwrap();
     assert_eq!(prove(&theirs), Some(theirs.len() as u64));
 
-    // Other data, in a block that is left out and in one that is not, and another length.
+    // Other data in a block that was left out, other data in a stored block, and another length.
     let others: [(u64, Data<'_>); 3] = [
         (3 * MIB + 5, &[(MIB, b"x"), (2 * MIB, b"x"), (3 * MIB + 2, b"x")]),
         (3 * MIB + 5, &[(MIB, b"y"), (3 * MIB + 2, b"x")]),

@@ -1,10 +1,10 @@
-//! Everything that an archive can do to a reader on purpose.
+//! Tests of archives that attack the reader.
 
 use super::*;
 
 #[test]
 fn a_sparse_member_is_not_even_looked_into() {
-    // Few bytes that claim to be a petabyte of zeros.
+    // A few bytes that claim to be a petabyte of zeros.
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::GNUSparse);
     header.set_size(0);
@@ -50,7 +50,7 @@ fn sizes_that_lie_are_errors() {
     assert!(matches!(found, Err(ReadError::MetaTooLarge { size: 55, limit: 10 })), "{found:?}");
 }
 
-/// An archive without end: `head`, then `again` for ever.
+/// An endless archive: `head`, then `again` for ever.
 struct Endless {
     head: Vec<u8>,
     again: Vec<u8>,
@@ -77,7 +77,7 @@ impl AsyncRead for Endless {
     }
 }
 
-/// Reads an endless archive and tells how much of it that took.
+/// Reads an endless archive, and returns the error and the number of bytes read.
 fn read_endless(head: &[u8], again: &[u8], limits: &ReadLimits) -> (ReadError, usize) {
     let mut endless = Endless { head: zst(head), again: zst(again), at: 0 };
     let error = run(read_meta(&mut endless, limits, at_rest)).unwrap_err();
@@ -106,7 +106,7 @@ fn archives_without_end_come_to_one() {
     }
 }
 
-/// Counts a millisecond for every time that it is asked.
+/// Returns a clock that advances by a millisecond at each call.
 fn ticking() -> impl Fn() -> Duration + Sync {
     let asked = AtomicU64::new(0);
     move || Duration::from_millis(asked.fetch_add(1, Ordering::Relaxed))
@@ -124,7 +124,7 @@ fn work_that_leads_nowhere_comes_to_an_end() {
         assert!(matches!(error, ReadError::TooMuchWork(_)), "{error:?}");
         assert!(endless.at <= 40 * CHUNK_BYTES, "{}", endless.at);
     }
-    // Few bytes of which the decoder makes many: it is asked again and again, and the source is not.
+    // A few bytes that decompress to many: the decoder is polled again and again, but not the source.
     let bomb = [member(b'0', b"e1/a", 1 << 40, b""), vec![0; 64 << 20]].concat();
     let found = run(read_meta(&*zst(&bomb), &limits, ticking()));
     assert!(matches!(found, Err(ReadError::TooMuchWork(_))), "{found:?}");
