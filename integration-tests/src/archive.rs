@@ -1,4 +1,4 @@
-//! Stored archives, looked at by hand: with other code than the programs use where that is cheap.
+//! Checks stored archives, with other code than the programs use where that is cheap.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
@@ -8,7 +8,7 @@ use cis490_shared::archive::pack::pack_episode;
 use cis490_shared::ids::{EpisodeId, Sha256Digest};
 use sha2::{Digest, Sha256};
 
-/// The hash of a file's bytes.
+/// Returns the hash of a file's bytes.
 pub fn sha256_of_file(path: &Path) -> Sha256Digest {
     let mut file = File::open(path).unwrap_or_else(|error| panic!("`{}`: {error}", path.display()));
     let mut hasher = Sha256::new();
@@ -21,7 +21,7 @@ pub fn sha256_of_file(path: &Path) -> Sha256Digest {
     }
 }
 
-/// The hash of some bytes.
+/// Returns the hash of some bytes.
 pub fn sha256_of(bytes: &[u8]) -> Sha256Digest {
     Sha256Digest::from_bytes(Sha256::digest(bytes).into())
 }
@@ -67,7 +67,7 @@ fn recorded_names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Compares two streams to their ends without holding either.
+/// Compares two streams to their ends without holding either in memory.
 fn same_bytes(a: impl Read, b: impl Read) -> bool {
     let (mut a, mut b) = (BufReader::with_capacity(1 << 18, a), BufReader::with_capacity(1 << 18, b));
     let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);

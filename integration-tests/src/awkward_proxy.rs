@@ -1,7 +1,7 @@
-//! A proxy that speaks HTTP/1.1 and gets something about it wrong, request by request as the test says.
+//! A proxy that speaks HTTP/1.1 and makes mistakes, request by request as the test says.
 //!
-//! It counts what it is asked, so it also serves where nothing is wrong. Unlike [`crate::proxy`] it knows heads and
-//! bodies; it knows no chunked bodies, which neither side sends. Towards the receiver it makes a connection per request.
+//! The proxy counts requests, so tests without any mistake use it too. Unlike [`crate::proxy`] it understands heads and
+//! bodies, but not chunked bodies, which neither side sends. It opens a connection to the receiver for each request.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,43 +9,43 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
-/// The head of a request, as far as a test may care.
+/// The parts of a request's head that a test may need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// For example `PUT`.
+    /// The method, for example `PUT`.
     pub method: String,
     /// The path.
     pub path: String,
-    /// Whether it waits for `100 Continue`.
+    /// True if the client waits for `100 Continue`.
     pub expects: bool,
     /// The length of its body in bytes.
     pub length: u64,
-    /// How many requests came before it.
+    /// The number of earlier requests.
     pub number: usize,
 }
 
-/// What becomes of a request.
+/// The treatment of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
-    /// Nothing: as a good proxy does.
+    /// The request is passed on, as by a good proxy.
     Pass,
-    /// The whole body is taken before anything is passed on, and the whole answer after that.
+    /// The proxy reads the whole body before it passes anything on, and then the whole answer.
     Buffer,
-    /// The `Expect` header goes no further, and nobody says 100.
+    /// The proxy drops the `Expect` header, and nobody sends 100.
     SwallowExpect,
-    /// The proxy answers by itself, with this status and body, and hangs up.
+    /// The proxy answers itself with this status and body, and closes the connection.
     Say(u16, &'static str),
-    /// After so many bytes of the body no more are taken, and nothing is said. The connection stays.
+    /// The proxy reads this many bytes of the body, then neither reads nor answers. The connection stays open.
     StandStill(u64),
-    /// The whole body is taken and goes nowhere. The connection stays.
+    /// The proxy reads the whole body and discards it. The connection stays open.
     Swallow,
-    /// Everything is passed on but the answer, in place of which the connection ends.
+    /// The proxy passes everything on except the answer, and closes the connection instead.
     LoseAnswer,
 }
 
 type Choose = dyn FnMut(&Asked) -> Manner + Send;
 
-/// A proxy on a free port of the loopback. Dropping it cuts what is open and waits for its threads.
+/// A proxy on a free port of the loopback interface. Dropping it cuts open connections and waits for its threads.
 pub struct AwkwardProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -56,13 +56,13 @@ struct Shared {
     target: String,
     choose: Mutex<Box<Choose>>,
     asked: Mutex<Vec<Asked>>,
-    /// Every connection of a client, so that none outlives the proxy.
+    /// All client connections, so that none outlives the proxy.
     clients: Mutex<Vec<TcpStream>>,
     has_ended: AtomicBool,
 }
 
 impl AwkwardProxy {
-    /// Begins to stand before `target`, `http://127.0.0.1:PORT`.
+    /// Starts a proxy in front of `target`, `http://127.0.0.1:PORT`.
     pub fn start(target: &str, choose: impl FnMut(&Asked) -> Manner + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -78,27 +78,27 @@ impl AwkwardProxy {
         Self { address, shared, accepting }
     }
 
-    /// The address for clients, `http://127.0.0.1:PORT`.
+    /// Returns the address for clients, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on every request is treated so.
+    /// Treats every request from now on by `choose`.
     pub fn from_now_on(&self, choose: impl FnMut(&Asked) -> Manner + Send + 'static) {
         *lock(&self.shared.choose) = Box::new(choose);
     }
 
-    /// All requests so far.
+    /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shared.asked).clone()
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests so far.
     pub fn count(&self) -> usize {
         lock(&self.shared.asked).len()
     }
 
-    /// How many of them had this method.
+    /// Returns the number of requests with this method so far.
     pub fn count_of(&self, method: &str) -> usize {
         lock(&self.shared.asked).iter().filter(|asked| asked.method == method).count()
     }
@@ -108,17 +108,17 @@ impl Drop for AwkwardProxy {
     fn drop(&mut self) {
         self.shared.has_ended.store(true, Ordering::SeqCst);
         for client in lock(&self.shared.clients).iter() {
-            // It may be closed already.
+            // The connection may be closed already.
             let _ = client.shutdown(Shutdown::Both);
         }
-        // Wakes the thread that accepts; where that is gone already, nothing is to be done.
+        // Wakes the accepting thread. An error means that the thread has ended already.
         let _ = TcpStream::connect(self.address);
         let joined = self.accepting.take().map(JoinHandle::join);
         assert!(matches!(joined, Some(Ok(()))) || thread::panicking(), "the proxy panicked");
     }
 }
 
-/// Whether the connection of a client is used any further.
+/// The further use of a client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Next,
@@ -132,7 +132,7 @@ impl Shared {
         let mut threads: Vec<JoinHandle<()>> = Vec::new();
         loop {
             let accepted = listener.accept();
-            // Under the lock: a connection is either known or not begun.
+            // Under the lock, so that a connection is either registered or never served.
             let mut clients = lock(&self.clients);
             if self.has_ended.load(Ordering::SeqCst) {
                 break;
@@ -142,7 +142,7 @@ impl Shared {
             drop(clients);
             let shared = Arc::clone(&self);
             threads.push(thread::spawn(move || {
-                // A connection that breaks is an end like any other.
+                // A broken connection ends like any other.
                 if !matches!(shared.serve(&client), Ok(Then::Leave)) {
                     let _ = client.shutdown(Shutdown::Both);
                 }
@@ -240,7 +240,7 @@ impl Shared {
         Ok(then)
     }
 
-    /// A connection to the receiver on which the head was sent.
+    /// Opens a connection to the receiver and sends the head.
     fn begin(&self, head: &[String], with_expect: bool) -> io::Result<BufReader<TcpStream>> {
         let mut server = TcpStream::connect(&self.target)?;
         server.set_nodelay(true)?;
@@ -251,7 +251,7 @@ impl Shared {
     }
 }
 
-/// Says 100 to whoever waits for it.
+/// Sends 100 to a client that waits for it.
 fn go_on(asked: &Asked, mut client: &TcpStream) -> io::Result<()> {
     if asked.expects { client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n") } else { Ok(()) }
 }
@@ -265,7 +265,7 @@ fn say(status: u16, body: &str, mut client: &TcpStream) -> io::Result<Then> {
     Ok(Then::Close)
 }
 
-/// The lines of a head without the empty one that ends it; none where the connection ends before it.
+/// Reads the lines of a head, without the empty line that ends it; `None` if the connection ends first.
 fn read_head(from: &mut impl BufRead) -> io::Result<Option<Vec<String>>> {
     let mut lines = Vec::new();
     loop {

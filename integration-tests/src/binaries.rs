@@ -1,15 +1,15 @@
-//! The programs of this workspace, in the profile of the test that asks.
+//! The programs of this workspace, in the profile of the calling test.
 //!
-//! A test must never meet a program of yesterday. `cargo test -p integration-tests` builds the libraries but
-//! not the programs of the other members, so each test process asks cargo once; where they are fresh already,
-//! that takes a fraction of a second. A runner that starts a process for each test builds them once and names their
+//! A test must never run an outdated program. `cargo test -p integration-tests` builds the libraries but not the
+//! programs of the other members, so each test process asks cargo once. If the programs are fresh, that takes a
+//! fraction of a second. A runner that starts a process for each test builds the programs once and names their
 //! directory in `CIS490_PROGRAMS`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The path of the program `name`: from `CIS490_PROGRAMS`, or built from the sources as they are now.
+/// Returns the path of the program `name`: from `CIS490_PROGRAMS`, or built from the current sources.
 pub fn path(name: &str) -> PathBuf {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let path = PROGRAMS.get_or_init(|| chosen().unwrap_or_else(build)).join(name);
@@ -28,8 +28,8 @@ fn chosen() -> Option<PathBuf> {
 
 /// Builds all programs and returns the directory that holds them.
 ///
-/// A test is named beside them so that cargo counts the features of development in, as `cargo test --workspace` does:
-/// without it, it would compile everything below the programs once more and replace them.
+/// Like `cargo test --workspace`, the command names a test, so that cargo includes the features of development
+/// dependencies. Otherwise cargo would compile all dependencies of the programs again and replace them.
 fn build() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
     let Place { target, profile } = Place::of_test(&exe);
@@ -52,12 +52,13 @@ fn build() -> PathBuf {
     directory
 }
 
-/// The top of the checkout.
+/// Returns the top of the checkout.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
 }
 
-/// What `cargo test` sets for a test and no build would have: build scripts that watch these would run again.
+/// Returns the variables that `cargo test` sets for a test but a build lacks, because they would make build scripts run
+/// again.
 fn test_only_variables() -> Vec<std::ffi::OsString> {
     const OF_THE_PACKAGE: [&str; 6] = [
         "CARGO_MANIFEST_DIR",
@@ -76,7 +77,7 @@ fn test_only_variables() -> Vec<std::ffi::OsString> {
         .collect()
 }
 
-/// Where a test program lies: `TARGET/PROFILE/deps/NAME-HASH`.
+/// The location of a test program: `TARGET/PROFILE/deps/NAME-HASH`.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     target: PathBuf,

@@ -1,4 +1,4 @@
-//! A private authority, and the certificates that it gives to collectors, proxies and lab hosts: files, as in a lab.
+//! A private authority, and the certificate files that it issues to collectors, proxies and lab hosts, as in a lab.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
-/// An authority whose files lie in a directory of their own.
+/// An authority with its files in a directory.
 pub struct Authority {
     dir: PathBuf,
     issuer: Issuer<'static, KeyPair>,
@@ -23,7 +23,7 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// A new one, with `ca.pem` in `dir`.
+    /// Creates an authority, with `ca.pem` in `dir`.
     pub fn new(dir: PathBuf) -> Self {
         let key = KeyPair::generate().expect("a certificate");
         let mut params = named("the lab's authority", Vec::new());
@@ -34,12 +34,12 @@ impl Authority {
         Self { dir, issuer: Issuer::new(params, key) }
     }
 
-    /// Its own certificate.
+    /// Returns the path of its own certificate.
     pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
-    /// A certificate for a lab host, whose id is the common name.
+    /// Issues a certificate to a lab host, whose id is the common name.
     pub fn host(&self, host: &str) -> Certificate {
         let mut params = named(host, vec![host.to_owned()]);
         params.distinguished_name.push(DnType::OrganizationName, "the lab");
@@ -47,7 +47,7 @@ impl Authority {
         self.issue(host, &params)
     }
 
-    /// A certificate for a server of that name.
+    /// Issues a certificate to a server of that name.
     pub fn server(&self, name: &str) -> Certificate {
         let mut params = named(name, vec![name.to_owned()]);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -1,4 +1,4 @@
-//! The maintainer's clone, by real git, in an environment that no configuration of the machine reaches.
+//! The maintainer's clone, made by real git without any configuration of the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ pub struct GitClone<'a> {
 }
 
 impl<'a> GitClone<'a> {
-    /// An empty repository in the directory `name` of the sandbox; commits pushed to it move its work tree.
+    /// Creates an empty repository in the directory `name` of the sandbox. Commits pushed to it update its work tree.
     pub fn init(sandbox: &'a Sandbox, name: &str) -> Self {
         let clone = Self { sandbox, path: sandbox.path().join(name) };
         run(git(sandbox).args(["init", "--quiet", "--initial-branch=main"]).arg(&clone.path));
@@ -22,7 +22,7 @@ impl<'a> GitClone<'a> {
         clone
     }
 
-    /// A repository with `commits` commits, and these, the oldest first.
+    /// Creates a repository with `commits` commits, and returns these too, oldest first.
     pub fn with_commits(sandbox: &'a Sandbox, name: &str, commits: usize) -> (Self, Vec<CommitHash>) {
         let clone = Self::init(sandbox, name);
         let commits = (1..=commits).map(|n| clone.commit(&format!("commit {n}"))).collect();
@@ -37,18 +37,18 @@ impl<'a> GitClone<'a> {
         clone
     }
 
-    /// The top of the work tree.
+    /// Returns the top of the work tree.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Commits nothing but a message.
+    /// Makes an empty commit with a message.
     pub fn commit(&self, message: &str) -> CommitHash {
         run(self.git().args(["commit", "--quiet", "--allow-empty", "--message", message]));
         self.head()
     }
 
-    /// Puts a commit on top that bears a signature, which no key has made: looking at it starts `gpg.program`.
+    /// Adds a commit with a signature that no key has made. Checking the signature starts `gpg.program`.
     pub fn commit_signed(&self, message: &str) -> CommitHash {
         let head = self.head();
         let tree = stdout(&run(self.git().args(["rev-parse", "HEAD^{tree}"])));
@@ -64,18 +64,18 @@ impl<'a> GitClone<'a> {
         self.head()
     }
 
-    /// The commit that is checked out.
+    /// Returns the commit that is checked out.
     pub fn head(&self) -> CommitHash {
         let text = stdout(&run(self.git().args(["rev-parse", "HEAD"])));
         CommitHash::parse(&text).expect("git prints commit hashes")
     }
 
-    /// Sends the branch to where this repository was cloned from.
+    /// Pushes the branch to the repository from which this one was cloned.
     pub fn push(&self) {
         run(self.git().args(["push", "--quiet", "origin", "main"]));
     }
 
-    /// Takes the branch from where this repository was cloned from.
+    /// Pulls the branch from the repository from which this one was cloned.
     pub fn pull(&self) {
         run(self.git().args(["pull", "--quiet", "--ff-only", "origin", "main"]));
     }
@@ -85,7 +85,7 @@ impl<'a> GitClone<'a> {
         run(self.git().args(["config", key, value]));
     }
 
-    /// Any other git command in this repository.
+    /// Returns a command for any other call of git in this repository.
     pub fn git(&self) -> Command {
         let mut git = git(self.sandbox);
         git.arg("-C").arg(&self.path);

@@ -1,22 +1,21 @@
-//! How much a test does where more finds more, but ever less of it: rounds, chances, episodes.
+//! The amount of work of tests that find more with more work, but ever less of it: rounds, chances, episodes.
 //!
-//! One knob for all, the variable `CIS490_DEPTH`; docs/testing.md says what each depth runs and how long it takes.
-//! Which system calls are killed or failed, which rules of losing are tried and which steps are left out is no matter
-//! of depth: those walks are whole at each.
+//! One variable sets it for all tests, `CIS490_DEPTH`. docs/testing.md says what each depth runs and how long it takes.
+//! Each depth covers all system calls that are killed or failed, all rules of losing, and all steps that are left out.
 
-/// How deep a run of the tests looks.
+/// The depth of a test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// While somebody writes: whether it holds at all.
+    /// While a person edits: a quick check.
     Quick,
-    /// What a change must pass.
+    /// The checks that a change must pass.
     Gate,
-    /// For a night.
+    /// The checks for a night.
     Deep,
 }
 
 impl Depth {
-    /// What `CIS490_DEPTH` says: `quick` where it says nothing. Panics at another word.
+    /// Returns the depth in `CIS490_DEPTH`, or `Quick` if it is unset or empty. Panics at an unknown word.
     #[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
     pub fn chosen() -> Self {
         match std::env::var("CIS490_DEPTH").as_deref() {
@@ -27,7 +26,7 @@ impl Depth {
         }
     }
 
-    /// One of three, by depth.
+    /// Returns one of three values, by depth.
     pub fn pick<T>(self, quick: T, gate: T, deep: T) -> T {
         match self {
             Self::Quick => quick,

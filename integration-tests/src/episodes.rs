@@ -1,7 +1,7 @@
-//! Finished recordings as a lab host leaves them: any size, and the same bytes for the same seed.
+//! Finished recordings like those on a lab host: of any size, and with the same bytes for the same seed.
 //!
-//! About two thirds are rows of counters, which compress well; the capture hardly compresses at all. What the
-//! rows say is made up: receiver and shipper never look at it.
+//! About two thirds are rows of counters, which compress well; the capture hardly compresses at all. The values in the
+//! rows are made up, because receiver and shipper never look at them.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -12,26 +12,26 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use serde_json::json;
 
-/// What an episode is to be like.
+/// The properties of an episode.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// Decides the id and every byte.
+    /// The seed of the id and of every byte.
     pub seed: u64,
-    /// The commit in meta.json; none as before the gate existed.
+    /// The commit in meta.json; `None` for an episode as before the gate existed.
     pub commit: Option<CommitHash>,
-    /// Size of all members together, in bytes, within a percent.
+    /// The size of all members together in bytes, within a percent.
     pub bytes: u64,
-    /// How much of that is the capture, in percent.
+    /// The share of the capture in the size, in percent.
     pub capture_percent: u64,
 }
 
 impl Recording {
-    /// An episode of `bytes` bytes with a third of it capture.
+    /// Describes an episode of `bytes` bytes, a third of which is capture.
     pub fn new(seed: u64, commit: &CommitHash, bytes: u64) -> Self {
         Self { seed, commit: Some(commit.clone()), bytes, capture_percent: 33 }
     }
 
-    /// A ULID: 10 characters of time, which follow the seed, then 16 that are unique to it.
+    /// Returns the id, a ULID: 10 characters of time, which grow with the seed, then 16 that depend on it alone.
     pub fn id(&self) -> EpisodeId {
         const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
         let minutes = u128::from(self.seed) * 60_000;
@@ -41,7 +41,7 @@ impl Recording {
         EpisodeId::parse(&text).expect("the alphabet is that of an id")
     }
 
-    /// Records the episode below `episodes` and returns its directory. `done.marker` comes last.
+    /// Records the episode below `episodes` and returns its directory. Writes `done.marker` last.
     pub fn write_to(&self, episodes: &Path) -> PathBuf {
         let dir = episodes.join(self.id().as_str());
         fs::create_dir_all(&dir).expect("a directory for the episode");
@@ -75,7 +75,7 @@ impl Recording {
     }
 }
 
-/// When the first episode was recorded, in milliseconds since 1970.
+/// The time of the first episode in milliseconds since 1970.
 const START_MS: u128 = 1_760_000_000_000;
 
 /// A kind of row: its name and its counters.
@@ -96,7 +96,7 @@ const GUEST: Rows =
     Rows { kind: "guest", counters: &["ctxt", "intr", "softirq", "rx_bytes", "tx_bytes", "disk_rd"] };
 const FLOW: Rows = Rows { kind: "flow", counters: &["sport", "dport", "packets", "bytes"] };
 
-/// Writes rows of counters that sometimes stand still, until `bytes` are full.
+/// Writes rows of counters that sometimes stand still, until they have `bytes` bytes.
 fn write_rows(path: &Path, bytes: u64, rows: &Rows, rng: &mut StdRng) -> io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let mut state: Vec<u64> = rows.counters.iter().map(|_| u64::from(rng.next_u32() >> 10)).collect();

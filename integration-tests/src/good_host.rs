@@ -1,6 +1,6 @@
-//! A host that ships one small episode after the other over one connection, and how long each took.
+//! A host that ships small episodes one by one over one connection, and measures each.
 //!
-//! What others do to the receiver meanwhile must not show here (I9).
+//! Its times must not depend on what other clients do to the receiver meanwhile (I9).
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use cis490_shared::ids::CommitHash;
 use crate::http::{self, Connection};
 use crate::upload::Upload;
 
-/// The size of its episodes: short ones, whose latency is what people wait for.
+/// Size of its episodes in bytes: short uploads, whose latency people notice.
 const EPISODE_BYTES: usize = 64 << 10;
 
-/// See the module's documentation.
+/// A host that measures its own uploads.
 pub struct GoodHost {
     name: String,
     url: String,
@@ -21,13 +21,13 @@ pub struct GoodHost {
 }
 
 impl GoodHost {
-    /// A host that ships to a receiver whose gate is off.
+    /// Creates a host for a receiver whose gate is off.
     pub fn new(name: &str, url: &str) -> Self {
         let commit = CommitHash::parse(&"ab".repeat(20)).expect("a commit");
         Self { name: name.to_owned(), url: url.to_owned(), commit, sent: 0 }
     }
 
-    /// Ships so many episodes, each of which must be stored at the first try; how long each took.
+    /// Ships this many episodes, each of which must be stored at the first attempt. Returns the duration of each.
     pub fn ship(&mut self, episodes: usize) -> Vec<Duration> {
         let mut connection = Connection::open(&self.url);
         let uploads: Vec<_> = (self.sent..self.sent + episodes).map(|number| self.upload(number)).collect();
@@ -42,7 +42,7 @@ impl GoodHost {
         uploads.into_iter().map(took).collect()
     }
 
-    /// How many episodes it has shipped.
+    /// Returns the number of episodes shipped so far.
     pub fn sent(&self) -> usize {
         self.sent
     }
@@ -59,7 +59,7 @@ impl GoodHost {
     }
 }
 
-/// What so many of a hundred took at most.
+/// Returns the duration that `percent` percent of the uploads did not exceed.
 pub fn percentile(percent: usize, took: &[Duration]) -> Duration {
     let mut sorted = took.to_vec();
     sorted.sort_unstable();

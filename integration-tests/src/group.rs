@@ -1,21 +1,21 @@
-//! Process groups: a program and whatever it started.
+//! Process groups: a program and its children.
 
 use std::fs;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal};
 
-/// The id in the form that system calls take.
+/// Converts a process id to the type that system calls take.
 pub(crate) fn pid(id: u32) -> Pid {
     i32::try_from(id).ok().and_then(Pid::from_raw).expect("the system gave this id")
 }
 
-/// Kills every process of the group; one that is gone already is none.
+/// Kills every process of the group, if any is left.
 pub(crate) fn kill(group: u32) {
     let _ = rustix::process::kill_process_group(pid(group), Signal::KILL);
 }
 
-/// Whether no process of the group runs any more. One that ended but was not reaped does not run.
+/// Returns true if no process of the group runs any more. A process that has ended but was not reaped does not run.
 pub(crate) fn is_gone(group: u32) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return false };
     !entries.flatten().map(|entry| entry.path()).any(|process| {
@@ -23,7 +23,8 @@ pub(crate) fn is_gone(group: u32) -> bool {
     })
 }
 
-/// A first thread that has ended says nothing of the others, which hold files and locks until they have.
+/// Returns true if any thread of the process runs. The first thread may end before the others, which still hold files
+/// and locks.
 fn has_running_thread(process: &Path) -> bool {
     let threads = fs::read_dir(process.join("task")).into_iter().flatten().flatten();
     let mut states = threads.filter_map(|thread| state_and_group(&thread.path()));
@@ -34,7 +35,7 @@ fn state_and_group(of: &Path) -> Option<(char, u32)> {
     parse_stat(&fs::read_to_string(of.join("stat")).ok()?)
 }
 
-/// State and group from `/proc/PID/stat`; the name in parentheses may hold anything.
+/// Parses state and group from `/proc/PID/stat`; the name in parentheses may hold any character.
 fn parse_stat(stat: &str) -> Option<(char, u32)> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;

@@ -1,6 +1,6 @@
-//! HTTP/1.1 by hand, for tests that look between head and body.
+//! HTTP/1.1 by hand, for tests that act between head and body.
 //!
-//! Deliberately dumb: one connection, no redirects, no reuse rules, no TLS. What is sent is what the test says.
+//! Deliberately simple: one connection, no redirects, no reuse rules, no TLS. It sends exactly what the test says.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
-/// The request line and headers, and the blank line that ends them.
+/// Returns the request line and headers, and the blank line that ends them.
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: collector.test\r\n").into_bytes();
     for (name, value) in headers {
@@ -23,7 +23,7 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     head
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
@@ -44,7 +44,7 @@ impl Connection {
         Self { stream: BufReader::new(stream) }
     }
 
-    /// Gives up on a server that says nothing for so long, where a test expects that it may.
+    /// Sets how long to wait for a server that may never answer.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         self.stream.get_ref().set_read_timeout(Some(patience)).expect("a timeout can be set");
@@ -56,12 +56,12 @@ impl Connection {
         self.send(&head(method, path, headers)).expect("the server takes a head");
     }
 
-    /// Sends bytes as they are. An error is what a server that has hung up causes.
+    /// Sends bytes as they are. Returns an error if the server has closed the connection.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }
 
-    /// Reads one answer to `method`: also an interim one such as 100, which has no body.
+    /// Reads one answer to `method`. That may be an interim answer such as 100, which has no body.
     pub fn answer(&mut self, method: &str) -> io::Result<Answer> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -82,7 +82,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Whether the server has closed the connection, once everything it sent was read.
+    /// Returns true if the server has closed the connection and all its bytes have been read.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.stream.fill_buf(), Ok([]) | Err(_))
     }
@@ -124,12 +124,12 @@ impl Connection {
 }
 
 impl Answer {
-    /// The first header of that name, which is given in lower case.
+    /// Returns the first header of that name, which is given in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON; panics where it is none.
+    /// Parses the body as JSON; panics if it is not.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
@@ -146,12 +146,12 @@ pub fn request(url: &str, method: &str, path: &str, headers: &[(&str, &str)], bo
     }
     all.extend_from_slice(headers);
     connection.send_head(method, path, &all);
-    // A server that refuses early may have closed already; its answer is what counts.
+    // A server that refuses early may have closed the connection already, so only its answer counts.
     let _ = connection.send(body);
     connection.answer(method).unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}"))
 }
 
-/// Asks for a path on a connection of its own.
+/// Sends a GET for a path on a connection of its own.
 pub fn get(url: &str, path: &str) -> Answer {
     request(url, "GET", path, &[], &[])
 }
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers one connection with these bytes, after it has read the head.
+    /// Starts a server that reads one head and answers with these bytes.
     fn peer(answer: &'static [u8]) -> (String, std::thread::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,26 +1,26 @@
-//! A sandbox in which the real programs meet: what the tests over whole processes share.
+//! A sandbox for the real programs: the code that tests over whole processes share.
 //!
 //! # Layout
-//! - [`sandbox`]: one temporary directory per test, and a clean environment for what runs in it
+//! - [`sandbox`]: one temporary directory per test, and a clean environment for its commands
 //! - [`process`]: a child that is always reaped, with its log and its messages to the service manager
 //! - [`binaries`]: the programs of this workspace, built once per test process
-//! - [`receiver`], [`shipper`]: those two with a configuration, started and stopped
+//! - [`receiver`], [`shipper`]: the two programs with a configuration, started and stopped
 //! - [`clone`]: the maintainer's clone, by real git
 //! - [`episodes`]: finished recordings of any size, the same bytes for the same seed
-//! - [`archive`]: what an archive holds, and its hash
-//! - [`certificates`]: an authority, and what it issues
-//! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that look between head and body
-//! - [`proxy`]: a network that cuts, trickles and stands still
-//! - [`awkward_proxy`]: a proxy that counts what it is asked, and gets something about HTTP wrong
+//! - [`archive`]: the content of an archive, and its hash
+//! - [`certificates`]: an authority, and the certificates that it issues
+//! - [`http`], [`upload`]: HTTP/1.1 by hand, for tests that act between head and body
+//! - [`proxy`]: a network that cuts, slows down and stalls connections
+//! - [`awkward_proxy`]: a proxy that counts requests and makes mistakes in HTTP
 //! - [`forgetful`]: a disk that forgets everything that was not synced
-//! - [`mounts`], [`small_disk`]: mounts of the kernel, and disks that are soon full
-//! - [`strace`]: which system calls a program makes, and what it does when each of them fails
-//! - [`verify`]: what the real `cis490-verify` says about a store
-//! - [`depth`]: how many rounds a test makes
+//! - [`mounts`], [`small_disk`]: mounts of the kernel, and disks that are nearly full
+//! - [`strace`]: the system calls of a program, and its behaviour when each of them fails
+//! - [`verify`]: the verdict of the real `cis490-verify` on a store
+//! - [`depth`]: the number of rounds of a test
 //! - [`until`]: waiting for a condition in another process
 //!
-//! Nothing here decides whether a program is right: the tests do. Everything panics with a sentence when the
-//! ground under a test gives way, and a sandbox that ends in a panic prints the logs of its children.
+//! This crate never decides whether a program is right: the tests do. It panics with a sentence if the environment of a
+//! test fails. A sandbox that ends in a panic prints the logs of its children.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 

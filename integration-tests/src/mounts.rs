@@ -1,4 +1,4 @@
-//! Mounts of the kernel, there until they are dropped.
+//! Mounts of the kernel, unmounted on drop.
 //!
 //! Mounting needs root. Without it the test panics, because a skipped test would prove nothing.
 
@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use crate::sandbox::{Sandbox, run};
 
-/// Something mounted.
+/// A mounted file system.
 #[derive(Debug)]
 pub struct Mount {
     at: PathBuf,
 }
 
 impl Mount {
-    /// Mounts by these arguments of mount(8).
+    /// Mounts with these arguments of mount(8).
     pub fn new(sandbox: &Sandbox, what: &[&str], at: &Path) -> Self {
         run(sandbox.command("mount").args(what).arg(at));
         Self { at: at.to_owned() }
     }
 
-    /// Shows one directory at the place of another.
+    /// Bind-mounts one directory at another.
     pub fn bind(sandbox: &Sandbox, from: &Path, at: &Path) -> Self {
         Self::new(sandbox, &["--bind", from.to_str().expect("a plain name")], at)
     }
 
-    /// Lays an empty layer over a directory; what is changed goes to `layers`, a directory of its own.
+    /// Mounts an overlay over a directory. Changes go to `layers`, a separate directory.
     pub fn overlay(sandbox: &Sandbox, lower: &Path, layers: &Path, at: &Path) -> Self {
         let [upper, work] = ["upper", "work"].map(|name| layers.join(name));
         for dir in [&upper, &work] {
@@ -35,7 +35,7 @@ impl Mount {
         Self::new(sandbox, &["-t", "overlay", "-o", &options, "overlay"], at)
     }
 
-    /// Where it is.
+    /// Returns the mount point.
     pub fn path(&self) -> &Path {
         &self.at
     }
@@ -43,7 +43,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // A file system that is still in use goes when its last user does.
+        // A file system that is still in use is unmounted when its last user ends.
         let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.at).status();
     }
 }

@@ -1,6 +1,6 @@
-//! The service manager's end of the notification socket: hears what a program says about itself.
+//! The service manager's end of the notification socket, which receives the messages of a program.
 //!
-//! It reads all the time: a program whose manager does not listen would block once the socket is full.
+//! A thread reads all the time, because a program would block once the socket is full.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// A line, and when it was heard.
+/// The time when a line arrived, and the line.
 type Notice = (Instant, String);
 
-/// Everything that one program has said, line by line, for as long as this lives.
+/// All messages of one program, line by line, while this value exists.
 pub(crate) struct Notices {
     address: PathBuf,
     heard: Arc<Mutex<Vec<Notice>>>,
@@ -21,10 +21,10 @@ pub(crate) struct Notices {
 }
 
 impl Notices {
-    /// Listens at `address`, which goes to the program as `NOTIFY_SOCKET`.
+    /// Listens at `address`, which the program gets as `NOTIFY_SOCKET`.
     pub(crate) fn listen(address: PathBuf) -> Self {
         let socket = UnixDatagram::bind(&address).expect("a socket in the sandbox");
-        // A program that runs as another user must be heard as well; strangers do not get into the sandbox.
+        // A program that runs as another user must be able to send, too. The sandbox keeps strangers out.
         fs::set_permissions(&address, fs::Permissions::from_mode(0o666)).expect("our own socket");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let thread = std::thread::spawn({
@@ -34,25 +34,25 @@ impl Notices {
         Self { address, heard, thread: Some(thread) }
     }
 
-    /// Where the program is to send.
+    /// Returns the address to which the program sends.
     pub(crate) fn address(&self) -> &Path {
         &self.address
     }
 
-    /// The first line so far that `wanted` takes.
+    /// Returns the result of `wanted` for the first line that it accepts.
     pub(crate) fn find<T>(&self, mut wanted: impl FnMut(&String) -> Option<T>) -> Option<T> {
         let heard = self.heard.lock().expect("nobody panics under this lock");
         heard.iter().find_map(|(_, line)| wanted(line))
     }
 
-    /// When a line was heard, each time.
+    /// Returns each time when this line arrived.
     pub(crate) fn times(&self, wanted: &str) -> Vec<Instant> {
         let heard = self.heard.lock().expect("nobody panics under this lock");
         heard.iter().filter(|(_, line)| line == wanted).map(|(when, _)| *when).collect()
     }
 }
 
-/// Reads until an empty message, which no program sends.
+/// Reads until an empty message arrives, which no program sends.
 fn hear(socket: &UnixDatagram, heard: &Mutex<Vec<Notice>>) {
     let mut buffer = [0; 8192];
     while let Ok(length @ 1..) = socket.recv(&mut buffer) {
@@ -65,7 +65,7 @@ fn hear(socket: &UnixDatagram, heard: &Mutex<Vec<Notice>>) {
 impl Drop for Notices {
     fn drop(&mut self) {
         let told = UnixDatagram::unbound().and_then(|socket| socket.send_to(&[], &self.address));
-        // Where the thread could not be told to end, it ends with the process; waiting for it would hang.
+        // A thread that could not be told to end ends with the process; waiting for it would hang.
         if let (Ok(_), Some(thread)) = (told, self.thread.take()) {
             let _ = thread.join();
         }

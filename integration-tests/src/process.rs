@@ -13,7 +13,7 @@ use crate::notices::Notices;
 use crate::sandbox::Sandbox;
 use crate::until::{PATIENCE, wait_until};
 
-/// A running program. Dropping it kills it and whatever it started.
+/// A running program. Dropping it kills the program and its children.
 pub struct Process {
     name: String,
     child: Child,
@@ -23,7 +23,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own; what it prints goes to `NAME.log` in the sandbox.
+    /// Starts `command` in its own process group; its output goes to `NAME.log` in the sandbox.
     pub fn start(sandbox: &Sandbox, name: &str, mut command: Command) -> Self {
         let log = sandbox.free(name, ".log");
         let file = File::create(&log).expect("a log in the sandbox");
@@ -35,13 +35,13 @@ impl Process {
         Self { name: name.to_owned(), child, log, notices, ended: None }
     }
 
-    /// Waits until the program has told the service manager something that `wanted` takes, line by line.
+    /// Waits until the program has sent the service manager a line that `wanted` accepts.
     ///
-    /// Panics where the program ends instead.
+    /// Panics if the program ends first.
     pub fn wait_for_notice<T>(&mut self, what: &str, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
         let waited_for = format!("`{}` says {what}", self.name);
         wait_until(&waited_for, PATIENCE, || {
-            // Looked at first: what a program says comes before its end.
+            // The status is read first, because a program sends its messages before it ends.
             let ended = self.status();
             let said = self.notices.find(|line| wanted(line));
             if let (None, Some(status)) = (&said, ended) {
@@ -51,17 +51,17 @@ impl Process {
         })
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What the program has printed so far, both streams as they came.
+    /// Returns the output so far, both streams interleaved.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).expect("the log can be read")).into_owned()
     }
 
-    /// How the program ended; nothing while it runs.
+    /// Returns how the program ended; `None` while it runs.
     pub fn status(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("a child can be waited for");
@@ -74,13 +74,13 @@ impl Process {
         self.wait_at_most(PATIENCE)
     }
 
-    /// Like [`Process::wait`], for a program that has much to do.
+    /// Like [`Process::wait`], for a program with much work to do.
     pub fn wait_at_most(&mut self, deadline: Duration) -> ExitStatus {
         let what = format!("`{}` ends", self.name);
         wait_until(&what, deadline, || self.status())
     }
 
-    /// Asks the program to end (SIGTERM) and waits for it; nothing that it started may be left.
+    /// Asks the program to end (SIGTERM) and waits for the end. Fails if a child is left.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let status = self.wait();
@@ -88,14 +88,14 @@ impl Process {
         status
     }
 
-    /// Ends the program as a power cut would (SIGKILL), with whatever it started.
+    /// Kills the program and its children at once (SIGKILL), as a power cut would.
     pub fn kill(&mut self) {
         group::kill(self.pid());
         self.wait();
         self.wait_for_its_group();
     }
 
-    /// What it started ends in its own time, also by a signal: on a busy machine that is later than it does itself.
+    /// Waits for the children, which may end later than the program, even after a signal, on a busy machine.
     fn wait_for_its_group(&self) {
         let group = self.pid();
         wait_until(&format!("nothing started by `{}` is left", self.name), PATIENCE, || {
@@ -103,7 +103,7 @@ impl Process {
         });
     }
 
-    /// Sends a signal to the program alone. One that has ended already gets none.
+    /// Sends a signal to the program alone, unless it has ended already.
     pub fn signal(&mut self, signal: Signal) {
         if self.status().is_none() {
             rustix::process::kill_process(group::pid(self.child.id()), signal)
@@ -111,12 +111,12 @@ impl Process {
         }
     }
 
-    /// When the program told the service manager a line, each time.
+    /// Returns each time when the program sent the service manager this line.
     pub fn notice_times(&self, line: &str) -> Vec<Instant> {
         self.notices.times(line)
     }
 
-    /// The processor time of all its threads so far. The program must be running.
+    /// Returns the processor time of all its threads so far. The program must be running.
     pub fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a running program");
         let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
@@ -126,13 +126,13 @@ impl Process {
         Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
-    /// The largest resident set so far, in KiB (`VmHWM` of proc(5)). The program must be running.
+    /// Returns the largest resident set so far, in KiB (`VmHWM` of proc(5)). The program must be running.
     pub fn peak_rss_kib(&self) -> u64 {
         let peak = self.peak_rss_kib_so_far();
         peak.unwrap_or_else(|| panic!("`{}` has no VmHWM: it is no longer running", self.name))
     }
 
-    /// Like [`Process::peak_rss_kib`], for a program that may end at any time; nothing once it has.
+    /// Like [`Process::peak_rss_kib`], for a program that may end at any time; `None` once it has ended.
     pub fn peak_rss_kib_so_far(&self) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -144,7 +144,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.ended.is_none() {
             group::kill(self.child.id());
-            // It cannot refuse SIGKILL; that it was reaped before is the only other answer.
+            // It cannot refuse SIGKILL, so an error only means that it was reaped before.
             let _ = self.child.wait();
         }
     }
@@ -194,7 +194,7 @@ mod tests {
     fn the_peak_of_memory_is_read_from_the_kernel() {
         let sandbox = Sandbox::new();
         let process = shell(&sandbox, "exec sleep 300");
-        // Right after its start a program holds next to nothing.
+        // Right after its start a program uses hardly any memory.
         let is_loaded = || Some(process.peak_rss_kib()).filter(|peak| *peak >= 100);
         let peak = wait_until("the program is loaded", PATIENCE, is_loaded);
         assert!(peak < 100_000, "{peak} KiB");

@@ -1,7 +1,7 @@
-//! A bad network: a TCP proxy that cuts connections, lets them trickle, and holds them up.
+//! A bad network: a TCP proxy that cuts, slows down and stalls connections.
 //!
-//! What happens to a connection is drawn from a seed, in the order in which connections come. It knows nothing of
-//! HTTP: bytes are bytes. Deliberately never changes or reorders one, which TCP would not do either.
+//! The seed decides what happens to each connection, in the order in which connections arrive. The proxy does not
+//! understand HTTP. It deliberately never changes or reorders bytes, because TCP would not do so either.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// A proxy on a free port of the loopback. Dropping it cuts what is open and waits for its threads.
+/// A proxy on a free port of the loopback interface. Dropping it cuts open connections and waits for its threads.
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -31,43 +31,43 @@ struct Shared {
     end: Condvar,
 }
 
-/// What happens to a connection.
+/// The fate of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Mood {
-    /// Nothing.
+    /// It is passed on unchanged.
     Fair,
-    /// It is cut after so many bytes of the client.
+    /// It is cut after this many bytes of the client.
     CutRequest(u64),
-    /// It is cut after so many bytes of the server, which may be in the middle of an answer or before it.
+    /// It is cut after this many bytes of the server, which may be before or within an answer.
     CutAnswer(u64),
-    /// What the client sends passes in small pieces.
+    /// The client's bytes pass in small pieces.
     Trickle,
-    /// It stands still for so long after so many bytes of the client.
+    /// It stalls for this long after this many bytes of the client.
     Stall(u64, Duration),
 }
 
-/// How often a pump looks whether it should end.
+/// Interval between two checks of a pump whether it should end.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a trickle waits between two pieces.
+/// Pause of a trickle between two pieces.
 const DRIP: Duration = Duration::from_millis(2);
-/// What passes at once.
+/// Maximum number of bytes that pass at once.
 const PIECE: usize = 16 * 1024;
-/// What passes at once in a trickle.
+/// Maximum number of bytes that pass at once in a trickle.
 const DROP: usize = 1024;
 
-/// What [`Proxy::tally`] calls a connection that was left in peace.
+/// Name in [`Proxy::tally`] of a connection that was passed on unchanged.
 const FAIR: &str = "fair";
-/// The same for one that was cut after some bytes of the client.
+/// Name in [`Proxy::tally`] of a connection that was cut after some bytes of the client.
 pub const CUT_REQUEST: &str = "cut request";
-/// The same for one that was cut after some bytes of the server.
+/// Name in [`Proxy::tally`] of a connection that was cut after some bytes of the server.
 pub const CUT_ANSWER: &str = "cut answer";
-/// The same for one on which the client's bytes passed piece by piece.
+/// Name in [`Proxy::tally`] of a connection on which the client's bytes passed in small pieces.
 pub const TRICKLE: &str = "trickle";
-/// The same for one that stood still for a while.
+/// Name in [`Proxy::tally`] of a connection that stalled for a while.
 pub const STALL: &str = "stall";
 
 impl Proxy {
-    /// Begins to carry connections to `target`, `http://127.0.0.1:PORT`; what becomes of them follows the seed.
+    /// Starts to carry connections to `target`, `http://127.0.0.1:PORT`; the seed decides their fates.
     pub fn start(target: &str, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -85,22 +85,23 @@ impl Proxy {
         Self { address, shared, accepting }
     }
 
-    /// The address for clients, `http://127.0.0.1:PORT`.
+    /// Returns the address for clients, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Connections that come from now on are carried without any trouble.
+    /// Carries new connections without any trouble from now on.
     pub fn calm(&self) {
         self.shared.is_calm.store(true, Ordering::Relaxed);
     }
 
-    /// How many bytes were carried so far, both ways together.
+    /// Returns the number of bytes carried so far, in both directions together.
     pub fn carried(&self) -> u64 {
         self.shared.carried.load(Ordering::Relaxed)
     }
 
-    /// How many connections met with what, counted when it came about: a cut that lay behind the last byte is none.
+    /// Returns the number of connections by fate. A fate counts when it takes effect, so a cut behind the last byte
+    /// does not count.
     pub fn tally(&self) -> BTreeMap<&'static str, usize> {
         lock(&self.shared.tally).clone()
     }
@@ -110,7 +111,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         *lock(&self.shared.ended) = true;
         self.shared.end.notify_all();
-        // Wakes the thread that accepts; where that is gone already, nothing is to be done.
+        // Wakes the accepting thread. An error means that the thread has ended already.
         let _ = TcpStream::connect(self.address);
         let joined = self.accepting.take().map(JoinHandle::join);
         assert!(matches!(joined, Some(Ok(()))) || thread::panicking(), "the proxy panicked");
@@ -154,9 +155,9 @@ impl Shared {
         *lock(&self.tally).entry(what).or_default() += 1;
     }
 
-    /// Carries one connection to its end, both ways.
+    /// Carries one connection to its end, in both directions.
     fn carry(&self, client: &TcpStream, mood: Mood) {
-        // A server that is down: the client sees a connection that ends at once.
+        // If the server is down, the client sees a connection that ends at once.
         let Ok(server) = TcpStream::connect(&self.target) else { return };
         let (mut up, mut down) = (Flow::default(), Flow::default());
         match mood {
@@ -172,17 +173,17 @@ impl Shared {
         });
     }
 
-    /// Carries one direction; what ends it other than the sender's own end cuts both.
+    /// Carries one direction. Any end other than the sender's own cuts both directions.
     fn pump(&self, from: &TcpStream, to: &TcpStream, flow: Flow) {
         let was_cut = !self.carry_over(from, to, flow).unwrap_or(false);
-        // A socket that is closed already needs no shutting down.
+        // A socket may be closed already, so errors are ignored.
         let _ = to.shutdown(if was_cut { Shutdown::Both } else { Shutdown::Write });
         if was_cut {
             let _ = from.shutdown(Shutdown::Both);
         }
     }
 
-    /// True where the sender came to its own end.
+    /// Returns true if the sender ended the direction itself.
     fn carry_over(&self, mut from: &TcpStream, mut to: &TcpStream, mut flow: Flow) -> io::Result<bool> {
         from.set_read_timeout(Some(LOOK))?;
         to.set_write_timeout(Some(10 * LOOK))?;
@@ -209,7 +210,7 @@ impl Shared {
             to.write_all(&buffer[..length])?;
             self.carried.fetch_add(length as u64, Ordering::Relaxed);
             if !flow.pause.is_zero() {
-                // The first piece alone would be no trickle.
+                // The first piece alone is not a trickle.
                 if passed > DROP as u64 && !std::mem::replace(&mut has_trickled, true) {
                     self.count(TRICKLE);
                 }
@@ -219,7 +220,7 @@ impl Shared {
         Ok(false)
     }
 
-    /// Waits for the end of the proxy, and not longer than that.
+    /// Waits for the end of the proxy, at most for `at_most`.
     fn pause(&self, at_most: Duration) {
         let ended = lock(&self.ended);
         drop(self.end.wait_timeout_while(ended, at_most, |ended| !*ended).expect("nobody panics under it"));
@@ -230,12 +231,12 @@ impl Shared {
     }
 }
 
-/// How one direction flows.
+/// The parameters of one direction.
 #[derive(Debug, Clone, Copy)]
 struct Flow {
     piece: usize,
     pause: Duration,
-    /// After how many bytes it is cut, and what that counts as.
+    /// The number of bytes after which it is cut, and the name in the tally.
     cut: Option<(u64, &'static str)>,
     stall: Option<(u64, Duration)>,
 }
@@ -256,8 +257,8 @@ mod tests {
 
     use super::*;
 
-    /// Sends `bytes` through a flow, and gives back what arrived, whether the sender came to its own end, and what was
-    /// counted.
+    /// Sends `bytes` through a flow. Returns the bytes that arrived, true if the sender ended the direction itself, and
+    /// the tally.
     fn through(flow: Flow, bytes: &[u8]) -> (Vec<u8>, bool, BTreeMap<&'static str, usize>) {
         let proxy = Proxy::start("127.0.0.1:1", 0);
         let pair = || {

@@ -1,4 +1,4 @@
-//! The real `cis490-receiver` on a free port of the loopback, with a state directory of its own.
+//! The real `cis490-receiver` on a free port of the loopback interface, with its own state directory.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -15,37 +15,37 @@ use crate::process::Process;
 use crate::sandbox::Sandbox;
 use crate::until::{PATIENCE, wait_until};
 
-/// What a test says about its receiver; the rest of the configuration is the same for all.
+/// The options of a receiver; the rest of the configuration is the same for all tests.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The maintainer's clone; none turns the gate off.
+    /// The maintainer's clone; `None` turns the gate off.
     pub repo: Option<PathBuf>,
-    /// How many commits are admitted.
+    /// The number of commits that are admitted.
     pub window: usize,
-    /// How often the clone is read, in seconds.
+    /// The interval between two reads of the clone, in seconds.
     pub poll_interval_s: u32,
-    /// The largest upload that is taken.
+    /// The largest upload that is accepted, in bytes.
     pub max_upload_bytes: u64,
-    /// A Unix socket on which it listens as well.
+    /// An additional Unix socket to listen on.
     pub socket: Option<PathBuf>,
     /// Further lines of `[server]`.
     pub server: String,
-    /// What index.jsonl holds before the first start.
+    /// The content of index.jsonl before the first start.
     pub index: Vec<u8>,
-    /// The user it runs as; only root can make it another than the test's.
+    /// The user that the receiver runs as. Only root can choose another one than the test's.
     pub user: Option<u32>,
-    /// Where its state is, or will be: whatever the path leads to is for the program to deal with. None makes an
-    /// empty state directory in the sandbox.
+    /// The state directory, whether it exists or not: the program must handle any path. `None` creates an empty state
+    /// directory in the sandbox.
     pub state: Option<PathBuf>,
 }
 
 impl Options {
-    /// The gate at work on that clone, read every second.
+    /// Returns options with the gate on that clone, which is read every second.
     pub fn gated(repo: &Path) -> Self {
         Self { repo: Some(repo.to_owned()), ..Self::open() }
     }
 
-    /// The gate turned off.
+    /// Returns options with the gate turned off.
     pub fn open() -> Self {
         Self {
             repo: None,
@@ -61,7 +61,7 @@ impl Options {
     }
 }
 
-/// A receiver with its files; it runs between a start and a stop.
+/// A receiver with its files, which runs between a start and a stop.
 pub struct Receiver<'a> {
     sandbox: &'a Sandbox,
     options: Options,
@@ -88,57 +88,58 @@ impl<'a> Receiver<'a> {
         Self { sandbox, options, state, config, process, url }
     }
 
-    /// Starts the program again, on the same files and the same port, after a stop or a kill.
+    /// Starts the program again after a stop or a kill, with the same files and the same port.
     pub fn restart(&mut self) {
         assert!(self.process.status().is_some(), "the receiver still runs");
         let address = self.url.trim_start_matches("http://").to_owned();
         (self.process, self.url) = launch(self.sandbox, &self.options, &self.state, &self.config, &address);
     }
 
-    /// The address it accepts connections on, `http://127.0.0.1:PORT`.
+    /// Returns the address on which it accepts connections, `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Asks it to end, as the service manager does; anything but exit code 0 fails the test.
+    /// Asks it to end, as the service manager does. Fails unless the exit code is 0.
     pub fn stop(&mut self) {
         let status = self.process.terminate();
         assert_eq!(status.code(), Some(0), "the receiver ended with {status}:\n{}", self.log());
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it at once, as a power cut would.
     pub fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// The process itself.
+    /// Returns the process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// The largest resident set of the running program, in KiB.
+    /// Returns the largest resident set of the running program, in KiB.
     pub fn peak_rss_kib(&self) -> u64 {
         self.process.peak_rss_kib()
     }
 
-    /// What it has logged since its last start.
+    /// Returns its log since the last start.
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// The directory with index.jsonl, gate.json and the episodes.
+    /// Returns the directory with index.jsonl, gate.json and the episodes.
     pub fn state(&self) -> &Path {
         &self.state
     }
 
-    /// index.jsonl.
+    /// Returns the path of index.jsonl.
     pub fn index(&self) -> PathBuf {
         self.state.join("index.jsonl")
     }
 
-    /// The rows of the index, which must all parse.
+    /// Returns the rows of the index, which must all parse.
     ///
-    /// Waits until the last line is complete: a file grows page by page, so a read beside an append can return part of a row.
+    /// Waits until the last line is complete. A file grows page by page, so a read during an append can return part of
+    /// a row.
     pub fn rows(&self) -> Vec<IndexRow> {
         let bytes = wait_until("the last row is whole", PATIENCE, || {
             let bytes = fs::read(self.index()).unwrap_or_default();
@@ -148,9 +149,9 @@ impl<'a> Receiver<'a> {
         lines.map(|line| IndexRow::parse(line).expect("a row that parses")).collect()
     }
 
-    /// The rows of an index whose receiver was killed again and again: one that dies in the middle of a write leaves a
-    /// part of a line, which the next start ends and every reader skips. Nobody was told of such a row. How many there
-    /// are comes with the others.
+    /// Returns the rows of the index and the number of torn lines, for a receiver that was killed repeatedly. A
+    /// receiver that dies in the middle of a write leaves part of a line. The next start ends that line and every
+    /// reader skips it. The receiver acknowledged none of these rows.
     pub fn rows_and_torn_lines(&self) -> (Vec<IndexRow>, usize) {
         let bytes = fs::read(self.index()).unwrap_or_default();
         let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
@@ -159,12 +160,12 @@ impl<'a> Receiver<'a> {
         (rows, torn)
     }
 
-    /// Where the archive of an episode is stored.
+    /// Returns the path of an episode's archive.
     pub fn archive(&self, host: &str, episode: &str) -> PathBuf {
         self.state.join(format!("episodes/{host}/{episode}.tar.zst"))
     }
 
-    /// What the gate says about a commit now.
+    /// Returns the gate's current verdict on a commit.
     pub fn verdict(&self, commit: &CommitHash) -> CommitAnswer {
         let answer = self.get(&path::gate_of(commit));
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -176,7 +177,7 @@ impl<'a> Receiver<'a> {
         wait_until("the commit is admitted", PATIENCE, || self.verdict(commit).admitted.then_some(()));
     }
 
-    /// Asks the receiver for a path.
+    /// Sends a GET for a path to the receiver.
     pub fn get(&self, path: &str) -> Answer {
         http::get(&self.url, path)
     }

@@ -1,4 +1,4 @@
-//! One test's own piece of the world: a temporary directory, and children that do not outlive it.
+//! The environment of one test: a temporary directory, and children that do not outlive it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,36 +11,36 @@ use tempfile::TempDir;
 
 use crate::group;
 
-/// A temporary directory with everything that a test writes, and the process groups that it started.
+/// A temporary directory for all files of a test, and the process groups that the test started.
 ///
-/// When it ends, none of their processes may be left: the ones that are get killed, and the test fails. When it
-/// ends in a panic, the logs of the children are printed first.
+/// All processes must have ended when the sandbox is dropped: a process that is left is killed, and the test fails. A
+/// sandbox that is dropped in a panic first prints the logs of the children.
 pub struct Sandbox {
     dir: TempDir,
     groups: Mutex<Vec<(String, u32)>>,
 }
 
 impl Sandbox {
-    /// An empty sandbox.
+    /// Creates an empty sandbox.
     #[expect(clippy::new_without_default, reason = "it makes a directory: nothing that happens by default")]
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("cis490-").tempdir().expect("a temporary directory");
         Self { dir, groups: Mutex::new(Vec::new()) }
     }
 
-    /// The directory itself.
+    /// Returns the directory.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A directory of that name, created where it is missing.
+    /// Returns a directory of that name, and creates it if it is missing.
     pub fn dir(&self, name: &str) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(&path).expect("a directory in the sandbox");
         path
     }
 
-    /// A name that is free: `stem`, or `stem-2`, `stem-3` and so on, each followed by `suffix`.
+    /// Returns a free path: `stem`, or `stem-2`, `stem-3` and so on, each followed by `suffix`.
     pub fn free(&self, stem: &str, suffix: &str) -> PathBuf {
         let names =
             std::iter::once(format!("{stem}{suffix}")).chain((2..).map(|n| format!("{stem}-{n}{suffix}")));
@@ -48,7 +48,7 @@ impl Sandbox {
         free.expect("there is no end of numbers")
     }
 
-    /// A command that sees nothing of the environment of the test but the way to programs.
+    /// Returns a command whose environment has nothing of the test's except `PATH` and the step to leave out.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs([("LC_ALL", "C"), ("RUST_BACKTRACE", "1")]).env("HOME", self.path());
@@ -59,18 +59,18 @@ impl Sandbox {
         command
     }
 
-    /// Lets another user run a copy of `program` here and own everything in `state`; returns the copy.
+    /// Lets another user run a copy of `program` here and own everything in `state`. Returns the path of the copy.
     pub(crate) fn open_to(&self, user: u32, program: &Path, state: &Path) -> PathBuf {
         let through = fs::Permissions::from_mode(0o711);
         fs::set_permissions(self.path(), through).expect("our own directory");
-        // The target directory may lie where that user cannot reach it.
+        // That user may have no access to the target directory.
         let copy = self.free("program", "");
         fs::copy(program, &copy).expect("a copy of the program");
         run(self.command("chown").args(["--recursive", &format!("{user}:{user}")]).arg(state));
         copy
     }
 
-    /// Remembers a process group, so that its end is checked.
+    /// Registers a process group, so that its end is checked.
     pub(crate) fn adopt(&self, name: &str, group: u32) {
         self.groups.lock().expect("nobody panics under this lock").push((name.to_owned(), group));
     }
@@ -105,7 +105,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// Runs the command to its end and returns what it said; panics where it cannot be run or fails.
+/// Runs a command to its end and returns its output; panics if it cannot be run or fails.
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
     let told = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +113,7 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
-/// What a command printed, as text without the newline at its end.
+/// Returns the standard output of a command as text, without white space at its end.
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
@@ -123,7 +123,7 @@ fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into())
 }
 
-/// How much of a log a failed test prints.
+/// Number of lines of a log that a failed test prints.
 const TAIL_LINES: usize = 200;
 
 #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]

@@ -1,4 +1,4 @@
-//! The real `cis490-shipper` with a data directory of its own: once, or as a daemon.
+//! The real `cis490-shipper` with its own data directory: as a single pass, or as a daemon.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -13,34 +13,34 @@ use crate::process::Process;
 use crate::sandbox::Sandbox;
 use crate::until::{PATIENCE, wait_until};
 
-/// A lab host: a data directory, a configuration, and the shipper that works on them.
+/// A lab host: a data directory, a configuration and a shipper.
 pub struct LabHost<'a> {
     sandbox: &'a Sandbox,
     host: String,
     config: PathBuf,
     data: PathBuf,
-    /// Another user than the test's, and a copy of the program that this one may run.
+    /// A user other than the test's, and the copy of the program that this user may run.
     user: Option<(u32, PathBuf)>,
 }
 
-/// How a run of the shipper ended.
+/// The result of a run of the shipper.
 #[derive(Debug)]
 pub struct Run {
     /// Its exit code.
     pub code: Option<i32>,
-    /// What it printed and logged.
+    /// Its output and log.
     pub log: String,
 }
 
 impl<'a> LabHost<'a> {
-    /// A host whose shipper sends to `url`.
+    /// Creates a host whose shipper sends to `url`.
     pub fn new(sandbox: &'a Sandbox, host: &str, url: &str) -> Self {
         let data = sandbox.dir(&format!("{host}-data"));
         fs::create_dir_all(data.join("episodes")).expect("a data directory in the sandbox");
         Self::on(sandbox, host, url, data)
     }
 
-    /// The same on a data directory that is there already.
+    /// Like [`LabHost::new`], on an existing data directory.
     pub fn on(sandbox: &'a Sandbox, host: &str, url: &str, data: PathBuf) -> Self {
         let lab_host =
             Self { sandbox, host: host.to_owned(), config: sandbox.free(host, ".toml"), data, user: None };
@@ -48,7 +48,7 @@ impl<'a> LabHost<'a> {
         lab_host
     }
 
-    /// The same host with a shipper that runs as another user, who owns all that is in the data directory by now.
+    /// Lets the shipper run as another user, who becomes the owner of everything in the data directory.
     #[must_use]
     pub fn run_by(mut self, user: u32) -> Self {
         let program = self.sandbox.open_to(user, &binaries::path("cis490-shipper"), &self.data);
@@ -56,12 +56,12 @@ impl<'a> LabHost<'a> {
         self
     }
 
-    /// Writes the configuration anew; `queue` holds further lines of that section, and sections that follow it.
+    /// Rewrites the configuration; `queue` holds further lines of that section, and sections that follow it.
     pub fn configure(&self, url: &str, queue: &str) {
         self.configure_with(url, "", queue);
     }
 
-    /// The same with further lines for the section of the receiver.
+    /// Like [`LabHost::configure`], with further lines for the section of the receiver.
     pub fn configure_with(&self, url: &str, receiver: &str, queue: &str) {
         let (host, data) = (&self.host, self.data.display());
         let interval = if queue.contains("scan_interval_s") { "" } else { "scan_interval_s = 1" };
@@ -80,32 +80,32 @@ url = "{url}"
         fs::write(&self.config, text).expect("a configuration in the sandbox");
     }
 
-    /// Its id.
+    /// Returns its id.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Where the recorder leaves finished episodes.
+    /// Returns the directory in which the recorder leaves finished episodes.
     pub fn episodes(&self) -> PathBuf {
         self.data.join("episodes")
     }
 
-    /// The names in one of the directories `episodes`, `outbox`, `shipped`, `quarantine`; sorted.
+    /// Returns the names in `episodes`, `outbox`, `shipped` or `quarantine`, sorted.
     pub fn names(&self, directory: &str) -> Vec<String> {
         names(&self.data.join(directory))
     }
 
-    /// The directory with all of these.
+    /// Returns the data directory, which contains these directories.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// One pass (`--once`), to its end.
+    /// Runs one pass (`--once`) to its end.
     pub fn once(&self) -> Run {
         self.run(&["--once"])
     }
 
-    /// Any other invocation that ends by itself.
+    /// Runs any other invocation that ends by itself.
     pub fn run(&self, arguments: &[&str]) -> Run {
         let mut process = self.spawn(arguments);
         let status = process.wait_at_most(10 * PATIENCE);
@@ -119,7 +119,7 @@ url = "{url}"
         Daemon { process }
     }
 
-    /// The same under a service manager whose watchdog waits for so long.
+    /// Like [`LabHost::start`], under a service manager whose watchdog waits for `limit`.
     pub fn start_watched(&self, limit: Duration) -> Daemon {
         let mut command = self.command(&[]);
         command.env("WATCHDOG_USEC", limit.as_micros().to_string());
@@ -134,7 +134,7 @@ url = "{url}"
         wait_until(&what, PATIENCE, || (self.names(directory).len() == count).then_some(()));
     }
 
-    /// The command of an invocation, for a test that runs it under another program.
+    /// Returns the command of an invocation, for a test that runs it under another program.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = match &self.user {
             None => self.sandbox.command(binaries::path("cis490-shipper")),
@@ -159,23 +159,23 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Asks it to end, as the service manager does; anything but exit code 0 fails the test.
+    /// Asks it to end, as the service manager does. Fails unless the exit code is 0.
     pub fn stop(mut self) {
         let status = self.process.terminate();
         assert_eq!(status.code(), Some(0), "the shipper ended with {status}:\n{}", self.log());
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it at once, as a power cut would.
     pub fn kill(mut self) {
         self.process.kill();
     }
 
-    /// The process itself.
+    /// Returns the process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
@@ -185,18 +185,18 @@ impl Daemon {
         self.process.signal(signal);
     }
 
-    /// The largest resident set of the running program, in KiB.
+    /// Returns the largest resident set of the running program, in KiB.
     pub fn peak_rss_kib(&self) -> u64 {
         self.process.peak_rss_kib()
     }
 
-    /// What it has logged so far.
+    /// Returns its log so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
 }
 
-/// The names in a directory, sorted; none where it is missing.
+/// Returns the names in a directory, sorted; empty if the directory is missing.
 pub fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     let mut names: Vec<String> = entries

@@ -1,4 +1,4 @@
-//! A real file system that is soon full: a memory file system, or ext4 on a loop device.
+//! A small real file system: a memory file system, or ext4 on a loop device.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,10 +22,10 @@ impl SmallDisk {
         Self { mount: Mount::new(sandbox, &["-t", "tmpfs", "-o", &options, "tmpfs"], at) }
     }
 
-    /// Makes and mounts an ext4 on a loop device.
+    /// Creates and mounts an ext4 file system on a loop device.
     pub fn ext4(sandbox: &Sandbox, at: &Path, bytes: u64) -> Self {
         let image = sandbox.path().join("disk.img");
-        // Its own tables want some of it.
+        // The tables of ext4 need some of the space.
         let made = File::create(&image).and_then(|image| image.set_len(bytes + 8 * MIB));
         made.expect("an image in the sandbox");
         let image = image.to_str().expect("a plain name");
@@ -33,13 +33,13 @@ impl SmallDisk {
         Self { mount: Mount::new(sandbox, &["-o", "loop", image], at) }
     }
 
-    /// Bytes that are free.
+    /// Returns the number of free bytes.
     pub fn free(&self) -> u64 {
         let found = rustix::fs::statvfs(self.mount.path()).expect("a mounted file system");
         found.f_bavail * found.f_frsize
     }
 
-    /// Another program takes all space but `left` bytes.
+    /// Takes all space except `left` bytes, like another program.
     pub fn fill_but(&self, left: u64) {
         let filler = File::create(self.mount.path().join(FILLERS[0])).expect("a name is free");
         let taken = self.free() - left;
@@ -47,7 +47,7 @@ impl SmallDisk {
         taken.expect("there is that much");
     }
 
-    /// Another program writes until nothing more fits, not one byte.
+    /// Writes until not even one byte more fits, like another program.
     pub fn fill_up(&self) {
         let mut filler = File::create(self.mount.path().join(FILLERS[1])).expect("a name is free");
         for size in [1 << 20, 4096, 1] {
@@ -55,14 +55,14 @@ impl SmallDisk {
         }
     }
 
-    /// Somebody makes room.
+    /// Frees the space that was taken.
     pub fn clear(&self) {
         for filler in FILLERS {
-            // There need not have been both.
+            // Either file may be missing.
             let _ = fs::remove_file(self.mount.path().join(filler));
         }
     }
 }
 
-/// What other programs left on the disk.
+/// The files that fill the disk.
 const FILLERS: [&str; 2] = ["filler", "filler-to-the-brim"];

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// Long enough for a slow machine; whoever waits that long has found a fault.
+/// Deadline that is long enough for a slow machine, so that exceeding it shows a fault.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How often a condition is looked at. Short against everything that is waited for.
+/// Interval between two checks of a condition, which is short compared with every wait.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Calls `probe` until it gives something, and returns that; panics with `what` after `deadline`.
+/// Calls `probe` until it returns a value, and returns that; panics with `what` after `deadline`.
 pub fn wait_until<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + deadline;
     loop {
@@ -20,7 +20,7 @@ pub fn wait_until<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> 
     }
 }
 
-/// Waits for a condition that may never come true, at most for `deadline`; tells whether it did.
+/// Waits for a condition that may never come true, at most for `deadline`. Returns true if it did.
 pub fn wait_at_most(deadline: Duration, mut probe: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + deadline;
     while Instant::now() < end {
@@ -32,7 +32,7 @@ pub fn wait_at_most(deadline: Duration, mut probe: impl FnMut() -> bool) -> bool
     false
 }
 
-/// The only sleep with which the tests wait: a condition in another process has no other way to be waited for.
+/// Sleeps for [`LOOK`]. This is the only sleep of the tests, because a condition in another process can only be polled.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 fn pause() {
     std::thread::sleep(LOOK);

@@ -1,4 +1,4 @@
-//! One PUT of an episode, with every header in the test's hand.
+//! One PUT of an episode, whose headers the test controls.
 
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId};
@@ -8,7 +8,7 @@ use cis490_shared::wire::headers;
 use crate::archive::sha256_of;
 use crate::http::{self, Answer};
 
-/// A PUT that is right in every header, for a test to take something away from.
+/// A PUT with correct headers, which a test can change.
 #[derive(Debug, Clone)]
 pub struct Upload {
     /// The path.
@@ -20,7 +20,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Puts `body` as `host`'s `episode`, recorded by `commit`.
+    /// Describes the upload of `body` as `host`'s `episode`, recorded by `commit`.
     pub fn new(host: &str, episode: &str, commit: &CommitHash, body: &[u8]) -> Self {
         let owned = |name: &str, value: String| (name.to_owned(), value);
         Self {
@@ -33,7 +33,7 @@ impl Upload {
         }
     }
 
-    /// The same with another value of a header, which is given in lower case.
+    /// Replaces the value of a header, whose name is given in lower case.
     #[must_use]
     pub fn with(self, name: &str, value: &str) -> Self {
         let mut changed = self.without(name);
@@ -41,25 +41,25 @@ impl Upload {
         changed
     }
 
-    /// The same without a header.
+    /// Removes a header.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(found, _)| found != name);
         self
     }
 
-    /// The headers as [`http`] takes them.
+    /// Returns the headers as [`http`] takes them.
     pub fn headers(&self) -> Vec<(&str, &str)> {
         self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
-    /// Sends head and body without waiting for anything in between, on a connection of its own.
+    /// Sends head and body on a connection of its own, without waiting in between.
     pub fn put(&self, url: &str) -> Answer {
         http::request(url, "PUT", &self.path, &self.headers(), &self.body)
     }
 }
 
-/// The line of the index for `host`'s `episode` with these bytes.
+/// Returns the line of the index for `host`'s `episode` with these bytes.
 pub fn row_line(host: &str, episode: &str, body: &[u8]) -> Vec<u8> {
     let row = IndexRow {
         backfilled: false,

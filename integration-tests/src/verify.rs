@@ -1,4 +1,4 @@
-//! The real `cis490-verify` as the last word on a store.
+//! The final check of a store by the real `cis490-verify`.
 
 use std::fmt;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::binaries;
 use crate::sandbox::Sandbox;
 
-/// Fails unless `cis490-verify` finds the store and its index in order, without any time to settle.
+/// Fails unless `cis490-verify` finds the store and its index in order, with a settle time of zero.
 ///
-/// `point` tells what happened before, for people.
+/// `point` describes for people what happened before.
 pub fn assert_clean(sandbox: &Sandbox, episodes_root: &Path, point: &dyn fmt::Display) {
     let mut verify = sandbox.command(binaries::path("cis490-verify"));
     verify.arg("--episodes-root").arg(episodes_root).args(["--settle", "0"]);

@@ -7,7 +7,7 @@
 //! 3. publish under the final name
 //! 4. sync the directory that holds the name
 //!
-//! After a failed sync the caller drops the file and never syncs the same descriptor again: the kernel may have marked
+//! After a failed sync the caller drops the file and never syncs the same descriptor again. The kernel may have marked
 //! the lost pages clean (invariants I1, I2, I5).
 
 use std::fs::{self, File, OpenOptions};

@@ -1,7 +1,7 @@
-//! The disk as its users see it, and the log of everything that they did to it.
+//! The disk as its users see it, and the log of all operations on it.
 //!
-//! A file system in memory, without a word of FUSE. Nothing is ever taken out of it: the log names files and
-//! directories by number, and [`super::loss`] plays it again to find out what of all this would have lasted.
+//! A file system in memory, without any FUSE code. No node is ever deleted, because the log names files and directories
+//! by number. [`super::loss`] replays the log to find out which operations would have lasted.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,7 +14,7 @@ use super::tree::Tree;
 /// The number of a file or directory.
 pub(super) type Number = u64;
 
-/// The number of the top directory, which FUSE fixes.
+/// The number of the top directory, which FUSE prescribes.
 pub(super) const TOP: Number = 1;
 
 /// Files and directories by number.
@@ -26,13 +26,13 @@ pub(super) struct Node {
     pub(super) body: Body,
     pub(super) mode: u32,
     pub(super) owner: (u32, u32),
-    /// The position of the log at its last change: the only clock here.
+    /// The position of the log at its last change, which is the only clock here.
     pub(super) changed: usize,
-    /// Where it has, or last had, its name.
+    /// Its directory and name, now or last.
     pub(super) place: (Number, OsString),
 }
 
-/// What a node holds.
+/// The content of a node.
 #[derive(Debug, Clone)]
 pub(super) enum Body {
     File(Vec<u8>),
@@ -40,7 +40,7 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// The same kind with nothing in it.
+    /// Returns an empty body of the same kind.
     pub(super) fn emptied(&self) -> Self {
         match self {
             Self::File(_) => Self::File(Vec::new()),
@@ -49,28 +49,28 @@ impl Body {
     }
 }
 
-/// One thing that was done to the disk.
+/// An operation on the disk.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
-    /// For people: what was done, to which path.
+    /// The operation and its path, for people.
     pub(super) label: String,
     pub(super) change: Change,
 }
 
-/// What an operation means for what lasts.
+/// The effect of an operation on the data that lasts.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    /// Names came and went, all of them or none: a move is one operation on two directories.
+    /// Changes of names, all of them or none: a move is one operation on two directories.
     Names(Vec<Edit>),
-    /// Bytes of a file.
+    /// A change of a file's bytes.
     Bytes(Number, Write),
-    /// From here on everything done to this node before position `covers` lasts.
+    /// A sync: from here on every change of this node before position `covers` lasts.
     Sync { node: Number, covers: usize },
-    /// Nothing that a loss of power could take: permissions are kept as they were at the end.
+    /// No effect that a loss of power could undo: permissions always keep their last state.
     Nothing,
 }
 
-/// One name in one directory, given to a node or taken away.
+/// One name in one directory, which a node gets or loses.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
     pub(super) directory: Number,
@@ -86,7 +86,7 @@ pub(super) enum Write {
 }
 
 impl Write {
-    /// Makes the change; a gap before it is filled with zeros.
+    /// Makes the change; fills a gap before it with zeros.
     pub(super) fn apply(&self, to: &mut Vec<u8>) {
         match self {
             Self::At(offset, bytes) => {
@@ -105,17 +105,17 @@ impl Write {
 #[derive(Debug, Clone)]
 pub(super) struct Disk {
     pub(super) nodes: Nodes,
-    /// What was there, and lasted, before the first operation.
+    /// The nodes before the first operation, all of which last.
     pub(super) initial: Nodes,
     pub(super) log: Vec<Operation>,
-    /// Whether a rename can be asked not to replace anything.
+    /// True if a rename can be told not to replace anything.
     pub(super) knows_noreplace: bool,
-    /// Whether a directory can be renamed from one directory to another.
+    /// True if a directory can be renamed from one directory to another.
     pub(super) moves_directories: bool,
 }
 
 impl Disk {
-    /// A disk on which everything in `tree` lasts already, owned by `owner`.
+    /// Creates a disk on which everything in `tree` lasts already, owned by `owner`.
     pub(super) fn new(tree: &Tree, owner: (u32, u32)) -> Self {
         let top = Node {
             body: Body::Directory(BTreeMap::new()),
@@ -161,7 +161,7 @@ impl Disk {
         self.entries(directory)?.get(name).copied().ok_or(Errno::NOENT)
     }
 
-    /// Up to `size` bytes of a file from `offset` on.
+    /// Returns up to `size` bytes of a file from `offset` on.
     pub(super) fn read(&self, file: Number, offset: usize, size: usize) -> Result<&[u8], Errno> {
         let Body::File(bytes) = &self.node(file)?.body else { return Err(Errno::ISDIR) };
         let begin = offset.min(bytes.len());
@@ -196,7 +196,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes a name away: of a file, or of a directory that is empty.
+    /// Removes the name of a file, or of an empty directory.
     pub(super) fn remove(&mut self, at: (Number, &OsStr)) -> Result<(), Errno> {
         let number = self.lookup(at.0, at.1)?;
         if self.entries(number).is_ok_and(|entries| !entries.is_empty()) {
@@ -241,7 +241,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Notes that room was reserved; there is always enough.
+    /// Logs a reservation of space, which always succeeds.
     pub(super) fn reserve(&mut self, file: Number) {
         self.note(format!("reserve {}", self.path(file)), Change::Nothing);
     }
@@ -258,7 +258,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes everything last that was done to a file's bytes, or to a directory's names, before position `covers`.
+    /// Makes every change of a file's bytes, or of a directory's names, before position `covers` last.
     pub(super) fn sync(&mut self, number: Number, covers: usize) {
         let kind = if self.entries(number).is_ok() { "directory" } else { "file" };
         self.note(format!("sync {kind} {}", self.path(number)), Change::Sync { node: number, covers });
@@ -278,7 +278,7 @@ impl Disk {
         self.log.push(Operation { label, change });
     }
 
-    /// The path of a node, or the last one that it had.
+    /// Returns the path of a node, or the last one that it had.
     pub(super) fn path(&self, number: Number) -> String {
         match self.nodes.get(&number) {
             Some(node) if number != TOP => self.path_in((node.place.0, &node.place.1)),

@@ -1,7 +1,7 @@
-//! What a machine finds when the power is back: everything that was synced, and of the rest what the loss leaves.
+//! The state of the disk after a loss of power: everything that was synced, and the rest as the loss leaves it.
 //!
-//! The rules are those of POSIX and no kinder: a sync of a file makes its bytes last and no name; a sync of a
-//! directory makes its names last, and nothing of what they name.
+//! The rules are those of POSIX and no kinder. A sync of a file makes its bytes last, but no name. A sync of a
+//! directory makes its names last, but nothing of the nodes that they name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,33 +12,34 @@ use rand::{Rng, SeedableRng};
 use super::disk::{Body, Change, Disk, Edit, Nodes, Number, TOP, Write};
 use super::tree::Tree;
 
-/// What becomes of that which was not synced.
+/// The fate of the changes that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// All of it is gone, names and bytes.
+    /// All of them are gone, names and bytes.
     Everything,
-    /// The names are there, the bytes are not: a new file is empty, one that grew has its old length.
+    /// The names are there but the bytes are not: a new file is empty, a grown one has its old length.
     Data,
-    /// The names and the lengths are there, the bytes are zeros.
+    /// The names and the lengths are there, but the bytes are zeros.
     Zeros,
-    /// The names are there, and the first half of the bytes of each file.
+    /// The names are there, and the first half of each file's bytes.
     Torn,
-    /// All of it is there: the kernel had just written it back, or only the programs died.
+    /// All of them are there: the kernel had just written them back, or only the programs died.
     Nothing,
-    /// Each operation is kept or lost by itself, as the seed decides; a move is kept or lost as a whole, but for a
-    /// directory of the two that was synced since.
+    /// The seed decides for each operation whether it is kept or lost. A move is kept or lost as a whole, except in a
+    /// directory that was synced since.
     Some(u64),
 }
 
 impl Disk {
-    /// The tree that is found if the power fails after the first `position` operations.
+    /// Returns the tree that is found if the power fails after the first `position` operations.
     pub(super) fn after(&self, position: usize, loss: Loss) -> Tree {
         let mut tree = Tree::default();
         collect(&self.nodes_after(position, loss), TOP, Path::new(""), &mut tree);
         tree
     }
 
-    /// The disk as it was after the first `position` operations, with nothing lost and nothing more lasting than then.
+    /// Returns the disk as it was after the first `position` operations, with nothing lost and nothing more durable
+    /// than then.
     pub(super) fn rewound(&self, position: usize) -> Self {
         let mut nodes = self.nodes_after(position, Loss::Nothing);
         for (directory, node) in nodes.clone() {
@@ -50,7 +51,7 @@ impl Disk {
         Self { nodes, log: self.log[..position].to_vec(), ..self.clone() }
     }
 
-    /// The same as files and directories by number, with some that cannot be reached.
+    /// Returns the files and directories that are found, by number; some may be unreachable.
     pub(super) fn nodes_after(&self, position: usize, loss: Loss) -> Nodes {
         let mut replay = Replay::of(self);
         for (at, operation) in self.log[..position].iter().enumerate() {
@@ -61,7 +62,7 @@ impl Disk {
     }
 }
 
-/// What lasts so far, and what was done since the last sync of each node.
+/// The nodes that last so far, and the changes since the last sync of each node.
 struct Replay<'a> {
     lasting: Nodes,
     names: BTreeMap<Number, Vec<(usize, &'a Edit)>>,
@@ -99,7 +100,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Decides about everything that was not synced.
+    /// Decides about every change that was not synced.
     fn end(&mut self, position: usize, loss: Loss) {
         let kept: Vec<bool> = match loss {
             Loss::Some(seed) => {
@@ -141,8 +142,8 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Whatever can be reached from a directory. A directory that a lost half of a move left in two places is found in
-/// both.
+/// Collects everything that can be reached from a directory. A directory is found twice if a loss of half a move left
+/// it in two places.
 fn collect(nodes: &Nodes, directory: Number, path: &Path, tree: &mut Tree) {
     let Body::Directory(entries) = &nodes[&directory].body else { return };
     for (name, number) in entries {
@@ -161,7 +162,7 @@ fn length(write: &Write) -> usize {
     if let Write::At(_, bytes) = write { bytes.len() } else { 0 }
 }
 
-/// Takes out what was done before position `covers`.
+/// Removes and returns the changes before position `covers`.
 fn split_off_before<T>(waiting: Option<&mut Vec<(usize, T)>>, covers: usize) -> Vec<(usize, T)> {
     let Some(waiting) = waiting else { return Vec::new() };
     let first_left = waiting.partition_point(|(at, _)| *at < covers);

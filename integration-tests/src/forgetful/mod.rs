@@ -1,12 +1,12 @@
-//! A disk that forgets everything that was not synced: bytes of files, and names in directories.
+//! A disk that forgets everything that was not synced: bytes of files and names in directories.
 //!
-//! Programs work on it as on any other file system. Afterwards its [`History`] tells, for every operation that they
-//! made on it and every [`Loss`], what a machine would find if the power had failed there: [`History::after`].
+//! Programs use it like any other file system. Afterwards its [`History`] gives the state that a machine would find
+//! after a loss of power ([`History::after`]): for every operation and every [`Loss`].
 //!
-//! - `disk`: the file system in memory, and the log of everything that was done
-//! - `loss`: what of the log would have lasted
+//! - `disk`: the file system in memory, and the log of all operations
+//! - `loss`: the operations of the log that would have lasted
 //! - `mount`: the file system as the kernel sees it
-//! - `tree`: what is found, as a value that can be compared and written to a real disk
+//! - `tree`: a state of the disk, as a value that can be compared and written to a real disk
 
 mod disk;
 mod loss;
@@ -26,7 +26,7 @@ use self::disk::Disk;
 use self::mount::{Front, locked};
 use crate::sandbox::Sandbox;
 
-/// A forgetful disk, mounted in the sandbox until it is dropped. Whoever works on it must be gone by then.
+/// A forgetful disk, mounted in the sandbox until it is dropped. Its users must have ended by then.
 pub struct ForgetfulDisk {
     at: PathBuf,
     disk: Arc<Mutex<Disk>>,
@@ -34,13 +34,14 @@ pub struct ForgetfulDisk {
 }
 
 impl ForgetfulDisk {
-    /// Mounts a disk on which everything in `initial` is there and lasts.
+    /// Mounts a disk on which everything in `initial` lasts already.
     pub fn mount(sandbox: &Sandbox, initial: &Tree) -> Self {
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Self::mount_disk(sandbox, Disk::new(initial, owner))
     }
 
-    /// The same, and it knows no `RENAME_NOREPLACE`, as NFS, 9p and many file systems in user space.
+    /// Like [`ForgetfulDisk::mount`], but without `RENAME_NOREPLACE`, as on NFS, 9p and many file systems in user
+    /// space.
     pub fn mount_without_noreplace(sandbox: &Sandbox, initial: &Tree) -> Self {
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let mut disk = Disk::new(initial, owner);
@@ -48,8 +49,8 @@ impl ForgetfulDisk {
         Self::mount_disk(sandbox, disk)
     }
 
-    /// The same, and no directory can be renamed to another directory (EXDEV), as between bind mounts and out of the
-    /// lower layer of an overlay.
+    /// Like [`ForgetfulDisk::mount`], but no directory can be renamed to another directory (EXDEV), as between bind
+    /// mounts and out of the lower layer of an overlay.
     pub fn mount_where_directories_stay(sandbox: &Sandbox, initial: &Tree) -> Self {
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let mut disk = Disk::new(initial, owner);
@@ -57,8 +58,8 @@ impl ForgetfulDisk {
         Self::mount_disk(sandbox, disk)
     }
 
-    /// Mounts a disk as it was after the first `position` operations of an earlier one: all programs died then, and
-    /// the power stayed, so that nothing is lost yet. Its own operations follow these.
+    /// Mounts a disk as it was after the first `position` operations of an earlier one. All programs died then but the
+    /// power stayed, so nothing is lost yet. Its own operations follow these.
     pub fn mount_after(sandbox: &Sandbox, history: &History, position: usize) -> Self {
         Self::mount_disk(sandbox, history.disk.rewound(position))
     }
@@ -80,17 +81,17 @@ impl ForgetfulDisk {
         Self { at, disk, session: Some(session) }
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     pub fn path(&self) -> &Path {
         &self.at
     }
 
-    /// How many operations there have been.
+    /// Returns the number of operations so far.
     pub fn position(&self) -> usize {
         locked(&self.disk).log.len()
     }
 
-    /// Everything that has happened to it so far.
+    /// Returns the history so far.
     pub fn history(&self) -> History {
         History { disk: locked(&self.disk).clone() }
     }
@@ -98,40 +99,40 @@ impl ForgetfulDisk {
 
 impl Drop for ForgetfulDisk {
     fn drop(&mut self) {
-        // Lazily, so that a program that a failed test left on it keeps nobody waiting.
+        // Lazily, so that a program left behind by a failed test does not block the unmount.
         let detached = Command::new("umount").arg("--lazy").arg(&self.at).status();
         if let (Ok(status), Some(session)) = (detached, self.session.take())
             && status.success()
             && !std::thread::panicking()
         {
-            // It ends when its last user does, which is now.
+            // The session ends with its last user, which has ended now.
             let _ = session.join();
         }
     }
 }
 
-/// What happened to a disk, in the order in which it happened.
+/// All operations on a disk, in their order.
 pub struct History {
     disk: Disk,
 }
 
 impl History {
-    /// How many operations there were.
+    /// Returns the number of operations.
     pub fn len(&self) -> usize {
         self.disk.log.len()
     }
 
-    /// Whether nothing happened.
+    /// Returns true if there was no operation.
     pub fn is_empty(&self) -> bool {
         self.disk.log.is_empty()
     }
 
-    /// What was done, one line for each operation, such as `rename a -> b` or `sync directory episodes/lab-1`.
+    /// Returns one line for each operation, such as `rename a -> b` or `sync directory episodes/lab-1`.
     pub fn operations(&self) -> impl Iterator<Item = &str> {
         self.disk.log.iter().map(|operation| operation.label.as_str())
     }
 
-    /// What a machine finds if the power failed after the first `position` operations.
+    /// Returns the tree that a machine finds if the power failed after the first `position` operations.
     pub fn after(&self, position: usize, loss: Loss) -> Tree {
         self.disk.after(position, loss)
     }

@@ -1,7 +1,7 @@
-//! The disk as a mounted file system, by way of FUSE: translates, and decides nothing.
+//! The disk as a mounted file system, by FUSE. This module only translates, and decides nothing.
 //!
-//! Every read and write goes straight to the disk (direct I/O) and no name is remembered by the kernel, so that the
-//! log has everything in the order in which it was done. Locks of programs stay with the kernel, which has them.
+//! Every read and write goes straight to the disk (direct I/O), and the kernel caches no name. So the log has every
+//! operation in its order. The kernel itself handles the locks of programs.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -17,35 +17,35 @@ use fuser::{
 
 use super::disk::{Body, Disk, Node, Number, Write};
 
-/// How long a sync takes. A program that answers without waiting for its sync answers while this runs, at a position
-/// of the log at which the sync does not count yet. Many times what an answer takes from the program to the test.
+/// Duration of a sync. A program that answers without waiting for its sync answers during this time, when the log does
+/// not count the sync yet. It is many times the time that an answer takes from the program to the test.
 const SYNC: Duration = Duration::from_millis(20);
 
-/// The kernel may rely on nothing that it was told before.
+/// Cache time of an answer: the kernel must not rely on any earlier answer.
 const FORGET_AT_ONCE: Duration = Duration::ZERO;
 
-/// The block size that is reported, in bytes.
+/// Block size that is reported, in bytes.
 const BLOCK: u32 = 4096;
 
-/// As many free blocks as nobody here will fill: 4 TiB.
+/// Number of free blocks that is reported: 4 TiB, more than any test fills.
 const BLOCKS: u64 = 1 << 30;
 
-/// Many things can be named here.
+/// Number of free inodes that is reported.
 const NAMES: u64 = 1 << 20;
 
-/// The longest name, as with any Linux file system.
+/// Maximum length of a name, as on any Linux file system.
 const LONGEST_NAME: u32 = 255;
 
-/// FUSE's end of a disk.
+/// The FUSE side of a disk.
 pub(super) struct Front {
     disk: Arc<Mutex<Disk>>,
     listings: Mutex<BTreeMap<u64, Vec<Listed>>>,
 }
 
-/// An entry of a directory as it was when the directory was opened.
+/// An entry of a directory at the time when the directory was opened.
 type Listed = (Number, FileType, OsString);
 
-/// A lock that a panicked test leaves behind is taken all the same: the mount must go on until it is taken down.
+/// Takes a lock, even one that a panicked test has poisoned, because the mount must work until it is unmounted.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -71,20 +71,20 @@ impl Front {
         attributes(&disk, number)
     }
 
-    /// Lets the sync take its time without keeping anybody else waiting, and answers when it counts.
+    /// Runs a sync on a thread, so that no other operation waits for it, and answers when it counts.
     fn sync(&self, number: Number, reply: ReplyEmpty) {
         let disk = Arc::clone(&self.disk);
         let covers = self.disk().log.len();
         std::thread::spawn(move || {
             take_the_time_of_a_sync();
-            // Whoever hears the answer must find the sync in the log.
+            // A program that gets the answer must find the sync in the log.
             locked(&disk).sync(number, covers);
             reply.ok();
         });
     }
 }
 
-/// The one thing on this disk that takes time.
+/// Sleeps for the duration of a sync, the only operation on this disk that takes time.
 #[expect(clippy::disallowed_methods, reason = "nothing is waited for: the time itself is what is needed")]
 fn take_the_time_of_a_sync() {
     std::thread::sleep(SYNC);
@@ -108,7 +108,7 @@ fn kind(node: &Node) -> FileType {
     }
 }
 
-/// A number of bytes or a place in a file; everything here lies in memory.
+/// Converts a number of bytes or an offset, which fits because every file is in memory.
 fn count(number: u64) -> usize {
     usize::try_from(number).expect("a file that fits into memory")
 }
@@ -116,7 +116,7 @@ fn count(number: u64) -> usize {
 fn attributes(disk: &Disk, number: Number) -> Result<FileAttr, Errno> {
     let node = disk.node(number).map_err(told)?;
     let size = if let Body::File(bytes) = &node.body { bytes.len() as u64 } else { 0 };
-    // A clock of operations: what was changed later has a later time.
+    // A clock of operations: a later change has a later time.
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(node.changed as u64);
     Ok(FileAttr {
         ino: INodeNo(number),
@@ -297,7 +297,7 @@ impl Filesystem for Front {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // Closing a file makes nothing last.
+        // Closing a file makes nothing durable.
         reply.ok();
     }
 
@@ -319,7 +319,7 @@ impl Filesystem for Front {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        // Only a reservation that keeps the length is asked for here; others would have to write.
+        // Programs here only ask for a reservation that keeps the length; others would have to write.
         if u32::try_from(mode).ok() != Some(rustix::fs::FallocateFlags::KEEP_SIZE.bits()) {
             return reply.error(Errno::EOPNOTSUPP);
         }

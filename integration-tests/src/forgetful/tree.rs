@@ -1,4 +1,5 @@
-//! A directory with everything below it, as a value: compared, hashed, read from a real disk and written to one.
+//! A directory with everything below it, as a value that can be compared, hashed, read from a real disk and written to
+//! one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,21 +7,21 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Directories and files by their paths, relative to the top. A directory comes before what is in it.
+/// Directories and files by their paths, relative to the top. A directory comes before its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Tree(BTreeMap<PathBuf, Leaf>);
 
-/// One thing in a tree.
+/// A file or directory in a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leaf {
     /// Its permissions.
     pub mode: u32,
-    /// What a file holds; none for a directory.
+    /// The bytes of a file; `None` for a directory.
     pub bytes: Option<Vec<u8>>,
 }
 
 impl Tree {
-    /// Everything below a real directory; nothing but files and directories may be there.
+    /// Reads everything below a real directory, which may hold only files and directories.
     pub fn read_from(top: &Path) -> Self {
         let mut tree = Self::default();
         tree.take(top, Path::new(""));
@@ -43,12 +44,12 @@ impl Tree {
         self.0.insert(path, Leaf { mode, bytes });
     }
 
-    /// Everything in it, each directory before what it holds.
+    /// Returns all entries, each directory before its content.
     pub fn leaves(&self) -> impl Iterator<Item = (&Path, &Leaf)> {
         self.0.iter().map(|(path, leaf)| (path.as_path(), leaf))
     }
 
-    /// The files below a directory, by their paths relative to that.
+    /// Returns the files below a directory, by their paths relative to it.
     pub fn files_below(&self, directory: impl AsRef<Path>) -> BTreeMap<&Path, &[u8]> {
         let below = |(path, leaf): (&'_ PathBuf, &'_ Leaf)| {
             path.starts_with(directory.as_ref()) && leaf.bytes.is_some()
@@ -61,19 +62,19 @@ impl Tree {
         relative.collect()
     }
 
-    /// What a file holds; nothing where there is none.
+    /// Returns the bytes of a file; `None` if there is none.
     pub fn file(&self, path: impl AsRef<Path>) -> Option<&[u8]> {
         self.0.get(path.as_ref())?.bytes.as_deref()
     }
 
-    /// A number that two trees share only if they are the same.
+    /// Returns a hash of the tree: equal trees have equal hashes.
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
     }
 
-    /// Makes all of it below a real directory, which is created where it is missing.
+    /// Writes the tree below a real directory, which is created if it is missing.
     pub fn write_to(&self, top: &Path) {
         fs::create_dir_all(top).expect("a directory");
         for (path, leaf) in &self.0 {

@@ -1,8 +1,8 @@
-//! How strace is told to hit one point.
+//! Chooses options that make strace hit one point.
 //!
-//! It counts the calls of one name in each thread, and `when=N` hits every thread that comes so far, the fastest
-//! first. Which call that is can be narrowed down to calls on some paths, or to one thread. An aim is chosen by
-//! trying it out on the recordings: the best one hits the wanted call, first and alone, in all of them.
+//! strace counts the calls of one name in each thread. `when=N` hits every thread that makes that many, the fastest
+//! thread first. The counted calls can be restricted to some paths or to one thread. Candidates are tried on the
+//! recordings: the best aim hits the wanted call first, and no other call, in all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,18 +13,18 @@ use super::point::{Point, Step, steps};
 use super::schedule::Schedule;
 use super::trace::Trace;
 
-/// Which calls of one name are counted, and which of them is hit.
+/// The calls of one name that are counted, and the one that is hit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Aim {
     call: String,
-    /// Only calls on these paths are counted; none counts all.
+    /// Only calls on these paths are counted; all calls if empty.
     paths: Vec<String>,
-    /// Only calls of this thread, by its rank among those that were there from the start.
+    /// Only calls of this thread are counted: its rank among the threads from the start; `None` counts all threads.
     thread: Option<usize>,
     nth: usize,
 }
 
-/// The steps of one recording, and the threads that were there from its start.
+/// The steps of one recording, and the threads that existed at its start.
 pub(super) struct Recording {
     pub steps: Vec<Step>,
     pub threads: Vec<u32>,
@@ -37,18 +37,19 @@ impl Aim {
         step.call == self.call && on_path && in_thread
     }
 
-    /// Whether the trace of a shot has every call on the object of the point.
+    /// Returns true if the trace of a shot contains every call on the object of the point.
     fn sees(&self, point: &Point) -> bool {
         self.thread.is_none() && (self.paths.is_empty() || self.paths.iter().any(|path| point.is_on(path)))
     }
 
-    /// The steps of the recording that it would hit, in their order.
+    /// Returns the steps of the recording that it would hit, in their order.
     fn hits<'a>(&self, recording: &'a Recording) -> Vec<&'a Step> {
         let counted = recording.steps.iter().filter(|step| self.counts(step, &recording.threads));
         nth_of_each_thread(counted, self.nth)
     }
 
-    /// In how many recordings it hits the point first, and in how many of these nothing else.
+    /// Returns the number of recordings in which it hits the point first, and the number of these in which it hits
+    /// nothing else.
     fn worth(&self, point: &Point, recordings: &[Recording]) -> (usize, usize) {
         let hits = recordings.iter().map(|recording| self.hits(recording));
         let first = hits.filter(|hits| hits.first().is_some_and(|step| step.point.as_ref() == Some(point)));
@@ -56,7 +57,7 @@ impl Aim {
         (alone.len(), alone.iter().filter(|alone| **alone).count())
     }
 
-    /// All aims that have anything to do with this step, simple ones first.
+    /// Returns all aims that can hit this step, the simplest first.
     fn at<'a>(step: &'a Step, recording: &'a Recording, names: &Names) -> impl Iterator<Item = Self> + 'a {
         let is_exact = |file: &&String| names.actual(file).is_some();
         let own: BTreeSet<&String> = step.files.iter().filter(is_exact).collect();
@@ -72,7 +73,7 @@ impl Aim {
         let mut aims: Vec<Self> = own.iter().map(|path| aim(&[path], None)).collect();
         aims.push(aim(&[], None));
         aims.extend(rank.map(|rank| aim(&[], Some(rank))));
-        // A second path shifts the count of the threads that used it, which sets them apart.
+        // A second path shifts the count in the threads that used it, which distinguishes them.
         let pairs = own.iter().flat_map(|path| others.iter().map(move |other| [*path, *other]));
         aims.extend(pairs.filter(|[path, other]| path != other).map(|pair| aim(&pair, None)));
         aims.into_iter().map(|mut aim| {
@@ -84,7 +85,7 @@ impl Aim {
     }
 }
 
-/// The `nth` step of each thread, in the order of all.
+/// Returns the `nth` step of each thread, in the order of the recording.
 fn nth_of_each_thread<'a>(steps: impl Iterator<Item = &'a Step>, nth: usize) -> Vec<&'a Step> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     steps
@@ -96,11 +97,11 @@ fn nth_of_each_thread<'a>(steps: impl Iterator<Item = &'a Step>, nth: usize) -> 
         .collect()
 }
 
-/// More aims at one point than these are not tried.
+/// Maximum number of aims that are kept for one point, besides the simplest.
 const MOST_AIMS: usize = 6;
 
-/// The aims at a point, the best first, then the simplest: which threads open which files may be the same in all
-/// recordings and another in every shot, since strace slows down only what it traces.
+/// Returns the aims at a point: the best first, then the simplest. The simplest is kept because strace slows down only
+/// the calls that it traces. So a thread may open a file first in all recordings, and another thread in every shot.
 pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Vec<Aim> {
     let mut all: Vec<Aim> = Vec::new();
     for recording in recordings {
@@ -112,7 +113,7 @@ pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Ve
         }
     }
     let simplest = all.first().cloned();
-    // Stable: of two that are worth the same, the simple one comes first.
+    // The sort is stable: of two equally good aims, the simpler one comes first.
     all.sort_by_key(|aim| std::cmp::Reverse(aim.worth(point, recordings)));
     all.truncate(MOST_AIMS);
     match simplest {
@@ -125,7 +126,7 @@ pub(super) fn aims(point: &Point, recordings: &[Recording], names: &Names) -> Ve
     all
 }
 
-/// Whether any aim hits the point before another call meets its end.
+/// Returns true if an aim hits the point before it hits another call.
 pub(super) fn is_in_reach(point: &Point, recordings: &[Recording], names: &Names) -> bool {
     aims(point, recordings, names).first().is_some_and(|aim| aim.worth(point, recordings).0 > 0)
 }
@@ -146,7 +147,7 @@ impl fmt::Display for Shot {
 }
 
 impl Shot {
-    /// What happens.
+    /// Returns the fault.
     pub fn fault(&self) -> Fault {
         self.fault
     }
@@ -155,7 +156,7 @@ impl Shot {
         self.aim.thread
     }
 
-    /// What strace is told.
+    /// Returns the options of strace.
     pub(super) fn options(&self, names: &Names) -> Vec<String> {
         let Aim { call, paths, nth, .. } = &self.aim;
         let (trace, inject) =
@@ -167,9 +168,9 @@ impl Shot {
         options
     }
 
-    /// Where the fault came about, as the trace tells.
+    /// Returns the points at which the fault occurred, according to the trace.
     ///
-    /// What precedes it is counted in the trace alone, in which one thread or some paths may be all there is.
+    /// Earlier calls are counted in this trace alone, which may contain only one thread or some paths.
     pub fn fired(&self, trace: &Trace, names: &Names) -> Fired {
         let steps = steps(trace, names);
         let counted =
@@ -184,17 +185,17 @@ impl Shot {
     }
 }
 
-/// What a shot came to.
+/// The result of a shot.
 #[derive(Debug)]
 pub struct Fired {
-    /// The points at which the fault came about.
+    /// The points at which the fault occurred.
     pub(super) points: Vec<Point>,
-    /// The run was left alone from its begin to its end, and did not make the call that was aimed at.
+    /// True if no fault occurred in the run, and it did not make the call that was aimed at.
     pub(super) lacked: bool,
 }
 
 impl Fired {
-    /// Whether a sync was hit.
+    /// Returns true if a sync was hit.
     pub fn at_a_sync(&self) -> bool {
         self.points.iter().any(Point::is_sync)
     }
@@ -210,7 +211,7 @@ mod tests {
         Trace { text: text.to_owned(), was_killed: false, threads: threads.to_vec() }
     }
 
-    /// What strace is told to hit the point of the last line.
+    /// Returns whether the point of the last line is in reach, the options of strace that hit it, and the thread.
     fn told(text: &str, threads: &[u32]) -> (bool, String, Option<usize>) {
         let names = Names::of(Path::new("/tmp/s"));
         let steps = steps(&trace(text, threads), &names);
@@ -275,7 +276,7 @@ mod tests {
         let by_itself = "1 fsync(3</tmp/s/a>) = 0\n1 fsync(3</tmp/s/b>) = -1 EIO (Input/output error)\n";
         assert_eq!(fired(Fault::Eio, by_itself), (Vec::new(), false));
         assert_eq!(fired(Fault::Eio, "1 fsync(3</tmp/s/b>) = 0\n"), (Vec::new(), true), "not in this run");
-        // The other thread was only under way when the process died.
+        // The other thread was only in a call when the process died.
         let killed =
             "1 fsync(3</tmp/s/a>) = 0\n2 fsync(3</tmp/s/c> <unfinished ...>\n1 fsync(3</tmp/s/b>) = ?\n";
         assert_eq!(fired(Fault::Kill, killed), (vec!["fsync #1 of b".to_owned()], false));

@@ -1,13 +1,13 @@
-//! A program under strace: which system calls it makes, and what it does when one of them fails.
+//! A program under strace: the system calls that it makes, and its behaviour when one of them fails.
 //!
-//! The idea is that of the strictest storage tests: record the calls of one operation, then repeat the operation
-//! once per call with a fault at that call. A [`Walk`] does that, and proves from the traces that every call that
-//! was recorded was really hit.
+//! The idea is that of the strictest storage tests. They record the calls of one operation, then repeat the operation
+//! once per call with a fault at that call. A [`Walk`] does that, and proves from the traces that every recorded call
+//! was hit.
 //!
 //! - `run`: strace itself, attached to a process ([`Strace`]) or around a program ([`Traced`])
-//! - `trace`, `object`, `point`: what strace wrote, as points that have the same name in every run
-//! - `aim`: how strace is told to hit one of them, `schedule`: while the threads take turns in one way or another
-//! - `walk`: all of them, one after the other, and the account of it
+//! - `trace`, `object`, `point`: the output of strace, as points that have the same name in every run
+//! - `aim`: options that make strace hit one point; `schedule`: different orders in which the threads take turns
+//! - `walk`: all points in turn, and the account
 
 mod aim;
 mod object;
@@ -26,19 +26,19 @@ pub use run::{Strace, Traced};
 pub use trace::Trace;
 pub use walk::{Least, Walk};
 
-/// What happens at a call.
+/// The fault that is injected at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// The whole process is killed before the call.
     Kill,
-    /// The call is not made and says that the device failed.
+    /// The call is skipped and reports that the device failed.
     Eio,
-    /// The call is not made and says that the disk is full.
+    /// The call is skipped and reports that the disk is full.
     Enospc,
 }
 
 impl Fault {
-    /// How strace is told.
+    /// Returns the option of strace.
     const fn option(self) -> &'static str {
         match self {
             Self::Kill => "signal=SIGKILL",

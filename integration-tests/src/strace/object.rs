@@ -1,50 +1,51 @@
-//! What a system call works on, under a name that is the same in every run.
+//! The object of a system call, under a name that is the same in every run.
 //!
-//! Temporary directories, random names, ports and numbers of descriptors differ from run to run; what a call
-//! means does not. Names stand for files relative to the sandbox, and for connections by their kind.
+//! Temporary directories, random names, ports and descriptor numbers differ from run to run, but the meaning of a call
+//! does not. A file has its name relative to the sandbox, and a connection has the name of its kind.
 
 use std::path::{Path, PathBuf};
 
 use super::trace::Call;
 
-/// What is called differently in every run.
+/// The names that differ from run to run.
 #[derive(Debug, Clone)]
 pub struct Names {
     sandbox: String,
-    /// A word in a path and what stands for it in all runs.
+    /// A word in a path of this run, and the word that replaces it in all runs.
     words: Vec<(String, &'static str)>,
 }
 
-/// What a call works on.
+/// The object of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Object {
     /// Files below the sandbox, by their names for all runs: two for a rename.
     Files(Vec<String>),
     /// A TCP connection, or the socket that accepts them.
     Network,
-    /// Wake-ups between threads, messages to the service manager, and files of the system: nothing of ours.
+    /// Wake-ups between threads, messages to the service manager, and files of the system, none of which belong to our
+    /// data.
     Aside,
-    /// None of these: somebody has to say what it is.
+    /// An unknown object, which must be classified in this file.
     Unknown,
 }
 
-/// Random names are written in hexadecimal, with at least so many digits.
+/// Minimum number of hexadecimal digits of a random name.
 const RANDOM: usize = 32;
 
 impl Names {
-    /// The names of a run in this sandbox.
+    /// Returns the names of a run in this sandbox.
     pub fn of(sandbox: &Path) -> Self {
         Self { sandbox: format!("{}/", sandbox.display()), words: Vec::new() }
     }
 
-    /// `word` stands wherever this run says `actual`.
+    /// Replaces `actual`, which only this run uses, by `word`.
     #[must_use]
     pub fn with(mut self, actual: &str, word: &'static str) -> Self {
         self.words.push((actual.to_owned(), word));
         self
     }
 
-    /// The name for all runs; none for a file outside of the sandbox.
+    /// Returns the name for all runs; `None` for a file outside the sandbox.
     fn common(&self, path: &str) -> Option<String> {
         let mut path = path.strip_prefix(&self.sandbox)?.to_owned();
         for (actual, word) in &self.words {
@@ -57,21 +58,21 @@ impl Names {
         Some(without_random.collect::<Vec<_>>().join("/"))
     }
 
-    /// The path in this run of what all runs call so; none for what is random.
+    /// Returns the path in this run for a common name; `None` for a random name.
     pub(super) fn actual(&self, common: &str) -> Option<PathBuf> {
         let back = |path: String, (actual, word): &(String, &str)| path.replace(word, actual);
         let path = self.words.iter().fold(common.to_owned(), back);
         (!path.contains('*')).then(|| PathBuf::from(format!("{}{path}", self.sandbox)))
     }
 
-    /// The file of a descriptor that a call begins with: strace compares that with a path, and not a name that is
-    /// relative to it.
+    /// Returns the file of the descriptor with which a call begins. strace compares that file with a path, and not a
+    /// name relative to it.
     pub(super) fn matched(&self, call: &Call) -> Option<String> {
         let is_number = call.arguments.starts_with(|c: char| c.is_ascii_digit());
         self.common(descriptor(&call.arguments).filter(|_| is_number)?)
     }
 
-    /// What the call works on.
+    /// Returns the object of the call.
     pub(super) fn object(&self, call: &Call) -> Object {
         let arguments = call.arguments.as_str();
         let paths = match call.name.as_str() {
@@ -82,7 +83,7 @@ impl Names {
             "faccessat" | "faccessat2" | "fchmodat" | "linkat" | "mkdirat" | "newfstatat" | "openat"
             | "openat2" | "readlinkat" | "renameat" | "renameat2" | "statx" | "unlinkat" | "utimensat" => {
                 let named: Vec<_> = quoted(arguments).map(|(before, path)| below(before, path)).collect();
-                // Without a path it is about the descriptor.
+                // Without a path the call works on the descriptor.
                 if named.is_empty() {
                     vec![descriptor(arguments).unwrap_or_default().to_owned()]
                 } else {
@@ -110,18 +111,18 @@ fn is_random(stem: &str) -> bool {
     stem.len() >= RANDOM && stem.chars().all(|c| c.is_ascii_hexdigit())
 }
 
-/// What strace says behind the number of the first descriptor: `12</path>`.
+/// Returns the text that strace writes after the number of the first descriptor: `12</path>`.
 fn descriptor(arguments: &str) -> Option<&str> {
     let (number, rest) = arguments.split_once('<')?;
     if number.is_empty() || !number.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return None;
     }
-    // A path of a file that is gone by now ends in `>(deleted)`.
+    // The path of a deleted file ends in `>(deleted)`.
     let end = [">,", ">(deleted)", "> "].iter().filter_map(|end| rest.find(end)).min();
     Some(&rest[..end.unwrap_or_else(|| rest.trim_end().strip_suffix('>').unwrap_or(rest).len())])
 }
 
-/// Every string among the arguments, with what stands before it.
+/// Returns every string among the arguments, with the text before it.
 fn quoted(arguments: &str) -> impl Iterator<Item = (&str, String)> {
     let mut rest = arguments;
     std::iter::from_fn(move || {
@@ -132,7 +133,7 @@ fn quoted(arguments: &str) -> impl Iterator<Item = (&str, String)> {
     })
 }
 
-/// The path of a name that a call takes relative to a directory, which stands before it.
+/// Returns the path of a name that is relative to the directory in the text before it.
 fn below(before: &str, name: String) -> String {
     let dir = descriptor(before.trim_start_matches([',', ' '])).unwrap_or_default();
     match name.as_str() {

@@ -1,4 +1,4 @@
-//! The points of an operation: every call of the file system and the network, each with a name of its own.
+//! The points of an operation: every call of the file system and the network, each with its own name.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use super::trace::Trace;
 
 /// Calls that wait, schedule, ask the process about itself, or manage memory and descriptors.
 ///
-/// They change nothing that lasts and neither ask nor tell anything outside of the process.
+/// They change no durable state, and exchange nothing with anything outside the process.
 const HARMLESS: &[&str] = &[
     "arch_prctl",
     "brk",
@@ -52,7 +52,8 @@ const HARMLESS: &[&str] = &[
     "timerfd_settime",
 ];
 
-/// Calls on a file that a bad disk can fail. Nobody believes the result of `close`, and no disk is asked for it.
+/// Calls on a file that a bad disk can fail. `close` is missing, because no program relies on its result and it does
+/// not access the disk.
 const ON_DISK: &[&str] = &[
     "access",
     "fallocate",
@@ -76,10 +77,10 @@ const ON_DISK: &[&str] = &[
     "write",
 ];
 
-/// Calls on a file that need room; an `openat` does where it creates.
+/// Calls on a file that need space; so does an `openat` that creates the file.
 const NEED_ROOM: &[&str] = &["fallocate", "fdatasync", "fsync", "mkdir", "renameat2", "write"];
 
-/// A call with a name that is the same in every run: the `nth` call of this name on this object.
+/// A call whose name is the same in every run: the `nth` call of this name on this object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
     call: String,
@@ -96,23 +97,23 @@ impl fmt::Display for Point {
 }
 
 impl Point {
-    /// Whether the call makes something durable: whoever is told that it failed must not be told of success.
+    /// Returns true if the call is a sync. If a sync fails, no client may get a success that depends on it.
     pub fn is_sync(&self) -> bool {
         matches!(self.call.as_str(), "fdatasync" | "fsync")
     }
 
-    /// Whether the kernel makes the call itself where the process is killed before it: the end of a process closes all
-    /// of its descriptors, so that dying before a `close` leaves what dying behind it does.
+    /// Returns true if the kernel makes the call itself when the process is killed before it. The end of a process
+    /// closes all its descriptors, so dying before a `close` leaves the same state as dying after it.
     pub(super) fn is_made_by_dying(&self) -> bool {
         self.call == "close"
     }
 
-    /// Whether the call is made on this file, among others.
+    /// Returns true if this file is one of the call's objects.
     pub(super) fn is_on(&self, file: &str) -> bool {
         self.object.split(" -> ").any(|own| own == file)
     }
 
-    /// Whether such a call can meet with the fault: anything can be killed, the rest is the disk's.
+    /// Returns true if the fault can occur at this call: a kill at any call, a disk error only at a call on the disk.
     pub(super) fn can_meet(&self, fault: Fault) -> bool {
         let (call, is_on_disk) = (self.call.as_str(), self.object != NETWORK);
         match fault {
@@ -126,22 +127,22 @@ impl Point {
 /// The object of every call on a connection.
 const NETWORK: &str = "the network";
 
-/// A call of a trace, as it is counted and aimed at.
+/// A call of a trace, in the form in which it is counted and aimed at.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub thread: u32,
     pub call: String,
-    /// The files by which strace finds it, by their names for all runs.
+    /// The files by which strace finds the call, by their names for all runs.
     pub files: Vec<String>,
-    /// None for a call that changes nothing that lasts.
+    /// `None` for a call that changes no durable state.
     pub point: Option<Point>,
     pub was_failed: bool,
     pub never_returned: bool,
 }
 
-/// The steps of a trace, in the order in which they began.
+/// Returns the steps of a trace, in the order in which they began.
 ///
-/// Panics on a call that is neither known to be harmless nor says what it works on: then this file has to learn.
+/// Panics on a call that is not known to be harmless and has an unknown object. This file must then learn it.
 pub(super) fn steps(trace: &Trace, names: &Names) -> Vec<Step> {
     let mut seen: BTreeMap<(String, String, bool), usize> = BTreeMap::new();
     let mut steps = Vec::new();

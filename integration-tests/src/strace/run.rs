@@ -1,4 +1,4 @@
-//! strace itself: attached to a process that runs, or around a program from its first call to its end.
+//! strace itself: attached to a running process, or around a program from its first call to its end.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -25,10 +25,10 @@ pub struct Strace {
     threads: Vec<u32>,
 }
 
-/// How long strace may take to end; one that waits for a thread that died at the wrong moment never does.
+/// Maximum time for strace to end. A strace that waits for a thread that died at the wrong moment never ends.
 const END: Duration = Duration::from_secs(3);
 
-/// All threads, also those that are started later.
+/// Option for all threads, also those that are started later.
 const ALL_THREADS: &str = "-f";
 
 impl Strace {
@@ -37,7 +37,7 @@ impl Strace {
         Self::attach(sandbox, pid, pid, &[ALL_THREADS.to_owned()])
     }
 
-    /// Lets the fault of the shot come about where it is aimed.
+    /// Injects the fault of the shot at its target.
     pub fn shoot(sandbox: &Sandbox, pid: u32, shot: &Shot, names: &Names) -> Self {
         let mut options = shot.options(names);
         let at = if let Some(thread) = shot.thread() {
@@ -49,7 +49,7 @@ impl Strace {
         Self::attach(sandbox, pid, at, &options)
     }
 
-    /// Brings about `fault` at the `nth` call of this name on this path in each thread, and records every call on it.
+    /// Injects `fault` at the `nth` call of this name on this path in each thread, and records every call on the path.
     pub fn inject_on(
         sandbox: &Sandbox,
         pid: u32,
@@ -63,7 +63,7 @@ impl Strace {
         Self::attach(sandbox, pid, pid, &options)
     }
 
-    /// Brings about `fault` at the next call of this name in one thread, and leaves the others alone.
+    /// Injects `fault` at the next call of this name in one thread, and leaves the other threads alone.
     pub fn inject_in_thread(sandbox: &Sandbox, thread: u32, call: &str, fault: Fault) -> Self {
         let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{}:when=1", fault.option()));
         Self::attach(sandbox, thread, thread, &["-e".to_owned(), trace, "-e".to_owned(), inject])
@@ -93,7 +93,7 @@ impl Strace {
         Self { child, traced: pid, trace, threads }
     }
 
-    /// Lets the process go on alone and gives back what was traced.
+    /// Detaches from the process and returns the trace.
     pub fn detach(mut self) -> Trace {
         let was_killed = has_ended(self.traced);
         if !was_killed && self.child.try_wait().expect("a child can be waited for").is_none() {
@@ -114,7 +114,7 @@ impl Strace {
 
 /// A program that ran under strace from its first call to its end.
 pub struct Traced {
-    /// Its exit code; none where it was killed, or had to be.
+    /// Its exit code; `None` if it was killed.
     pub code: Option<i32>,
     /// What it printed and logged.
     pub log: String,
@@ -122,7 +122,7 @@ pub struct Traced {
     pub trace: Trace,
 }
 
-/// How long a program may run that was failed in its own machinery before it is killed.
+/// Maximum time for a program whose runtime may be broken by a fault, before it is killed.
 const RUN: Duration = Duration::from_secs(5);
 
 impl Traced {
@@ -131,7 +131,7 @@ impl Traced {
         Self::run(sandbox, command, &[], Schedule::Free)
     }
 
-    /// Runs the program and lets the fault of the shot come about where it is aimed.
+    /// Runs the program and injects the fault of the shot at its target.
     pub fn shoot(sandbox: &Sandbox, command: &Command, shot: &Shot, names: &Names) -> Self {
         Self::run(sandbox, command, &shot.options(names), shot.schedule)
     }
@@ -140,7 +140,8 @@ impl Traced {
         let trace = sandbox.free("strace", ".trace");
         let mut strace = schedule.strace(sandbox);
         strace.args([ALL_THREADS, "-qq", "-yy", "-o"]).arg(&trace).args(options);
-        // Messages to the service manager come at times of their own, by calls that others are aimed at, too.
+        // Without messages to the service manager, which are sent at random times, by the same system calls that shots
+        // aim at.
         strace.args(["-E", "NOTIFY_SOCKET"]);
         strace.arg(command.get_program()).args(command.get_args());
         let mut process = Process::start(sandbox, "strace", strace);
@@ -151,7 +152,7 @@ impl Traced {
             }
             process.status()
         });
-        // strace ends before what it traced does, where both were killed; locks are held until that is gone too.
+        // If both were killed, strace ends before the traced program, which holds its locks until it is gone too.
         let group = process.pid();
         wait_until("nothing that was traced is left", PATIENCE, || group::is_gone(group).then_some(()));
         let text = fs::read_to_string(&trace).expect("a trace");
@@ -164,7 +165,7 @@ impl Traced {
     }
 }
 
-/// The threads of a process in the order in which they were started.
+/// Returns the threads of a process, in the order in which they were started.
 fn threads_of(pid: u32) -> Vec<u32> {
     let folder = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut threads: Vec<u32> =
@@ -173,7 +174,7 @@ fn threads_of(pid: u32) -> Vec<u32> {
     threads
 }
 
-/// Whether the process is gone, or only waits for its parent to notice that it is.
+/// Returns true if the process is gone, or waits to be reaped by its parent.
 fn has_ended(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     !status
@@ -181,13 +182,13 @@ fn has_ended(pid: u32) -> bool {
         .any(|line| line.starts_with("State:") && !line.contains("zombie") && !line.contains("dead"))
 }
 
-/// Whether every thread of the process has a tracer.
+/// Returns true if every thread of the process has a tracer.
 fn is_traced(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().all(|thread| has_tracer(&thread.path().display().to_string()))
 }
 
-/// Whether the thread that this folder of /proc describes has a tracer.
+/// Returns true if the thread that this folder of /proc describes has a tracer.
 fn has_tracer(folder: &str) -> bool {
     let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
     status.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))

@@ -1,4 +1,4 @@
-//! Schedules: the same program, whose threads take turns in another way.
+//! Schedules: different orders in which the threads of a program take turns.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,21 +7,22 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 use crate::sandbox::Sandbox;
 
-/// How the threads of a program take turns. What only happens in one order of theirs is found in one of these.
+/// A way in which the threads of a program take turns. A call that only occurs in one order of the threads is found
+/// under one of these.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Schedule {
     /// strace stops every call.
     Free,
     /// strace stops only the calls that it traces.
     Swift,
-    /// On one processor, where a thread goes on until it waits for something.
+    /// The program runs on one processor, where a thread runs until it waits for something.
     Single,
 }
 
 impl Schedule {
     pub(super) const ALL: [Self; 3] = [Self::Free, Self::Swift, Self::Single];
 
-    /// strace, by which such a program is run.
+    /// Returns the command that runs strace under this schedule.
     pub(super) fn strace(self, sandbox: &Sandbox) -> Command {
         match self {
             Self::Free => sandbox.command("strace"),
@@ -32,7 +33,7 @@ impl Schedule {
             }
             Self::Single => {
                 let mut command = sandbox.command("taskset");
-                // SCHED_BATCH: no thread gives way to one that it has woken (sched(7)).
+                // With SCHED_BATCH no thread is preempted by a thread that it has woken (sched(7)).
                 command.args(["-c", &one_processor().to_string(), "chrt", "--batch", "0", "strace"]);
                 command
             }
@@ -40,7 +41,7 @@ impl Schedule {
     }
 }
 
-/// A processor of those that this process may use, another one each time.
+/// Returns one of the processors that this process may use, a different one each time.
 fn one_processor() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let allowed = sched_getaffinity(None).expect("the processors of this process");

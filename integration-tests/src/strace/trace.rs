@@ -1,4 +1,4 @@
-//! What strace wrote, as calls.
+//! Parses the output of strace into calls.
 
 use std::collections::BTreeMap;
 
@@ -9,56 +9,56 @@ pub(super) struct Call {
     pub thread: u32,
     /// Its name.
     pub name: String,
-    /// What stands between its parentheses, as strace writes it; cut short where it never came back.
+    /// The text between its parentheses, as strace writes it; truncated if the call never returned.
     pub arguments: String,
-    /// What stands behind the equals sign; a question mark or nothing where it never came back.
+    /// The text after the equals sign; a question mark or empty if the call never returned.
     pub result: String,
 }
 
 impl Call {
-    /// Whether the fault came about here, where that is an error.
+    /// Returns true if an injected error occurred at this call.
     pub(super) fn was_failed(&self) -> bool {
         self.result.ends_with("(INJECTED)")
     }
 
-    /// Whether it never came back, as the call before which the process is killed.
+    /// Returns true if the call never returned, like the call before which a process is killed.
     pub(super) fn never_returned(&self) -> bool {
         matches!(self.result.as_str(), "" | "?")
     }
 
-    /// Whether it only found out that there is nothing to do yet, and is made again later.
+    /// Returns true if the call only found that it must be repeated later.
     pub(super) fn came_too_early(&self) -> bool {
         self.result.contains("EAGAIN")
     }
 }
 
-/// What strace wrote: a line per call, each behind the number of its thread.
+/// The output of strace: a line per call, each after the number of its thread.
 #[derive(Debug, Clone)]
 pub struct Trace {
     pub(super) text: String,
     pub(super) was_killed: bool,
-    /// The threads that were there when strace was attached, in the order in which they were started.
+    /// The threads at the time when strace was attached, in the order in which they were started.
     pub(super) threads: Vec<u32>,
 }
 
 impl Trace {
-    /// Whether the fault came about.
+    /// Returns true if the fault occurred.
     pub fn has_fired(&self) -> bool {
-        // A call that was cut short by a signal has a question mark for its result.
+        // A call that a signal interrupted has a question mark for its result.
         self.was_killed || self.text.contains("(INJECTED)") || self.text.contains(" = ?")
     }
 
-    /// The calls in the order in which they began: name, arguments with the paths of descriptors, result.
+    /// Returns the calls in the order in which they began: name, arguments with the paths of descriptors, result.
     pub fn lines(&self) -> Vec<(String, String, String)> {
         self.calls().into_iter().map(|call| (call.name, call.arguments, call.result)).collect()
     }
 
-    /// How many calls of this name have the text among their arguments.
+    /// Returns the number of calls of this name whose arguments contain the text.
     pub fn count(&self, name: &str, text: &str) -> usize {
         self.calls().iter().filter(|call| call.name == name && call.arguments.contains(text)).count()
     }
 
-    /// The calls in the order in which they began.
+    /// Returns the calls in the order in which they began.
     pub(super) fn calls(&self) -> Vec<Call> {
         let mut calls: Vec<Call> = Vec::new();
         let mut open = BTreeMap::new();
@@ -80,7 +80,7 @@ impl Trace {
             }
             let (arguments, result) = match rest.split_once(" <unfinished ...>") {
                 None => at_equals_sign(rest),
-                // Behind `= ?` nothing comes any more.
+                // Nothing follows `= ?`.
                 Some((arguments, end)) => (arguments, at_equals_sign(end).1),
             };
             if result.is_empty() {
@@ -93,14 +93,14 @@ impl Trace {
     }
 }
 
-/// The number of the thread and the rest of the line. Where strace follows one thread it gives no number.
+/// Returns the number of the thread and the rest of the line. strace writes no number if it traces a single thread.
 fn at_thread(line: &str) -> (u32, &str) {
     let numbered = line.split_once(' ').and_then(|(thread, rest)| Some((thread.parse().ok()?, rest)));
     let (thread, rest) = numbered.unwrap_or((0, line));
     (thread, rest.trim_start())
 }
 
-/// The arguments, without the parenthesis behind them, and the result.
+/// Returns the arguments, without the parenthesis after them, and the result.
 fn at_equals_sign(rest: &str) -> (&str, &str) {
     let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
     let arguments = arguments.trim_end();

@@ -1,4 +1,4 @@
-//! All points of an operation, each hit once with every fault that it can meet, and the account of it.
+//! Visits all points of an operation with every fault that can occur there, and writes the account.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -11,24 +11,24 @@ use super::point::{Point, steps};
 use super::schedule::Schedule;
 use super::{Fault, Trace};
 
-/// How often the operation is recorded. What only some of these runs do comes and goes with the schedule.
+/// Number of recordings of the operation. A point that is missing from some of them depends on the schedule.
 const RECORDINGS: usize = 3;
 
-/// How many points are tried at the same time: a run mostly waits for disks and processes.
+/// Number of points that are tried at the same time, because a run mostly waits for disks and processes.
 const AT_A_TIME: usize = 3;
 
-/// How often one point is aimed at before it counts as one that never fires: with the best aim and with each of the
-/// others under every schedule, several times.
+/// Maximum number of attempts at one point. They use the best aim and each of the others under every schedule, several
+/// times.
 const ATTEMPTS: usize = 84;
 
-/// Fewer points than these mean that calls are overlooked, not that the program makes fewer.
+/// Minimum numbers of points. Fewer mean that calls are overlooked, not that the program makes fewer.
 #[derive(Debug, Clone, Copy)]
 pub struct Least {
     /// Calls of the file system and the network.
     pub points: usize,
-    /// Of these, what a bad disk can fail.
+    /// The points among them that a bad disk can fail.
     pub eio: usize,
-    /// Of these, what a full disk can fail.
+    /// The points among them that a full disk can fail.
     pub enospc: usize,
 }
 
@@ -38,18 +38,18 @@ pub struct Walk {
     names: Names,
     recordings: Vec<Recording>,
     points: BTreeSet<Point>,
-    /// What not every recording has.
+    /// The points that some recordings lack.
     comes_and_goes: BTreeSet<Point>,
-    /// What cannot be singled out and does not need to be.
+    /// The points that cannot be hit alone and need not be.
     out_of_reach: BTreeSet<Point>,
 }
 
 impl Walk {
-    /// Records the operation by `record`, which runs it without a fault; every call of it becomes a point.
+    /// Records the operation several times. `record` runs it without a fault, and each of its calls becomes a point.
     ///
-    /// A call that one of them lacks is named and not demanded: how rows fall into
-    /// batches and bytes into reads depends on which thread was faster. A `close` that strace cannot tell from one of
-    /// another thread is named as well; any other call that cannot be hit fails the walk.
+    /// The account names a call that a recording lacks, but the walk does not demand it. The order of the threads
+    /// decides how rows fall into batches and bytes into reads. The account also names a `close` that strace cannot
+    /// distinguish from one of another thread. Any other call that cannot be hit fails the walk.
     pub fn record(operation: &'static str, mut record: impl FnMut() -> (Trace, Names)) -> Self {
         let runs: Vec<_> = std::iter::repeat_with(&mut record).take(RECORDINGS).collect();
         let names = runs[0].1.clone();
@@ -69,12 +69,12 @@ impl Walk {
         Self { operation, names, recordings, points, comes_and_goes, out_of_reach }
     }
 
-    /// Goes to every point with every fault that it can meet. `survives` runs the operation with the shot, asserts
-    /// what must hold, and gives back where the fault came about.
+    /// Visits every point with every fault that can occur there. `survives` runs the operation with the shot, asserts
+    /// what must hold, and returns the points at which the fault occurred.
     ///
-    /// Returns the account, whose last line has the counts. Panics where a point was never hit, and names it. One that a
-    /// run lacked which was left alone is named only, as is one that a recording lacked; so is a `close`, since the end
-    /// of a process that is killed anywhere behind the call before it closes as well.
+    /// Returns the account, whose last line has the counts. Panics if a point was never hit, and names it. The account
+    /// only names a point that a run without a fault did not reach, or that a recording lacks. The same holds for a
+    /// `close`, because the end of a killed process closes descriptors as well.
     pub fn walk(&self, least: Least, survives: impl Fn(&Shot) -> Fired + Sync) -> String {
         let mut account = String::new();
         for point in &self.comes_and_goes {
@@ -110,7 +110,8 @@ impl Walk {
         account
     }
 
-    /// The best aim every other time, the others in between; each under one schedule after the other.
+    /// Returns the shot of an attempt: every other one with the best aim, the others in turn, under each schedule in
+    /// turn.
     fn shot(&self, point: &Point, fault: Fault, attempt: usize) -> Shot {
         let (aims, pair) = (aims(point, &self.recordings, &self.names), attempt / 2);
         let (aim, round) =
@@ -127,7 +128,7 @@ impl Walk {
     ) -> Shots {
         let queue = Mutex::new(wanted.iter().map(|point| (point, 0)).collect::<VecDeque<_>>());
         let account = Mutex::new(Shots::default());
-        // In a function of its own, so that the lock is free again before the point is gone to.
+        // A separate closure, so that the lock is released before the point is visited.
         let next = || queue.lock().expect("no panic under it").pop_front();
         let work = || {
             while let Some((point, attempt)) = next() {
@@ -148,7 +149,7 @@ impl Walk {
             let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
             for worker in workers {
                 if let Err(panic) = worker.join() {
-                    // The first failure is told; the others would only go on for minutes.
+                    // The first failure is reported. Further points would only take more minutes.
                     queue.lock().expect("no panic under it").clear();
                     std::panic::resume_unwind(panic);
                 }
@@ -158,17 +159,17 @@ impl Walk {
     }
 }
 
-/// What the shots at the points of a walk came to.
+/// The results of all shots of one walk.
 #[derive(Default)]
 struct Shots {
     /// The wanted points that were hit.
     fired: BTreeSet<Point>,
-    /// Those that were aimed at in a run which did not come to them.
+    /// The points that a shot aimed at in a run that did not reach them.
     lacked: BTreeSet<Point>,
     runs: usize,
 }
 
-/// A line for each point.
+/// Returns one line for each point.
 fn listed(points: &BTreeSet<Point>) -> String {
     points.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,5 @@
-//! Sockets that the service manager holds for the receiver, handed over without systemd. With it, over restarts, see
-//! `system/units.sh`.
+//! Tests of sockets that a service manager passes to the receiver, here without systemd. `system/units.sh` tests them
+//! with systemd, over restarts.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,10 +10,10 @@ use integration_tests::http;
 use integration_tests::process::Process;
 use integration_tests::sandbox::Sandbox;
 
-/// Where a receiver that is given no socket would listen.
+/// The configured address of a receiver that gets no socket.
 const CONFIGURED: &str = "listen = [\"127.0.0.1:0\"]";
 
-/// Starts a receiver with sockets of these kinds.
+/// Starts a receiver and passes it sockets of these kinds.
 fn start(sandbox: &Sandbox, kinds: &str, server: &str, environment: &[(&str, &str)]) -> Process {
     let state = sandbox.dir("collector");
     let (state, config) = (state.display(), sandbox.free("receiver", ".toml"));
@@ -29,7 +29,7 @@ fn start(sandbox: &Sandbox, kinds: &str, server: &str, environment: &[(&str, &st
     Process::start(sandbox, "receiver", command)
 }
 
-/// The addresses that it says it accepts on.
+/// Returns the addresses on which it reports to accept connections.
 fn accepting(receiver: &mut Process) -> Vec<String> {
     receiver.wait_for_notice("where it accepts connections", |line| {
         let urls = line.strip_prefix("STATUS=")?.split_once("accepting on ")?.1;
@@ -41,7 +41,7 @@ fn accepting(receiver: &mut Process) -> Vec<String> {
 fn sockets_that_are_passed_are_taken_instead_of_configured_ones_and_no_child_gets_them() {
     let sandbox = Sandbox::new();
     let path = sandbox.free("receiver", ".sock");
-    // Nobody can listen there, so that it shows if it is tried.
+    // No program can listen there, so an attempt would fail visibly.
     let unusable = "listen = [\"unix:/proc/receiver.sock\"]";
     let mut receiver = start(&sandbox, &format!("tcp,unix:{}", path.display()), unusable, &[]);
     let urls = accepting(&mut receiver);
@@ -94,7 +94,7 @@ fn a_socket_for_everybody_is_taken_where_everybody_may_upload() {
 #[test]
 fn sockets_of_another_process_are_not_taken() {
     let sandbox = Sandbox::new();
-    // They were meant for whoever started us, and would be the wrong files here.
+    // The sockets were meant for the parent process, and would be the wrong files here.
     let mut receiver = start(&sandbox, "udp", CONFIGURED, &[("LISTEN_PID", "1")]);
     let [url] = accepting(&mut receiver).try_into().unwrap();
     assert_eq!(http::get(&url, "/v1/health").status, 200);

@@ -1,4 +1,4 @@
-//! A commit that is admitted by name, from the command that a maintainer types to the episode that arrives.
+//! Tests of a commit that is admitted by name, from the maintainer's command to the stored episode.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use integration_tests::sandbox::{Sandbox, run, stdout};
 use integration_tests::until::{PATIENCE, wait_until};
 use integration_tests::upload::Upload;
 
-/// What `admit` promises, and what a loaded machine may add to it.
+/// The time that `admit` promises, and the slack for a loaded machine.
 const PROMISED: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(4);
 
-/// Runs `cis490-receiver admit` with the receiver's own configuration, and gives back what it prints.
+/// Runs `cis490-receiver admit` with the receiver's own configuration, and returns its output.
 fn admit(sandbox: &Sandbox, receiver: &Receiver<'_>, arguments: &[&str]) -> String {
     let mut command = sandbox.command(binaries::path("cis490-receiver"));
     command.arg("--config").arg(receiver.state().join("receiver.toml")).arg("admit").args(arguments);
@@ -51,7 +51,7 @@ fn a_commit_admitted_while_the_receiver_runs_is_taken_without_a_restart_and_mark
         assert!(marked[0].contains(part), "no {part} in {}", marked[0]);
     }
 
-    // One that does not run finds the change at its start.
+    // A receiver that does not run sees the change at its start.
     receiver.stop();
     let said = admit(&sandbox, &receiver, &["revoke", old.as_str()]);
     assert!(said.starts_with("revoked: "), "{said}");

@@ -1,7 +1,7 @@
-//! Proxies that get HTTP wrong, between the real programs: every episode arrives exactly once, or stays where it is and
-//! the log says what to look at.
+//! Tests of proxies that make mistakes in HTTP, between the real programs. Every episode arrives exactly once, or stays
+//! in place and the log names the cause.
 //!
-//! Caddy and nginx, which get it right, are in proxies/.
+//! Caddy and nginx do not make these mistakes, and are tested in system/proxies/.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use integration_tests::until::{PATIENCE, wait_until};
 
 const PAGE: &str = "<html><body><h1>It works, or it does not</h1></body></html>";
 
-/// Shorter than the 60 s of the default; a tenth of a minute is the least that the configuration takes.
+/// Shorter than the default of 60 s: 10 s is the minimum that the configuration accepts.
 const SHORT_STALL: &str = "stall_timeout_s = 10";
 
 fn recording(seed: u64, bytes: u64) -> Recording {
@@ -24,7 +24,7 @@ fn recording(seed: u64, bytes: u64) -> Recording {
     Recording { capture_percent: 90, ..Recording::new(seed, &commit, bytes) }
 }
 
-/// Both programs and the proxy between them, with episodes of these sizes recorded.
+/// Both programs with the proxy between them, and recorded episodes of these sizes.
 struct Way<'a> {
     receiver: Receiver<'a>,
     proxy: AwkwardProxy,
@@ -51,7 +51,7 @@ impl<'a> Way<'a> {
         Self { receiver, proxy, host, ids }
     }
 
-    /// Waits until everything has arrived, exactly once, and ends the daemon; what it logged.
+    /// Waits until everything has arrived, exactly once, and ends the daemon. Returns its log.
     fn arrives(&self, daemon: Daemon) -> String {
         self.host.wait_for("shipped", self.ids.len());
         let log = daemon.log();
@@ -66,7 +66,7 @@ impl<'a> Way<'a> {
         log
     }
 
-    /// Waits for an entry of the log, and sees that no episode has moved by then.
+    /// Waits for an entry of the log, and checks that no episode has moved by then.
     fn says(&self, daemon: &Daemon, level: &str, text: &str) -> String {
         let entry = wait_until(&format!("{level} with `{text}`"), PATIENCE, || {
             let log = daemon.log();
@@ -83,7 +83,7 @@ fn count(log: &str, text: &str) -> usize {
     log.matches(text).count()
 }
 
-/// Nothing that a person should read.
+/// Returns true if the log has nothing that a person should read.
 fn is_quiet(log: &str) -> bool {
     count(log, "WARN") + count(log, "ERROR") == 0
 }
@@ -172,7 +172,7 @@ fn an_answer_that_is_lost_is_asked_for_and_nothing_is_sent_twice() {
     assert!(is_quiet(&log), "{log}");
 }
 
-/// A tunnel whose MTU is smaller than it says: what fits into a packet passes, and what does not is lost for ever.
+/// Tests a tunnel whose real MTU is smaller than it claims: a small packet passes, and a larger one is lost for ever.
 fn only_large_bodies_hang(size: u64, hang: Manner) {
     let sandbox = Sandbox::new();
     let way = Way::through(&sandbox, &[size], move |asked| match asked.length {
@@ -190,7 +190,7 @@ fn only_large_bodies_hang(size: u64, hang: Manner) {
 
 #[test]
 fn a_tunnel_that_takes_no_more_of_a_large_body_is_told_of_with_its_mtu() {
-    // More than the buffers of all sockets on the way.
+    // Larger than the buffers of all sockets on the way.
     only_large_bodies_hang(24 << 20, Manner::StandStill(16 << 10));
 }
 

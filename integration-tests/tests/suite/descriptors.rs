@@ -1,4 +1,4 @@
-//! The receiver may have as many files open as its connections need, or says that it may not.
+//! Tests that the receiver may open as many files as its connections need, or reports that it may not.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The soft and the hard limit of open files.
+/// Returns the soft and the hard limit of open files.
 fn limits(receiver: &mut Receiver<'_>) -> (String, String) {
     let limits = fs::read_to_string(format!("/proc/{}/limits", receiver.process().pid())).unwrap();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -17,7 +17,7 @@ fn limits(receiver: &mut Receiver<'_>) -> (String, String) {
 #[test]
 fn all_descriptors_that_may_be_had_are_taken_and_too_few_are_told_at_the_start() {
     let sandbox = Sandbox::new();
-    // What the receiver begins with, as under systemd.
+    // The receiver starts with this soft limit, as under systemd.
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(1000), maximum }).unwrap();
     for (connections, told) in [("16", 0), ("4000000000000", 1)] {

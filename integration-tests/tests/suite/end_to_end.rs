@@ -1,4 +1,4 @@
-//! Whole episodes, from the recorder's directory to the trainer's archive.
+//! Tests of whole episodes, from the recorder's directory to the trainer's archive.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use integration_tests::shipper::LabHost;
 
 const MIB: u64 = 1 << 20;
 
-/// Twenty episodes of an everyday size and one of a long night, by three commits in turn.
+/// Returns twenty episodes of an everyday size and one of a long night, by three commits in turn.
 fn recordings(commits: &[CommitHash]) -> Vec<Recording> {
     let sizes = std::iter::repeat_n(2 * MIB, 20).chain([200 * MIB]);
     let in_turn = (1..).zip(commits.iter().cycle()).zip(sizes);

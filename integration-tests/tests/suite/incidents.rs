@@ -1,6 +1,7 @@
-//! The accidents of the previous generation, replayed against the real programs (one test each, by number).
+//! The accidents of the previous generation, replayed against the real programs: one test each, by number.
 //!
-//! 3 and 4 are in version_gate.rs, 7 is in system/units/restarts.sh; what one module alone can show is tested beside that module.
+//! 3 and 4 are in version_gate.rs, 5 is in timing/big_backlog.rs, and 7 is in system/panicked_actor.rs and
+//! system/units/restarts.sh. A test that needs one module alone is beside that module.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -25,7 +26,7 @@ fn small(seed: u64, commit: &CommitHash) -> Recording {
     Recording::new(seed, commit, 50_000)
 }
 
-/// The user that the service runs as where the test may choose, so that root's files are not its own.
+/// Returns the user that the service runs as, if the test may choose it, so that root's files are not its own.
 fn service_user() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(65534)
 }
@@ -42,7 +43,7 @@ fn incident_01_the_retry_writes_the_row_that_a_replaced_index_refused() {
     assert_eq!(put("before").status, 201);
     let owner = fs::metadata(receiver.index()).unwrap();
 
-    // A tool of another user writes a copy and puts it in place, readable for all and writable for nobody else.
+    // A tool of another user replaces the index by a copy that everybody can read and nobody else can write.
     replace_by_read_only_copy(&receiver.index());
     for _ in 0..2 {
         let answer = put("during");
@@ -160,7 +161,8 @@ fn incident_12_a_conflict_is_kept_aside_and_sent_again_only_by_hand() {
         assert_eq!(fs::metadata(&reason).unwrap().modified().unwrap(), written, "it was sent again");
     }
 
-    // By hand is the only way out; the answer is the same again, and the stored bytes are those of the first.
+    // Only a person can send it again. The answer is the same again, and the stored bytes are those of the first
+    // upload.
     let (aside, back) = (lab_host.data().join("quarantine").join(&id), lab_host.episodes().join(&id));
     run(sandbox.command("mv").arg(aside).arg(back));
     assert_eq!(lab_host.once().code, Some(65), "the same answer again");
@@ -177,7 +179,7 @@ fn incident_13_packing_again_after_a_lost_answer_gives_the_same_bytes() {
     assert_eq!(lab_host.once().code, Some(0));
     let rows = receiver.rows();
 
-    // The answer never came, the outbox is gone, and a copy of the directory has other times, modes and order.
+    // The answer was lost, the outbox is gone, and a copy of the directory has other times, modes and order.
     let shipped = lab_host.data().join("shipped").join(recording.id().as_str());
     let mut names: Vec<_> = fs::read_dir(&shipped).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort_by(|a, b| b.cmp(a));

@@ -1,4 +1,4 @@
-//! What a client can do as often as it likes stands in the log once.
+//! Tests that an event which a client can repeat at will is logged only once.
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::receiver::{Options, Receiver};

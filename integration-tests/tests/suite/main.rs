@@ -1,6 +1,6 @@
-//! Real programs together, as far as that needs nothing but git: part of `cargo test --workspace`.
+//! Tests of the real programs together that need nothing but git: part of `cargo test --workspace`.
 //!
-//! What needs root, other programs or minutes is in `tests/system`, what measures is in `tests/timing`.
+//! Tests that need root, other programs or minutes are in `tests/system`, and tests that measure are in `tests/timing`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 

@@ -1,4 +1,5 @@
-//! TLS with certificates on both sides between the real programs, which live through the change of an authority.
+//! Tests of TLS with certificates on both sides between the real programs, which keep running while the authority
+//! changes.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +13,7 @@ use integration_tests::shipper::LabHost;
 use integration_tests::until::{PATIENCE, wait_until};
 use rustix::process::Signal;
 
-/// Puts a file in place of another in one step, as a careful maintainer does.
+/// Replaces a file in one step, as a careful maintainer does.
 fn replace(path: &Path, with: &Path) {
     let temp = path.with_extension("new");
     fs::copy(with, &temp).unwrap();
@@ -47,7 +48,7 @@ fn a_change_of_authority_loses_no_episode_and_needs_no_restart() {
     let commit = CommitHash::parse(&"ab".repeat(20)).unwrap();
     let record = |seed| drop(Recording::new(seed, &commit, 20_000).write_to(&lab_host.episodes()));
 
-    // Without a certificate it is told what it lacks, and keeps its episode.
+    // A host without a certificate is told what it lacks, and keeps its episode.
     lab_host.configure_with(receiver.url(), &format!("ca_file = {trusted:?}"), "");
     record(1);
     let run = lab_host.once();
@@ -59,14 +60,14 @@ fn a_change_of_authority_loses_no_episode_and_needs_no_restart() {
     let mut daemon = lab_host.start();
     lab_host.wait_for("shipped", 1);
 
-    // Another authority: hosts have no certificate of it yet.
+    // The receiver trusts another authority, of which hosts have no certificate yet.
     replace(&believed, &second.ca());
     receiver.process().signal(Signal::HUP);
     wait_until("it is in force", PATIENCE, || receiver.log().contains("in force").then_some(()));
     record(2);
     wait_until("the host is told", PATIENCE, || daemon.log().contains("does not accept").then_some(()));
     assert_eq!((lab_host.names("shipped").len(), lab_host.names("quarantine").len()), (1, 0));
-    // Its next certificate, and then the receiver's.
+    // The host gets its new certificate, and then the receiver.
     replace_both(&host, &second.host("lab-1"));
     daemon.signal(Signal::HUP);
     lab_host.wait_for("shipped", 2);

@@ -1,7 +1,7 @@
-//! An episode is shipped when it is finished, not when the next scan is due.
+//! Tests that an episode is shipped when it is finished, not when the next scan is due.
 //!
-//! The scan interval is an hour here. A start looks at `episodes/` once, and once more when it finds something finished
-//! while it begins to watch: of several episodes that are recorded one after the other, no look can have found them all.
+//! The scan interval is an hour here. A start scans `episodes/` once, and again if it finds a finished episode while it
+//! begins to watch. So a scan cannot have found all of several episodes that are recorded one after the other.
 
 use std::fs;
 use std::path::Path;
@@ -18,14 +18,14 @@ fn recording(seed: u64) -> Recording {
     Recording::new(seed, &CommitHash::parse(&"ab".repeat(20)).unwrap(), 40_000)
 }
 
-/// How many directories a process watches; none before it has begun to.
+/// Returns the number of directories that a process watches; 0 before it has begun to.
 fn watches(pid: u32) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
     let texts = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok());
     texts.map(|text| text.matches("inotify wd:").count()).sum()
 }
 
-/// Takes the marker away, so that the recording is not finished; gives it back.
+/// Removes the marker, so that the recording is not finished. Returns a function that restores it.
 fn unfinished(dir: &Path) -> impl Fn() {
     let marker = dir.join("done.marker");
     fs::remove_file(&marker).unwrap();
@@ -39,7 +39,7 @@ fn what_is_finished_is_shipped_at_once_though_no_scan_is_due_for_an_hour() {
     let lab_host = LabHost::new(&sandbox, "lab-1", receiver.url());
     lab_host.configure(receiver.url(), "scan_interval_s = 3600");
     recording(1).write_to(&lab_host.episodes());
-    // A recording that was under way when the shipper was started again.
+    // A recording that was in progress when the shipper was restarted.
     let before = lab_host.episodes().join(recording(2).id().as_str());
     let finish = {
         recording(2).write_to(&lab_host.episodes());
@@ -57,14 +57,14 @@ fn what_is_finished_is_shipped_at_once_though_no_scan_is_due_for_an_hour() {
         recording(seed).write_to(&lab_host.episodes());
         lab_host.wait_for("shipped", usize::try_from(seed).unwrap());
     }
-    // Moved there with its marker, as by an operator who releases one from quarantine.
+    // The episode arrives with its marker, as if an operator had released it from quarantine.
     let elsewhere = lab_host.data().join("quarantine");
     let moved = recording(8).write_to(&elsewhere);
     durable::rename_noreplace(&moved, &lab_host.episodes().join(recording(8).id().as_str())).unwrap();
     lab_host.wait_for("shipped", 8);
 
     assert_eq!(receiver.rows().len(), 8);
-    // What has left is watched no more; the kernel is told of it after the episode is shipped.
+    // Episodes that have left are no longer watched; the kernel is told after the episode is shipped.
     wait_until("only episodes/ is watched", PATIENCE, || (watches(daemon.pid()) == 1).then_some(()));
     let log = daemon.log();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
@@ -85,7 +85,7 @@ fn episodes_that_goes_away_is_told_once_and_the_shipper_goes_on() {
         daemon.log().contains("new episodes are not noticed at once").then_some(())
     });
     durable::rename_noreplace(&aside, &lab_host.episodes()).unwrap();
-    // The scan, every second here, is what finds it now.
+    // The scan, every second here, finds the episode now.
     recording(1).write_to(&lab_host.episodes());
     lab_host.wait_for("shipped", 1);
     assert_eq!(daemon.log().matches("new episodes are not noticed at once").count(), 1);

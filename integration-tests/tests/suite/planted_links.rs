@@ -1,4 +1,4 @@
-//! A link in the place of a host's directory: nobody follows it, and whoever reads the log knows what to do.
+//! Tests of a link in the place of a host's directory: the receiver does not follow it, and the log says what to do.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,5 @@
-//! A lab host that sends at the lowest rate there is: slow is not stalled, and whoever watches sees bars.
+//! Tests of a lab host that sends at the lowest rate limit. A slow upload does not count as stalled, and a terminal
+//! shows progress bars.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +11,18 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
 use integration_tests::until::PATIENCE;
 
-/// The lowest for two uploads at a time, in bytes a second.
+/// The lowest limit for two uploads at a time, in bytes a second.
 const RATE: u64 = 16 * 1024;
 const LOWEST: &str = r#"rate_limit = "16KiB/s""#;
 
-/// A receiver with less patience than any real one, so that what it would call a stall shows within seconds.
+/// Starts a receiver with shorter limits than any real one, so that an upload that it took for stalled would fail
+/// within seconds.
 fn impatient(sandbox: &Sandbox) -> Receiver<'_> {
     let server = "body_idle_timeout_s = 2\nmin_upload_rate = 4096\n".to_owned();
     Receiver::start(sandbox, Options { server, ..Options::open() })
 }
 
-/// Two episodes that hardly compress, and how many bytes their archives have at least.
+/// Records two episodes that hardly compress, and returns the minimum size of their archives together, in bytes.
 fn two_captures(lab_host: &LabHost<'_>) -> u64 {
     let commit = CommitHash::parse(&"ce".repeat(20)).unwrap();
     for seed in [1, 2] {
@@ -42,7 +44,7 @@ fn uploads_at_the_lowest_rate_share_it_and_are_not_taken_for_stalled() {
     let took = begin.elapsed();
     assert_eq!(run.code, Some(0), "{}", run.log);
     assert_eq!(receiver.rows().len(), 2);
-    // But for what goes at once, which is a part or two.
+    // Without the bytes that are sent at once, which are a part or two.
     let least = Duration::from_millis((bytes - 2 * 8 * 1024) * 1000 / RATE);
     assert!(took >= least, "{took:?}, not {least:?}");
     assert!(!run.log.contains("WARN") && !run.log.contains("tried again"), "{}", run.log);
@@ -62,7 +64,7 @@ fn a_single_pass_on_a_terminal_shows_a_bar_for_each_upload_and_the_log_does_not_
     let screen = process.log();
     assert_eq!(status.code(), Some(0), "{screen}");
     for name in &names {
-        // A bar that fills its line is followed by the next without a movement of the cursor.
+        // After a bar that fills its line, the next one follows without a movement of the cursor.
         let bar = format!("{name} [");
         let bars: Vec<_> = frames(&screen).filter(|line| line.contains(&bar)).collect();
         assert!(bars.len() > 3, "a bar that moves: {screen:?}");
@@ -85,7 +87,7 @@ fn on_a_terminal(sandbox: &Sandbox, lab_host: &LabHost<'_>) -> std::process::Com
     command
 }
 
-/// What was written to the terminal between two movements of the cursor, without colours; nothing that is blank.
+/// Returns the texts between two movements of the cursor, without colours and blank texts.
 fn frames(screen: &str) -> impl Iterator<Item = String> {
     let mut plain = String::new();
     let mut rest = screen;

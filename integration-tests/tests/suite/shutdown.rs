@@ -1,4 +1,4 @@
-//! The service manager says stop: what is under way comes to its end, what is new is not taken.
+//! Tests of a stop by the service manager: uploads in progress are completed, and new ones are refused.
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::archive::sha256_of_file;
@@ -28,7 +28,7 @@ fn an_upload_under_way_is_stored_and_a_new_one_is_not_taken() {
     let incoming = receiver.state().join("episodes/.incoming");
     let begun = || std::fs::read_dir(&incoming).unwrap().next().map(drop);
     wait_until("the upload has begun", PATIENCE, begun);
-    // A connection that the server has accepted, whose request is only half there.
+    // An accepted connection with half of a request.
     let mut second = Connection::open(receiver.url());
     second.send(format!("PUT {} HTTP/1.1\r\nhost: x\r\n", late.path).as_bytes()).unwrap();
 
@@ -36,7 +36,7 @@ fn an_upload_under_way_is_stored_and_a_new_one_is_not_taken() {
     receiver.process().wait_for_notice("that it stops", |line| (line == "STOPPING=1").then_some(()));
     let rest: Vec<String> =
         late.headers().iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    // Either is right: hanging up on a request that has not begun, or an answer that says when to come again.
+    // Both are right: to close the connection before the request has begun, or to answer with a time to come again.
     if second.send(format!("{}\r\nlate", rest.concat()).as_bytes()).is_ok()
         && let Ok(answer) = second.answer("PUT")
     {

@@ -1,5 +1,5 @@
-//! `cis490-shipper status` beside real programs: while episodes are on their way, while the receiver is away, after a
-//! refusal, and after the end.
+//! Tests of `cis490-shipper status` with real programs: during an upload, while the receiver is away, after a refusal,
+//! and after the end.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,17 +17,18 @@ use integration_tests::shipper::LabHost;
 use integration_tests::until::{PATIENCE, wait_until};
 use serde_json::{Value, json};
 
-/// A way to the receiver on which each connection stands still after a few bytes until it is told to go on.
+/// A relay to the receiver on which each connection stalls after a few bytes until the relay is opened.
 struct Ford {
     address: SocketAddr,
     is_open: Arc<AtomicBool>,
 }
 
 impl Ford {
-    /// How much passes a ford that is closed: small requests and the beginning of an upload.
+    /// Number of bytes that pass a closed ford: small requests and the beginning of an upload.
     const CLOSED_AFTER: usize = 1 << 20;
 
-    /// Its threads end with the sockets of the two programs, and the one that accepts with the test.
+    /// Starts a ford in front of the receiver. Its threads end with the sockets of the two programs, and the accepting
+    /// thread ends with the test.
     fn before(receiver: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let ford = Self { address: listener.local_addr().unwrap(), is_open: Arc::default() };
@@ -69,7 +70,7 @@ fn status(lab_host: &LabHost<'_>) -> Value {
     serde_json::from_str(&printed(lab_host, &["status", "--json"])).unwrap()
 }
 
-/// Waits until the status is as it should be.
+/// Waits until the status satisfies `is_so`.
 fn status_when(lab_host: &LabHost<'_>, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     wait_until(what, PATIENCE, || Some(status(lab_host)).filter(&is_so))
 }
@@ -150,7 +151,7 @@ fn an_upload_is_seen_while_it_is_under_way() {
     daemon.stop();
 }
 
-/// A commit that nobody has pushed: its lines to paste are there until it is admitted.
+/// Checks a refusal for a commit that nobody has pushed: the status shows the lines to paste until it is admitted.
 fn refused(lab_host: &LabHost<'_>) {
     let unknown = CommitHash::parse(&"ab".repeat(20)).unwrap();
     let id = record(lab_host, 3, &unknown, 50_000);

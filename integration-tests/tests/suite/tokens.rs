@@ -1,4 +1,4 @@
-//! Bearer tokens between the real programs, from the command that makes one to the episode that it lets in.
+//! Tests of bearer tokens between the real programs, from the command that makes a token to an accepted episode.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
 
-/// Makes a token as a maintainer does, and leaves it where a lab host would have it.
+/// Makes a token as a maintainer does, and stores it as a lab host would. Returns the line for the host's
+/// configuration.
 fn token(sandbox: &Sandbox, dir: &Path, host: &str) -> String {
     let config = dir.join("token.toml");
     let text =

@@ -1,6 +1,6 @@
-//! The window of admitted commits, from the maintainer's clone to the lab host's quarantine.
+//! Tests of the window of admitted commits, from the maintainer's clone to the lab host's quarantine.
 //!
-//! One level down, against GateActor and GitPollActor alone, see the receiver's own tests.
+//! The receiver's own tests cover GateActor and GitPollActor alone.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ use integration_tests::until::{PATIENCE, wait_until};
 use integration_tests::upload::Upload;
 use rustix::fs::{CWD, FileType, Mode};
 
-/// The poll interval of these tests, and what a loaded machine may add to it.
+/// The poll interval of these tests, and the slack for a loaded machine.
 const POLL: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(4);
 
@@ -26,7 +26,7 @@ fn small(seed: u64, commit: &CommitHash) -> Recording {
     Recording::new(seed, commit, 50_000)
 }
 
-/// Puts a few bytes as an episode of its own and returns the status.
+/// Uploads a few bytes as an episode and returns the status.
 fn put(receiver: &Receiver<'_>, episode: &str, commit: &CommitHash) -> u16 {
     Upload::new("lab-1", episode, commit, b"an archive").put(receiver.url()).status
 }
@@ -77,7 +77,7 @@ fn pipes_in_place_of_files_take_no_thread_and_a_token_that_is_taken_out_is_refus
         receiver.log().contains("not a regular file").then_some(())
     });
     assert_eq!((gate()["problem"].as_str(), put("e2")), (Some("no-repository"), 201));
-    // Those of the pool come and go with the uploads.
+    // The threads of the pool come and go with the uploads.
     assert!(threads() <= before + 2, "{before} threads were enough, now there are {}", threads());
 
     fs::remove_file(&tokens).unwrap();
@@ -207,7 +207,7 @@ fn incident_04_a_clone_of_another_owner_is_read_and_nothing_it_names_is_run() {
     set_traps(&sandbox, &clone, &marker);
     let belongs_to_another = give_away(clone.path());
 
-    // The traps work: whoever runs ordinary commands there steps into one.
+    // The traps work: ordinary git commands in the clone trigger them.
     for careless in ["status", "log"] {
         clone.git().args(["-c", "safe.directory=*", careless]).output().unwrap();
         assert!(marker.is_file(), "`git {careless}` did not step into a trap, so this test shows nothing");
@@ -226,7 +226,7 @@ fn incident_04_a_clone_of_another_owner_is_read_and_nothing_it_names_is_run() {
     assert!(!marker.try_exists().unwrap(), "the receiver ran a program that the clone's configuration names");
 }
 
-/// Names a program wherever git's configuration can; each leaves the marker.
+/// Names a program wherever git's configuration can name one; the program creates the marker.
 fn set_traps(sandbox: &Sandbox, clone: &GitClone<'_>, marker: &Path) {
     let trap = sandbox.path().join("trap.sh");
     fs::write(&trap, format!("#!/bin/sh\n: > '{}'\n", marker.display())).unwrap();
@@ -245,7 +245,8 @@ fn set_traps(sandbox: &Sandbox, clone: &GitClone<'_>, marker: &Path) {
     clone.configure("core.alternateRefsCommand", program);
 }
 
-/// Gives the clone to another user, as the maintainer's is another than the service's; false where that needs rights.
+/// Gives the clone to another user, because the maintainer is another user than the service. Returns false if the test
+/// may not do that.
 fn give_away(path: &Path) -> bool {
     const NOBODY: u32 = 65534;
     if !rustix::process::geteuid().is_root() {

@@ -1,8 +1,13 @@
-//! Every system call of one upload, with the process killed there, with an I/O error there, with a full disk there.
+//! Tests of one upload with a fault at every system call: a kill, an I/O error or a full disk.
 //!
-//! Whatever happens, afterwards: what was acknowledged is there with its row (I1), no final name shows anything but
-//! whole bytes (I2), archives and rows match (I3), sending again succeeds (I4), nothing partial is left (I5), and
-//! `cis490-verify` has nothing to say.
+//! After every fault:
+//!
+//! - an acknowledged episode is there with its row (I1)
+//! - a final name shows only whole bytes (I2)
+//! - archives and rows match (I3)
+//! - sending again succeeds (I4)
+//! - nothing partial is left (I5)
+//! - `cis490-verify` reports nothing
 
 use std::fs;
 use std::path::Path;
@@ -19,18 +24,18 @@ use integration_tests::until::wait_at_most;
 use integration_tests::upload::{Upload, row_line};
 use integration_tests::verify;
 
-/// A receiver that was failed in its own machinery may never answer; its client gives up after this.
+/// Maximum wait for an answer. A receiver whose runtime a fault has broken may never answer.
 const UNANSWERED: Duration = Duration::from_secs(3);
 
-/// A receiver that cannot create or write its temporary file never has the first half there.
+/// Maximum wait for the first half on disk. A receiver that cannot create or write its temporary file never has it.
 const HALF: Duration = Duration::from_millis(300);
 
 const HOST: &str = "lab-1";
 const EPISODE: &str = "E1";
 
-/// So many bytes are gathered before anything is written.
+/// Size in bytes of an upload that is gathered before anything is written.
 const SMALL: u32 = 20_000;
-/// So many are written as they come.
+/// Size in bytes of an upload that is written as it arrives.
 const LARGE: u32 = 200_000;
 
 fn upload(bytes: u32) -> Upload {
@@ -39,8 +44,8 @@ fn upload(bytes: u32) -> Upload {
     Upload::new(HOST, EPISODE, &commit, &body)
 }
 
-/// A receiver whose HTTP workers, as many as this machine has cores, have a blocking thread each: only a thread that is
-/// there when strace comes can be told from others.
+/// Starts a receiver and wakes a blocking thread of each HTTP worker; there are as many workers as cores. Only threads
+/// that exist when strace attaches can be distinguished.
 fn start(sandbox: &Sandbox) -> Receiver<'_> {
     let receiver = Receiver::start(sandbox, Options::open());
     wake_threads(&receiver);
@@ -53,16 +58,16 @@ fn wake_threads(receiver: &Receiver<'_>) {
     }
 }
 
-/// How many bytes there are of unfinished uploads.
+/// Returns the number of bytes in unfinished uploads.
 fn partial_bytes(receiver: &Receiver<'_>) -> u64 {
     let incoming = receiver.state().join("episodes/.incoming");
     let size = |name: &String| fs::metadata(incoming.join(name)).map_or(0, |partial| partial.len());
     names(&incoming).iter().map(size).sum()
 }
 
-/// Uploads in two halves, so that there is a write in the middle; the status where there is an answer.
+/// Uploads in two halves, so that there is a write in the middle. Returns the status, if there is an answer.
 ///
-/// The connection is given back, so that its end is not part of what is traced.
+/// Returns the connection too, so that the trace does not contain its end.
 fn attempt(receiver: &Receiver<'_>, upload: &Upload) -> (Option<u16>, Connection) {
     let length = upload.body.len().to_string();
     let mut headers = upload.headers();
@@ -70,7 +75,7 @@ fn attempt(receiver: &Receiver<'_>, upload: &Upload) -> (Option<u16>, Connection
     let (first, second) = upload.body.split_at(upload.body.len() / 2);
     let mut connection = Connection::open(receiver.url()).with_patience(UNANSWERED);
     let head = http::head("PUT", &upload.path, &headers);
-    // A receiver that is gone takes no bytes, which the answer shows.
+    // A receiver that is gone takes no bytes; the missing answer shows that.
     let _ = connection.send(&[&head, first].concat());
     if upload.body.len() > SMALL as usize {
         wait_at_most(HALF, || partial_bytes(receiver) >= first.len() as u64);
@@ -79,7 +84,7 @@ fn attempt(receiver: &Receiver<'_>, upload: &Upload) -> (Option<u16>, Connection
     (connection.answer("PUT").ok().map(|answer| answer.status), connection)
 }
 
-/// One upload with one fault, the crash after it, and everything that must hold then.
+/// Runs one upload with one fault and a crash after it, and checks everything that must hold then.
 fn survives(upload: &Upload, point: &Shot) -> Fired {
     let sandbox = Sandbox::new();
     let names = Names::of(sandbox.path());
@@ -96,7 +101,8 @@ fn survives(upload: &Upload, point: &Shot) -> Fired {
         .inspect(|bytes| assert_eq!(sha256_of(bytes), sha256_of(&upload.body), "{point}"));
     let acknowledged = matches!(answer, Some(200 | 201));
     assert!(!acknowledged || is_stored.is_some(), "{point}: acknowledged and not stored");
-    // Without a loss of power the bytes are there all the same: only the answer shows that the error was believed.
+    // Without a loss of power the bytes are there in any case. Only the answer shows whether the receiver handled the
+    // error.
     assert!(!acknowledged || !fired.at_a_sync(), "{point}: a failed sync was acknowledged");
     if answer.is_some_and(|status| status >= 500) {
         assert_eq!(receiver.rows().len(), 0, "{point}: a row of an upload that failed was not cut off again");
@@ -123,7 +129,7 @@ fn assert_in_order(sandbox: &Sandbox, receiver: &Receiver<'_>, point: &Shot) {
     verify::assert_clean(sandbox, episodes, point);
 }
 
-/// Records an upload, and goes through all of its points.
+/// Records an upload, and visits all of its points.
 fn walk(name: &'static str, upload: &Upload, least: Least) {
     let walk = Walk::record(name, || {
         let sandbox = Sandbox::new();
@@ -139,7 +145,7 @@ fn walk(name: &'static str, upload: &Upload, least: Least) {
     println!("{}", walk.walk(least, |point| survives(upload, point)));
 }
 
-/// A receiver whose archive of the episode has lost its end, and the row names the whole.
+/// Starts a receiver whose archive of the episode has lost its end, while the row names the whole.
 fn start_damaged<'a>(sandbox: &'a Sandbox, upload: &Upload) -> Receiver<'a> {
     let state = sandbox.dir("collector");
     let archive = state.join(format!("episodes/{HOST}/{EPISODE}.tar.zst"));
@@ -155,7 +161,8 @@ fn damaged(upload: &Upload) -> &[u8] {
     &upload.body[..upload.body.len() / 3]
 }
 
-/// One upload that heals, with one fault, the crash after it, and everything that must hold then.
+/// Runs one upload that heals an archive, with one fault and a crash after it, and checks everything that must hold
+/// then.
 fn heals(upload: &Upload, point: &Shot) -> Fired {
     let sandbox = Sandbox::new();
     let names_of = Names::of(sandbox.path());

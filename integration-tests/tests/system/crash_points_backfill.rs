@@ -1,8 +1,8 @@
-//! Every system call of one backfill, with the process killed there, with an I/O error there, with a full disk there.
+//! Tests of one backfill with a fault at every system call: a kill, an I/O error or a full disk.
 //!
-//! Whatever happens, afterwards: what the index held before is there byte for byte, a run without a fault completes, and
-//! every archive has exactly one row with the right hash (I3); no archive is touched (I2); `cis490-verify` has nothing
-//! to say.
+//! After every fault the earlier content of the index is unchanged byte for byte, and a run without a fault completes.
+//! Every archive has exactly one row with the right hash (I3), no archive has changed (I2), and `cis490-verify` reports
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -23,18 +23,18 @@ use integration_tests::verify;
 
 const HOST: &str = "lab-1";
 
-/// How large the recordings are. Each has a thread of its own, and reading the second takes so long that the row of the
-/// first is not kept waiting for it: there are two batches, and what happens between them is part of every run.
+/// Sizes of the recordings in bytes. Each has a thread of its own. Reading the second takes so long that the row of the
+/// first does not wait for it. So there are two batches, and every run contains the calls between them.
 const SIZES: [u64; 2] = [10_000, 1_000_000];
 
-/// How many recordings are made at most for one with a batch for each row.
+/// Maximum number of attempts to record a run with a batch for each row.
 const MOST_RECORDINGS: usize = 20;
 
-/// A store with archives that have no row, and one that has.
+/// A store with archives without a row, and one archive with a row.
 struct Shelf {
     root: PathBuf,
     stored: BTreeMap<String, Vec<u8>>,
-    /// What the index holds before: a row of an older program, spaces and all.
+    /// The earlier content of the index: a row of an older program, with spaces.
     old: Vec<u8>,
 }
 
@@ -106,7 +106,7 @@ fn run_unharmed(sandbox: &Sandbox, shelf: &Shelf, point: &dyn Display) -> String
     process.log()
 }
 
-/// One backfill with one fault, one without, and everything that must hold after each.
+/// Runs one backfill with one fault and one without, and checks everything that must hold after each.
 fn survives(point: &Shot) -> Fired {
     let sandbox = Sandbox::new();
     let shelf = Shelf::new(&sandbox);
@@ -129,7 +129,7 @@ fn survives(point: &Shot) -> Fired {
     fired
 }
 
-/// One backfill that goes well.
+/// Records one backfill without a fault.
 fn record() -> (Trace, Names) {
     let sandbox = Sandbox::new();
     let shelf = Shelf::new(&sandbox);
@@ -142,7 +142,7 @@ fn record() -> (Trace, Names) {
 #[test]
 fn a_backfill_survives_every_fault_at_every_one_of_its_system_calls() {
     let walk = Walk::record("backfill", || {
-        // On a busy machine both rows may wait for the same batch; such a run lacks what happens between two.
+        // On a busy machine both rows may fall into one batch, and the run then lacks the calls between two batches.
         let mut runs = std::iter::repeat_with(record).take(MOST_RECORDINGS);
         runs.find(|(trace, _)| trace.count("write", "index.jsonl>") == SIZES.len())
             .expect("a run with two batches")

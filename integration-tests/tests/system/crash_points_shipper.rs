@@ -1,9 +1,8 @@
-//! Every system call of one pass of the shipper, with the process killed there, with an I/O error there, with a full
-//! disk there.
+//! Tests of one pass of the shipper with a fault at every system call: a kill, an I/O error or a full disk.
 //!
-//! Whatever happens, afterwards: the episode is in exactly one of `episodes/` and `shipped/`, and in the latter only
-//! if the receiver has it (I6); the next pass ships it, once and whole, and leaves nothing in the outbox (I4). What a
-//! disk does is never held against the episode: nothing is quarantined. In the end `cis490-verify` has nothing to say.
+//! After every fault the episode is in exactly one of `episodes/` and `shipped/`, and in the latter only if the
+//! receiver has it (I6). The next pass ships it, once and whole, and leaves nothing in the outbox (I4). A disk error is
+//! never held against the episode, so nothing is quarantined. In the end `cis490-verify` reports nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,14 +15,14 @@ use integration_tests::shipper::LabHost;
 use integration_tests::strace::{Fired, Least, Names, Shot, Traced, Walk};
 use integration_tests::verify;
 
-/// Every pass is that of a host of its own, so that one receiver tells them all apart.
+/// Number of the next host. Every pass has its own host, so that a single receiver can distinguish all passes.
 static HOSTS: AtomicUsize = AtomicUsize::new(1);
 
 fn recording() -> Recording {
     Recording::new(7, &CommitHash::parse(&"ab".repeat(20)).expect("a commit"), 40_000)
 }
 
-/// A lab host with one finished episode, each in a sandbox of its own; the receiver knows them apart by name.
+/// Creates a lab host with one finished episode, in a sandbox of its own. The receiver distinguishes the hosts by name.
 fn ready_host<'a>(sandbox: &'a Sandbox, receiver: &Receiver<'_>) -> (LabHost<'a>, Names) {
     let name = format!("lab-{}", HOSTS.fetch_add(1, Ordering::Relaxed));
     let lab_host = LabHost::new(sandbox, &name, receiver.url());
@@ -31,17 +30,17 @@ fn ready_host<'a>(sandbox: &'a Sandbox, receiver: &Receiver<'_>) -> (LabHost<'a>
     (lab_host, Names::of(sandbox.path()).with(&name, "HOST"))
 }
 
-/// How many rows the index has for a host; none has two episodes here.
+/// Returns the number of rows of a host; no host has two episodes here.
 fn rows_of(receiver: &Receiver<'_>, host: &str) -> usize {
     receiver.rows().iter().filter(|row| row.host_id.as_str() == host).count()
 }
 
-/// One pass with one fault, a pass without, and everything that must hold after each.
+/// Runs one pass with one fault and one without, and checks everything that must hold after each.
 fn survives(receiver: &Receiver<'_>, point: &Shot) -> Fired {
     let sandbox = Sandbox::new();
     let (lab_host, names) = ready_host(&sandbox, receiver);
     let (id, host) = (recording().id().to_string(), lab_host.host());
-    // The directory by which a start tries its moves is no episode, and the next start removes it.
+    // A start tests its moves with this directory, which is not an episode; the next start removes it.
     let here = |directory: &str| lab_host.names(directory).iter().filter(|name| *name != ".probe").count();
 
     let failed = Traced::shoot(&sandbox, &lab_host.command(&["--once"]), point, &names);

@@ -1,8 +1,8 @@
-//! A receiver on a real file system that is too small: a memory file system, and ext4 on a loop device.
+//! Tests of a receiver on a small real file system: a memory file system, and ext4 on a loop device.
 //!
-//! Who finds no room is told so before the body where the declared length shows it, with a time to come back; nothing
-//! partial is left and no final name shows anything but whole bytes (I2, I5); once there is room, sending again is
-//! all that is needed (I4). Mounting needs root.
+//! If the declared length shows that the disk has no space, the client is refused before the body, with a time to come
+//! back. Nothing partial is left, and a final name shows only whole bytes (I2, I5). Once there is space, sending again
+//! is enough (I4). Mounting needs root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,9 +21,10 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 const MIB: u64 = 1 << 20;
-/// What the file system holds in all: every upload, and once more those that are stored without a row and sent again.
+/// Size of the file system in bytes. It has space for every upload, and again for each one that is stored without a row
+/// and sent again.
 const DISK: u64 = 110 * MIB;
-/// What the filler leaves: room for five uploads at most.
+/// Number of bytes that the filler leaves: space for five uploads at most.
 const ROOM: u64 = 24 * MIB;
 const UPLOADS: usize = 16;
 const UPLOAD_BYTES: usize = 4 << 20;
@@ -40,14 +41,14 @@ fn upload(number: usize) -> Upload {
     Upload::new(HOST, &format!("E{number}"), &commit, &body(number))
 }
 
-/// A PUT whose head was answered with 100: the receiver waits for the body.
+/// A PUT whose head was answered with 100, so that the receiver waits for the body.
 struct Admitted {
     number: usize,
     upload: Upload,
     connection: Connection,
 }
 
-/// Begins all uploads at the same time: those that may go on, and the answers to the others.
+/// Begins all uploads at the same time. Returns the uploads that may continue, and the answers to the others.
 fn begin(receiver: &Receiver<'_>, numbers: &[usize]) -> (Vec<Admitted>, Vec<Answer>) {
     let length = UPLOAD_BYTES.to_string();
     let begun: Vec<_> = numbers
@@ -78,7 +79,7 @@ fn finish(admitted: &mut [Admitted], midway: impl FnOnce()) -> BTreeMap<usize, u
         std::thread::scope(|scope| {
             for put in admitted {
                 let range = range.clone();
-                // A receiver that has refused meanwhile takes no more; its answer says so.
+                // A receiver that has refused the upload meanwhile takes no more bytes; its answer shows that.
                 scope.spawn(move || drop(put.connection.send(&put.upload.body[range])));
             }
         });
@@ -94,10 +95,12 @@ fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process has descriptors").count()
 }
 
-/// What must hold at any time: nothing partial, whole bytes under each final name, a row for what was acknowledged.
+/// Checks what must hold at any time: nothing partial, whole bytes under each final name, and a row for each
+/// acknowledged upload.
 fn check(receiver: &mut Receiver<'_>, acknowledged: &[usize], descriptors_before: usize) {
     let pid = receiver.process().pid();
-    // One less is right too: an index that cannot be appended to is closed, and opened again for the next row.
+    // One descriptor fewer is right too: an index that cannot be appended to is closed, and opened again for the next
+    // row.
     let last = || (descriptors(pid) <= descriptors_before).then_some(());
     wait_until("every descriptor of an upload is closed", PATIENCE, last);
     assert_eq!(names(&receiver.state().join("episodes/.incoming")), [""; 0], "partial uploads are left");
@@ -116,7 +119,7 @@ fn check(receiver: &mut Receiver<'_>, acknowledged: &[usize], descriptors_before
     }
 }
 
-/// A receiver whose whole state lies on the small disk.
+/// Starts a receiver whose whole state is on the small disk.
 fn receiver_on(sandbox: &Sandbox, make: fn(&Sandbox, &Path, u64) -> SmallDisk) -> (SmallDisk, Receiver<'_>) {
     let mut receiver = Receiver::start(sandbox, Options::open());
     receiver.stop();
@@ -126,12 +129,12 @@ fn receiver_on(sandbox: &Sandbox, make: fn(&Sandbox, &Path, u64) -> SmallDisk) -
     (disk, receiver)
 }
 
-/// The whole story on one kind of disk.
+/// Runs the whole test on one kind of disk.
 fn fills_and_recovers(kind: &str, make: fn(&Sandbox, &Path, u64) -> SmallDisk) {
     let sandbox = Sandbox::new();
     let (disk, mut receiver) = receiver_on(&sandbox, make);
     let all: Vec<usize> = (1..=UPLOADS).collect();
-    // What the first request opens once and for all is no leak.
+    // The first request opens some files for good, which is not a leak.
     assert_eq!(receiver.get("/v1/health").status, 200);
     let pid = receiver.process().pid();
     let before = descriptors(pid);
@@ -162,7 +165,7 @@ fn fills_and_recovers(kind: &str, make: fn(&Sandbox, &Path, u64) -> SmallDisk) {
     drop(admitted);
     let there = refused.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(there, refused.len(), "only what is stored already is answered before its body: {refused:?}");
-    // 200 is for an archive that was stored when its row did not fit any more.
+    // 200 is the answer for an archive that was stored when there was no space for its row.
     assert!(
         there >= stored.len() && answers.values().all(|status| matches!(status, 200 | 201)),
         "{answers:?}"

@@ -1,7 +1,8 @@
-//! What follows a sync that failed: the error is believed, and nobody asks the same descriptor a second time.
+//! Tests of the steps after a failed sync: the program treats its data as lost, and never syncs the same descriptor
+//! again.
 //!
-//! A kernel may mark the pages of a failed write-back clean, so that the next sync of the descriptor succeeds and
-//! nothing is on the disk. That no failed sync is acknowledged is shown by the crash-point tests.
+//! A kernel may mark the pages of a failed write-back clean. Then the next sync of the descriptor succeeds, although
+//! the data is not on the disk. The crash-point tests show that no failed sync is acknowledged.
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::episodes::Recording;
@@ -15,7 +16,7 @@ fn commit() -> CommitHash {
     CommitHash::parse(&"ab".repeat(20)).unwrap()
 }
 
-/// What was done on the traced paths after the sync that failed: the name of each call and what it was made on.
+/// Returns the calls on the traced paths after the failed sync: name and arguments.
 fn after_the_fault(trace: &Trace) -> Vec<(String, String)> {
     let calls = trace.lines().into_iter();
     let after = calls.skip_while(|(_, _, result)| !result.ends_with("(INJECTED)")).skip(1);
@@ -40,7 +41,7 @@ fn an_index_whose_sync_failed_is_opened_anew_before_it_is_written_and_synced_aga
     receiver.stop();
 }
 
-/// More threads than the blocking pool has after so few uploads.
+/// Maximum number of attempts: more than the blocking pool has threads after this few uploads.
 const TRIES: usize = 20;
 
 #[test]
@@ -51,7 +52,7 @@ fn a_hosts_directory_whose_sync_failed_is_synced_before_its_next_upload_counts()
     let put = || Upload::new("lab-1", "E1", &commit(), b"an archive").put(receiver.url()).status;
     let strace = Strace::inject_on(&sandbox, pid, &episodes, ("fsync", 1), Fault::Eio);
     assert_eq!(put(), 500);
-    // Each thread that comes to it meets the fault once.
+    // Each thread that makes this call meets the fault once.
     assert!((0..TRIES).any(|_| put() == 201), "it is never stored");
     let calls = strace.detach().lines();
     assert!(calls.iter().any(|(name, _, result)| name == "fsync" && result == "0"), "{calls:?}");
@@ -63,14 +64,14 @@ fn an_episode_leaves_for_good_only_when_the_place_where_another_went_is_on_the_d
     let sandbox = Sandbox::new();
     let mut receiver = Receiver::start(&sandbox, Options::open());
     let lab_host = LabHost::new(&sandbox, "lab-1", receiver.url());
-    // One is refused for its empty meta.json, the other is shipped after it.
+    // One episode is refused for its empty meta.json, and the other is shipped after it.
     let [refused, good] = [1, 2].map(|seed| Recording::new(seed, &commit(), 20_000));
     let recorded = refused.write_to(&sandbox.dir("recorded"));
     std::fs::write(recorded.join("meta.json"), "").unwrap();
 
     let daemon = lab_host.start();
     let quarantine = lab_host.data().join("quarantine");
-    // Before the first move of a run both places are synced; the second sync is that of the move itself.
+    // Both destinations are synced before the first move of a run, so the second sync is that of the move itself.
     let strace = Strace::inject_on(&sandbox, daemon.pid(), &quarantine, ("fsync", 2), Fault::Eio);
     run(sandbox.command("mv").arg(&recorded).arg(lab_host.episodes()));
     lab_host.wait_for("quarantine", 1);

@@ -1,8 +1,8 @@
-//! An index that the service may no longer write, while its descriptor is open and would still work (accident 1).
+//! Tests of an index that the service may no longer write, while its open descriptor would still work (accident 1).
 //!
-//! Each batch notices, the sender is answered 500, the log says once what to do, and when that is done the next upload
-//! succeeds without a restart. Another file at the path and a truncated one are in incidents.rs and the receiver's
-//! own tests. Both tests need root.
+//! Each batch notices it, the sender gets a 500, and the log says once what to do. After that the next upload succeeds
+//! without a restart. Another file at the path and a truncated index are in incidents.rs and the receiver's own tests.
+//! Both tests need root.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -23,7 +23,7 @@ fn put(receiver: &Receiver<'_>, episode: &str) -> (u16, Option<String>) {
     (answer.status, answer.json()["error"].as_str().map(str::to_owned))
 }
 
-/// A file seen through a mount that may only be read, until it is dropped.
+/// A file under a read-only mount, which lasts until this is dropped.
 struct ReadOnlyMount(PathBuf);
 
 impl ReadOnlyMount {
@@ -42,7 +42,7 @@ impl Drop for ReadOnlyMount {
     }
 }
 
-/// The story: `spoil` makes the index unwritable, `mend` is what the log says, of which `remedy` is a part.
+/// Runs the test: `spoil` makes the index unwritable, and `mend` does what the log says. The log contains `remedy`.
 fn is_noticed_and_heals<T>(remedy: &str, spoil: impl Fn(&Sandbox, &Path) -> T, mend: impl Fn(T, &Path)) {
     let sandbox = Sandbox::new();
     let mut receiver = Receiver::start(&sandbox, Options { user: Some(SERVICE), ..Options::open() });

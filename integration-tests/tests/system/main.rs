@@ -1,6 +1,7 @@
-//! Faults, lost power, full disks, proxies and other clients: tests that need root, strace, FUSE, curl or gigabytes.
+//! Tests of faults, lost power, full disks, proxies and other clients, which need root, strace, FUSE, curl or
+//! gigabytes.
 //!
-//! Each fails where it cannot run. They mostly wait and run beside each other; docs/testing.md has the command.
+//! A test that cannot run fails. The tests mostly wait and run in parallel; docs/testing.md has the command.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 #![allow(clippy::print_stdout, reason = "counts, figures and seeds are what a reader wants")]

@@ -1,6 +1,6 @@
-//! Memory is flat: it does not follow the size of an episode (invariant I8).
+//! Tests that memory is flat: it does not depend on the size of an episode (invariant I8).
 //!
-//! Many times the limit goes through both programs; the kernel says how much memory they held at most.
+//! An episode of many times the limit passes through both programs, and the kernel reports their maximum memory.
 
 use integration_tests::clone::GitClone;
 use integration_tests::depth::Depth;
@@ -10,10 +10,11 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
 use integration_tests::until::{PATIENCE, wait_until};
 
-/// Sixteen such processes fit into the smallest collector, a Raspberry Pi with one GiB.
+/// Limit of a process. Sixteen processes of this size fit into the smallest collector, a Raspberry Pi with one GiB.
 const LIMIT_KIB: u64 = 64 * 1024;
 
-/// The size of the episode, and of its archive too: four times the limit, and many times that for a night.
+/// Returns the size of the episode in bytes, which is also that of its archive. It is four times the limit, and many
+/// times that for a night.
 fn episode_bytes() -> u64 {
     Depth::chosen().pick(256 << 20, 256 << 20, 4 << 30)
 }

@@ -1,6 +1,6 @@
-//! A data directory on a file system that knows no `RENAME_NOREPLACE`, as NFS, 9p and many of FUSE, or on one where a
-//! directory cannot be renamed to another directory: episodes are put away, set aside and released there as anywhere
-//! else, and nothing is replaced.
+//! Tests of a data directory on a file system with limited renames. Either it has no `RENAME_NOREPLACE`, as on NFS, 9p
+//! and many of FUSE, or no directory can be renamed to another directory. Episodes are put away, set aside and released
+//! there as anywhere else, and nothing is replaced.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -27,7 +27,7 @@ fn episodes_are_moved_where_a_directory_cannot_be_renamed() {
     assert_eq!(log.matches("episodes are copied and then deleted").count(), 1, "{log}");
 }
 
-/// Puts an episode away, sets one aside and releases it; gives back the log of the first pass.
+/// Puts an episode away, sets one aside and releases it. Returns the log of the first pass.
 fn moves_on(mount: fn(&Sandbox, &Tree) -> ForgetfulDisk) -> String {
     let sandbox = Sandbox::new();
     let (clone, commits) = GitClone::with_commits(&sandbox, "cis490", 1);
@@ -49,7 +49,7 @@ fn moves_on(mount: fn(&Sandbox, &Tree) -> ForgetfulDisk) -> String {
     );
     assert!(lab_host.names("episodes").is_empty() && lab_host.names("outbox").is_empty(), "{}", pass.log);
 
-    // What is in the way of a return is not replaced, and what holds nothing is in the way as well.
+    // An entry in the way of a return is not replaced, even if it is an empty directory.
     fs::create_dir(lab_host.episodes().join(&refused)).unwrap();
     elsewhere.push();
     let release = lab_host.run(&["quarantine", "release", &refused]);
@@ -65,8 +65,8 @@ fn moves_on(mount: fn(&Sandbox, &Tree) -> ForgetfulDisk) -> String {
     pass.log
 }
 
-/// A lab host's one pass over an episode that was recorded before `mount` was made of its data directory, and that the
-/// receiver takes: what it logged.
+/// Records an episode, lets `mount` change its data directory, and runs one pass, which the receiver accepts. Returns
+/// the log of the pass.
 fn pass_on<'a>(sandbox: &'a Sandbox, mount: impl FnOnce(&'a Sandbox, &LabHost<'a>) -> Vec<Mount>) -> String {
     let receiver = Receiver::start(sandbox, Options::open());
     let lab_host = LabHost::new(sandbox, "lab-1", receiver.url());
@@ -97,7 +97,7 @@ fn pass_on<'a>(sandbox: &'a Sandbox, mount: impl FnOnce(&'a Sandbox, &LabHost<'a
 fn an_episode_of_the_lower_layer_of_an_overlay_is_put_away() {
     let sandbox = Sandbox::new();
     let log = pass_on(&sandbox, |sandbox, lab_host| {
-        // The layers lie in memory: the sandbox itself may be an overlay, which cannot hold them.
+        // The layers are in memory, because the sandbox itself may be an overlay, which cannot hold them.
         let [lower, layers] = ["lower", "layers"].map(|name| sandbox.dir(name));
         let memory = Mount::new(sandbox, &["-t", "tmpfs", "tmpfs"], &layers);
         let below = Mount::bind(sandbox, lab_host.data(), &lower);
@@ -130,14 +130,14 @@ fn a_shipper_that_may_not_move_says_so_at_its_start_or_holds_and_goes_on_once_it
     let give = |path: &std::path::Path, user| chown(path, Some(user), Some(user)).unwrap();
     let help = "let the recorder run as that user, or give its directories to it";
 
-    // Where it may create nothing, nothing is begun.
+    // If the shipper may not create anything, it does not begin.
     give(&lab_host.episodes(), 0);
     let start = lab_host.once();
     assert_eq!(start.code, Some(1), "{}", start.log);
     assert!(start.log.contains("Permission denied") && start.log.contains(help), "{}", start.log);
     give(&lab_host.episodes(), USER);
 
-    // A recorder that runs as another user, and so do its directories.
+    // The recorder runs as another user, who owns its directories.
     let commit = CommitHash::parse(&"ab".repeat(20)).unwrap();
     let recorded =
         Recording { commit: None, ..Recording::new(1, &commit, 20_000) }.write_to(&lab_host.episodes());

@@ -1,5 +1,5 @@
-//! Certificates as a few lines of openssl make them, which TLS cannot use: each end says whose certificate it is and what
-//! to make instead.
+//! Tests of certificates that a few lines of openssl make and TLS cannot use. Each end reports whose certificate it is,
+//! and what to make instead.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,12 +13,12 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
 use integration_tests::until::{PATIENCE, wait_until};
 
-/// A key for an elliptic curve, which is made in no time.
+/// Options for an elliptic-curve key, which is quick to make.
 const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
 const VERSION_1: &str = "it is of X.509 version 1: make it anew";
 const AUTHORITY: &str = "it is the certificate of an authority, which can only sign others";
 
-/// An authority `ca` of openssl's, and `leaf`, which it signed without any extension.
+/// An authority `ca` made by openssl, and `leaf`, which it signed without any extension.
 struct Openssl {
     dir: PathBuf,
 }
@@ -75,7 +75,7 @@ impl Openssl {
     }
 }
 
-/// A server of openssl's that shows a certificate, and its URL.
+/// Starts an openssl server that shows a certificate, and returns its URL too.
 fn server(sandbox: &Sandbox, openssl: &Openssl, name: &str) -> (Process, String) {
     let mut command = sandbox.command("openssl");
     command.args(["s_server", "-www", "-accept", "127.0.0.1:0", "-cert"]);

@@ -1,4 +1,5 @@
-//! An actor that panicked does not come back; the process must not live on without it (ADR 0003, accident 7).
+//! Tests that the process ends after an actor has panicked, because the actor does not come back (ADR 0003, accident
+//! 7).
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::strace::{Fault, Strace};
 
-/// The thread of IndexWriterActor: the first arbiter that the receiver starts.
+/// Returns the thread of IndexWriterActor: the first arbiter that the receiver starts.
 fn index_writer_thread(pid: u32) -> u32 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let is_arbiter =
@@ -20,7 +21,7 @@ fn incident_07_an_actor_that_panicked_ends_the_process_with_an_error_that_names_
     let sandbox = Sandbox::new();
     let mut receiver = Receiver::start(&sandbox, Options::open());
     let thread = index_writer_thread(receiver.process().pid());
-    // tokio panics when it cannot wait for work any more: a real panic in the actor's own thread.
+    // tokio panics if it cannot wait for work any more: a real panic on the actor's own thread.
     let strace = Strace::inject_in_thread(&sandbox, thread, "epoll_wait", Fault::Eio);
     let status = receiver.process().wait();
     assert!(strace.detach().has_fired());

@@ -1,5 +1,5 @@
-//! An ext4 that gives up after an error, as a dying disk makes it: it is read-only from then on, its mount does not say
-//! so, and descriptors that are open stay open.
+//! Tests of an ext4 that gives up after an error, as on a dying disk. From then on it is read-only, its mount options
+//! do not show that, and open descriptors stay open.
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::receiver::{Options, Receiver};
@@ -18,7 +18,7 @@ fn health_says_that_nothing_can_be_stored_once_the_file_system_has_given_up() {
     assert_eq!(put("before").status, 201);
     assert_eq!(receiver.get("/v1/health").status, 200);
 
-    // What ext4 does by itself with `errors=remount-ro`.
+    // ext4 does this by itself with `errors=remount-ro`.
     run(sandbox.command("mount").args(["-o", "remount,abort"]).arg(&state));
     assert_eq!(put("during").status, 500);
     let health = receiver.get("/v1/health");

@@ -1,5 +1,6 @@
-//! `shipped/` makes room on a real file system that is too small: the oldest go until enough is free, no more; when
-//! none is left a person is warned, and told when it is over. Mounting needs root, as in `disk_full.rs`.
+//! Tests that `shipped/` makes room on a small real file system. The oldest episodes are deleted until enough is free,
+//! and no more. If none is left, a person gets a warning, and a message when it is over. Mounting needs root, as in
+//! `disk_full.rs`.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,16 +14,16 @@ use integration_tests::until::{PATIENCE, wait_until};
 
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 100 * MIB;
-/// What is to be free: more than the shipped episodes leave.
+/// Share of the disk that must be free, in percent: more than the shipped episodes leave.
 const FREE_PERCENT: u64 = 60;
 const EPISODES: usize = 70;
 
-/// Puts an episode of a MiB into `shipped/`; the later ones count as younger.
+/// Puts an episode of a MiB into `shipped/`; later ones are younger.
 fn keep(lab_host: &LabHost<'_>, number: usize) {
     let dir = lab_host.data().join("shipped").join(name(number));
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("network.pcap"), vec![7; 1 << 20]).unwrap();
-    // The clock of a file system ticks a few hundred times a second only.
+    // The clock of a file system ticks only a few hundred times a second.
     let since = |path: &Path| fs::metadata(path).map(|data| (data.ctime(), data.ctime_nsec())).unwrap();
     let (put, probe) = (since(&dir), lab_host.data().join("probe"));
     while {
@@ -31,7 +32,7 @@ fn keep(lab_host: &LabHost<'_>, number: usize) {
     } {}
 }
 
-/// By name the youngest come first.
+/// Returns a name that sorts the youngest episode first.
 fn name(number: usize) -> String {
     format!("e{:03}", EPISODES - number)
 }
@@ -59,7 +60,7 @@ fn makes_room(make: fn(&Sandbox, &Path, u64) -> SmallDisk) {
     let daemon = lab_host.start();
     wait_for(&daemon, "shipped episodes deleted, oldest first");
     let left = lab_host.names("shipped");
-    // The daemon takes a block or two for its status meanwhile.
+    // The daemon needs a block or two for its status meanwhile.
     assert!(disk.free() + MIB / 16 >= wanted, "{} of {total} are free", disk.free());
     // An episode takes its MiB, and a block or two for its directory.
     assert!(disk.free() < wanted + 2 * MIB, "no more went than had to: {} of {total} are free", disk.free());
@@ -68,7 +69,7 @@ fn makes_room(make: fn(&Sandbox, &Path, u64) -> SmallDisk) {
     assert_eq!(left, youngest, "the oldest went");
     assert!(!daemon.log().contains("of the data directory"), "nobody needs to hear of it\n{}", daemon.log());
 
-    // Something else takes all but a tenth: all that was shipped goes, and is not enough.
+    // Another program takes all but a tenth: all shipped episodes are deleted, which is not enough.
     disk.fill_but(total / 10);
     let full = "the disk of the data directory is nearly full";
     wait_for(&daemon, full);

@@ -1,10 +1,10 @@
-//! Several lab hosts ship over a bad network, while their shippers and the receiver are killed again and again.
+//! A soak test: several lab hosts ship over a bad network, while their shippers and the receiver are killed repeatedly.
 //!
-//! In the end every episode is stored exactly once and whole (I1-I4), nothing partial is left (I5), the hosts have put
-//! away what was stored and nothing else (I6), and `cis490-verify` finds nothing wrong. Rounds are counted, not
-//! timed. What happens follows a seed, though not to the byte: several processes run at the same time.
+//! In the end every episode is stored exactly once and complete (I1-I4), and nothing partial is left (I5). The hosts
+//! have put away stored episodes and nothing else (I6), and `cis490-verify` finds nothing wrong. The test counts rounds
+//! and not time. Events follow a seed, though not to the byte, because several processes run at the same time.
 //!
-//! `CIS490_DEPTH` says how many rounds, `CIS490_SOAK_SEED` begins another run:
+//! `CIS490_DEPTH` sets the number of rounds, and `CIS490_SOAK_SEED` the seed:
 //!
 //! ```text
 //! CIS490_DEPTH=deep CIS490_SOAK_SEED=1 cargo test -p integration-tests --features system --test system soak -- --nocapture
@@ -29,7 +29,8 @@ use rand::{Rng, SeedableRng};
 
 const HOSTS: usize = 8;
 const SEED: u64 = 490;
-/// Passes over a good network that every backlog is shipped in; the first may still meet what the storm left.
+/// Maximum number of passes over a good network to ship a backlog. The first may still meet leftovers of the bad
+/// network.
 const LAST_PASSES: usize = 5;
 
 #[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
@@ -37,7 +38,7 @@ fn chosen_seed() -> u64 {
     std::env::var("CIS490_SOAK_SEED").map_or(SEED, |text| text.parse().expect("a whole number"))
 }
 
-/// What happens in a round, apart from the network.
+/// The accident of a round, apart from the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Accident {
     None,
@@ -59,7 +60,7 @@ struct Soak<'a> {
 }
 
 impl Soak<'_> {
-    /// Every host records something, all ship at the same time, and an accident happens while they do.
+    /// Records an episode on every host, lets all of them ship, and causes an accident meanwhile.
     fn round(&mut self, number: u64) -> Accident {
         self.record(number);
         let accident = *ACCIDENTS.choose(&mut self.rng).expect("there are some");
@@ -94,7 +95,7 @@ impl Soak<'_> {
         }
     }
 
-    /// Ships what is left over a network that has become good.
+    /// Ships the remaining episodes over a good network.
     fn ship_the_rest(&self) {
         self.proxy.calm();
         for host in &self.hosts {
@@ -103,7 +104,7 @@ impl Soak<'_> {
         }
     }
 
-    /// Fails unless everything recorded is stored exactly once, and put away on its host.
+    /// Fails unless every recorded episode is stored exactly once, and put away on its host.
     fn check(&self, kills: u32) {
         let mut rows = BTreeMap::new();
         let (found, torn) = self.receiver.rows_and_torn_lines();
@@ -151,7 +152,7 @@ fn everything_recorded_arrives_exactly_once_whatever_is_cut_or_killed() {
     let left: usize = soak.hosts.iter().map(|host| host.names("episodes").len()).sum();
     let tally = proxy.tally();
     println!("{accidents:?}; connections: {tally:?}; {left} episodes left after it");
-    // A storm in which nothing happens proves nothing.
+    // A run without any trouble proves nothing.
     for trouble in [CUT_REQUEST, CUT_ANSWER, TRICKLE, STALL] {
         assert!(tally.contains_key(trouble), "no connection met with `{trouble}`: {tally:?}");
     }

@@ -1,5 +1,5 @@
-//! A disk image that is nearly all hole, from the lab host to where somebody trains: it is never read, stored or
-//! unpacked at its full size, by the programs that people have.
+//! Tests of a disk image that is nearly all holes, from the lab host to the trainer. Neither our programs nor common
+//! tools ever read, store or unpack it at its full size.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -13,7 +13,7 @@ use integration_tests::receiver::{Options, Receiver};
 use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::LabHost;
 
-/// To read or write that many zeros takes many minutes anywhere.
+/// Length of the image in bytes. Reading or writing that many zeros takes many minutes on any machine.
 const LENGTH: u64 = 1 << 40;
 const DATA: [(u64, &[u8]); 3] = [(0, b"boot"), (LENGTH / 3, b"across"), (LENGTH - 9, b"the end")];
 
@@ -65,7 +65,7 @@ fn assert_is_the_image(path: &Path) {
     let found = image.metadata().unwrap();
     let name = path.display();
     assert_eq!(found.len(), LENGTH, "{name}");
-    // Three blocks of 16 MiB at most hold something.
+    // At most three blocks of 16 MiB hold data.
     assert!(found.blocks() * 512 <= 49 << 20, "{name}: {} blocks", found.blocks());
     for (at, bytes) in DATA {
         let mut read = vec![1; bytes.len()];

@@ -1,7 +1,7 @@
-//! What clients in other languages see: curl, and Python as the earlier generation of the shipper speaks.
+//! Tests with clients in other languages: curl, and Python in the way of the shipper's earlier generation.
 //!
-//! The statuses and members one by one are the receiver's own tests; here it is whole programs that were not
-//! written for it.
+//! The receiver's own tests cover each status and member. These tests use whole programs that were not written for the
+//! receiver.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use integration_tests::upload::Upload;
 
 const MIB: u64 = 1 << 20;
 
-/// A receiver whose window leaves out the first commit.
+/// A receiver whose window excludes the first commit.
 struct Ground<'a> {
     sandbox: &'a Sandbox,
     receiver: Receiver<'a>,
@@ -37,21 +37,21 @@ impl<'a> Ground<'a> {
         Self { sandbox, receiver, stale: commits[0].clone(), fresh: commits[1].clone() }
     }
 
-    /// A file of the sandbox with that content.
+    /// Creates a file in the sandbox with that content.
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.sandbox.path().join(name);
         fs::write(&path, content).unwrap();
         path
     }
 
-    /// A file of zeros, which takes no room on the disk.
+    /// Creates a file of zeros, which takes no disk space.
     fn zeros(&self, name: &str, length: u64) -> PathBuf {
         let path = self.sandbox.path().join(name);
         File::create(&path).unwrap().set_len(length).unwrap();
         path
     }
 
-    /// Puts a file with curl, with the headers of protocol 2.1 and these on top.
+    /// Uploads a file with curl, with the headers of protocol 2.1 and these on top.
     fn curl(&self, episode: &str, file: &Path, commit: &CommitHash, more: &[&str]) -> Curl {
         let sha256 = format!("X-Content-SHA256: {}", sha256_of_file(file));
         let commit = format!("X-Cis490-Code-Commit: {commit}");
@@ -59,7 +59,7 @@ impl<'a> Ground<'a> {
         self.curl_plain(episode, file, &all)
     }
 
-    /// Puts a file with curl and only these headers.
+    /// Uploads a file with curl and only these headers.
     fn curl_plain(&self, episode: &str, file: &Path, more: &[&str]) -> Curl {
         let (answer, heads) = (self.sandbox.free("answer", ""), self.sandbox.free("heads", ""));
         let url = format!("{}/v1/episodes/lab-1/{episode}.tar.zst", self.receiver.url());
@@ -75,11 +75,11 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// What curl saw, and how much of the body it sent.
+/// The answer that curl saw, and the number of bytes of the body that it sent.
 #[derive(Debug)]
 struct Curl {
     status: u16,
-    /// Whether `100 Continue` came, after which a slower answer would have met the whole body.
+    /// True if `100 Continue` came; a slower refusal would then have met the whole body.
     was_asked: bool,
     sent: u64,
     body: serde_json::Value,
@@ -161,7 +161,8 @@ fn curl_is_told_what_is_wrong_with_its_headers() {
 
 #[test]
 fn curl_without_expect_stops_sending_a_gigabyte_when_it_is_refused() {
-    /// What the kernel may hold between the two: both socket buffers at their largest, and what curl has read.
+    /// Maximum number of bytes between the two programs: both socket buffers at their largest, and the bytes that curl
+    /// has read.
     const IN_FLIGHT: u64 = 12 * MIB;
     let sandbox = Sandbox::new();
     let ground = Ground::new(&sandbox);

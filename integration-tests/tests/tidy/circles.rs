@@ -1,6 +1,7 @@
-//! Files never import each other in a circle, so a reader can understand each of them after the ones below it.
+//! The rule that files never import each other in a circle, so that a reader can understand each file after the ones
+//! below it.
 //!
-//! A file and what lies in the folder of its name are one module in parts, and may name each other.
+//! A file and the files in the folder of its name are parts of one module, and may name each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +9,10 @@ use crate::Finding;
 use crate::source;
 use crate::tree::Tree;
 
-/// A module of a crate: its names from the top of the crate.
+/// A module of a crate: its path from the top of the crate.
 type Module = Vec<String>;
 
-/// Files that name each other in a loop are found, crate by crate.
+/// Finds files that name each other in a circle, crate by crate.
 pub(crate) fn files_form_no_circle(tree: &Tree) -> Vec<Finding> {
     let crates: BTreeSet<String> = tree
         .ending("Cargo.toml")
@@ -25,7 +26,7 @@ fn circles_of(tree: &Tree, folder: &str) -> Vec<Finding> {
         .code()
         .filter_map(|(path, code)| {
             let module = module_of(path.strip_prefix(folder)?)?;
-            // What only tests name ties no file to another.
+            // A name that only tests use does not tie files together.
             let end = code.find("#[cfg(test)]\nmod tests {").unwrap_or(code.len());
             Some((module, (path, code[..end].to_owned())))
         })
@@ -49,7 +50,7 @@ fn circles_of(tree: &Tree, folder: &str) -> Vec<Finding> {
     findings
 }
 
-/// The module that a file is; none for tests and programs.
+/// Returns the module of a file; `None` for tests and programs.
 fn module_of(inner: &str) -> Option<Module> {
     let names: Module = inner.strip_suffix(".rs")?.split('/').map(str::to_owned).collect();
     let names = match names.last().map(String::as_str) {
@@ -61,7 +62,7 @@ fn module_of(inner: &str) -> Option<Module> {
     (names.first().is_none_or(|first| first != "bin")).then_some(names)
 }
 
-/// The other files whose modules this code names, but for those that are parts of the same.
+/// Returns the other files whose modules this code names, except the parts of the same module.
 fn named_by<'a, T>(own: &Module, code: &str, files: &'a BTreeMap<Module, T>) -> BTreeSet<&'a Module> {
     let mut found = BTreeSet::new();
     for (prefix, base) in [("crate::", Some(Vec::new())), ("super::", None)] {
@@ -83,7 +84,7 @@ fn named_by<'a, T>(own: &Module, code: &str, files: &'a BTreeMap<Module, T>) -> 
     found
 }
 
-/// Every path that begins here: one, or those of a `{...}`, whose first names are expanded.
+/// Returns every path that begins here: one, or those of a `{...}`, with their first names expanded.
 fn paths(code: &str) -> Vec<Module> {
     let first = source::name(code);
     let rest = &code[first.len()..];
@@ -102,7 +103,7 @@ fn paths(code: &str) -> Vec<Module> {
     }
 }
 
-/// The shortest way from a file back to itself.
+/// Returns the shortest way from a file back to itself.
 fn way_back<'a>(
     start: &'a Module,
     named: &BTreeMap<&'a Module, BTreeSet<&'a Module>>,

@@ -1,4 +1,5 @@
-//! What is installed beside the programs: units whose commands exist, examples that the programs take.
+//! The rules for files that are installed with the programs: the commands of units exist, and the programs accept the
+//! examples.
 
 use std::process::Command;
 
@@ -8,7 +9,7 @@ use integration_tests::sandbox::Sandbox;
 use crate::Finding;
 use crate::tree::Tree;
 
-/// A unit whose command has a flag that the program does not take fails on the collector and nowhere else.
+/// Finds units whose command has a flag that the program lacks, because those would only fail on the collector.
 pub(crate) fn units_use_what_the_programs_take(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.under("systemd/") {
@@ -28,13 +29,13 @@ pub(crate) fn units_use_what_the_programs_take(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The commands of a unit that start one of our programs; continued lines are joined.
+/// Returns the commands of a unit that start one of our programs, with continued lines joined.
 fn our_commands(unit: &str) -> Vec<String> {
     let joined = unit.replace("\\\n", " ");
     let commands = joined
         .lines()
         .filter_map(|line| line.trim().strip_prefix("Exec")?.split_once('=').map(|(_, rest)| rest));
-    // Characters before the path change how it is run, not what (systemd.service(5)).
+    // Characters before the path change how the program is run, not which one (systemd.service(5)).
     let commands =
         commands.map(|command| command.trim_start_matches(['@', '-', ':', '+', '!']).trim().to_owned());
     commands
@@ -42,7 +43,7 @@ fn our_commands(unit: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `--help` lists the flag as a whole word.
+/// Returns true if `--help` lists the flag as a whole word.
 fn names_flag(help: &str, flag: &str) -> bool {
     help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| word == flag)
 }
@@ -52,14 +53,14 @@ fn help_of(program: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The example configurations, and the program that reads each.
+/// The example configurations, each with the program that reads it.
 const EXAMPLES: &[(&str, &str)] =
     &[("etc/receiver.toml", "cis490-receiver"), ("etc/lab-host.toml", "cis490-shipper")];
 
-/// What a person must replace in an example before it is taken (incident 9).
+/// The word that a person must replace before a program accepts an example (incident 9).
 const PLACEHOLDER: &str = "REPLACE_ME";
 
-/// An example that the program refuses is worse than none: it is what people copy.
+/// Finds examples that the program refuses, because people copy them.
 pub(crate) fn examples_are_taken(tree: &Tree) -> Vec<Finding> {
     let sandbox = Sandbox::new();
     let mut findings = Vec::new();

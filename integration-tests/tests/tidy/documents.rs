@@ -1,15 +1,15 @@
-//! What the documents lead to: every path in them is there, and so are the documents that people open first.
+//! The rules for documents: every path in them exists, and so do the documents that people open first.
 
 use crate::Finding;
 use crate::promises::ERRORS_DOCUMENT;
 use crate::tree::Tree;
 
-/// The text between backticks on one line.
+/// Returns the texts between backticks on one line.
 pub(crate) fn code_spans(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-/// A reader who follows a path in a document gets somewhere.
+/// Finds paths in documents that lead nowhere.
 pub(crate) fn paths_in_documents_exist(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.ending(".md") {
@@ -33,7 +33,7 @@ pub(crate) fn paths_in_documents_exist(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The lines outside fenced blocks, counted from 1.
+/// Returns the lines outside fenced blocks, counted from 1.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     text.lines().enumerate().map(|(index, line)| (index + 1, line)).filter(move |(_, line)| {
@@ -43,16 +43,17 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Where a document may say `http/server.rs` and mean the sources of the crate that it speaks of.
+/// The crates in which a document's `http/server.rs` may be a source file.
 const CRATES: &[&str] = &["shared", "receiver", "shipper", "tools", "integration-tests"];
 
-/// Whether a path leads somewhere: from the top, from the document, or from the sources of a crate.
+/// Returns true if a path exists: from the top, from the document, or from the sources of a crate.
 fn is_there(tree: &Tree, folder: &str, target: &str) -> bool {
     let in_crate = |member: &&str| tree.has(&format!("{member}/src/{target}"));
     tree.has(target) || tree.has(&resolve(folder, target)) || CRATES.iter().any(in_crate)
 }
 
-/// Whether a code span means a file of the checkout: it begins with a folder of ours, or is a document or source.
+/// Returns true if a code span names a file of the checkout: it begins with a folder of ours, or is a document or
+/// source.
 fn is_repository_path(tree: &Tree, span: &str) -> bool {
     let plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
     let first = span.split('/').next().unwrap_or_default();
@@ -62,14 +63,14 @@ fn is_repository_path(tree: &Tree, span: &str) -> bool {
     plain && (begins_with_a_folder || extension == "md" || (extension == "rs" && span.contains('/')))
 }
 
-/// The targets of `[text](target)` that lie in the checkout, without their fragments.
+/// Returns the targets of `[text](target)` in the checkout, without their fragments.
 fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let targets = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
     targets.filter_map(|target| target.split('#').next()).filter(|target| !target.is_empty())
 }
 
-/// A path as a document in `folder` means it.
+/// Resolves a path relative to a document in `folder`.
 fn resolve(folder: &str, target: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in target.split('/') {
@@ -82,7 +83,7 @@ fn resolve(folder: &str, target: &str) -> String {
     parts.join("/")
 }
 
-/// What a person opens first is there.
+/// Finds documents that people open first and that are missing.
 pub(crate) fn expected_documents_exist(tree: &Tree) -> Vec<Finding> {
     ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", ERRORS_DOCUMENT, "docs/operators.md"]
         .into_iter()

@@ -1,10 +1,10 @@
-//! Who may know whom: crates by their manifests, modules by the names in their code.
+//! The rules for dependencies: of crates by their manifests, and of modules by the names in their code.
 
 use crate::Finding;
 use crate::source;
 use crate::tree::Tree;
 
-/// What a member may depend on: ours, and what it must never see of others.
+/// A member of the workspace: the crates of ours that it may depend on, and the crates that it must never depend on.
 struct Member {
     folder: &'static str,
     ours: &'static [&'static str],
@@ -30,7 +30,8 @@ const MEMBERS: &[Member] = &[
     Member { folder: "integration-tests", ours: &[SHARED, RECEIVER, SHIPPER, TOOLS], never: &[] },
 ];
 
-/// Crates know only what lies to their left, take versions from one table, and are linted alike.
+/// Finds crates that depend on a crate to their right or on a forbidden library. Also finds a version outside the
+/// common table, and missing lints.
 pub(crate) fn crates_know_only_their_left(tree: &Tree) -> Vec<Finding> {
     MEMBERS.iter().flat_map(|member| manifest_findings(tree, member)).collect()
 }
@@ -66,7 +67,7 @@ fn manifest_findings(tree: &Tree, member: &Member) -> Vec<Finding> {
     findings
 }
 
-/// The top-level modules of a crate from left to right: a module names only what stands to its right.
+/// The top-level modules of a crate from left to right: a module may only name modules to its right.
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "receiver/src/",
@@ -100,7 +101,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The right never names the left, and every module has its place.
+/// Finds modules that name a module to their left, or have no place in [`LAYERS`].
 pub(crate) fn modules_know_only_their_right(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (folder, layers) in LAYERS {
@@ -125,7 +126,8 @@ pub(crate) fn modules_know_only_their_right(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Every top-level module that code names: `crate::a`, `crate::{a, b::c}`, and `super::super::a` that reaches the top.
+/// Returns every top-level module that code names: `crate::a`, `crate::{a, b::c}`, and `super::super::a` that reaches
+/// the top.
 fn crate_paths<'a>(inner: &str, code: &'a str) -> Vec<(usize, &'a str)> {
     let mut found = Vec::new();
     for at in source::places(code, "crate::") {
@@ -154,7 +156,8 @@ struct Confined {
     to: &'static [&'static str],
 }
 
-/// What crosses a room's wall makes every room depend on it: each library stays where it belongs.
+/// The libraries that only some modules may use. A library that is used everywhere would make every module depend on
+/// it.
 const CONFINED: &[Confined] = &[
     Confined {
         folder: "receiver/src/",
@@ -180,7 +183,7 @@ const CONFINED: &[Confined] = &[
     Confined { folder: "tools/src/", name: "anyhow::", to: &["bin/", "backfill/cli.rs"] },
 ];
 
-/// Libraries stay in the rooms that are theirs.
+/// Finds libraries outside the modules that may use them.
 pub(crate) fn libraries_stay_in_their_rooms(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, code) in tree.code() {

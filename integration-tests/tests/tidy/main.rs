@@ -1,8 +1,8 @@
-//! The rules of the tree that a program can check. `cargo tidy` runs this alone.
+//! The rules of the tree that a program can check. `cargo tidy` runs only these tests.
 //!
-//! Every rule is a function from the checkout to findings, and its doc says why the rule is there. All rules
-//! run, all findings are shown, and each names its fix. Rules about behaviour are not here: those are tests of
-//! the programs.
+//! Every rule is a function from the checkout to findings, and its doc gives the reason for the rule. All rules run,
+//! all findings are shown, and each names its fix. Rules about behaviour are tests of the programs and not part of this
+//! binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may")]
 
@@ -21,7 +21,7 @@ use std::fmt;
 use integration_tests::binaries;
 use tree::Tree;
 
-/// A place where the tree is not as it should be.
+/// A place where the tree breaks a rule.
 pub(crate) struct Finding {
     place: String,
     what: String,
@@ -43,7 +43,7 @@ impl fmt::Display for Finding {
 /// A rule about the tree.
 type Rule = fn(&Tree) -> Vec<Finding>;
 
-/// All of them, in the order in which their findings are shown.
+/// All rules, in the order in which their findings are shown.
 const RULES: &[Rule] = &[
     edges::crates_know_only_their_left,
     edges::modules_know_only_their_right,
@@ -62,7 +62,7 @@ const RULES: &[Rule] = &[
     documents::expected_documents_exist,
 ];
 
-/// The rules that need the programs, and so can only be looked at when everything compiles.
+/// The rules that need the programs, which can only run if everything compiles.
 const DEPLOYMENT_RULES: &[Rule] =
     &[deployment::units_use_what_the_programs_take, deployment::examples_are_taken];
 

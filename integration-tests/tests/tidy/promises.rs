@@ -1,4 +1,4 @@
-//! What the documents promise: errors explained, accidents and invariants tested.
+//! The rules for promises in documents: errors are explained, accidents and invariants are tested.
 
 use cis490_shared::wire::problem::ErrorCode;
 
@@ -7,10 +7,11 @@ use crate::documents::code_spans;
 use crate::source;
 use crate::tree::Tree;
 
-/// Where operators look up an `error` member.
+/// The document in which operators look up an `error` member.
 pub(crate) const ERRORS_DOCUMENT: &str = "docs/errors.md";
 
-/// An operator who meets an error finds its meaning and next step, and no error exists that no test has seen.
+/// Finds errors that are not explained or not tested. An operator who meets an error must find its meaning and the next
+/// step.
 pub(crate) fn every_error_is_explained_and_tested(tree: &Tree) -> Vec<Finding> {
     let document = tree.get(ERRORS_DOCUMENT).unwrap_or_default();
     let mut findings = Vec::new();
@@ -27,9 +28,9 @@ pub(crate) fn every_error_is_explained_and_tested(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Whether a test that sees the receiver's answers names the member, as text or as a constant.
+/// Returns true if a test that sees the receiver's answers names the member, as text or as a constant.
 ///
-/// Tests of the shipper do not count: that it understands a member does not show that anybody sends it.
+/// Tests of the shipper do not count, because they do not show that the receiver sends the member.
 fn is_tested(tree: &Tree, code: ErrorCode) -> bool {
     let (text, constant) = (format!("\"{code}\""), format!("ErrorCode::{code:?}"));
     ["receiver/tests/", "integration-tests/tests/"]
@@ -39,15 +40,15 @@ fn is_tested(tree: &Tree, code: ErrorCode) -> bool {
         .any(|(_, test)| test.contains(&text) || has_word(test, &constant))
 }
 
-/// Whether `word` stands in the text by itself, not as the beginning or the end of a longer one.
+/// Returns true if the text contains `word` as a whole, not as the beginning or the end of a longer word.
 fn has_word(text: &str, word: &str) -> bool {
     source::places(text, word).any(|at| source::name(&text[at + word.len()..]).is_empty())
 }
 
-/// The accidents of the previous generation whose tests exist; the list grows until it is complete.
+/// The accidents of the previous generation whose tests are demanded; the list grows until it is complete.
 const INCIDENTS: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13];
 
-/// What happened once in production has a test of its number, so that nobody unlearns it.
+/// Finds accidents without a test of their number, because a lesson from production must not be forgotten.
 pub(crate) fn every_incident_has_its_test(tree: &Tree) -> Vec<Finding> {
     let prefixes = INCIDENTS.iter().map(|number| format!("incident_{number:02}_"));
     prefixes
@@ -62,13 +63,13 @@ pub(crate) fn every_incident_has_its_test(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Where the invariants stand for readers.
+/// The document that lists the invariants for readers.
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 
-/// What a line says whose test cannot be written yet.
+/// The words on the line of an invariant whose test cannot be written yet.
 const ADMITTED: &str = "still to come";
 
-/// An invariant without a test is a hope: I1 to I10 each name one that exists, or admit that there is none.
+/// Finds invariants without a test: I1 to I10 must each name one that exists, or admit that there is none.
 pub(crate) fn every_invariant_names_its_test(tree: &Tree) -> Vec<Finding> {
     let document = tree.get(ARCHITECTURE).unwrap_or_default();
     let mut findings = Vec::new();
@@ -91,7 +92,7 @@ pub(crate) fn every_invariant_names_its_test(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// A claim in words: more than any name of a function or a key has.
+/// Returns true if a name is a claim in words: it has more words than the names of functions and keys.
 fn is_test_name(span: &str) -> bool {
     span.matches('_').count() >= 3 && source::name(span) == span
 }

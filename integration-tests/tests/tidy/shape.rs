@@ -1,13 +1,13 @@
-//! The shape of a source file: its length, its first line, its name, and what it says aloud.
+//! The rules for the shape of a source file: its length, its first line, its name, and its output.
 
 use crate::Finding;
 use crate::source;
 use crate::tree::{Tree, is_test};
 
-/// A file of this length is read in one sitting; a longer one is two rooms.
+/// Maximum number of lines of a file, which can be read in one sitting.
 const MAX_LINES: usize = 400;
 
-/// Files over the limit become folders while that is still easy.
+/// Finds files over the limit, so that they become folders while that is still easy.
 pub(crate) fn files_are_short(tree: &Tree) -> Vec<Finding> {
     tree.ending(".rs")
         .map(|(path, text)| (path, text.lines().count()))
@@ -18,7 +18,7 @@ pub(crate) fn files_are_short(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// The first line says what the file is for, so that a reader can leave again.
+/// Finds files whose first line does not say what they are for, because a reader decides by that line.
 pub(crate) fn files_say_what_they_are_for(tree: &Tree) -> Vec<Finding> {
     tree.ending(".rs")
         .filter(|(_, text)| !text.starts_with("//! "))
@@ -28,7 +28,7 @@ pub(crate) fn files_say_what_they_are_for(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// A name that fits anything collects anything.
+/// Finds files with a name that fits anything, because everything collects in them.
 pub(crate) fn files_have_names(tree: &Tree) -> Vec<Finding> {
     const NAMELESS: [&str; 5] = ["utils.rs", "util.rs", "helpers.rs", "types.rs", "common.rs"];
     tree.ending(".rs")
@@ -37,16 +37,16 @@ pub(crate) fn files_have_names(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether a file speaks to the person who started the program.
+/// Returns true if a file prints for the person who started the program.
 fn is_front_end(path: &str) -> bool {
     path.ends_with("/main.rs") || path.ends_with("/cli.rs") || path.contains("/bin/")
 }
 
-/// Libraries log; only what a person started at a terminal prints.
+/// Finds libraries that print. Libraries log, and only programs that a person starts at a terminal print.
 pub(crate) fn only_front_ends_print(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, code) in tree.code().filter(|(path, _)| !is_front_end(path) && !is_test(path)) {
-        // Unit tests stand at the end of a file.
+        // Unit tests are at the end of a file.
         let code = code.split("#[cfg(test)]").next().unwrap_or_default();
         for print in ["println!", "print!", "eprintln!", "eprint!"] {
             for at in source::places(code, print) {
@@ -62,13 +62,14 @@ pub(crate) fn only_front_ends_print(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Where a message may vary, and why.
+/// The files in which a message may vary, each with the reason.
 const MAY_VARY: &[(&str, &str)] = &[(
     "shipper/src/report/log.rs",
     "the remediation is there to be pasted, so it stands on lines of its own",
 )];
 
-/// A log is searched for constant text; what varies is a field. The last words of a program are for people.
+/// Finds log messages that vary, because people search a log for constant text and variable data belongs in fields.
+/// Front ends are exempt: their last words are for people.
 pub(crate) fn log_messages_are_constant(tree: &Tree) -> Vec<Finding> {
     let is_excused = |path: &str| is_front_end(path) || MAY_VARY.iter().any(|(file, _)| *file == path);
     let mut findings = Vec::new();

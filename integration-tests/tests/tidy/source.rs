@@ -1,8 +1,8 @@
-//! Just enough of Rust's lexer for the rules: what is code, what is a comment, what is a literal.
+//! Just enough of a Rust lexer for the rules: it separates code, comments and literals.
 //!
-//! Blanked code has the same length as the text it comes from, so a position in one is the same in the other.
+//! Blanked code has the same length as its source, so a position is the same in both.
 
-/// The text with comments and the insides of literals replaced by blanks; line ends stay.
+/// Returns the text with blanks in place of comments and the insides of literals; line ends stay.
 pub(crate) fn blank(text: &str) -> String {
     let mut code = text.as_bytes().to_vec();
     let mut at = 0;
@@ -18,14 +18,14 @@ pub(crate) fn blank(text: &str) -> String {
     String::from_utf8(code).expect("only whole comments and literals are blanked")
 }
 
-/// Where a token ends, and which part of it is to be blanked.
+/// The end of a token, and the part of it that is blanked.
 struct Token {
     end: usize,
     blank_from: usize,
     blank_to: usize,
 }
 
-/// The comment, the literal or the single character at `at`.
+/// Returns the comment, the literal or the single character at `at`.
 fn token(text: &str, at: usize) -> Token {
     let rest = &text[at..];
     let whole = |end: usize| Token { end, blank_from: at, blank_to: end };
@@ -48,7 +48,7 @@ fn token(text: &str, at: usize) -> Token {
             let close = quote_end(text, at + 1, '"');
             inside(at + 1, close, (close + 1).min(text.len()))
         }
-        // A character and not a lifetime: either escaped, or closed right behind one character.
+        // A character and not a lifetime: either escaped, or closed after one character.
         (Some('\''), Some('\\'), _) | (Some('\''), Some(_), Some('\'')) => {
             let close = quote_end(text, at + 1, '\'');
             inside(at + 1, close, (close + 1).min(text.len()))
@@ -80,7 +80,7 @@ fn block_comment_end(text: &str, at: usize) -> usize {
     }
 }
 
-/// How many `#` a raw string at `at` has; none where there is no raw string.
+/// Returns the number of `#` of a raw string at `at`; `None` if there is no raw string.
 fn raw_string_hashes(text: &str, at: usize) -> Option<usize> {
     let before = text[..at].chars().next_back();
     if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
@@ -91,7 +91,7 @@ fn raw_string_hashes(text: &str, at: usize) -> Option<usize> {
     rest[hashes..].starts_with('"').then_some(hashes)
 }
 
-/// The position of the closing quote, past whatever is escaped.
+/// Returns the position of the closing quote, and skips escaped characters.
 fn quote_end(text: &str, from: usize, quote: char) -> usize {
     let mut escaped = false;
     for (offset, character) in text[from..].char_indices() {
@@ -105,27 +105,27 @@ fn quote_end(text: &str, from: usize, quote: char) -> usize {
     text.len()
 }
 
-/// Whether the character before `at` ends a name, so that what stands at `at` is not a name's beginning.
+/// Returns true if the character before `at` belongs to a name, so that no name begins at `at`.
 fn continues_a_name(code: &str, at: usize) -> bool {
     code[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
-/// Where `word` stands in blanked code without being the tail of a longer name.
+/// Returns the positions of `word` in blanked code, except in the tail of a longer name.
 pub(crate) fn places<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> {
     code.match_indices(word).map(|(at, _)| at).filter(|at| !continues_a_name(code, *at))
 }
 
-/// The name that begins a piece of code; empty where none does.
+/// Returns the name at the beginning of a piece of code; empty if there is none.
 pub(crate) fn name(code: &str) -> &str {
     &code[..code.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(code.len())]
 }
 
-/// The names of all functions in blanked code.
+/// Returns the names of all functions in blanked code.
 pub(crate) fn functions(code: &str) -> impl Iterator<Item = &str> {
     places(code, "fn ").map(|at| name(code[at + 3..].trim_start()))
 }
 
-/// What stands between the commas of a `{...}`, whose brace is already open.
+/// Returns the items of a `{...}` whose brace is already open.
 pub(crate) fn group(code: &str) -> Vec<&str> {
     let mut depth = 1;
     let close = code.find(|c| {
@@ -136,12 +136,12 @@ pub(crate) fn group(code: &str) -> Vec<&str> {
     split_arguments(code, 0, end).iter().map(|(from, to)| code[*from..*to].trim()).collect()
 }
 
-/// The line of a position, counted from 1.
+/// Returns the line of a position, counted from 1.
 pub(crate) fn line(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// Where the arguments of every call of the macro `name` begin and end in blanked code.
+/// Returns the begin and end of the arguments of every call of the macro `name` in blanked code.
 pub(crate) fn macro_arguments(code: &str, name: &str) -> Vec<(usize, usize)> {
     let call = format!("{name}!(");
     places(code, &call)
@@ -161,7 +161,7 @@ pub(crate) fn macro_arguments(code: &str, name: &str) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// Where the arguments between two positions begin and end, split at the commas between them.
+/// Returns the begin and end of each argument between two positions, split at the commas.
 pub(crate) fn split_arguments(code: &str, begin: usize, end: usize) -> Vec<(usize, usize)> {
     let (mut depth, mut from, mut arguments) = (0, begin, Vec::new());
     for (offset, character) in code[begin..end].char_indices() {

@@ -1,4 +1,4 @@
-//! The checkout as the rules see it: every text file with its path from the top.
+//! The checkout for the rules: every text file with its path from the top.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,18 +11,18 @@ pub(crate) struct Tree {
     files: BTreeMap<String, String>,
 }
 
-/// What is not ours or not source.
+/// Names of folders that are not ours or not source.
 const SKIPPED: [&str; 2] = ["target", ".git"];
 
 impl Tree {
-    /// Reads the checkout at `top`. What is not UTF-8 is no source and not looked at.
+    /// Reads the checkout at `top`. A file that is not UTF-8 is not source and is left out.
     pub(crate) fn read(top: &Path) -> Self {
         let mut tree = Self { files: BTreeMap::new() };
         tree.read_dir(top, "");
         tree
     }
 
-    /// A tree that a unit test makes up.
+    /// Creates a tree for a unit test.
     pub(crate) fn made_up(files: &[(&str, &str)]) -> Self {
         let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
         Self { files: files.iter().map(owned).collect() }
@@ -44,18 +44,18 @@ impl Tree {
         }
     }
 
-    /// The text of one file.
+    /// Returns the text of one file.
     pub(crate) fn get(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
     }
 
-    /// Whether there is a file or a directory at this path.
+    /// Returns true if there is a file or a directory at this path.
     pub(crate) fn has(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');
         self.files.contains_key(path) || self.under(&format!("{path}/")).next().is_some()
     }
 
-    /// Every file whose path begins with `prefix`, in the order of the paths.
+    /// Returns every file whose path begins with `prefix`, in the order of the paths.
     pub(crate) fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.files
             .iter()
@@ -63,17 +63,17 @@ impl Tree {
             .map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
-    /// Every file whose name ends in `suffix`.
+    /// Returns every file whose name ends in `suffix`.
     pub(crate) fn ending<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.under("").filter(move |(path, _)| path.ends_with(suffix))
     }
 
-    /// Every Rust file, its comments and the insides of its literals blanked.
+    /// Returns every Rust file with its comments and the insides of its literals blanked.
     pub(crate) fn code(&self) -> impl Iterator<Item = (&str, String)> {
         self.ending(".rs").map(|(path, text)| (path, source::blank(text)))
     }
 
-    /// Whether a function whose name `matches` takes stands anywhere in the Rust files or the scripts.
+    /// Returns true if any Rust file or script has a function whose name `matches` accepts.
     pub(crate) fn has_function(&self, matches: impl Fn(&str) -> bool) -> bool {
         let in_script = |text: &str| text.lines().filter_map(|line| line.strip_suffix("() {")).any(&matches);
         self.code().any(|(_, code)| source::functions(&code).any(&matches))
@@ -81,7 +81,7 @@ impl Tree {
     }
 }
 
-/// Whether a file holds only tests.
+/// Returns true if a file holds only tests.
 pub(crate) fn is_test(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs") || path.starts_with("integration-tests/")
 }

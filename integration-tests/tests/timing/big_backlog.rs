@@ -1,7 +1,7 @@
-//! Thousands of episodes at once: a receiver that is away, and a commit that nobody admits yet.
+//! Tests of thousands of episodes at once: a receiver that is away, and a commit that is not admitted yet.
 //!
-//! Neither costs more requests, memory or log entries than a handful of episodes would, and whatever ends the trouble
-//! needs no hand on the lab host.
+//! Neither costs more requests, memory or log entries than a handful of episodes would. When the cause is gone, nobody
+//! needs to act on the lab host.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,14 +21,14 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::shipper::{Daemon, LabHost};
 use integration_tests::until::{PATIENCE, wait_at_most, wait_until};
 
-/// As in memory.rs.
+/// The same limit as in memory.rs.
 const LIMIT_KIB: u64 = 64 * 1024;
-/// `WatchdogSec=` of the test; the unit has more.
+/// `WatchdogSec=` of the test; the unit has a larger value.
 const WATCHDOG: Duration = Duration::from_secs(10);
-/// How long the service manager may wait for the end.
+/// Maximum time for the daemon to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Records episodes as small as they come, the oldest first; the recorder's own way is too slow for thousands.
+/// Records minimal episodes, the oldest first, because the usual recording is too slow for thousands.
 fn record(host: &LabHost<'_>, first: usize, count: usize, commit: &CommitHash) {
     for number in first..first + count {
         let name = format!("01K742{number:020}");
@@ -43,14 +43,15 @@ fn record(host: &LabHost<'_>, first: usize, count: usize, commit: &CommitHash) {
     }
 }
 
-/// How many episodes the receiver has acknowledged, or is about to: cheap enough to be asked all the time.
+/// Returns how many episodes the receiver has acknowledged or is about to acknowledge. It is cheap enough to be called
+/// all the time.
 fn rows(receiver: &Receiver<'_>) -> usize {
-    // The rows of one test are of one length, but for the digits of their sizes.
+    // All rows of one test have the same length, except for the digits of their sizes.
     let row = 250;
     fs::metadata(receiver.index()).map_or(0, |index| usize::try_from(index.len()).unwrap() / row)
 }
 
-/// Everything stored once, and put away; nothing anywhere else.
+/// Checks that everything is stored once and put away, and nothing is anywhere else.
 fn has_arrived(host: &LabHost<'_>, receiver: &Receiver<'_>, count: usize) {
     let rows = receiver.rows();
     let stored: BTreeSet<&str> = rows.iter().map(|row| row.episode_id.as_str()).collect();
@@ -61,7 +62,7 @@ fn has_arrived(host: &LabHost<'_>, receiver: &Receiver<'_>, count: usize) {
     }
 }
 
-/// Waits until nothing is left in `episodes/`; how long that took.
+/// Waits until nothing is left in `episodes/`, and returns how long that took.
 fn drain(host: &LabHost<'_>, count: usize) -> Duration {
     let begin = Instant::now();
     let limit = PATIENCE + Duration::from_millis(20) * u32::try_from(count).unwrap();
@@ -73,7 +74,7 @@ fn is_empty(directory: &Path) -> bool {
     fs::read_dir(directory).unwrap().next().is_none()
 }
 
-/// The watchdog was fed at intervals that are shorter than it waits, from the start until now.
+/// Checks that the watchdog was fed in time, from the start until now.
 fn watchdog_never_trips(daemon: &mut Daemon, since: Instant) {
     let mut times = daemon.process().notice_times("WATCHDOG=1");
     times.push(Instant::now());
@@ -83,7 +84,7 @@ fn watchdog_never_trips(daemon: &mut Daemon, since: Instant) {
     assert!(longest < WATCHDOG, "the watchdog was not fed for {longest:?}");
 }
 
-/// Somebody who takes connections at the receiver's address and ends each at once, counting.
+/// A server at the receiver's address that closes each connection at once, and counts them.
 struct Mute {
     address: std::net::SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -123,7 +124,8 @@ impl Drop for Mute {
     }
 }
 
-/// `count` ready episodes and a receiver that is away for `away`, then comes back; with a stop in the middle.
+/// Runs the test of `count` ready episodes and a receiver that is away for `away` and then comes back, with a stop in
+/// the middle.
 fn a_receiver_that_is_away(count: usize, away: Duration) {
     let sandbox = Sandbox::new();
     let mut receiver = Receiver::start(&sandbox, Options::open());
@@ -140,7 +142,8 @@ fn a_receiver_that_is_away(count: usize, away: Duration) {
     record(&host, 0, count, &commit);
     let mut daemon = host.start_watched(WATCHDOG);
     let start = Instant::now();
-    // Two steps of the back-off lie within a second, then each takes twice as long, and at least half of that.
+    // Two steps of the back-off take less than a second. Then each takes twice as long as the last, and at least half
+    // of that.
     let steps = usize::try_from(4 + (2 * away.as_secs()).ilog2()).unwrap();
     let too_many = wait_at_most(away, || mute.count() > steps);
     assert!(!too_many, "{} attempts in {:?}, {steps} steps", mute.count(), start.elapsed());
@@ -186,7 +189,7 @@ fn thousands_of_episodes_wait_for_a_receiver_that_is_away_and_all_arrive() {
     a_receiver_that_is_away(count, Duration::from_secs(away));
 }
 
-/// `count` episodes of a commit that the maintainer has not pushed yet, looked at for so long; then it is pushed.
+/// Runs the test of `count` episodes of a commit that the maintainer pushes only after `looked_at`.
 fn a_commit_that_is_pushed_late(count: usize, looked_at: Duration) {
     let sandbox = Sandbox::new();
     let (clone, _) = GitClone::with_commits(&sandbox, "cis490", 2);
@@ -202,7 +205,7 @@ fn a_commit_that_is_pushed_late(count: usize, looked_at: Duration) {
     let (start, untouched) = (Instant::now(), outbox());
     wait_until("all are in quarantine", 5 * PATIENCE, || is_empty(&host.episodes()).then_some(()));
     let (quarantined_in, cpu) = (start.elapsed(), daemon.process().cpu_time());
-    // From here on there is nothing to do, and that is what it does.
+    // From here on there is nothing to do, and the daemon must do nothing.
     let too_many = wait_at_most(looked_at.saturating_sub(start.elapsed()), || proxy.count() > 10);
     assert!(!too_many, "{:?} in {:?}", proxy.asked(), start.elapsed());
     let idle = daemon.process().cpu_time().saturating_sub(cpu);
@@ -217,7 +220,8 @@ fn a_commit_that_is_pushed_late(count: usize, looked_at: Duration) {
     assert!(log.contains("git pull origin main") && errors[0].contains(commit.as_str()), "{errors:?}");
     assert_eq!((proxy.count_of("PUT"), outbox()), (0, untouched), "something was packed");
     assert_eq!((host.names("quarantine").len(), receiver.rows().len()), (count, 0));
-    // Next to nothing while it waits, and a few moves of a directory for each episode before, in a debug build.
+    // The daemon uses next to nothing while it waits. Before that it moves directories a few times for each episode, in
+    // a debug build.
     assert!(idle < looked_at / 20, "{idle:?} of processor time while there was nothing to do");
     assert!(cpu < Duration::from_millis(12) * u32::try_from(count).unwrap(), "{cpu:?} for {count} episodes");
 

@@ -1,4 +1,4 @@
-//! One host sends all that it can over many connections, and another one does not notice much of it (I9).
+//! Tests that a host which floods the receiver over many connections hardly affects another host (I9).
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::good_host::{GoodHost, percentile};
@@ -13,15 +13,15 @@ use std::time::Instant;
 const CONNECTIONS: usize = 64;
 const EPISODES: usize = 100;
 const FLOOD_BYTES: usize = 64 << 10;
-/// So many uploads of the flood may be stored for one of the other host, who has one at a time.
+/// Maximum number of uploads of the flood that may be stored for one of the other host, which sends one at a time.
 const SHARE: usize = 10;
-/// How many times its quiet latency the other host may see, at the median: a few of the flood are at the disk with it, and
-/// the flood's own threads on the same machine.
+/// Maximum ratio of the other host's median latency to its quiet latency. A few uploads of the flood share the disk
+/// with it, and the flood's own threads share the machine.
 const BOUND: f64 = 5.0;
-/// The machine has noise of its own.
+/// Maximum number of rounds, because the machine itself causes noise.
 const ROUNDS: usize = 3;
 
-/// What came of a flood.
+/// The counters of a flood.
 #[derive(Default)]
 struct Flood {
     run: usize,
@@ -32,7 +32,7 @@ struct Flood {
 }
 
 impl Flood {
-    /// One of its connections; whoever is refused comes again at once.
+    /// Runs one of its connections, which comes again at once after a refusal.
     fn send(&self, url: &str) {
         let commit = CommitHash::parse(&"ab".repeat(20)).unwrap();
         let sample = Upload::new("flood", "E", &commit, &vec![7; FLOOD_BYTES]);
@@ -48,7 +48,7 @@ impl Flood {
             match sent.and_then(|()| connection.answer("PUT")).map(|answer| answer.status) {
                 Ok(201) => drop(self.stored.fetch_add(1, Ordering::Relaxed)),
                 refused => {
-                    // An upload that was answered 503 after it had been begun twice.
+                    // A refused upload is answered 503, or 200 if it was begun twice.
                     assert!(matches!(refused, Ok(503 | 200) | Err(_)), "{refused:?}");
                     self.busy.fetch_add(1, Ordering::Relaxed);
                     connection = Connection::open(url);
@@ -58,7 +58,8 @@ impl Flood {
     }
 }
 
-/// How many times its quiet latency the good host saw; its share, and that it is never refused, must hold in each round.
+/// Returns the ratio of the good host's latency to its quiet latency. Its share, and that it is never refused, are
+/// checked in each round.
 fn round(run: usize, receiver: &Receiver<'_>, good: &mut GoodHost) -> f64 {
     let quiet = percentile(50, &good.ship(EPISODES));
     let flood = Flood { run, ..Flood::default() };
@@ -75,7 +76,7 @@ fn round(run: usize, receiver: &Receiver<'_>, good: &mut GoodHost) -> f64 {
         let stored = count(&flood.stored) - before;
         let (refused, seconds) = (count(&flood.busy), began.elapsed().as_secs());
         println!("meanwhile {stored} of the flood were stored, and {refused} refused");
-        // Each of its connections is told once a second at most.
+        // Each of its connections is refused once a second at most.
         assert!(
             refused as u64 <= CONNECTIONS as u64 * (seconds + 1),
             "{refused} were refused in {seconds} s"

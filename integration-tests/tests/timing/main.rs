@@ -1,4 +1,4 @@
-//! Tests that measure time or processor: each runs alone, or it would measure its neighbours.
+//! Tests that measure time or processor time. Each runs alone, because it would measure its neighbours.
 //!
 //! docs/testing.md has the command; cargo-nextest keeps them apart (`.config/nextest.toml`).
 

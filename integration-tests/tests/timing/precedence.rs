@@ -1,4 +1,4 @@
-//! Short uploads before long ones at the disk, seen from the system calls of the real receiver.
+//! Tests that short uploads go before long ones at the disk, by the system calls of the real receiver.
 
 use cis490_shared::ids::CommitHash;
 use integration_tests::receiver::{Options, Receiver};
@@ -24,7 +24,7 @@ fn a_long_upload_is_synced_in_small_steps_only_while_short_ones_are_about() {
     put(&receiver, "beside", 9 * MIB);
     let beside = strace.detach().count("fdatasync", ".partial");
     assert_eq!(alone, 1);
-    // What one read of the socket gave may reach beyond a step; the one at the end and the commit's own come on top.
+    // A read of the socket may reach beyond a step. The sync at the end and that of the commit come on top.
     assert!((6..=11).contains(&beside), "{beside} syncs");
     receiver.stop();
 }

@@ -1,7 +1,7 @@
-//! Clients that open connections and uploads and then send as little as they can, for as long as they are let.
+//! Tests of clients that open connections and uploads, and then send as little as they can for as long as possible.
 //!
-//! A good host does not notice them (I9), and the receiver gets rid of them by itself: none of them ever falls silent or
-//! hangs up before it was thrown out.
+//! A good host is not affected (I9), and the receiver removes the clients by itself. No client falls silent or closes
+//! its connection before it is removed.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -19,20 +19,21 @@ use integration_tests::sandbox::Sandbox;
 use integration_tests::until::{PATIENCE, wait_at_most, wait_until};
 use integration_tests::upload::Upload;
 
-/// Connections on which nothing ever comes to its end.
+/// Number of connections that never complete a request.
 const STALLED: usize = 500;
-/// Uploads that come byte by byte, each of a host of its own, so that all of them are let in.
+/// Number of uploads that arrive byte by byte. Each has a host of its own, so that all are admitted.
 const DRIBBLING: usize = 50;
-/// How often each of them sends a byte: far too often for an idle limit, and far too few for any body.
+/// Interval between two bytes of a client: so short that no idle limit applies, and far too long to complete a body.
 const TICK: Duration = Duration::from_millis(100);
 
 const EPISODES: usize = 200;
-/// How many times its quiet latency a good host may see.
+/// Maximum ratio of a good host's latency to its quiet latency.
 const BOUND: f64 = 3.0;
-/// The machine has noise of its own, in which one comparison of single latencies can drown.
+/// Maximum number of rounds. The machine itself causes noise, which can hide the result of one comparison of single
+/// latencies.
 const ROUNDS: usize = 3;
 
-/// One client: what it sends at once, and whether it goes on byte by byte.
+/// The behaviour of a client: the bytes that it sends at once, and whether it then sends byte by byte.
 #[derive(Clone)]
 struct Manner {
     at_once: Vec<u8>,
@@ -40,7 +41,7 @@ struct Manner {
 }
 
 impl Manner {
-    /// The ways to stall, one after the other.
+    /// Returns one of the ways to stall, in turn.
     fn stalling(number: usize) -> Self {
         let request = http::head("GET", "/v1/health", &[]);
         let mut endless = http::head("GET", "/v1/health", &[("x", "y")]);
@@ -77,7 +78,7 @@ impl Client {
         Self { manner, stream }
     }
 
-    /// Does what it always does; false once the receiver has closed the connection.
+    /// Continues its behaviour. Returns false once the receiver has closed the connection.
     fn go_on(&mut self) -> bool {
         let is_open = |result: std::io::Result<usize>| match result {
             Ok(bytes) => bytes > 0,
@@ -88,7 +89,7 @@ impl Client {
     }
 }
 
-/// All of them. Whoever is thrown out comes again, until the attack is called off.
+/// All clients. A client that is removed comes again, until the attack is called off.
 struct Attack {
     is_called_off: Arc<AtomicBool>,
     clients: JoinHandle<()>,
@@ -117,7 +118,7 @@ impl Attack {
         Self { is_called_off, clients }
     }
 
-    /// Waits until the receiver has thrown out everybody, each of whom goes on in his manner until then.
+    /// Waits until the receiver has removed all clients, each of which continues its behaviour until then.
     fn call_off(self) {
         self.is_called_off.store(true, Ordering::Relaxed);
         wait_until("everybody is thrown out", 2 * PATIENCE, || self.clients.is_finished().then_some(()));
@@ -133,7 +134,8 @@ fn descriptors(receiver: &mut Receiver<'_>) -> usize {
     fs::read_dir(format!("/proc/{}/fd", receiver.process().pid())).unwrap().count()
 }
 
-/// What is open when nobody is connected: the fewest within half a second, in which connections are closed.
+/// Returns the number of open descriptors without any client: the minimum within half a second, in which connections
+/// are closed.
 fn descriptors_at_rest(receiver: &mut Receiver<'_>) -> usize {
     let mut fewest = usize::MAX;
     wait_at_most(Duration::from_millis(500), || {
@@ -147,7 +149,7 @@ fn temps(receiver: &Receiver<'_>) -> usize {
     fs::read_dir(receiver.state().join("episodes/.incoming")).unwrap().count()
 }
 
-/// How many times its quiet latency the good host saw at the 99th percentile; everything else must hold in each round.
+/// Returns the ratio of the good host's 99th percentile to its quiet one. Everything else is checked in each round.
 fn round(receiver: &mut Receiver<'_>, good: &mut GoodHost) -> f64 {
     let baseline = descriptors_at_rest(receiver);
     let quiet = percentile(99, &good.ship(EPISODES));

@@ -1,4 +1,4 @@
-//! The rules of the loss, each on a few operations.
+//! Tests of each rule of the loss, on a few operations.
 
 use std::ffi::OsStr;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const OWNER: (u32, u32) = (0, 0);
 
-/// A disk with `old/f` on it, which holds `old`.
+/// Creates a disk with a file `old/f` that holds `old`.
 fn disk() -> (Disk, Number) {
     let mut tree = Tree::default();
     tree.insert("old".into(), 0o755, None);
@@ -20,7 +20,7 @@ fn sync(disk: &mut Disk, number: Number) {
     disk.sync(number, disk.log.len());
 }
 
-/// What the whole log leaves, as `path=bytes`, with a slash after directories.
+/// Returns the tree after the whole log, as `path=bytes`, with a slash after directories.
 fn found(disk: &Disk, loss: Loss) -> Vec<String> {
     found_after(disk, disk.log.len(), loss)
 }
@@ -97,7 +97,7 @@ fn a_sync_covers_only_what_was_done_when_it_was_asked_for() {
     assert_eq!(found(&disk, Loss::Everything), ["old/", "old/f=old1"]);
 }
 
-/// Moves `old/f` to `new/f`, both directories being there for good.
+/// Moves `old/f` to `new/f`; both directories are durable.
 fn moved() -> (Disk, Number, Number) {
     let (mut disk, old) = disk();
     let new = disk.create((TOP, OsStr::new("new")), Body::Directory(BTreeMap::new()), 0o755, OWNER).unwrap();

@@ -1,5 +1,5 @@
-//! Archives that were made to hurt, and what is put in the place of one: backfill and verify come through in bounded
-//! memory and time, write nothing beside the index, and say of each what is wrong with it.
+//! Tests of malicious archives, and of other entries in the place of one. Backfill and verify finish in bounded memory
+//! and time, write nothing except the index, and name the fault of each archive.
 
 mod bytes;
 mod zoo;
@@ -21,13 +21,13 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use zoo::{Expected, commit, zoo};
 
-/// As for the receiver and the shipper.
+/// The same limit as for the receiver and the shipper.
 const LIMIT_KIB: u64 = 64 * 1024;
 
-/// In the profile of the tests and on a busy machine; a reader without bounds would take hours or for ever.
+/// Deadline in the profile of the tests and on a busy machine; a reader without bounds would take hours or never end.
 const AT_MOST: Duration = Duration::from_mins(4);
 
-/// How a program ended.
+/// The result of a program.
 struct Ended {
     code: i32,
     said: String,
@@ -47,7 +47,7 @@ fn run(sandbox: &Sandbox, program: &str, flags: &[&str]) -> Ended {
     Ended { code: status.code().expect("an exit code"), said: process.log(), peak_kib }
 }
 
-/// A store with the whole zoo; gives its directory.
+/// Creates a store with the whole zoo, and returns the directory of the host.
 fn store_of(sandbox: &Sandbox) -> PathBuf {
     let host = sandbox.dir("state/episodes/h1");
     for (name, bytes, _) in zoo() {
@@ -56,14 +56,14 @@ fn store_of(sandbox: &Sandbox) -> PathBuf {
     host
 }
 
-/// The rows by their episodes.
+/// Returns the rows by their episodes.
 fn rows(sandbox: &Sandbox) -> BTreeMap<String, IndexRow> {
     let index = fs::read(sandbox.path().join("state/index.jsonl")).unwrap();
     let rows = index.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     rows.map(|line| IndexRow::parse(line).unwrap()).map(|row| (row.episode_id.to_string(), row)).collect()
 }
 
-/// Everything below a directory, without the logs of the programs.
+/// Lists everything below a directory, without the logs and notification sockets of the programs.
 fn listing(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {

@@ -1,25 +1,25 @@
-//! One archive for everything that one can do to a reader, and what the reader makes of it.
+//! One archive for each attack on a reader, and the expected result.
 
 use crate::hostile_archives::bytes::{bomb, extended, file, link, member, skippable, tar, with_window, zst};
 
-/// What is expected of one archive.
+/// The expected result for one archive.
 pub(crate) enum Expected {
-    /// The first of the two commits stands in its row.
+    /// Its row has the commit of [`commit`].
     Commit,
-    /// Its row has none, and the reason holds these words.
+    /// Its row has no commit, and the reason contains these words.
     Reason(&'static str),
 }
 
 use Expected::{Commit, Reason};
 
-/// A name, the bytes, and what comes of them.
+/// A name, the bytes and the expected result.
 pub(crate) type Animal = (&'static str, Vec<u8>, Expected);
 
 const TOO_MUCH: &str = "no meta.json in the first 4294967296 bytes of the decompressed archive";
 const CUT: &str = "the archive is cut short";
 const NONE: &str = "the archive holds no meta.json";
 
-/// The commit that counts.
+/// Returns the commit that is to be found.
 pub(crate) fn commit() -> String {
     "ab".repeat(20)
 }
@@ -32,17 +32,17 @@ fn meta() -> Vec<u8> {
     file("e1/meta.json", &meta_with(&commit()))
 }
 
-/// A meta.json that must not be found.
+/// Returns a meta.json that must not be found.
 fn decoy() -> Vec<u8> {
     file("e1/meta.json", &meta_with(&"cd".repeat(20)))
 }
 
-/// An archive whose meta.json is this text.
+/// Returns an archive whose meta.json is this text.
 fn saying(text: &str) -> Vec<u8> {
     zst(&tar(&[file("e1/meta.json", text.as_bytes())]))
 }
 
-/// All of them.
+/// Returns all archives.
 pub(crate) fn zoo() -> Vec<Animal> {
     [sizes(), counts(), frames(), members(), texts()].into_iter().flatten().collect()
 }

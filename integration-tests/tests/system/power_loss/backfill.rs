@@ -1,4 +1,4 @@
-//! The power fails while a backfill makes the rows of archives that have none.
+//! Tests of a loss of power while a backfill writes rows for archives without one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,13 +14,14 @@ use integration_tests::sandbox::Sandbox;
 
 use crate::power_loss::{Found, assert_in_order, rows_in, walk};
 
-/// The host's directory, below the top of the disk.
+/// The host's directory, relative to the top of the disk.
 const SHELF: &str = "episodes/lab-1";
 
-/// What the index holds before: a row of an older program whose archive is long gone, spaces and all.
+/// The earlier content of the index: a row of an older program, with spaces, whose archive is long gone.
 const OLD: &[u8] = b"{\"host_id\": \"lab-0\", \"episode_id\": \"E0\", \"note\": \"kept as it is\"}\n";
 
-/// A store with three archives and no row for any of them, and the archives by their episodes.
+/// Creates a store with three archives and no row for any of them. Returns the store, and the archives by their
+/// episodes.
 fn shelf(sandbox: &Sandbox) -> (Tree, BTreeMap<String, Vec<u8>>) {
     let commit = CommitHash::parse(&"ab".repeat(20)).expect("a commit");
     let (top, recorded) = (sandbox.dir("store"), sandbox.dir("recorded"));
@@ -37,7 +38,7 @@ fn shelf(sandbox: &Sandbox) -> (Tree, BTreeMap<String, Vec<u8>>) {
     (Tree::read_from(&top), archives)
 }
 
-/// Runs a backfill to its end and gives back what it said.
+/// Runs a backfill to its end and returns its output.
 fn backfill(sandbox: &Sandbox, top: &Path, point: &str) -> String {
     let mut command = sandbox.command(binaries::path("cis490-index-backfill"));
     command.arg("--episodes-root").arg(top.join("episodes"));
@@ -47,7 +48,7 @@ fn backfill(sandbox: &Sandbox, top: &Path, point: &str) -> String {
     process.log()
 }
 
-/// Fails unless what was there before is there, and gives back the rows that came later, by their episodes.
+/// Fails unless the earlier content is unchanged. Returns the episodes of the rows that were added, sorted.
 fn check(tree: &Tree, archives: &BTreeMap<String, Vec<u8>>, point: &str) -> Vec<String> {
     for (id, bytes) in archives {
         let archive = tree.file(Path::new(SHELF).join(format!("{id}.tar.zst")));
@@ -75,7 +76,7 @@ fn a_backfill_survives_a_loss_of_power_after_any_of_its_operations() {
 
     let history = disk.history();
     let end = OLD.len();
-    // The fewest there can be: all rows in one write. As many as three, when the hashes come one after the other.
+    // The minimum: all rows in one write. There are up to three writes, if the hashes finish one after the other.
     walk("backfill", &history, 0, (8, 5), |Found { tree, position, point }| {
         let found = check(tree, &archives, point);
         assert!(*position < history.len() || found == all, "{point}: it has claimed success");

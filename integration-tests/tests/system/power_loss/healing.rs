@@ -1,4 +1,4 @@
-//! The power fails while the right bytes heal a damaged archive.
+//! Tests of a loss of power while the right bytes heal a damaged archive.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::power_loss::receiver::{STATE, Sent};
 use crate::power_loss::recovery::row_of;
 use crate::power_loss::{Found, assert_in_order, rows_in, walk};
 
-/// An archive that has lost its end, and the row that names the whole.
+/// Creates an archive that has lost its end, and the row that names the whole.
 fn with_damage(sandbox: &Sandbox, sent: &Sent, damaged: &[u8]) -> Tree {
     let top = sandbox.dir("damaged");
     let archive = top.join(STATE).join(sent.archive());
@@ -23,7 +23,8 @@ fn with_damage(sandbox: &Sandbox, sent: &Sent, damaged: &[u8]) -> Tree {
     Tree::read_from(&top)
 }
 
-/// The damaged bytes are kept under some name, and the name of the archive has them, the right ones or none.
+/// Fails unless some name has the damaged bytes, and the archive's name has the damaged bytes, the right bytes or no
+/// file. Returns true if it has the right bytes.
 fn check(tree: &Tree, sent: &Sent, damaged: &[u8], point: &str) -> bool {
     let files = tree.files_below(Path::new(STATE).join("episodes"));
     let is_kept = |(path, bytes): (&&Path, &&[u8])| !path.starts_with(".incoming") && **bytes == *damaged;

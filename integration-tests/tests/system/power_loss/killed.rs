@@ -1,7 +1,7 @@
-//! The programs are killed first, and the power fails when they have been started again and gone on.
+//! Tests of programs that are killed and started again, and then lose their power.
 //!
-//! Nothing is lost by the kill, so what the next run finds looks as good as new, and it must not be fooled by that:
-//! a name that is there may be one that nobody has synced.
+//! The kill loses nothing, so the next run finds a disk that looks intact. It must not rely on that, because an
+//! existing name may never have been synced.
 
 use integration_tests::clone::GitClone;
 use integration_tests::forgetful::{ForgetfulDisk, History, Loss, Tree};
@@ -12,10 +12,10 @@ use crate::power_loss::at_the_same_time;
 use crate::power_loss::receiver::{STATE, Story, record, uploads};
 use crate::power_loss::shipper::{Recorded, pass};
 
-/// The losses that leave least, in names and in bytes; others leave something in between.
+/// The losses that leave the least, in names and in bytes; others leave something in between.
 const LOSSES: [Loss; 3] = [Loss::Everything, Loss::Data, Loss::Torn];
 
-/// Everything that may be found if the power fails after the first `from` operations or later.
+/// Calls `check` with everything that may be found if the power fails after the first `from` operations or later.
 fn each_loss(history: &History, from: usize, killed: &str, check: impl Fn(&Tree, usize, &str)) {
     for position in from..=history.len() {
         for loss in LOSSES {
@@ -26,7 +26,7 @@ fn each_loss(history: &History, from: usize, killed: &str, check: impl Fn(&Tree,
     }
 }
 
-/// For people: where the programs were killed.
+/// Describes for people where the programs were killed.
 fn killed_after(history: &History, position: usize) -> String {
     let last = position.checked_sub(1).and_then(|at| history.operations().nth(at)).unwrap_or("nothing");
     format!("killed after operation {position}, {last}")
@@ -43,7 +43,7 @@ fn what_is_acknowledged_after_a_kill_survives_a_loss_of_power() {
         let disk = ForgetfulDisk::mount_after(&sandbox, &first, killed);
         let state = Some(disk.path().join(STATE));
         let mut receiver = Receiver::start(&sandbox, Options { state, ..Options::gated(clone.path()) });
-        // What the first run acknowledged before it was killed still counts.
+        // Episodes that the first run acknowledged before it was killed still count.
         let mut sent = first_sent.clone();
         for sent in &mut sent {
             let before = sent.acknowledged.filter(|since| *since <= killed);

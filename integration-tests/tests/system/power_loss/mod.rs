@@ -1,10 +1,14 @@
-//! The power fails after any operation on the disk, and the disk forgets what was not synced, names included.
+//! Tests of a loss of power after any operation on a disk that forgets everything unsynced, including names.
 //!
-//! Each test lets the real programs work on a forgetful disk. Then, for every operation that they made on it and for
-//! every way of losing what was not synced, the programs are started on what a machine would find when the power is
-//! back. What was acknowledged is there with its row (I1), no final name shows anything but whole bytes (I2), archives
-//! and rows match (I3), sending again succeeds (I4), the receiver starts and leaves nothing partial (I5), and the lab
-//! host has lost nothing and knows why it refused what it refused (I6, I7).
+//! Each test lets the real programs work on a forgetful disk. Then, for every operation on it and every way to lose
+//! unsynced changes, the programs are started on the disk that a machine would find. Then the following must hold:
+//!
+//! - an acknowledged episode is there with its row (I1)
+//! - a final name shows only whole bytes (I2)
+//! - archives and rows match (I3)
+//! - sending again succeeds (I4)
+//! - the receiver starts and leaves nothing partial (I5)
+//! - the lab host has lost nothing, and has a reason for each refused episode (I6, I7)
 
 mod backfill;
 mod healing;
@@ -21,35 +25,37 @@ use cis490_shared::row::IndexRow;
 use integration_tests::depth::Depth;
 use integration_tests::forgetful::{History, Loss, Tree};
 
-/// The ways of losing that follow a rule.
+/// The losses that follow a rule.
 const BY_RULE: [Loss; 5] = [Loss::Everything, Loss::Data, Loss::Zeros, Loss::Torn, Loss::Nothing];
 
-/// How often chance decides at each position. In the gate often enough that more would find hardly any new state.
+/// Returns the number of random losses at each position. At the depth of the gate, more would find hardly any new
+/// state.
 fn by_chance() -> usize {
     Depth::chosen().pick(10, 40, 400)
 }
 
-/// How many states are looked at at a time: programs wait for each other, so that three keep two cores busy.
+/// Number of states that are checked at the same time: programs wait for each other, so three keep two cores busy.
 const AT_A_TIME: usize = 3;
 
-/// What a machine may find when the power is back.
+/// A state of the disk that a machine may find after a loss of power.
 struct Found {
     tree: Tree,
-    /// How many operations there had been.
+    /// The number of operations before the loss.
     position: usize,
     /// The last operation and the loss, for people.
     point: String,
 }
 
-/// Checks everything that may be found if the power fails after the first `from` operations or later.
+/// Checks every state that may be found if the power fails after the first `from` operations or later.
 ///
-/// What is found several times is checked once, for the latest time: then most has been promised. Fails where there
-/// are fewer operations or fewer different states than `at_least`, since nothing would be proved then.
+/// A state that is found several times is checked once, for the latest position, because the most was acknowledged by
+/// then. Fails if there are fewer operations or fewer different states than `at_least`, because that would prove
+/// nothing.
 fn walk(name: &str, history: &History, from: usize, at_least: (usize, usize), check: impl Fn(&Found) + Sync) {
     walk_by(by_chance(), name, history, from, at_least, check);
 }
 
-/// Like [`walk`], with `by_chance` random losses at each position. Stories with many different states take fewer.
+/// Like [`walk`], with `by_chance` random losses at each position. Tests with many different states use fewer.
 fn walk_by(
     by_chance: usize,
     name: &str,
@@ -80,7 +86,7 @@ fn walk_by(
     assert!(operations >= at_least.0 && states >= at_least.1, "{name}: fewer than {at_least:?}");
 }
 
-/// Does `work` for every number below `count`, some at a time.
+/// Calls `work` for every number below `count`, several at the same time.
 fn at_the_same_time(count: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -99,7 +105,7 @@ fn at_the_same_time(count: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
-/// Where one state is not survived, the others are not looked at any more.
+/// A guard that stops the checks of other states after a panic.
 struct EndAllOnPanic<'a>(&'a AtomicUsize);
 
 impl Drop for EndAllOnPanic<'_> {
@@ -110,7 +116,7 @@ impl Drop for EndAllOnPanic<'_> {
     }
 }
 
-/// Fails unless an operation that begins and ends like this was made, in this order.
+/// Fails unless the history has operations that begin and end like these, in this order.
 fn assert_in_order(history: &History, wanted: &[(&str, &str)]) {
     let mut operations = history.operations();
     for (begin, end) in wanted {
@@ -122,7 +128,7 @@ fn assert_in_order(history: &History, wanted: &[(&str, &str)]) {
     }
 }
 
-/// The rows of an index and how many lines are none; a last line without an end does not count.
+/// Returns the rows of an index and the number of lines that are not rows. A last line without an end does not count.
 fn rows_in(index: &[u8]) -> (Vec<IndexRow>, usize) {
     let whole = index.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     let lines: Vec<_> = whole.map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty()).collect();

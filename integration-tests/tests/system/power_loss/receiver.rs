@@ -1,4 +1,5 @@
-//! The receiver: its very first start, uploads alone and at the same time, one again, one that is not what it claims.
+//! Tests of the receiver: its first start, uploads alone and in parallel, one that is sent again, and one with a wrong
+//! hash.
 
 use std::path::Path;
 
@@ -15,21 +16,21 @@ use integration_tests::verify;
 
 use crate::power_loss::{Found, assert_in_order, rows_in, walk};
 
-/// The state directory, below the top of the disk; the first start has to make it.
+/// The state directory, relative to the top of the disk. The first start must create it.
 pub(crate) const STATE: &str = "collector";
 
-/// An upload, and from when on the receiver has promised to have it.
+/// An upload, and the time from which the receiver must have it.
 #[derive(Clone)]
 pub(crate) struct Sent {
     pub(crate) host: &'static str,
     pub(crate) episode: &'static str,
     pub(crate) upload: Upload,
-    /// The position of the disk when the client had its answer, or earlier; none where it was never sent.
+    /// The position of the disk when the client had its answer, or earlier; `None` if it was never sent.
     pub(crate) acknowledged: Option<usize>,
 }
 
 impl Sent {
-    /// An upload that nobody has sent yet, different from all others.
+    /// Creates an upload that was not sent yet and differs from all others.
     pub(crate) fn new(host: &'static str, episode: &'static str, commit: &CommitHash) -> Self {
         let seed = u32::from(episode.as_bytes()[1]);
         let body: Vec<u8> = (0..if episode == SMALL { BODY / 10 } else { BODY })
@@ -38,35 +39,36 @@ impl Sent {
         Self { host, episode, upload: Upload::new(host, episode, commit, &body), acknowledged: None }
     }
 
-    /// Sends it, and notes from when on it may be relied upon.
+    /// Sends it, and records the position from which it is acknowledged.
     pub(crate) fn send(&mut self, receiver: &Receiver<'_>, disk: &ForgetfulDisk) {
         let status = self.upload.put(receiver.url()).status;
         assert!(matches!(status, 200 | 201), "{} of {}: {status}", self.episode, self.host);
         self.acknowledged = Some(disk.position());
     }
 
-    /// Where its archive is, from the state directory on.
+    /// Returns the path of its archive, relative to the state directory.
     pub(crate) fn archive(&self) -> String {
         format!("episodes/{}/{}.tar.zst", self.host, self.episode)
     }
 }
 
-/// More than the receiver gathers before it writes, in bytes, so that an archive can be there in part.
+/// Size of an upload in bytes: more than the receiver gathers before it writes, so that an archive can be there in
+/// part.
 const BODY: u32 = 200_000;
 
-/// The episode that is smaller, and gathered.
+/// The smaller episode, which is gathered.
 const SMALL: &str = "E4";
 
-/// What the states of one recording have in common.
+/// The data that all states of one recording have in common.
 pub(crate) struct Story<'a> {
     pub(crate) clone: &'a Path,
     pub(crate) sent: &'a [Sent],
-    /// How many lines of the index may have been cut off or overwritten with zeros.
+    /// The number of lines of the index that may be truncated or overwritten with zeros.
     pub(crate) torn_lines: usize,
 }
 
 impl Story<'_> {
-    /// Starts a receiver on what was found, and fails unless everything holds that must.
+    /// Starts a receiver on a found state, and checks everything that must hold.
     pub(crate) fn survives(&self, found: &Found) {
         let Found { tree, position, point } = found;
         self.check_before(tree, *position, point);
@@ -89,7 +91,7 @@ impl Story<'_> {
         receiver.kill();
     }
 
-    /// What must hold on the disk before anybody has repaired anything.
+    /// Checks what must hold on the disk before any repair.
     pub(crate) fn check_before(&self, tree: &Tree, position: usize, point: &str) {
         let (rows, _) = rows_in(tree.file(Path::new(STATE).join("index.jsonl")).unwrap_or_default());
         for sent in self.sent.iter().filter(|sent| sent.acknowledged.is_some_and(|since| since <= position)) {
@@ -104,7 +106,7 @@ impl Story<'_> {
         self.check_archives(tree, point);
     }
 
-    /// Fails where a final name shows anything but the whole bytes of its upload; gives back the names.
+    /// Fails if a final name shows anything but the whole bytes of its upload. Returns the names.
     fn check_archives(&self, state_above: &Tree, point: &str) -> Vec<String> {
         let episodes = Path::new(STATE).join("episodes");
         let mut names = Vec::new();
@@ -125,7 +127,7 @@ impl Story<'_> {
         names
     }
 
-    /// Fails unless exactly these are stored, each with one row, and nothing else is left.
+    /// Fails unless exactly these episodes are stored, each with one row, and nothing else is left.
     fn check_after(&self, state: &Path, there: &[&Sent], point: &str) {
         let tree = Tree::read_from(state.parent().expect("the top of the disk"));
         let mut expected: Vec<String> = there.iter().map(|sent| sent.archive()).collect();
@@ -148,13 +150,13 @@ impl Story<'_> {
     }
 }
 
-/// What is sent: an upload of a new host, then one of the same host and two of another at the same time.
+/// Returns the uploads: one of a new host, then one of the same host and two of another in parallel.
 pub(crate) fn uploads(commit: &CommitHash) -> [Sent; 4] {
     [("lab-1", "E1"), ("lab-1", "E2"), ("lab-2", "E3"), ("lab-2", "E4")]
         .map(|(host, episode)| Sent::new(host, episode, commit))
 }
 
-/// Lets a receiver start for the first time, take all of this, and stop.
+/// Starts a receiver for the first time, sends all of these uploads, and stops it. Returns the history.
 pub(crate) fn record(sandbox: &Sandbox, clone: &Path, sent: &mut [Sent]) -> History {
     let disk = ForgetfulDisk::mount(sandbox, &Tree::default());
     let state = Some(disk.path().join(STATE));

@@ -1,4 +1,4 @@
-//! The power fails again while the receiver repairs what the first failure left.
+//! Tests of a second loss of power, while the receiver repairs the state after the first.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(crate) fn row_of(sent: &Sent) -> Vec<u8> {
     row_line(sent.host, sent.episode, &sent.upload.body)
 }
 
-/// One archive with its row, one without, half an upload, and half a line.
+/// Creates one archive with its row, one without, half an upload, and half a line.
 fn left_by_a_crash(sandbox: &Sandbox, with_row: &Sent, without_row: &Sent) -> Tree {
     let top = sandbox.dir("left");
     let state = top.join(STATE);
@@ -44,7 +44,7 @@ fn a_start_that_repairs_survives_a_loss_of_power_after_any_of_its_operations() {
     receiver.stop();
 
     let history = disk.history();
-    // Half a line was there, and the row of the repair may be cut off as well.
+    // Half a line was there already, and the row of the repair may be truncated as well.
     let story = Story { clone: clone.path(), sent: &sent, torn_lines: 2 };
     walk("recovery", &history, 0, (15, 15), |found| {
         for sent in &sent {

@@ -1,7 +1,7 @@
-//! The lab host loses its power while a refused episode returns from quarantine, and in the pass after that.
+//! Tests of a loss of power on the lab host while a refused episode returns from quarantine, and in the next pass.
 //!
-//! What would lose it: the sync that makes it last that another episode came to quarantine/ makes it last as well that
-//! this one left, and where it went may not be on the disk.
+//! The danger: quarantine/ is synced because another episode arrived there. That sync also makes the departure of this
+//! episode durable, while its new name may not be on the disk.
 
 use std::fs;
 use std::path::Path;
@@ -20,8 +20,8 @@ use crate::power_loss::{assert_in_order, walk};
 
 const PLACES: [&str; 3] = ["episodes", "shipped", "quarantine"];
 
-/// A lab host with an episode in quarantine that its commit brought there, and one in `episodes/` that will follow it
-/// for another reason, and before the first is shipped.
+/// A lab host with an episode in quarantine that was refused for its commit. A second one in `episodes/` follows it for
+/// another reason, before the first is shipped.
 struct Refused {
     tree: Tree,
     waiting: String,
@@ -42,7 +42,7 @@ impl Refused {
         Self { tree: Tree::read_from(&top), waiting: waiting.id().to_string(), bad: bad.id().to_string() }
     }
 
-    /// Fails unless the episode that waited is whole wherever it is, and is somewhere.
+    /// Fails unless the episode that waited is in at least one place, and complete in each.
     fn check(&self, tree: &Tree, point: &str) {
         let was = self.tree.files_below(place("quarantine", &self.waiting));
         let mut found = 0;
@@ -56,7 +56,7 @@ impl Refused {
         assert!(found > 0, "{point}: the episode is lost");
     }
 
-    /// Starts both programs on what was found, and fails unless they end with everything in its place.
+    /// Starts both programs on a found state, and fails unless everything is in its place at the end.
     fn survives(&self, tree: &Tree, point: &str) {
         self.check(tree, point);
         let sandbox = Sandbox::new();
@@ -65,7 +65,7 @@ impl Refused {
         let state = Some(top.join(STATE));
         let mut receiver = Receiver::start(&sandbox, Options { state, ..Options::open() });
         let lab_host = LabHost::on(&sandbox, HOST, receiver.url(), top.join(DATA));
-        // Where it is in two places the second returns when the first has gone.
+        // If the episode is in two places, the second returns after the first has gone.
         let mut log = String::new();
         for _ in 0..3 {
             log = lab_host.once().log;
@@ -107,7 +107,7 @@ fn no_episode_is_lost_when_a_release_was_killed_and_the_power_fails_in_the_next_
     let sandbox = Sandbox::new();
     let refused = Refused::new(&sandbox);
     let disk = ForgetfulDisk::mount(&sandbox, &refused.tree);
-    // What a release has done when it is killed before its first sync.
+    // The steps of a release that is killed before its first sync.
     let data = disk.path().join(DATA);
     fs::write(data.join(".returning"), "").expect("a marker on the disk");
     let begin = disk.position();

@@ -1,6 +1,6 @@
-//! A lab host and the collector lose their power in the same moment, during one pass of the shipper.
+//! Tests of a loss of power on a lab host and the collector at the same moment, during one pass of the shipper.
 //!
-//! Both work on one disk: its log tells whether the receiver had an episode when the shipper put it away.
+//! Both work on one disk, so its log shows whether the receiver had an episode when the shipper put it away.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,12 @@ use crate::power_loss::receiver::STATE;
 use crate::power_loss::{Found, assert_in_order, by_chance, rows_in, walk, walk_by};
 
 pub(crate) const HOST: &str = "lab-1";
-/// The data directory, below the top of the disk.
+/// The data directory, relative to the top of the disk.
 pub(crate) const DATA: &str = "lab";
-/// The exit code of a pass that has refused something and has nothing to try again.
+/// The exit code of a pass in which an episode was refused and nothing is left to retry.
 const REFUSED: i32 = 65;
 
-/// What was recorded: an episode to be shipped, and one whose meta.json a power cut has emptied.
+/// The recorded episodes: one to be shipped, and one whose meta.json a power cut has emptied.
 pub(crate) struct Recorded {
     pub(crate) tree: Tree,
     good: String,
@@ -42,14 +42,14 @@ impl Recorded {
         Self { tree: Tree::read_from(&top), good: good.id().to_string(), bad: bad.id().to_string() }
     }
 
-    /// The files of an episode as it was recorded.
+    /// Returns the files of an episode as recorded.
     fn files(&self, id: &str) -> BTreeMap<&Path, &[u8]> {
         self.tree.files_below(place("episodes", id))
     }
 
-    /// Fails unless an episode is whole in one of these places at least; gives back those in which it is found.
+    /// Fails unless an episode is complete in at least one of these places. Returns the places in which it is found.
     ///
-    /// It may be in two: after a move of which the one directory was synced and the other was not yet.
+    /// It may be in two places, after a move of which only one directory was synced.
     fn places(&self, id: &str, tree: &Tree, places: [&'static str; 2], point: &str) -> Vec<&'static str> {
         let mut found = Vec::new();
         for name in ["episodes", "shipped", "quarantine"] {
@@ -73,7 +73,7 @@ impl Recorded {
         found
     }
 
-    /// Fails unless everything holds that must before anybody has repaired anything; gives back the places of both.
+    /// Checks everything that must hold before any repair. Returns the places of both episodes.
     pub(crate) fn check_before(&self, tree: &Tree, point: &str) -> (Vec<&'static str>, Vec<&'static str>) {
         let good = self.places(&self.good, tree, ["episodes", "shipped"], point);
         let bad = self.places(&self.bad, tree, ["episodes", "quarantine"], point);
@@ -86,7 +86,7 @@ impl Recorded {
         (good, bad)
     }
 
-    /// Starts both programs on what was found, and fails unless everything holds that must.
+    /// Starts both programs on a found state, and checks everything that must hold.
     fn survives(&self, found: &Found) {
         let Found { tree, point, .. } = found;
         let (good, bad) = self.check_before(tree, point);
@@ -104,12 +104,12 @@ impl Recorded {
         let mut left = vec![self.good.clone(), self.bad.clone()];
         left.retain(|id| is_left_over(tree, "episodes", id));
         assert_eq!(lab_host.names("episodes"), left, "{point}: left in episodes/\n{}", pass.log);
-        // What is left over keeps its archive, which is swept once somebody has removed it.
+        // An incomplete original keeps its archive, which is swept after a person has removed the original.
         let archives: Vec<_> =
             left.iter().filter(|id| **id == self.good).map(|id| format!("{id}.tar.zst")).collect();
         assert_eq!(lab_host.names("outbox"), archives, "{point}: left in outbox/\n{}", pass.log);
         for (directory, id, before) in [("shipped", &self.good, &good), ("quarantine", &self.bad, &bad)] {
-            // Found in both places, it was put away once more, under a name of its own.
+            // An episode that was found in both places was put away again, under another name.
             let expected = [id.clone(), format!("{id}.1")];
             assert_eq!(lab_host.names(directory), expected[..before.len()], "{point}: {directory}/");
         }
@@ -126,7 +126,8 @@ impl Recorded {
     }
 }
 
-/// Whether that is what a deletion left of an episode that was copied away: without its marker it is none.
+/// Returns true if the directory is the rest of an episode that was copied away and deleted in part. Without its marker
+/// it is not an episode.
 fn is_left_over(tree: &Tree, directory: &str, id: &str) -> bool {
     let at = place(directory, id);
     directory == "episodes"
@@ -134,12 +135,12 @@ fn is_left_over(tree: &Tree, directory: &str, id: &str) -> bool {
         && tree.file(at.join(DONE_MARKER)).is_none()
 }
 
-/// Where an episode is, from the top of the disk on.
+/// Returns the path of an episode, relative to the top of the disk.
 pub(crate) fn place(directory: &str, id: &str) -> PathBuf {
     Path::new(DATA).join(directory).join(id)
 }
 
-/// Starts a receiver, lets the shipper make one pass, and stops both; gives back where the pass began.
+/// Starts a receiver, lets the shipper make one pass, and stops both. Returns the position at which the pass began.
 pub(crate) fn pass(sandbox: &Sandbox, disk: &ForgetfulDisk) -> usize {
     let state = Some(disk.path().join(STATE));
     let mut receiver = Receiver::start(sandbox, Options { state, ..Options::open() });

@@ -1,4 +1,4 @@
-//! curl through a proxy, and what it says about how the request went.
+//! Runs curl through a proxy, and reports how the request went.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,50 +9,50 @@ use integration_tests::certificates::{Authority, Certificate};
 use integration_tests::process::Process;
 use integration_tests::sandbox::Sandbox;
 
-/// What curl is to do, for a test to add to.
+/// A curl command that a test can extend.
 pub(crate) struct Curl<'a> {
     sandbox: &'a Sandbox,
     command: Command,
 }
 
-/// A curl that runs.
+/// A running curl.
 pub(crate) struct Running {
     process: Process,
     answer: PathBuf,
     heads: PathBuf,
 }
 
-/// What curl saw, and how much of a body it sent.
+/// The answer that curl saw, and the number of bytes that it sent.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// 0 where there was no answer.
+    /// The status code; 0 if there was no answer.
     pub(crate) status: u16,
-    /// Whether `100 Continue` came before it.
+    /// True if `100 Continue` came before the answer.
     pub(crate) was_asked: bool,
-    /// Bytes of the body.
+    /// The number of bytes of the body that were sent.
     pub(crate) sent: u64,
     /// The version of HTTP.
     pub(crate) version: String,
-    /// JSON, or null where the answer was none.
+    /// The answer as JSON; null if it was not JSON.
     pub(crate) body: serde_json::Value,
 }
 
 impl Seen {
-    /// The status and the `error` member.
+    /// Returns the status and the `error` member.
     pub(crate) fn error(&self) -> (u16, &str) {
         (self.status, self.body["error"].as_str().unwrap_or_default())
     }
 }
 
 impl<'a> Curl<'a> {
-    /// A request for a URL, which offers HTTP/2 where there is TLS.
+    /// Creates a request for a URL, which offers HTTP/2 over TLS.
     pub(crate) fn new(sandbox: &'a Sandbox, url: &str) -> Self {
         let mut command = sandbox.command("curl");
         command.args(["--silent", "--show-error", "--http2", "--max-time", "60"]).arg(url);
         Self { sandbox, command }
     }
 
-    /// A PUT of a file that expects 100-continue, and waits for it as long as it takes.
+    /// Creates a PUT of a file that expects 100-continue, and waits up to 60 s for it.
     pub(crate) fn put(
         sandbox: &'a Sandbox,
         url: &str,
@@ -68,12 +68,12 @@ impl<'a> Curl<'a> {
             .header(&format!("X-Cis490-Code-Commit: {commit}"))
     }
 
-    /// One more header; one without a value is left out, where curl would send it by itself.
+    /// Adds a header. A header without a value removes one that curl would send by itself.
     pub(crate) fn header(self, header: &str) -> Self {
         self.with(&["--header", header])
     }
 
-    /// Checks the server against an authority, and shows it a certificate where there is one.
+    /// Verifies the server with an authority, and shows it a certificate if there is one.
     pub(crate) fn shows(mut self, authority: &Authority, certificate: Option<&Certificate>) -> Self {
         self.command.arg("--cacert").arg(authority.ca());
         if let Some(Certificate { cert, key }) = certificate {
@@ -82,18 +82,18 @@ impl<'a> Curl<'a> {
         self
     }
 
-    /// Any other arguments.
+    /// Adds any other arguments.
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
         self
     }
 
-    /// Runs it to its end.
+    /// Runs curl to its end.
     pub(crate) fn run(self) -> Seen {
         self.start().seen()
     }
 
-    /// Starts it.
+    /// Starts curl.
     pub(crate) fn start(mut self) -> Running {
         let (answer, heads) = (self.sandbox.free("answer", ""), self.sandbox.free("heads", ""));
         self.command.arg("--output").arg(&answer).arg("--dump-header").arg(&heads);
@@ -103,7 +103,7 @@ impl<'a> Curl<'a> {
 }
 
 impl Running {
-    /// Waits for its end. That a server hangs up is a result like any other.
+    /// Waits for its end. A connection that the server closes is a result like any other.
     pub(crate) fn seen(mut self) -> Seen {
         self.process.wait();
         let log = self.process.log();

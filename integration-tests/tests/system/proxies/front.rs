@@ -1,4 +1,4 @@
-//! The real Caddy or nginx, with the example of `etc/`: nothing in it is changed but addresses and paths.
+//! The real Caddy or nginx with the example of `etc/`, in which only addresses and paths are changed.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,10 +10,10 @@ use integration_tests::process::Process;
 use integration_tests::sandbox::Sandbox;
 use integration_tests::until::{PATIENCE, wait_until};
 
-/// The name by which clients know the proxy: one that every machine can resolve.
+/// The name by which clients address the proxy, which every machine can resolve.
 pub(crate) const NAME: &str = "localhost";
 
-/// Which proxy.
+/// The proxy program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Caddy,
@@ -26,18 +26,18 @@ pub(crate) struct Front {
     port: u16,
 }
 
-/// Where a proxy finds the receiver.
+/// The receiver's address for a proxy.
 pub(crate) enum Upstream<'a> {
     Socket(&'a Path),
     /// `127.0.0.1:PORT`
     Address(&'a str),
 }
 
-/// How often another port is tried: one that was free a moment ago can be somebody else's by now.
+/// Maximum number of ports that are tried, because another program may take a free port first.
 const TRIES: usize = 5;
 
 impl Front {
-    /// Starts it and waits until it accepts connections.
+    /// Starts the proxy and waits until it accepts connections.
     pub(crate) fn start(
         sandbox: &Sandbox,
         kind: Kind,
@@ -58,29 +58,29 @@ impl Front {
             .unwrap_or_else(|| panic!("{TRIES} ports were taken by others"))
     }
 
-    /// Asks it to end, as the service manager does.
+    /// Asks the proxy to end, as the service manager does.
     pub(crate) fn stop(mut self) {
         let status = self.process.terminate();
         assert!(status.success(), "the proxy ended with {status}:\n{}", self.process.log());
     }
 
-    /// Its address for clients.
+    /// Returns its address for clients.
     pub(crate) fn url(&self) -> String {
         url(self.port)
     }
 
-    /// The same without scheme and name, for a relay before it.
+    /// Returns its address without scheme and name, for a relay in front of it.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 }
 
-/// What clients call a port of the loopback.
+/// Returns the URL of a port of the loopback interface.
 pub(crate) fn url(port: u16) -> String {
     format!("https://{NAME}:{port}")
 }
 
-/// The example with the addresses and paths of the test. What is to be replaced must be there.
+/// Returns the example with the addresses and paths of the test. Fails if a text to be replaced is missing.
 fn example(kind: Kind, authority: &Authority, upstream: &Upstream<'_>, port: u16) -> String {
     let file = |name: &str| authority.ca().with_file_name(name).display().to_string();
     let (path, mut places) = match kind {
@@ -127,7 +127,7 @@ fn example(kind: Kind, authority: &Authority, upstream: &Upstream<'_>, port: u16
     text
 }
 
-/// Nothing where its port is taken.
+/// Starts Caddy; `None` if its port is taken.
 fn caddy(sandbox: &Sandbox, example: &str) -> Option<Process> {
     let config = sandbox.free("Caddyfile", "");
     fs::write(&config, example).unwrap();
@@ -137,8 +137,8 @@ fn caddy(sandbox: &Sandbox, example: &str) -> Option<Process> {
     started(&mut process, |log| log.contains("serving initial configuration")).then_some(process)
 }
 
-/// nginx needs the rest of a configuration around the example, as Debian's package has it. It writes its pid once it
-/// has its port.
+/// Starts nginx; `None` if its port is taken. nginx needs the rest of a configuration around the example, as in
+/// Debian's package. It writes its pid once it has its port.
 fn nginx(sandbox: &Sandbox, example: &str) -> Option<Process> {
     let dir = sandbox.free("nginx", "");
     fs::create_dir(&dir).unwrap();
@@ -151,8 +151,8 @@ fn nginx(sandbox: &Sandbox, example: &str) -> Option<Process> {
     started(&mut process, |_| fs::read(&pid).is_ok_and(|text| !text.is_empty())).then_some(process)
 }
 
-/// What Debian's nginx.conf says, as far as it matters, with every path below the prefix. A user other than root could
-/// not reach the sandbox; where the test is not root the line does nothing.
+/// The relevant parts of Debian's nginx.conf, with every path below the prefix. The `user` line lets the workers run as
+/// root, because another user could not access the sandbox. It does nothing if the test does not run as root.
 const NGINX_CONF: &str = "\
 daemon off;
 user root;
@@ -173,7 +173,7 @@ http {
 }
 ";
 
-/// Waits for a proxy to be ready; false where it ended because somebody else has its port.
+/// Waits for a proxy to be ready. Returns false if it ended because another program has its port.
 fn started(process: &mut Process, is_ready: impl Fn(&str) -> bool) -> bool {
     wait_until("the proxy is ready", PATIENCE, || {
         let (status, log) = (process.status(), process.log());

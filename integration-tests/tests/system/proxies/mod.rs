@@ -1,7 +1,7 @@
-//! The receiver behind the real Caddy and the real nginx, with the examples of `etc/`.
+//! Tests of the receiver behind the real Caddy and the real nginx, with the examples of `etc/`.
 //!
-//! Whatever a proxy does about a refused body is asserted here as it was measured, also where it could be better: a
-//! newer version that does better should be noticed, and written into docs/operators.md.
+//! The tests assert the measured behaviour of each proxy at a refused body, even if it could be better. A newer version
+//! that does better should be noticed, and recorded in docs/operators.md.
 
 mod curl;
 mod front;
@@ -28,10 +28,10 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// What two handshakes and a few heads come to at most: an upload without its body.
+/// Maximum size in bytes of two handshakes and a few heads: an upload without its body.
 const HEADS_ONLY: u64 = 64 * KIB;
 
-/// A receiver on a Unix socket with a proxy before it, and a window that holds only the newest commit.
+/// A receiver on a Unix socket behind a proxy, with a window that holds only the newest commit.
 struct Ground<'a> {
     sandbox: &'a Sandbox,
     clone: GitClone<'a>,
@@ -49,7 +49,7 @@ impl<'a> Ground<'a> {
         Self::trusting(sandbox, kind, "unix")
     }
 
-    /// The same with another place from which the header counts, which is where the proxy connects from.
+    /// Like `new`, but the receiver trusts the header from another place, from which the proxy connects.
     fn trusting(sandbox: &'a Sandbox, kind: Kind, from: &str) -> Self {
         let (clone, commits) = GitClone::with_commits(sandbox, "cis490", 2);
         let socket = sandbox.path().join("receiver.sock");
@@ -71,27 +71,27 @@ impl<'a> Ground<'a> {
         Self { sandbox, clone, stale, fresh, receiver, socket, authority, lab_1, front }
     }
 
-    /// curl as lab-1.
+    /// Creates a PUT with curl as lab-1.
     fn put(&self, target: (&str, &str), commit: &CommitHash, body: (&Path, &str)) -> Curl<'a> {
         let curl = Curl::put(self.sandbox, &self.front.url(), target, commit, body);
         curl.shows(&self.authority, Some(&self.lab_1))
     }
 
-    /// A small body with its hash.
+    /// Creates a small body and returns its path and hash.
     fn small(&self) -> (PathBuf, String) {
         let path = self.sandbox.path().join("small");
         fs::write(&path, b"a small episode").unwrap();
         (path, sha256_of(b"a small episode").to_string())
     }
 
-    /// A body of zeros that takes no room on the disk, with a hash that nobody comes to check.
+    /// Creates a body of zeros that takes no disk space. Returns its path and a hash that is never checked.
     fn large(&self, length: u64) -> (PathBuf, String) {
         let path = self.sandbox.path().join("large");
         File::create(&path).unwrap().set_len(length).unwrap();
         (path, "0".repeat(64))
     }
 
-    /// A lab host that shows a certificate, and what it calls the proxy.
+    /// Creates a lab host that shows a certificate and sends to `url`, the proxy.
     fn lab_host(&self, host: &str, url: &str, certificate: Option<&Certificate>) -> LabHost<'a> {
         let lab_host = LabHost::new(self.sandbox, host, url);
         let ca = self.authority.ca();
@@ -107,7 +107,7 @@ impl<'a> Ground<'a> {
         lab_host
     }
 
-    /// Whether the gate admits a commit, asked through the proxy.
+    /// Returns true if the gate admits a commit. The request goes through the proxy.
     fn admits(&self, commit: &CommitHash) -> bool {
         let url = format!("{}/v1/gate/{commit}", self.front.url());
         let seen = Curl::new(self.sandbox, &url).shows(&self.authority, Some(&self.lab_1)).run();
@@ -115,7 +115,7 @@ impl<'a> Ground<'a> {
         seen.body["admitted"].as_bool().unwrap()
     }
 
-    /// Everything ends as it does when the machine is shut down.
+    /// Stops both programs in the order of a machine's shutdown.
     fn stop(self) {
         let Self { mut receiver, front, .. } = self;
         front.stop();
@@ -123,7 +123,7 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// A relay before the proxy that does nothing but count.
+/// Starts a relay in front of the proxy that only counts bytes.
 fn relay(front: &Front) -> (Proxy, String) {
     let relay = Proxy::start(&front.address(), 0);
     relay.calm();
@@ -137,7 +137,7 @@ fn reason(lab_host: &LabHost<'_>) -> serde_json::Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// Each claim is made of both proxies.
+/// Defines the tests of each claim for both proxies.
 macro_rules! of_both {
     ($($claim:ident)*) => {
         mod caddy { $(#[test] fn $claim() { super::$claim(super::Kind::Caddy); })* }
@@ -160,7 +160,7 @@ fn an_episode_of_200_mib_arrives_whole(kind: Kind) {
     let ground = Ground::new(&sandbox, kind);
     let lab_host = ground.lab_host("lab-1", &ground.front.url(), Some(&ground.lab_1));
     assert_eq!(lab_host.run(&["--ping"]).code, Some(0));
-    // All of it capture, which hardly compresses.
+    // The episode is all capture, which hardly compresses.
     let recording = Recording { capture_percent: 100, ..Recording::new(1, &ground.fresh, 200 * MIB) };
     recording.write_to(&lab_host.episodes());
     let run = lab_host.once();
@@ -176,12 +176,12 @@ fn an_episode_of_200_mib_arrives_whole(kind: Kind) {
 fn a_body_passes_while_it_is_sent(kind: Kind) {
     let sandbox = Sandbox::new();
     let ground = Ground::new(&sandbox, kind);
-    // More than the receiver gathers before it begins, and a first part that fits into a pipe.
+    // The body is larger than the receiver gathers before it begins, and the first part fits into a pipe.
     let body = vec![7; 512 << 10];
     let (first, second) = body.split_at(48 << 10);
     let pipe = sandbox.path().join("pipe");
     run(sandbox.command("mkfifo").arg(&pipe));
-    // Open at both ends it can be filled before anybody reads.
+    // A pipe that is open at both ends can be filled before a program reads from it.
     let both_ends = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
     let mut writing = OpenOptions::new().write(true).open(&pipe).unwrap();
     let curl = ground
@@ -194,7 +194,7 @@ fn a_body_passes_while_it_is_sent(kind: Kind) {
     wait_until("the receiver has begun although most of the body is missing", PATIENCE, || {
         fs::read_dir(&incoming).unwrap().flatten().next()
     });
-    // From now on curl is the only reader: were it to end, writing would fail and not wait.
+    // From now on curl is the only reader, so if it ended, writing would fail and not block.
     drop(both_ends);
     writing.write_all(second).unwrap();
     drop(writing);
@@ -215,8 +215,8 @@ fn a_refused_commit_is_412_for_curl_and_the_limit_is_the_receivers(kind: Kind) {
         let seen = ground.put(("lab-1", "e1"), commit, (&path, &hash)).run();
         assert_eq!((seen.error(), seen.version.as_str()), (error, "1.1"), "{seen:?}");
         assert_costs(kind, &seen, length);
-        // The earlier generation of the shipper expects nothing. Caddy gives such a client half a second to read the
-        // answer and then cuts it off, so that there it is a matter of luck.
+        // The earlier generation of the shipper sends no Expect. Caddy gives a client without Expect half a second to
+        // read the answer and then cuts the connection, so the result would be a matter of luck.
         if kind == Kind::Nginx {
             let seen = ground.put(("lab-1", "e1"), commit, (&path, &hash)).header("Expect:").run();
             assert_eq!(seen.error(), error, "{seen:?}");
@@ -227,11 +227,11 @@ fn a_refused_commit_is_412_for_curl_and_the_limit_is_the_receivers(kind: Kind) {
     ground.stop();
 }
 
-/// What a refusal costs a client that expects 100-continue.
+/// Checks how much a refusal costs a client that expects 100-continue.
 fn assert_costs(kind: Kind, seen: &Seen, length: u64) {
     match kind {
         Kind::Caddy => assert_eq!((seen.was_asked, seen.sent), (false, 0)),
-        // It answers by itself before it asks the receiver; what is on its way by then is lost.
+        // nginx sends 100 by itself before it asks the receiver, and the bytes that are on their way by then are lost.
         Kind::Nginx => assert!(seen.was_asked && seen.sent < length / 2, "{seen:?}"),
     }
 }
@@ -248,7 +248,7 @@ fn a_refused_commit_costs_the_shipper_nothing_and_a_refused_put_is_412(kind: Kin
     assert_eq!(reason(&known)["status"], 412);
     assert!(relay.carried() < HEADS_ONLY, "{} bytes for a commit that the gate refuses", relay.carried());
 
-    // A window that moves on right after the gate was asked: only the PUT can tell.
+    // The window moves on right after the gate was asked, so that only the PUT is refused.
     let surprised = ground.lab_host("lab-2", &url, Some(&ground.authority.host("lab-2")));
     let daemon = surprised.start();
     Recording::new(2, &ground.fresh, 20 * KIB).write_to(&surprised.episodes());
@@ -266,7 +266,7 @@ fn a_refused_commit_costs_the_shipper_nothing_and_a_refused_put_is_412(kind: Kin
     let cost = relay.carried() - before;
     match kind {
         Kind::Caddy => assert!(cost < HEADS_ONLY, "{cost} bytes for a refused PUT"),
-        // How much of it depends on who is faster.
+        // The number of bytes depends on timing.
         Kind::Nginx => assert!(cost > MIB, "nginx has learned to wait: {cost} bytes for a refused PUT"),
     }
     daemon.stop();
@@ -288,7 +288,7 @@ fn a_certificate_is_good_for_its_own_host_and_no_header_changes_that(kind: Kind)
         &["x-client-host: CN=lab-2"],
         &["X-Client-Host: lab-2", "X-Client-Host: CN=lab-2"],
         &["X_Client_Host: lab-2"],
-        // A header that is named here is for the next hop alone, and a proxy may drop it.
+        // A header named in `Connection` is for the next hop alone, and a proxy may drop it.
         &["X-Client-Host: lab-2", "Connection: X-Client-Host"],
         &["Connection: X-Client-Host"],
     ]
@@ -318,7 +318,7 @@ fn without_a_certificate_of_the_authority_nothing_gets_through(kind: Kind) {
     for certificate in [None, Some(&stranger)] {
         let put = Curl::put(&sandbox, &ground.front.url(), ("lab-1", "e1"), &ground.fresh, (&path, &hash));
         let seen = put.shows(&ground.authority, certificate).run();
-        // Caddy ends the handshake; nginx ends it well and says so in HTTP.
+        // Caddy aborts the handshake; nginx completes it and refuses in HTTP.
         let status = if kind == Kind::Caddy { 0 } else { 400 };
         assert_eq!((seen.status, seen.sent, seen.body.is_null()), (status, 0, true), "{seen:?}");
 
@@ -340,7 +340,7 @@ fn the_header_counts_only_from_where_the_proxy_is(kind: Kind) {
         let (path, hash) = ground.small();
         let through = ground.put(("lab-1", "e1"), &ground.fresh, (&path, &hash)).run();
         assert_eq!(through.status, 201, "{from}: {through:?}");
-        // Past the proxy, from where it is and from elsewhere.
+        // Past the proxy, from its own place and from elsewhere.
         let socket = ground.socket.to_str().unwrap();
         let (as_the_proxy, from_elsewhere) = match from {
             "unix" => (&["--unix-socket", socket][..], &[][..]),
