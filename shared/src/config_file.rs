@@ -131,8 +131,7 @@ fn key_before(text: &str) -> Option<&str> {
     (!key.is_empty()).then_some(key)
 }
 
-/// What serde says of a value of the wrong type ("invalid type: string "x", expected usize"), in the words of a person
-/// who writes TOML.
+/// Translates serde's error about a wrong type ("invalid type: string "x", expected usize") into words of TOML.
 fn wrong_value(message: &str, key: Option<&str>) -> Option<String> {
     let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
     let (found, expected) = rest.rsplit_once(", expected ")?;

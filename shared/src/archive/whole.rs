@@ -224,7 +224,7 @@ impl<R: io::BufRead> Tar<'_, R> {
         }
     }
 
-    /// Passes over so many bytes; returns how many were not there any more.
+    /// Skips this number of bytes; returns how many of them were missing.
     fn pass(&mut self, mut bytes: u64) -> Result<u64, WholeError> {
         while bytes > 0 {
             let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -236,7 +236,7 @@ impl<R: io::BufRead> Tar<'_, R> {
         Ok(bytes)
     }
 
-    /// Reads at most so many bytes to the chunk.
+    /// Reads at most this number of bytes into the chunk.
     fn read(&mut self, at_most: usize) -> Result<usize, WholeError> {
         self.time.check()?;
         let length = at_most.min(self.chunk.len());
