@@ -128,7 +128,7 @@ pub async fn run(
     ready: impl FnOnce(&[String]),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    // First of all: a hangup kills whoever does not mind it yet.
+    // First of all, because a hangup kills a process without a handler.
     let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
     descriptors::provide_for(config.server.max_connections, config.server.max_concurrent_uploads);
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
@@ -152,7 +152,7 @@ pub async fn run(
     let repairing = repair.progress();
     let mut repair = pin!(repair.run(IndexWriterActor::handle(&actors.index)).fuse());
     tokio::select! {
-        // What was repaired until now is durable, and the next start goes on.
+        // The repairs so far are durable, and the next start continues.
         () = &mut stop => return Ok(()),
         // What a crash left is a matter of moments. What more there is goes on beside the uploads.
         _ = tokio::time::timeout(REPAIR_FIRST, &mut repair) => {}
@@ -273,7 +273,7 @@ fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Spool, Option<File
     let root = &config.store.episodes_root;
     let store = Store::open(root).map_err(FsError::at("open", root))?;
     let spool = Spool::open(root).map_err(FsError::at("open", root))?;
-    // The index may be elsewhere, so what is swept has a lock of its own: itself.
+    // The index may lie elsewhere, so the spool is locked by itself.
     let lock = take_lock(spool.dir(), root)?;
     let swept = spool.sweep().map_err(FsError::at("sweep", spool.dir()))?;
     if swept.files > 0 {
@@ -332,7 +332,7 @@ impl Actors {
         let _ = self.index.send(Drain).await;
     }
 
-    /// Ends them, after what was begun where there is patience for it.
+    /// Ends the actors, with `patience` after the work that has begun.
     async fn stop(self, admission: &Admission, patience: Option<Duration>) {
         if let Some(patience) = patience {
             self.drain(admission, patience).await;

@@ -82,7 +82,7 @@ pub struct TokenFile {
     told: bool,
 }
 
-/// What was found at the path.
+/// The state of the path at the last read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     /// Nobody has looked yet.

@@ -46,7 +46,7 @@ impl LastUse {
 
     /// All that was noted.
     pub fn all(&self) -> Uses {
-        // Whoever panicked had inserted an entry or not; each is good by itself.
+        // A panic cannot leave a half-made entry, because one insertion is all that happens under the lock.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
@@ -56,7 +56,7 @@ pub fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join(NAME)
 }
 
-/// Reads what was written last; nothing where that cannot be read. Blocks.
+/// Reads the file of the last run; empty if it cannot be read. Blocks.
 pub fn read(path: &Path) -> Uses {
     let text = small_file::read_text(path, MAX_BYTES).ok();
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use cis490_shared::ids::HostId;
 
-/// Whoever a request comes from.
+/// The sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// Nobody is asked for a name here.

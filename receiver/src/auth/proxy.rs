@@ -1,4 +1,4 @@
-//! Which proxies are believed when they name a client.
+//! Which proxies are trusted to name a client.
 //!
 //! A proxy that has checked a client's certificate says in a header whose it was. Anybody can send a header, so it counts
 //! only on a connection that comes from the proxy: over the Unix socket, or from an address that the configuration lists.
@@ -16,7 +16,7 @@ pub enum Origin {
     Tcp(Option<SocketAddr>),
 }
 
-/// A place from which a proxy is believed.
+/// An address from which a proxy is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trusted {
     /// The Unix socket.
@@ -43,7 +43,7 @@ impl Trusted {
     }
 }
 
-/// The proxies that are believed, and the header in which they name the client.
+/// The trusted proxies, and the header in which they name the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxies {
     /// In lower case.
@@ -53,7 +53,7 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Whether what comes from there is believed.
+    /// Returns true if a request from this origin may name its client.
     pub fn trust(&self, origin: Origin) -> bool {
         self.from.iter().any(|trusted| trusted.covers(origin))
     }

@@ -10,7 +10,7 @@ use super::principal::Principal;
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need<'a> {
-    /// Nothing: whoever reaches the port may ask.
+    /// Nothing: any client that reaches the port may ask.
     Nothing,
     /// Some name.
     Name,

@@ -16,7 +16,7 @@ use cis490_shared::moment::Moment;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// What every token begins with, so that one that leaked is recognised for what it is.
+/// The prefix of every token, so that a leaked one can be recognised.
 pub const PREFIX: &str = "cis490-";
 /// Random bytes of a token.
 pub const RANDOM_BYTES: usize = 32;
@@ -40,7 +40,7 @@ impl Token {
         &self.0
     }
 
-    /// What is kept of it.
+    /// Returns the hash, the only part that is stored.
     pub fn hash(&self) -> Sha256Digest {
         hash_of(&self.0)
     }
@@ -145,7 +145,7 @@ pub struct Tokens {
 pub struct TokenEntry {
     /// The host or reader.
     pub name: HostId,
-    /// When it was made; none where the file does not say so.
+    /// When it was made; `None` if the file does not say.
     pub made: Option<Moment>,
     /// What it is called.
     pub id: TokenId,

@@ -65,7 +65,7 @@ impl Credentials {
         Ok(Self { tokens: tokens.flatten(), tls: tls.flatten() })
     }
 
-    /// TLS as it is in force, kept current while the actors live; none where no certificate is named.
+    /// TLS as it is in force, kept current while the actors live; `None` if the configuration names no certificate.
     pub(super) fn tls(&self) -> Option<Latest<ServerTls>> {
         self.tls.as_ref().map(FileWatchActor::latest)
     }

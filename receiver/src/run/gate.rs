@@ -27,7 +27,7 @@ pub(super) struct GateActors {
     pub(super) amnesties: Option<Addr<FileWatchActor<AmnestyFile>>>,
 }
 
-/// Starts the gate with the window of the last run, and reads the clone and what is admitted by name once.
+/// Starts the gate with the window of the last run, and reads the clone and the amnesties once.
 pub(super) async fn start(config: &GateConfig, state_dir: &Path) -> GateActors {
     let mut gate = Gate::new(config.enabled, config.window);
     let mut amnesties = None;
@@ -72,7 +72,7 @@ pub(super) async fn start(config: &GateConfig, state_dir: &Path) -> GateActors {
     GateActors { view, gate, polls, amnesties }
 }
 
-/// Reads what is admitted by name before anybody can ask.
+/// Reads the amnesties before the first request.
 async fn start_amnesties(state_dir: &Path) -> (Latest<Amnesties>, Addr<FileWatchActor<AmnestyFile>>) {
     let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
     let actor = FileWatchActor::new(file, Amnesties::default(), IoThread::start("amnesties"));

@@ -49,7 +49,7 @@ impl TokenUse {
         }
     }
 
-    /// Writes what came since the last write; a disk that does not answer keeps nobody from ending.
+    /// Writes the uses since the last write. A disk that hangs does not delay the end of the process.
     pub(super) async fn finish(&mut self) {
         // Losing it is harmless.
         let _ = timeout(LAST_PATIENCE, self.write_if_new()).await;

@@ -258,7 +258,7 @@ fn refusal(status: u16, problem: AnyProblem, sent: &Sent) -> Refusal {
     }
 }
 
-/// What stands for the `error` member of a receiver that sends none.
+/// The substitute for the `error` member of a receiver that sends none.
 fn implied_error(status: u16, has_remediation: bool) -> String {
     match status {
         // An earlier receiver sends a remediation only where the commit is the matter.

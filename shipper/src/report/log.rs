@@ -1,7 +1,7 @@
 //! The log that a person reads: one entry per shipped episode, one per commit that is refused, one per round that deleted
 //! something, one per change of a condition. Never one per retry (accidents 2 and 12).
 //!
-//! Only logging: nothing is decided here. The memory of what was said is bounded.
+//! Only logging: nothing is decided here. The memory of earlier messages is bounded.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;
@@ -267,7 +267,7 @@ impl RoomReport {
     }
 }
 
-/// What the log was told already: a set of at most so many things that forgets the oldest, which is then said again.
+/// Things that were logged before: a bounded set that forgets the oldest, which is then logged again.
 #[derive(Debug)]
 struct SeenOnce<T> {
     order: VecDeque<T>,

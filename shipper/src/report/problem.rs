@@ -1,4 +1,4 @@
-//! The one thing that a person should read first, if there is any: what is wrong, and the next command.
+//! The most harmful problem, which a person should read first, and the next command.
 //!
 //! Pure. The order is that of the harm: what keeps recordings from being made or shipped comes before what keeps some of
 //! them, and that before what will do so in days.
@@ -119,7 +119,7 @@ fn scan_failure(status: &Status) -> Option<Problem> {
     Some(Problem::new("data directory unreadable", what, failure.help.clone()))
 }
 
-/// What is finished and needs a person before it can be shipped.
+/// Describes finished directories that need a person before they can be shipped.
 pub(super) fn unshippable(status: &Status) -> Option<Problem> {
     let Unshippable { count, first } = &status.unshippable;
     let named = |one: &Obstacle| format!("`{}`, {}", excerpt(&one.name), excerpt(&one.reason));

@@ -1,9 +1,9 @@
 //! What the daemon says about itself: in `status.json` below the data directory.
 //!
 //! - [`Status`]: the file; keys are added and never change their meaning, and a reader takes what it knows
-//! - its parts: each is made once, by whoever knows it, and handed on whole
+//! - its parts: each is made once, by its owner, and passed on whole
 //!
-//! Nothing here is durable or decides anything: whoever loses the file loses nothing. It is written by
+//! Nothing here is durable or decides anything, so losing the file loses nothing. It is written by
 //! [`crate::actors::status`].
 
 use cis490_shared::clock::WallTime;
@@ -35,11 +35,11 @@ pub struct Status {
     pub updated_at: Option<WallTime>,
     /// Episodes that are still to be shipped.
     pub backlog: Backlog,
-    /// What is finished and needs a person before it can be shipped.
+    /// Finished directories that need a person before they can be shipped.
     pub unshippable: Unshippable,
     /// Why the directories cannot be looked through, where the last look failed.
     pub scan_failure: Option<Hold>,
-    /// What is in `quarantine/`; none where nobody has counted.
+    /// The episodes in `quarantine/`; `None` if they were not counted.
     pub quarantined: Option<Quarantined>,
     /// Conflicts that were put aside since the start.
     pub conflicts: u64,
@@ -61,7 +61,7 @@ pub struct Status {
     pub last_refusal: Option<LastRefusal>,
     /// `X-Cis490-Commit-Position` of the latest answer that had one, such as `7/100`.
     pub commit_position: Option<String>,
-    /// The last moment of this host's certificate; none where it has none.
+    /// The end of this host's certificate; `None` without one.
     pub certificate_expires: Option<WallTime>,
     /// The receiver's clock minus this host's, in seconds; none before the first answer.
     pub clock_skew_s: Option<i64>,
@@ -103,7 +103,7 @@ pub struct Backlog {
     pub in_flight: usize,
 }
 
-/// What is in `quarantine/`.
+/// The episodes in `quarantine/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quarantined {
@@ -127,7 +127,7 @@ impl From<&Tally> for Quarantined {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RefusedCommit {
-    /// The commit; none where meta.json names none.
+    /// The commit; `None` if meta.json names none.
     pub commit: Option<String>,
     /// So many episodes of it are in quarantine.
     pub episodes: u64,
@@ -162,7 +162,7 @@ pub struct UnderWay {
     pub number: u64,
     /// The episode.
     pub episode_id: String,
-    /// What was handed to the network of its archive.
+    /// Bytes of its archive that were handed to the network.
     pub sent_bytes: u64,
     /// The size of its archive.
     pub total_bytes: u64,
@@ -200,7 +200,7 @@ pub struct LastRefusal {
     pub episode_id: String,
     /// The commit that recorded it.
     pub commit: Option<String>,
-    /// The `error` member of the answer, or what stands for it.
+    /// The `error` member of the answer, or its substitute.
     pub error: String,
     /// What the receiver, or the packer, says about it.
     pub detail: Option<String>,
@@ -222,7 +222,7 @@ pub struct Disk {
     pub is_nearly_full: bool,
 }
 
-/// Whether what is read is said by a shipper that runs.
+/// Whether the status comes from a running shipper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     /// It runs, and says so.

@@ -1,4 +1,4 @@
-//! What `cis490-shipper status` prints: what is wrong first, if anything is, then a few lines on how it stands; and the
+//! The output of `cis490-shipper status`: the current problem first, then backlog and rate; and the
 //! one line that `systemctl status` shows.
 //!
 //! Pure. Text that came from elsewhere is shown without anything that a terminal would obey.
@@ -16,7 +16,7 @@ use crate::report::{problem, words};
 /// How many uploads are shown one by one.
 const SHOWN_UPLOADS: usize = 16;
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Whether a shipper works on the data directory.
@@ -169,7 +169,7 @@ fn refused(status: &Status, now: SystemTime) -> Option<String> {
     Some(text)
 }
 
-/// What is not about episodes.
+/// Lines that are not about episodes.
 fn surroundings(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(position) = &status.commit_position {
@@ -193,7 +193,7 @@ fn surroundings(status: &Status, now: SystemTime) -> Vec<(&'static str, String)>
     lines
 }
 
-/// What is to be done about a refused commit, where something else had to be said first.
+/// The remediation of a refused commit, if another problem came first.
 fn refused_below(report: &Report) -> Option<Problem> {
     let refused = problem::refused_commit(&report.status);
     refused.filter(|refused| report.problem.as_ref() != Some(refused))

@@ -1,6 +1,6 @@
 //! `status.json` as it is found: written by the daemon, missing, or damaged. Blocks.
 //!
-//! The file is never synced, so a crash may cut it short; whoever loses it loses nothing but what it said.
+//! The file is never synced, so a crash may cut it short. Losing it loses nothing else.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use cis490_shared::excerpt::excerpt;
 
 use crate::report::status::{Status, Success};
 
-/// What is in place of `status.json`.
+/// The state of `status.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
     /// Nothing.
