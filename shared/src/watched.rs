@@ -43,7 +43,7 @@ pub struct Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// Creates a keeper that updates `latest`; `what` is its name in the log, in the plural.
+    /// Creates a keeper that updates `latest`; the log calls it `what`, a plural.
     pub const fn new(what: &'static str, latest: Latest<T>) -> Self {
         Self { latest, what, problem: None }
     }
