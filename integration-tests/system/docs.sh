@@ -23,16 +23,7 @@ documents=("$checkout"/docs/install.md "$checkout"/docs/operators.md)
 source "$here/machine/machine.sh"
 
 scratch=$(mktemp -d)
-finish() {
-  local status=$?
-  if ((status != 0)) && [[ -n $machine_leader ]]; then
-    echo "-- the journal's end:"
-    inside journalctl --no-pager --lines 40 || true
-  fi
-  machine_down
-  rm -rf --one-file-system "$scratch"
-}
-trap finish EXIT
+trap 'machine_finish $?' EXIT
 trap 'exit 130' INT TERM
 
 # Writes each marked block to NUMBER.run or NUMBER.edit, with its place, and for an edit its file, beside it.

@@ -44,16 +44,7 @@ parts=(
 (($# < 2)) || parts=("${@:2}")
 
 scratch=$(mktemp -d)
-finish() {
-  local status=$?
-  if ((status != 0)) && [[ -n $machine_leader ]]; then
-    echo "-- the journal's end:"
-    inside journalctl --no-pager --lines 60 || true
-  fi
-  machine_down
-  rm -rf --one-file-system "$scratch"
-}
-trap finish EXIT
+trap 'machine_finish $?' EXIT
 trap 'exit 130' INT TERM
 
 passed=0 failed=0 said=''

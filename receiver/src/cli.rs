@@ -93,19 +93,11 @@ pub fn command() -> clap::Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     // Help and errors of usage are printed before there are flags.
-    color_among(&args).set();
+    Color::among(&args).set();
     match Flags::try_parse_from(&args) {
         Ok(flags) => start(&flags),
         Err(error) => usage(&error),
     }
-}
-
-/// The value of `--color` among the arguments; a bad one is refused when they are parsed.
-fn color_among(args: &[OsString]) -> Color {
-    let mut texts = args.iter().filter_map(|arg| arg.to_str());
-    let value = texts.find_map(|text| text.strip_prefix("--color").map(|rest| rest.strip_prefix('=')));
-    let value = value.and_then(|joined| joined.or_else(|| texts.next()));
-    value.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// Help and version are answers, everything else that clap says is an error of usage.
@@ -241,7 +233,6 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 mod admit;
 mod check;
 mod failure;
-mod size;
 mod status;
 mod table;
 mod token;
@@ -257,14 +248,5 @@ mod tests {
         let shown = |command: clap::Command| command.clone().render_long_help().to_string();
         assert_eq!(shown(command()), shown(Flags::command()));
         assert!(command().get_arguments().all(|arg| arg.get_id() != "unit_settings"));
-    }
-
-    #[test]
-    fn the_value_of_color_is_found_among_arguments_that_are_not_parsed_yet() {
-        let color = |args: &[&str]| color_among(&args.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(color(&["x", "--color", "never", "--help"]), Color::Never);
-        assert_eq!(color(&["x", "--color=always"]), Color::Always);
-        assert_eq!(color(&["x", "--color"]), Color::Auto);
-        assert_eq!(color(&["x", "--color=blue", "list"]), Color::Auto);
     }
 }

@@ -23,6 +23,7 @@
 //! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
 //! - [`terminal`]: output for a person, the same in every program: results, `error:` and `help:`
 //! - [`moment`]: a date or time given by a person or a file
+//! - [`mounts`]: the file system that a path is on
 //! - [`rate`]: rates in bytes per second, and the token bucket that enforces one
 //! - [`unit_settings`]: systemd unit settings derived from a configuration
 //!
@@ -42,6 +43,7 @@ pub mod json;
 pub mod latest;
 pub mod meta;
 pub mod moment;
+pub mod mounts;
 pub mod pem;
 pub mod rate;
 pub mod regular;

@@ -1,6 +1,7 @@
 //! `meta.json`: the recorder's description of an episode (protocol section 3.3).
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,6 +9,11 @@ use serde::de::DeserializeOwned;
 use crate::excerpt::excerpt;
 use crate::ids::{CommitHash, EpisodeId, IdError};
 use crate::json;
+use crate::regular;
+
+/// The file that describes an episode: in its directory, and as the first member of its archive, directly below the
+/// archive's top directory.
+pub const META_NAME: &str = "meta.json";
 
 /// Maximum size of a meta.json in bytes. The recorder's files are below 4 KiB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
@@ -40,6 +46,12 @@ pub enum MetaError {
 }
 
 impl EpisodeMeta {
+    /// Reads the meta.json of an episode directory; `None` if it cannot be read or parsed. For advice and counts: an
+    /// episode that is packed is read beneath its open directory. Blocks.
+    pub fn beside(episode: &Path) -> Option<Self> {
+        Self::parse(&regular::read(&episode.join(META_NAME), MAX_META_BYTES).ok()?).ok()
+    }
+
     /// Parses the text of a meta.json.
     pub fn parse(text: &[u8]) -> Result<Self, MetaError> {
         if text.is_empty() {

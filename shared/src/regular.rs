@@ -4,12 +4,12 @@
 //! looked up in an open directory, so that nobody can replace the directory in the meantime.
 
 use std::fs::{File, FileType};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 
 /// The kind of an entry that is not a regular file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -71,6 +71,17 @@ pub fn open(dir: impl AsFd, name: &Path) -> io::Result<File> {
     }
 }
 
+/// Reads a regular file of at most `limit` bytes without following a link; a longer one is an error of the kind
+/// `FileTooLarge`.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(CWD, path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
+    }
+}
+
 /// Opens a directory in `dir`, without following a link.
 pub fn open_dir(dir: impl AsFd, name: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -80,11 +91,10 @@ pub fn open_dir(dir: impl AsFd, name: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Read;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 
-    use rustix::fs::{CWD, FileType as NodeType, Mode, mknodat};
+    use rustix::fs::{FileType as NodeType, Mode, mknodat};
 
     use super::*;
 
@@ -113,6 +123,9 @@ mod tests {
         let mut text = String::new();
         open(CWD, &path("file")).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
+        assert_eq!(read(&path("file"), 3).unwrap(), b"abc");
+        assert_eq!(read(&path("file"), 2).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(read(&path("link"), 3).unwrap_err().to_string().contains("a symbolic link"));
         assert_eq!(open(CWD, &path("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(open(CWD, &path("file/below")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
     }

@@ -3,6 +3,7 @@
 //! A reader that has closed the pipe has read enough, so the program ends quietly. Any other failure to print a result
 //! is an error, because a command whose output is lost has not done its work.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -14,6 +15,7 @@ use colorchoice::ColorChoice;
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
+const NOTE: Style = AnsiColor::Green.on_default().bold();
 
 /// The exit code if a result cannot be printed.
 pub const CANNOT_PRINT: u8 = 1;
@@ -31,6 +33,17 @@ pub enum Color {
 }
 
 impl Color {
+    /// Returns the value of `--color` among arguments that are not parsed yet, so that help and errors about flags have
+    /// the right colours. The last value counts; the parser refuses a wrong one.
+    pub fn among(arguments: &[OsString]) -> Self {
+        let texts = || arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
+        let values = texts().zip(texts().skip(1).chain([""])).filter_map(|(argument, next)| match argument {
+            "--color" => next.parse().ok(),
+            _ => argument.strip_prefix("--color=")?.parse().ok(),
+        });
+        values.last().unwrap_or_default()
+    }
+
     /// Applies the choice to everything that this process prints from now on.
     pub fn set(self) {
         let choice = match self {
@@ -105,6 +118,12 @@ pub fn warning(warning: &dyn Display) {
     let _ = tell(&mut anstream::stderr().lock(), ("warning", WARNING), warning);
 }
 
+/// Prints a remark that needs no action.
+pub fn note(note: &dyn Display) {
+    // As above.
+    let _ = tell(&mut anstream::stderr().lock(), ("note", NOTE), note);
+}
+
 /// Tells a person the next step after something that was done.
 pub fn help(help: &dyn Display) {
     // As above.
@@ -115,9 +134,37 @@ fn tell(out: &mut impl Write, (label, style): (&str, Style), text: &dyn Display)
     writeln!(out, "{style}{label}:{style:#} {text}")
 }
 
+/// Returns a number of bytes as a person reads it, such as `3.1 MB`: powers of 1000, as disks and networks are sold.
+#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let (mut value, mut unit) = (count as f64 / 1000.0, 0);
+    // A value that would be rounded to 1000 gets the next unit.
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = usize::from(value < 9.95);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_colour_is_known_before_wrong_flags_are_reported() {
+        let color =
+            |arguments: &[&str]| Color::among(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(color(&["x", "--color", "never", "--help"]), Color::Never);
+        assert_eq!(color(&["x", "--twice", "--color=always", "--color"]), Color::Always);
+        for arguments in [&["x", "--colorful", "never"][..], &["x", "--color=loud"], &["x"]] {
+            assert_eq!(color(arguments), Color::Auto, "{arguments:?}");
+        }
+    }
 
     #[test]
     fn a_closed_pipe_ends_quietly_and_a_full_disk_does_not() {
@@ -138,5 +185,11 @@ mod tests {
         let mut out = Vec::new();
         tell(&mut anstream::StripStream::new(&mut out), ("error", ERROR), &"it is broken").unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "error: it is broken\n");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        let sizes = [0, 999, 1000, 3_140_000, 9_960_000, 999_600, 2_000_000_000_000, u64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "3.1 MB", "10 MB", "1.0 MB", "2.0 TB", "18447 PB"]);
     }
 }

@@ -101,7 +101,7 @@ pub fn command() -> clap::Command {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     // Before parsing: what clap says about wrong flags has colours as well.
-    color_in(&args).unwrap_or_default().set();
+    Color::among(&args).set();
     let done = match Flags::try_parse_from(args) {
         Ok(flags) => {
             flags.color.set();
@@ -117,16 +117,6 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     ExitCode::from(done.unwrap_or_else(|cannot| cannot.report()))
-}
-
-/// The value of `--color` among arguments of which some may be wrong; the last one counts.
-fn color_in(args: &[OsString]) -> Option<Color> {
-    let texts = || args.iter().map(|arg| arg.to_str().unwrap_or_default());
-    let values = texts().zip(texts().skip(1).chain([""])).filter_map(|(arg, next)| match arg {
-        "--color" => next.parse().ok(),
-        _ => arg.strip_prefix("--color=")?.parse().ok(),
-    });
-    values.last()
 }
 
 /// Does what the flags ask for, and returns the exit code.
@@ -200,14 +190,6 @@ fn done(text: &str) -> Result<u8, CannotPrint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_colour_is_known_before_wrong_flags_are_complained_about() {
-        let color = |args: &[&str]| color_in(&args.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(color(&["x", "--color", "never", "--twice"]), Some(Color::Never));
-        assert_eq!(color(&["x", "--twice", "--color=always", "--color"]), Some(Color::Always));
-        assert_eq!((color(&["x", "--color=loud"]), color(&["x"])), (None, None));
-    }
 
     #[test]
     fn flags_are_ones_that_clap_takes() {

@@ -19,7 +19,7 @@ use crate::shell::quoted;
 pub const DEFAULT_CONFIG: &str = "/etc/cis490/receiver.toml";
 
 /// The flags that say where the store is.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct PlaceFlags {
     /// The receiver's configuration, which names store and index
     ///
@@ -72,7 +72,7 @@ impl PlaceFlags {
     }
 
     fn find_with(&self, default: &Path) -> Result<Place, BadConfig> {
-        let Self { config, episodes_root, index } = self.clone_parts();
+        let Self { config, episodes_root, index } = self.clone();
         let is_by_flag = episodes_root.is_some() || index.is_some();
         let config = config.or_else(|| (!is_by_flag && may_exist(default)).then(|| default.to_owned()));
         let Some(path) = config else {
@@ -88,11 +88,6 @@ impl PlaceFlags {
             config: Some(path),
             is_by_flag,
         })
-    }
-
-    fn clone_parts(&self) -> Self {
-        let Self { config, episodes_root, index } = self;
-        Self { config: config.clone(), episodes_root: episodes_root.clone(), index: index.clone() }
     }
 }
 

@@ -7,13 +7,9 @@ use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-use anstyle::{AnsiColor, Style};
 use cis490_shared::terminal::{self, Color};
 use clap::Args;
 use rustix::fs::fstat;
-
-const NOTE: Style = AnsiColor::Green.on_default().bold();
-const HELP: Style = AnsiColor::Cyan.on_default().bold();
 
 /// The flags that say how much is said and how.
 #[derive(Debug, Args)]
@@ -87,36 +83,30 @@ impl Voice {
     /// Says something that is worth knowing and needs nothing.
     pub fn note(self, note: impl Display) {
         if !self.is_quiet {
-            self.tell(Priority::Info, format_args!("{NOTE}note:{NOTE:#} {note}"));
+            self.tell(Priority::Info, "note", &note, terminal::note);
         }
     }
 
     /// Says something that did not keep the command from being done.
     pub fn warning(self, warning: impl Display) {
-        match self.is_stderr_journal {
-            true => self.tell(Priority::Warning, format_args!("warning: {warning}")),
-            false => terminal::warning(&warning),
-        }
+        self.tell(Priority::Warning, "warning", &warning, terminal::warning);
     }
 
     /// Says why the command was not done, and what to do next.
     pub fn error(self, error: impl Display, help: &[String]) {
-        match self.is_stderr_journal {
-            true => self.tell(Priority::Error, format_args!("error: {error}")),
-            false => terminal::error(&error, None),
-        }
+        self.tell(Priority::Error, "error", &error, |error| terminal::error(error, None));
         for help in help {
-            self.tell(Priority::Error, format_args!("{HELP}help:{HELP:#} {help}"));
+            self.tell(Priority::Error, "help", help, terminal::help);
         }
     }
 
-    fn tell(self, priority: Priority, text: fmt::Arguments<'_>) {
-        let mut stderr = anstream::stderr().lock();
-        // Where standard error is closed, the exit code is all that is left to say.
-        let _ = match self.is_stderr_journal {
-            true => writeln!(stderr, "{}", prioritised(priority, &text.to_string())),
-            false => writeln!(stderr, "{text}"),
-        };
+    /// Prints a labelled text for a person, or for the journal with its priority.
+    fn tell(self, priority: Priority, label: &str, text: &dyn Display, to_a_person: impl Fn(&dyn Display)) {
+        if !self.is_stderr_journal {
+            return to_a_person(text);
+        }
+        // If standard error is closed, only the exit code can report the failure.
+        let _ = writeln!(io::stderr().lock(), "{}", prioritised(priority, &format!("{label}: {text}")));
     }
 }
 

@@ -116,6 +116,16 @@ controllers() {
   inside cat /sys/fs/cgroup/cgroup.controllers
 }
 
+# For a script's trap at its end: shows the journal of a machine that a failure left running, and removes everything.
+machine_finish() {
+  if (($1 != 0)) && [[ -n $machine_leader ]]; then
+    echo "-- the journal's end:"
+    inside journalctl --no-pager --lines 60 || true
+  fi
+  machine_down
+  rm -rf --one-file-system "$scratch"
+}
+
 machine_down() {
   [[ -n $machine_supervisor ]] || return 0
   # What systemd(1) calls poweroff.target: every unit is stopped in order, then PID 1 ends and with it the namespaces.

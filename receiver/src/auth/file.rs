@@ -132,7 +132,7 @@ impl WatchedFiles for TokenFile {
     }
 
     fn remind(&mut self, in_force: &Tokens, _now: SystemTime) {
-        let is_empty = in_force.names().is_empty();
+        let is_empty = in_force.is_empty();
         if is_empty && !self.told {
             warn!(
                 path = %self.path.display(),

@@ -189,6 +189,11 @@ impl Tokens {
         entries
     }
 
+    /// Returns true if no token is accepted.
+    pub fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
     /// The names in their order; one that has two tokens comes twice.
     pub fn names(&self) -> Vec<&HostId> {
         let mut names: Vec<_> = self.owners.values().collect();

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use cis490_shared::certificate::Remaining;
@@ -14,12 +14,12 @@ use cis490_shared::config_file::{self, ConfigError};
 use cis490_shared::durable;
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::HostId;
-use cis490_shared::terminal;
+use cis490_shared::mounts::{Mounts, mount_of};
+use cis490_shared::terminal::{self, bytes};
 use rustix::fs::Access;
 use serde_json::Value;
 
 use super::failure::{CONFIG, Failure, NOT_DONE};
-use super::size::bytes;
 use crate::auth::file;
 use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
 use crate::gate::rev_list::{PollError, RevList};
@@ -94,22 +94,10 @@ fn directory(key: &str, path: &Path) -> Result<String, Failure> {
     Ok(format!("{}, {room}, writable", file_system(path)))
 }
 
-/// The kind of the file system of a directory, and where it is mounted.
+/// Returns the kind of the file system of a directory, and where it is mounted.
 fn file_system(path: &Path) -> String {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    mount_of(&path, &mounts).unwrap_or_else(|| "an unknown file system".to_owned())
-}
-
-/// Finds it in the lines of proc_pid_mountinfo(5), of which a later one hides an earlier one.
-fn mount_of(path: &Path, mounts: &str) -> Option<String> {
-    let mounts = mounts.lines().filter_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let point = PathBuf::from(mount.split(' ').nth(4)?.replace("\\040", " "));
-        path.starts_with(&point).then_some((point, kind.split(' ').next()?))
-    });
-    let (point, kind) = mounts.max_by_key(|(point, _)| point.components().count())?;
-    Some(format!("{kind} on {}", point.display()))
+    let mount = mount_of(path).ok().and_then(|id| Mounts::now().describe(id));
+    mount.unwrap_or_else(|| "an unknown file system".to_owned())
 }
 
 fn warn_of_room(config: &ReceiverConfig) {
@@ -183,14 +171,7 @@ fn gate(config: &GateConfig) -> String {
 
 /// How many commits the window has, and the newest.
 fn read_clone(config: &GateConfig) -> Result<(usize, String), PollError> {
-    let list = RevList {
-        git: "git".into(),
-        repo: config.repo_path.clone(),
-        reference: config.reference.clone(),
-        window: config.window,
-        timeout: config.git_timeout(),
-        thread: IoThread::start("git-poll"),
-    };
+    let list = RevList::new(config, IoThread::start("git-poll"));
     let limit = list.patience() + LOOK;
     let no_git = |source| PollError::NoGit { git: "git".into(), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_git)?;
@@ -222,22 +203,5 @@ fn flatten(prefix: &str, value: &Value, each: &mut impl FnMut(&str, &Value)) {
             }
         }
         value => each(prefix, value),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_deepest_mount_holds_a_directory() {
-        let mounts = "21 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-                      22 21 8:2 / /srv rw shared:1 - xfs /dev/sdb1 rw\n\
-                      23 21 0:9 / /srv/with\\040blank rw - nfs4 nas:/x rw\n";
-        let found = |path: &str| mount_of(Path::new(path), mounts).unwrap();
-        assert_eq!(found("/srv/episodes"), "xfs on /srv");
-        assert_eq!(found("/srv2"), "ext4 on /");
-        assert_eq!(found("/srv/with blank/x"), "nfs4 on /srv/with blank");
-        assert_eq!(mount_of(Path::new("/x"), ""), None);
     }
 }

@@ -18,6 +18,7 @@ use tokio::process::Command;
 use super::clone_paths::find_git_dir;
 use super::shallow;
 use super::window::Window;
+use crate::config::GateConfig;
 use crate::io_thread::{Gone, IoThread};
 
 /// The most bytes of git's error text that are kept.
@@ -119,14 +120,27 @@ impl PollError {
 }
 
 impl RevList {
+    /// Returns the reader that a configuration asks for.
+    pub fn new(config: &GateConfig, thread: IoThread) -> Self {
+        Self {
+            git: "git".into(),
+            repo: config.repo_path.clone(),
+            reference: config.reference.clone(),
+            window: config.window,
+            timeout: config.git_timeout(),
+            thread,
+        }
+    }
+
     /// Returns true if a clone is configured. A gate that is off needs none.
     pub fn names_a_clone(&self) -> bool {
         !self.repo.as_os_str().is_empty()
     }
 
-    /// Returns the time after which a read counts as hung: twice the timeout, because a failed read is retried once.
+    /// Returns the time after which a read counts as hung: three timeouts, because a read asks for the newest commit, then
+    /// for the window, and retries the window once.
     pub fn patience(&self) -> Duration {
-        self.timeout * 2
+        self.timeout * 3
     }
 
     /// Reads the window with git. Retries a failed git once, because a running gc can remove a pack while git reads it.

@@ -53,14 +53,7 @@ pub(super) async fn start(config: &GateConfig, state_dir: &Path) -> GateActors {
     }
     let view = Latest::new(gate);
     let gate = GateActor::new(view.clone()).start();
-    let rev_list = RevList {
-        git: "git".into(),
-        repo: config.repo_path.clone(),
-        reference: config.reference.clone(),
-        window: config.window,
-        timeout: config.git_timeout(),
-        thread: IoThread::start("git-poll"),
-    };
+    let rev_list = RevList::new(config, IoThread::start("git-poll"));
     let replace: Recipient<ReplaceWindow> = gate.clone().recipient();
     let kept = kept.map(|reading| reading.window);
     let names_a_clone = rev_list.names_a_clone();

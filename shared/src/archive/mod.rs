@@ -8,9 +8,6 @@ pub mod pack;
 pub mod read;
 pub mod whole;
 
-/// The member that describes the episode: the first one of the archive, directly below its top directory.
-pub const META_NAME: &str = "meta.json";
-
 /// The file that the recorder writes last: a directory without it is not finished.
 pub const DONE_MARKER: &str = "done.marker";
 

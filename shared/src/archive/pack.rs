@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 
 use self::listing::{Member, Tree};
 pub use self::packer::Packer;
-use crate::archive::META_NAME;
 use crate::excerpt::excerpt;
 use crate::ids::{EpisodeId, Sha256Digest};
-use crate::meta::{EpisodeMeta, MetaError};
+use crate::meta::{EpisodeMeta, META_NAME, MetaError};
 use crate::regular::NotAFile;
 
 /// Hash and length of an archive.

@@ -23,9 +23,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, BufReader, ReadBuf};
 use tokio_stream::StreamExt;
 use tokio_tar::{Archive, Entry};
 
-use crate::archive::META_NAME;
 use crate::excerpt::excerpt;
-use crate::meta::MAX_META_BYTES;
+use crate::meta::{MAX_META_BYTES, META_NAME};
 
 /// Maximum size in bytes of the headers of one member. With long names and extensions they take a few hundred.
 const MAX_HEADER_BYTES: u64 = 1024 * 1024;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use cis490_shared::certificate::Remaining;
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
+use cis490_shared::terminal;
 use cis490_shared::wire::problem::ErrorCode;
 use serde::Serialize;
 
@@ -85,7 +86,7 @@ fn not_running(status: &Status, life: Life, now: SystemTime) -> Option<Problem> 
 
 fn disk(status: &Status) -> Option<Problem> {
     let disk = status.disk.filter(|disk| disk.is_nearly_full)?;
-    let (free, total) = (words::bytes(disk.free_bytes), words::bytes(disk.total_bytes));
+    let (free, total) = (terminal::bytes(disk.free_bytes), terminal::bytes(disk.total_bytes));
     let what = format!(
         "the disk of the data directory is nearly full: {free} of {total} are free; when it is full, recording fails"
     );
@@ -129,10 +130,10 @@ pub(super) fn unshippable(status: &Status) -> Option<Problem> {
     let what = format!("{} in episodes/ cannot be shipped: {}", words::finished(*count), list.join("; "));
     let commands: Vec<&str> =
         first.iter().take(SHOWN_OBSTACLES).filter_map(|one| one.command.as_deref()).collect();
-    let then = if commands.is_empty() { "." } else { "; for what is there:" };
+    let then = if commands.is_empty() { "." } else { "; for these directories:" };
     let help = format!(
-        "nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the \
-         `episode_id` in meta.json{then}"
+        "the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the \
+         `episode_id` in its meta.json{then}"
     );
     (*count > 0).then(|| Problem {
         short: format!("{count} cannot be shipped"),

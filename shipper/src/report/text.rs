@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use cis490_shared::certificate::Remaining;
 use cis490_shared::excerpt::excerpt;
+use cis490_shared::terminal;
 use serde::Serialize;
 
 use crate::report::problem::Problem;
@@ -80,7 +81,7 @@ fn lines(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
     lines.extend(backlog(report).map(|text| ("backlog", text)));
     lines.extend(rate(status).map(|text| ("rate", text)));
     for upload in status.under_way.iter().take(SHOWN_UPLOADS) {
-        let (sent, total) = (words::bytes(upload.sent_bytes), words::bytes(upload.total_bytes));
+        let (sent, total) = (terminal::bytes(upload.sent_bytes), terminal::bytes(upload.total_bytes));
         let percent = (upload.sent_bytes.saturating_mul(100)).checked_div(upload.total_bytes).unwrap_or(100);
         lines
             .push(("under way", format!("{}, {sent} of {total} ({percent} %)", excerpt(&upload.episode_id))));
@@ -124,9 +125,9 @@ fn rate(status: &Status) -> Option<String> {
     is_any.then(|| {
         format!(
             "{}/s, {:.1} episodes/s over the last minute; {}/s, {:.1} over the last ten",
-            words::bytes(minute.bytes_per_s),
+            terminal::bytes(minute.bytes_per_s),
             minute.episodes_per_s,
-            words::bytes(ten.bytes_per_s),
+            terminal::bytes(ten.bytes_per_s),
             ten.episodes_per_s
         )
     })
@@ -187,7 +188,7 @@ fn surroundings(status: &Status, now: SystemTime) -> Vec<(&'static str, String)>
         lines.push(("clock", text));
     }
     if let Some(disk) = status.disk {
-        let (free, total) = (words::bytes(disk.free_bytes), words::bytes(disk.total_bytes));
+        let (free, total) = (terminal::bytes(disk.free_bytes), terminal::bytes(disk.total_bytes));
         lines.push(("disk", format!("{free} of {total} are free")));
     }
     lines
@@ -214,7 +215,7 @@ pub fn line(status: &Status, now: SystemTime) -> String {
     if let (Some(last), bytes_per_s @ 1..) = (parts.last_mut(), status.rate.last_minute.bytes_per_s)
         && backlog.in_flight > 0
     {
-        *last = format!("{last} at {}/s", words::bytes(bytes_per_s));
+        *last = format!("{last} at {}/s", terminal::bytes(bytes_per_s));
     }
     if parts.is_empty() {
         parts.push(format!("{} shipped since the start", words::episodes(status.shipped)));

@@ -39,23 +39,6 @@ pub(super) fn clock_time(time: &WallTime) -> String {
     }
 }
 
-/// `3.1 MB`: powers of 1000, as disks and networks are sold.
-#[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let (mut value, mut unit) = (count as f64 / 1000.0, 0);
-    // What would be rounded to 1000 is one of the next unit.
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = usize::from(value < 9.95);
-    format!("{value:.digits$} {}", UNITS[unit])
-}
-
 /// `1 episode`, `31 episodes`.
 pub(crate) fn episodes(count: u64) -> String {
     if count == 1 { "1 episode".to_owned() } else { format!("{count} episodes") }
@@ -84,11 +67,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_read_well() {
+    fn times_and_counts_read_well() {
         let durations = [1, 119, 120, 7199, 7200, 172_799, 172_800].map(|s| duration(Duration::from_secs(s)));
         assert_eq!(durations, ["1 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
-        let sizes = [0, 999, 1000, 3_140_000, 9_960_000, 999_600, 2_000_000_000_000, u64::MAX].map(bytes);
-        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "3.1 MB", "10 MB", "1.0 MB", "2.0 TB", "18447 PB"]);
         assert_eq!((episodes(0), episodes(1)), ("0 episodes".into(), "1 episode".into()));
     }
 

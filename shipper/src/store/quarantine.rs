@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use cis490_shared::archive::{META_NAME, REASON_NAME};
+use cis490_shared::archive::REASON_NAME;
 use cis490_shared::clock::WallTime;
 use cis490_shared::ids::{CommitHash, EpisodeId};
-use cis490_shared::meta::{EpisodeMeta, MAX_META_BYTES};
+use cis490_shared::meta::EpisodeMeta;
+use cis490_shared::regular;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -82,7 +83,7 @@ impl Entry {
 
     /// Returns the note. `None` if there is none that can be read.
     pub fn note(&self) -> Option<Note> {
-        let text = read_at_most(&self.path.join(REASON_NAME), MAX_NOTE_BYTES)?;
+        let text = regular::read(&self.path.join(REASON_NAME), MAX_NOTE_BYTES).ok()?;
         let note: Note = serde_json::from_slice(&text).ok()?;
         (note.refusal.status.is_some() || !note.refusal.error.is_empty()).then_some(note)
     }
@@ -101,19 +102,13 @@ impl Entry {
             return CommitHash::parse(commit).ok();
         }
         // A note of the earlier generation may not name the commit.
-        let text = read_at_most(&self.path.join(META_NAME), MAX_META_BYTES)?;
-        EpisodeMeta::parse(&text).ok()?.commit()?.ok()
+        EpisodeMeta::beside(&self.path)?.commit()?.ok()
     }
 
     /// Returns the move back to `episodes/`.
     pub fn returning(&self) -> Option<MoveBack> {
         Some(MoveBack { id: self.episode_id()?, name: self.name.clone() })
     }
-}
-
-fn read_at_most(path: &Path, limit: u64) -> Option<Vec<u8>> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    (metadata.is_file() && metadata.len() <= limit).then(|| fs::read(path).ok())?
 }
 
 /// Returns all entries, in no order. Directories that are about to be deleted are not entries.

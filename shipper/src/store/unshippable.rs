@@ -7,7 +7,8 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use cis490_shared::ids::{EpisodeId, IdError, MAX_NAME_LEN};
+use cis490_shared::ids::IdError;
+use cis490_shared::meta::{EpisodeMeta, META_NAME};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -88,22 +89,19 @@ fn command(root: &Path, name: &OsStr, reason: NotAnEpisode) -> Option<String> {
     let path = quoted(root.join(name).to_str()?)?;
     let all = quoted(root.to_str()?)?;
     Some(match reason {
-        NotAnEpisode::Name(_) | NotAnEpisode::NotText => {
-            let id = similar_id(name.to_str()?)?;
-            format!("sudo mv -nT -- {path} {}", quoted(root.join(id.as_str()).to_str()?)?)
-        }
+        NotAnEpisode::Name(_) | NotAnEpisode::NotText => match EpisodeMeta::beside(&root.join(name)) {
+            // The directory must have the id that the recorder wrote.
+            Some(EpisodeMeta { episode_id, .. }) => {
+                format!("sudo mv -nT -- {path} {}", quoted(root.join(episode_id.as_str()).to_str()?)?)
+            }
+            // No name that is made up here would be that of the episode.
+            None => format!("sudo head -c 400 -- {path}/{META_NAME}"),
+        },
         NotAnEpisode::Unmovable | NotAnEpisode::Unreadable(ErrorKind::PermissionDenied) => {
             format!("sudo chown -R --reference={all} -- {path}")
         }
         NotAnEpisode::NotADirectory | NotAnEpisode::Unreadable(_) => format!("ls -ld -- {path} {path}/*"),
     })
-}
-
-/// An id that a person recognises the name in.
-fn similar_id(name: &str) -> Option<EpisodeId> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let text: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).take(MAX_NAME_LEN).collect();
-    EpisodeId::parse(text.trim_start_matches(['-', '_'])).ok()
 }
 
 /// Quotes a text for a shell; `None` if a terminal would obey it or show something else.
@@ -137,7 +135,7 @@ mod tests {
         let name = |bad| NotAnEpisode::Name(IdError::BadCharacter(bad));
         assert_eq!(
             command("it's; rm", name(' ')),
-            r"sudo mv -nT -- '/data/episodes/it'\''s; rm' /data/episodes/it-s--rm"
+            r"sudo head -c 400 -- '/data/episodes/it'\''s; rm'/meta.json"
         );
         let chown = "sudo chown -R --reference=/data/episodes -- /data/episodes/e1";
         assert_eq!(command("e1", NotAnEpisode::Unmovable), chown);
@@ -145,6 +143,22 @@ mod tests {
         assert!(command("e1", NotAnEpisode::NotADirectory).starts_with("ls -ld -- /data/episodes/e1 "));
         let of = |name: &str| super::command(Path::new("/d"), OsStr::new(name), NotAnEpisode::NotText);
         assert_eq!((of("e\u{1b}[2J"), of("e\n")), (None, None), "a terminal would obey it");
-        assert_eq!(of("__"), None, "nothing is left of it");
+    }
+
+    #[test]
+    fn a_directory_is_to_get_the_name_that_its_own_meta_json_gives_and_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let command = |meta: &str| {
+            std::fs::write(root.path().join("ep 1/meta.json"), meta).unwrap();
+            let reason = NotAnEpisode::Name(IdError::BadCharacter(' '));
+            command(root.path(), OsStr::new("ep 1"), reason)
+                .unwrap()
+                .replace(root.path().to_str().unwrap(), "/d")
+        };
+        std::fs::create_dir(root.path().join("ep 1")).unwrap();
+        assert_eq!(command(r#"{"episode_id": "01J"}"#), "sudo mv -nT -- '/d/ep 1' /d/01J");
+        for unusable in ["", r#"{"episode_id": "ep 1"}"#, r#"{"episode_id": "../x"}"#] {
+            assert_eq!(command(unusable), "sudo head -c 400 -- '/d/ep 1'/meta.json");
+        }
     }
 }

@@ -131,11 +131,11 @@ fn what_cannot_be_shipped_is_counted_named_and_comes_first() {
     help: systemctl status cis490-shipper
 
     4 finished directories in episodes/ cannot be shipped: `ep space`, its name is no episode id: it holds ` `, only letters, digits, `_` and `-` are allowed; `ep+4`, its name is no episode id: it holds `+`, only letters, digits, `_` and `-` are allowed; `ep.3`, its name is no episode id: it holds `.`, only letters, digits, `_` and `-` are allowed; and 1 more
-    help: nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the `episode_id` in meta.json; for what is there:
+    help: the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
 
-    sudo mv -nT -- '[ROOT]/data/episodes/ep space' [ROOT]/data/episodes/ep-space
-    sudo mv -nT -- [ROOT]/data/episodes/ep+4 [ROOT]/data/episodes/ep-4
-    sudo mv -nT -- [ROOT]/data/episodes/ep.3 [ROOT]/data/episodes/ep-3
+    sudo head -c 400 -- '[ROOT]/data/episodes/ep space'/meta.json
+    sudo head -c 400 -- [ROOT]/data/episodes/ep+4/meta.json
+    sudo head -c 400 -- [ROOT]/data/episodes/ep.3/meta.json
 
     lab-1 to http://127.0.0.1:1: not running
       backlog      0 in episodes/
@@ -151,11 +151,11 @@ fn what_cannot_be_shipped_is_counted_named_and_comes_first() {
     assert_snapshot!(both(&host, &run(&config, &["status"])), @r"
     exit 0
     4 finished directories in episodes/ cannot be shipped: `ep space`, its name is no episode id: it holds ` `, only letters, digits, `_` and `-` are allowed; `ep+4`, its name is no episode id: it holds `+`, only letters, digits, `_` and `-` are allowed; `ep.3`, its name is no episode id: it holds `.`, only letters, digits, `_` and `-` are allowed; and 1 more
-    help: nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the `episode_id` in meta.json; for what is there:
+    help: the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
 
-    sudo mv -nT -- '[ROOT]/data/episodes/ep space' [ROOT]/data/episodes/ep-space
-    sudo mv -nT -- [ROOT]/data/episodes/ep+4 [ROOT]/data/episodes/ep-4
-    sudo mv -nT -- [ROOT]/data/episodes/ep.3 [ROOT]/data/episodes/ep-3
+    sudo head -c 400 -- '[ROOT]/data/episodes/ep space'/meta.json
+    sudo head -c 400 -- [ROOT]/data/episodes/ep+4/meta.json
+    sudo head -c 400 -- [ROOT]/data/episodes/ep.3/meta.json
 
      to : idle, all is shipped or put aside but 4 finished directories
       shipped      nothing since the start

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::io;
 
+use cis490_shared::terminal::bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::size::bytes;
 use super::Report;
 use crate::config::ReceiverConfig;
 
@@ -213,7 +213,7 @@ mod tests {
         ok
           listening    https://10.0.0.1:8444, unix:/run/cis490/receiver.sock
           gate         head abababababab, read 2 s ago, 93 commits in a window of 100
-          store        1.3 TiB free, 1234 rows, last stored 2026-12-01T12:00:00
+          store        1.5 TB free, 1234 rows, last stored 2026-12-01T12:00:00
           uploads      3 in flight of 2 hosts, at most 64
           certificate  ends 2027-03-01
           verify       2026-11-30T03:00:00, 0 findings

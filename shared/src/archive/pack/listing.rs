@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Stat, statat};
 
 use super::PackError;
-use crate::archive::{META_NAME, REASON_NAME};
+use crate::archive::REASON_NAME;
 use crate::file_fingerprint::FileFingerprint;
-use crate::meta::MAX_META_BYTES;
+use crate::meta::{MAX_META_BYTES, META_NAME};
 use crate::regular::{self, NotAFile};
 
 /// A file of the episode, as listed.

@@ -18,7 +18,7 @@ use super::listing::Member;
 use super::output::{self, Output};
 use super::source::Source;
 use super::{Episode, PackError, Packed};
-use crate::archive::META_NAME;
+use crate::meta::META_NAME;
 
 /// Number of bytes read from a file at once: as many as zstd compresses at once.
 const READ_BYTES: usize = 128 * 1024;

@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use cis490_shared::mounts::{Mounts, mount_of};
 use cis490_shared::terminal;
-use rustix::fs::{Access, AtFlags, CWD, StatxFlags, accessat, statx};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::super::{FAILURE, SUCCESS};
 use super::user::User;
-use crate::report::words;
 use crate::store::disk::Disk;
 
 /// What stands where a directory is wanted.
@@ -40,7 +40,7 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Places {
     all: Vec<Place>,
-    mounts: String,
+    mounts: Mounts,
 }
 
 impl Places {
@@ -48,8 +48,7 @@ impl Places {
     pub(super) fn of(root: &Path) -> Self {
         let below = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
         let all = [root.to_owned()].into_iter().chain(below).map(Place::at).collect();
-        // Without it no file system has a name.
-        Self { all, mounts: fs::read_to_string("/proc/self/mountinfo").unwrap_or_default() }
+        Self { all, mounts: Mounts::now() }
     }
 
     /// One line for each, and how episodes are moved.
@@ -76,10 +75,16 @@ impl Places {
         };
         let room = Disk::of(existing(&place.path)).map_or_else(
             |_| String::new(),
-            |disk| format!(", {} of {} free", words::bytes(disk.free_bytes), words::bytes(disk.total_bytes)),
+            |disk| {
+                format!(
+                    ", {} of {} free",
+                    terminal::bytes(disk.free_bytes),
+                    terminal::bytes(disk.total_bytes)
+                )
+            },
         );
-        let mount = mount_point(&self.mounts, place.mount);
-        let on = mount.map_or_else(String::new, |(point, kind)| format!("; {kind} on {point}"));
+        let mount = self.mounts.describe(place.mount);
+        let on = mount.map_or_else(String::new, |mount| format!("; {mount}"));
         format!("{}: {state}{on}{room}", place.path.display())
     }
 
@@ -151,9 +156,7 @@ impl Place {
             Err(error) => State::Unknown(error.kind()),
         };
         let device = fs::metadata(there).map_or(0, |found| found.dev());
-        let mount =
-            statx(CWD, there, AtFlags::empty(), StatxFlags::MNT_ID).map_or(0, |found| found.stx_mnt_id);
-        Self { path, state, device, mount }
+        Self { state, device, mount: mount_of(there).unwrap_or(0), path }
     }
 }
 
@@ -164,16 +167,6 @@ fn may_write(path: &Path) -> bool {
 /// The path itself, or the nearest directory above it that is there.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(path)
-}
-
-/// Where the file system of this number is mounted, and of which kind it is, by proc_pid_mountinfo(5).
-fn mount_point(mounts: &str, id: u64) -> Option<(&str, &str)> {
-    mounts.lines().find_map(|line| {
-        let (head, tail) = line.split_once(" - ")?;
-        let mut fields = head.split(' ');
-        (fields.next()?.parse() == Ok(id)).then_some(())?;
-        Some((fields.nth(3)?, tail.split(' ').next()?))
-    })
 }
 
 #[cfg(test)]
@@ -207,9 +200,7 @@ mod tests {
         };
         let places = |device, mount| Places {
             all: vec![place("/d", 1, 1), place("/d/episodes", 1, 1), place("/d/shipped", device, mount)],
-            mounts:
-                "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n7 1 8:1 /x /d/shipped rw shared:1 - xfs /dev/sdb rw\n"
-                    .to_owned(),
+            mounts: Mounts::default(),
         };
         let moves = |device, mount| places(device, mount).lines().pop().unwrap();
         assert_eq!(moves(1, 1), "moves: renames, which take no time and no room");
@@ -218,7 +209,5 @@ mod tests {
             "moves: copies from /d/episodes to /d/shipped, as there is a mount between them"
         );
         assert_eq!(moves(2, 7), "moves: impossible from /d/episodes to /d/shipped");
-        assert_eq!(mount_point(&places(1, 1).mounts, 7), Some(("/d/shipped", "xfs")));
-        assert_eq!(mount_point("", 7), None);
     }
 }

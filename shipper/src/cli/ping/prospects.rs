@@ -8,13 +8,12 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use cis490_shared::archive::META_NAME;
 use cis490_shared::certificate::Remaining;
 use cis490_shared::fs_error::FsError;
 use cis490_shared::ids::{CommitHash, EpisodeId, HostId};
-use cis490_shared::meta::{EpisodeMeta, MAX_META_BYTES};
+use cis490_shared::meta::EpisodeMeta;
 use cis490_shared::remediation::DEFAULT_REMEDIATION;
-use cis490_shared::small_file::SmallFile;
+use cis490_shared::terminal;
 use cis490_shared::wire::answer::CommitAnswer;
 
 use crate::http::client::Client;
@@ -65,9 +64,7 @@ impl Waiting {
         let ids = names.filter_map(|name| EpisodeId::parse(name.to_str()?).ok());
         for id in ids.take(MAX_EPISODES) {
             // What is still recorded, or cannot be read, is nothing that the gate is asked about.
-            let meta = SmallFile::open(&episodes.join(id.as_str()).join(META_NAME), MAX_META_BYTES)
-                .and_then(|file| file.bytes());
-            let Some(meta) = meta.ok().and_then(|text| EpisodeMeta::parse(&text).ok()) else { continue };
+            let Some(meta) = EpisodeMeta::beside(&episodes.join(id.as_str())) else { continue };
             match meta.commit() {
                 Some(Ok(commit)) => *self.by_commit.entry(commit).or_default() += 1,
                 Some(Err(_)) | None => self.without_commit += 1,
@@ -84,11 +81,14 @@ impl Waiting {
     }
 }
 
+/// A commit, the number of its episodes, and the gate's answer; `None` without one.
+type Judged = (CommitHash, usize, Option<CommitAnswer>);
+
 /// What the receiver says about it.
 #[derive(Debug, Default)]
 pub(super) struct Prospects {
-    /// The commits that were asked about, with their episodes; no answer where the receiver cannot be asked.
-    commits: Vec<(CommitHash, usize, Option<CommitAnswer>)>,
+    /// The commits with the most episodes.
+    commits: Vec<Judged>,
     /// Commits that were not asked about.
     more: usize,
     without_commit: usize,
@@ -106,10 +106,14 @@ impl Prospects {
         by_number.truncate(MAX_COMMITS);
         let mut commits = Vec::new();
         for (commit, episodes) in by_number {
-            let answer = match requests::gate(client, host, &commit, limit).await {
-                Ok(Gate::Says(answer)) => Some(answer),
-                Ok(Gate::Mute | Gate::Unclear(_)) | Err(_) => None,
+            // A gate that gives no answer once is asked no more: each question may take the whole limit.
+            let is_asked = commits.last().is_none_or(|(_, _, answer): &Judged| answer.is_some());
+            let answer = match is_asked {
+                true => requests::gate(client, host, &commit, limit).await.ok(),
+                false => None,
             };
+            let answer =
+                answer.and_then(|gate| if let Gate::Says(answer) = gate { Some(answer) } else { None });
             commits.push((commit, episodes, answer));
         }
         let room = requests::room(client, limit).await.ok().flatten();
@@ -142,7 +146,7 @@ impl Prospects {
             self.room
                 .iter()
                 .filter_map(|room| room.free_bytes)
-                .map(|free| format!("the receiver has {} free", words::bytes(free))),
+                .map(|free| format!("the receiver has {} free", terminal::bytes(free))),
         );
         lines
     }

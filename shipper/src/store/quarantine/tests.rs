@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
+use cis490_shared::meta::META_NAME;
 use tokio::time::Instant;
 
 use super::*;

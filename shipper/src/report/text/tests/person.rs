@@ -22,7 +22,7 @@ fn what_cannot_be_shipped_stands_above_everything_but_what_is_worse() {
     idle: 203 episodes shipped since the start, 7 cannot be shipped - see cis490-shipper status
     ---
     7 finished directories in episodes/ cannot be shipped: `e1`, it cannot be read: permission denied; `ep\u{1b}[2J`, its name is not valid UTF-8; and 5 more
-    help: nothing else will see to it. Let the recorder run as the shipper's user, with ids as names that are also the `episode_id` in meta.json; for what is there:
+    help: the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
 
     sudo chown -R --reference=/d /d/e1
 
