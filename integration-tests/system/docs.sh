@@ -8,6 +8,7 @@
 # and runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
 # order of the pages, line by line, up to the first that fails. Where a block calls `sudoedit FILE`,
 # the editor puts the next block that follows `<!-- edit: FILE -->` into the file. Then an episode must get through.
+# Then the packages are purged, and the blocks of README.md are followed in the same way, in a checkout that was built.
 # Needs root, jq, and apt for what is missing. Leaves nothing behind.
 set -euo pipefail
 export LC_ALL=C
@@ -16,7 +17,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
 programs=$(cd "${1:-$checkout/target/debug}" && pwd)
 packages=$(dirname "$programs")/debian
-documents=("$checkout"/docs/install.md "$checkout"/docs/operators.md)
+documents=("$checkout"/docs/install.md "$checkout"/docs/operators.md "$checkout"/README.md)
 ((EUID == 0)) || { echo "docs.sh: only root can boot a machine" >&2; exit 1; }
 
 # shellcheck source=machine/machine.sh
@@ -133,18 +134,44 @@ arrives() {
   done
 }
 
+every_edit_was_made() {
+  local edit
+  for edit in "${edits[@]}"; do
+    inside test -e "/root/blocks/${edit##*/}.done" || { echo "docs.sh: $(<"$edit.place"): no step edits that file" >&2; return 1; }
+  done
+}
+
+# The packages go with their configurations, tokens and data stay, and there is a checkout with its programs.
+from_packages_to_a_checkout() {
+  inside systemctl disable --quiet --now cis490-shipper.service cis490-receiver.socket cis490-receiver.service
+  inside sh -c 'DEBIAN_FRONTEND=noninteractive apt-get purge --yes -qq cis490-receiver cis490-shipper >/dev/null && rm /root/blocks/*.done'
+  inside mkdir -p /opt/cis490/target/release
+  tar --create --directory "$checkout" scripts systemd etc packaging | inside tar --extract --directory /opt/cis490
+  local program
+  for program in cis490-receiver cis490-shipper cis490-index-backfill cis490-verify cis490-man-pages; do
+    put "$programs/$program" "/opt/cis490/target/release/$program" 755
+  done
+}
+
 if ! compgen -G "$packages/cis490-receiver_*.deb" >/dev/null; then
   "$checkout/scripts/build-packages.sh" dev
 fi
 machine_up "$scratch/machine"
 prepare
 ran=0
+steps=/root/steps
 for block in "${blocks[@]}"; do
   place=$(<"$block.place")
+  if [[ $place == README.md:* && $steps != /opt/cis490 ]]; then
+    every_edit_was_made
+    arrives packaged
+    from_packages_to_a_checkout
+    steps=/opt/cis490
+  fi
   # What is asked of the data, once there are any.
   [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || arrives first
   echo "-- $place"
-  if ! inside env --chdir=/root/steps EDITOR=/usr/local/bin/editor-of-the-steps bash /usr/local/bin/follow \
+  if ! inside env --chdir="$steps" EDITOR=/usr/local/bin/editor-of-the-steps bash /usr/local/bin/follow \
     "/root/blocks/${block##*/}" >"$scratch/out" 2>&1; then
     echo "docs.sh: $place fails:" >&2
     cat "$scratch/out" >&2
@@ -152,8 +179,7 @@ for block in "${blocks[@]}"; do
   fi
   ran=$((ran + $(grep -c '^+ ' "$scratch/out")))
 done
-for edit in "${edits[@]}"; do
-  inside test -e "/root/blocks/${edit##*/}.done" || { echo "docs.sh: $(<"$edit.place"): no step edits that file" >&2; exit 1; }
-done
-arrives last
+[[ $steps == /opt/cis490 ]] || { echo "docs.sh: README.md has no marked block" >&2; exit 1; }
+every_edit_was_made
+arrives built
 echo "docs: ${#blocks[@]} blocks with $ran commands ran as they stand, and an episode got through"

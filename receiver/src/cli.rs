@@ -15,18 +15,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cis490_shared::clock::system_time;
+use cis490_shared::completion::{self, without_hidden};
 use cis490_shared::config_file;
 use cis490_shared::service;
 use cis490_shared::telemetry::{self, BadFilter, Destination, Filter};
-use cis490_shared::terminal::{self, Color};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use cis490_shared::terminal::{self, Color, OutputFlags};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 use self::admit::RequestOrigin;
 use self::failure::{CONFIG, DONE, Failure, USAGE};
-use crate::config::ReceiverConfig;
+use crate::config::{DEFAULT_PATH, ReceiverConfig};
 use crate::http::activation;
 use crate::run::{self, RunError};
 
@@ -35,7 +35,7 @@ use crate::run::{self, RunError};
 #[command(name = "cis490-receiver", version)]
 struct Flags {
     /// The configuration file
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/cis490/receiver.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
     /// Check the configuration and what it names, print both, and exit
     #[arg(long)]
@@ -43,21 +43,10 @@ struct Flags {
     /// Print what the configuration means for a unit of systemd, as a drop-in, and exit
     #[arg(long, hide = true, value_name = "UNIT")]
     unit_settings: Option<unit_settings::Unit>,
-    /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_values())]
-    color: Color,
-    /// Log less: warnings only, twice: errors only
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    quiet: u8,
-    /// Log more: debugging, twice: everything; with neither flag RUST_LOG counts
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    verbose: u8,
+    #[command(flatten)]
+    output: OutputFlags,
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-fn color_values() -> impl TypedValueParser<Value = Color> {
-    PossibleValuesParser::new(["auto", "always", "never"]).try_map(|text| text.parse::<Color>())
 }
 
 impl Flags {
@@ -79,18 +68,16 @@ enum Command {
     Status(status::Flags),
 }
 
-/// Every flag and command that is not hidden, for manual pages and completions: what writes these shows hidden flags too.
+/// Every flag and command that is not hidden, for manual pages and completions.
 pub fn command() -> clap::Command {
-    let all = Flags::command();
-    clap::Command::new("cis490-receiver")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(all.get_about().cloned().unwrap_or_default())
-        .args(all.get_arguments().filter(|arg| !arg.is_hide_set()).cloned())
-        .subcommands(all.get_subcommands().cloned())
+    without_hidden("cis490-receiver", env!("CARGO_PKG_VERSION"), &Flags::command())
 }
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Some(answered) = completion::answer(command) {
+        return answered;
+    }
     let args: Vec<OsString> = args.into_iter().collect();
     // Help and errors of usage are printed before there are flags.
     Color::among(&args).set();
@@ -116,8 +103,8 @@ fn conclude(done: Result<u8, Failure>) -> ExitCode {
 }
 
 fn start(flags: &Flags) -> ExitCode {
-    flags.color.set();
-    if let Err(error) = start_logging(flags) {
+    flags.output.color.set();
+    if let Err(error) = start_logging(flags.output) {
         return conclude(Err(Failure::new(USAGE, &error)));
     }
     let config = config_file::load(&flags.config).map(with_credentials);
@@ -156,7 +143,7 @@ fn with_credentials(mut config: ReceiverConfig) -> ReceiverConfig {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
-fn start_logging(flags: &Flags) -> Result<(), BadFilter> {
+fn start_logging(flags: OutputFlags) -> Result<(), BadFilter> {
     let filter = Filter::new(flags.verbose, flags.quiet, std::env::var("RUST_LOG").ok().as_deref())?;
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let destination = if journal { Destination::Journal } else { Destination::Terminal };
@@ -232,6 +219,8 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 
 mod admit;
 mod check;
+mod clone;
+mod complete;
 mod failure;
 mod status;
 mod table;

@@ -14,6 +14,9 @@ use crate::auth::proxy::{Proxies, Trusted};
 
 pub mod limits;
 
+/// The configuration file if the command line names none.
+pub const DEFAULT_PATH: &str = "/etc/cis490/receiver.toml";
+
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

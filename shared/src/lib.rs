@@ -33,6 +33,7 @@
 pub mod archive;
 pub mod certificate;
 pub mod clock;
+pub mod completion;
 pub mod config_file;
 pub mod durable;
 pub mod excerpt;

@@ -6,11 +6,13 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::str::FromStr;
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use clap::{ArgAction, Args, ValueEnum};
 use colorchoice::ColorChoice;
+
+use crate::completion::value_of;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -20,8 +22,22 @@ const NOTE: Style = AnsiColor::Green.on_default().bold();
 /// The exit code if a result cannot be printed.
 pub const CANNOT_PRINT: u8 = 1;
 
+/// The flags of both services' programs for what they print.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputFlags {
+    /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Log less: warnings only, twice: errors only; wins over RUST_LOG
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub quiet: u8,
+    /// Log more: debugging, twice: everything; wins over RUST_LOG
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
 /// The value of `--color`: when output is coloured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` or `TERM=dumb` is set; everywhere with `CLICOLOR_FORCE`.
     #[default]
@@ -34,14 +50,10 @@ pub enum Color {
 
 impl Color {
     /// Returns the value of `--color` among arguments that are not parsed yet, so that help and errors about flags have
-    /// the right colours. The last value counts; the parser refuses a wrong one.
+    /// the right colours. The parser refuses a wrong value.
     pub fn among(arguments: &[OsString]) -> Self {
-        let texts = || arguments.iter().map(|argument| argument.to_str().unwrap_or_default());
-        let values = texts().zip(texts().skip(1).chain([""])).filter_map(|(argument, next)| match argument {
-            "--color" => next.parse().ok(),
-            _ => argument.strip_prefix("--color=")?.parse().ok(),
-        });
-        values.last().unwrap_or_default()
+        let value = value_of("--color", arguments).and_then(|text| Self::from_str(text, false).ok());
+        value.unwrap_or_default()
     }
 
     /// Applies the choice to everything that this process prints from now on.
@@ -52,19 +64,6 @@ impl Color {
             Self::Never => ColorChoice::Never,
         };
         choice.write_global();
-    }
-}
-
-impl FromStr for Color {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "always" => Ok(Self::Always),
-            "never" => Ok(Self::Never),
-            _ => Err("it is `auto`, `always` or `never`"),
-        }
     }
 }
 
@@ -160,7 +159,7 @@ mod tests {
         let color =
             |arguments: &[&str]| Color::among(&arguments.iter().map(OsString::from).collect::<Vec<_>>());
         assert_eq!(color(&["x", "--color", "never", "--help"]), Color::Never);
-        assert_eq!(color(&["x", "--twice", "--color=always", "--color"]), Color::Always);
+        assert_eq!(color(&["x", "--twice", "--color=always"]), Color::Always);
         for arguments in [&["x", "--colorful", "never"][..], &["x", "--color=loud"], &["x"]] {
             assert_eq!(color(arguments), Color::Auto, "{arguments:?}");
         }

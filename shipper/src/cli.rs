@@ -18,9 +18,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use cis490_shared::terminal::{self, CannotPrint, Color};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use cis490_shared::completion::{self, without_hidden};
+use cis490_shared::terminal::{self, CannotPrint, Color, OutputFlags};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::ping::PingError;
 use crate::config::{self, Config};
@@ -43,15 +43,8 @@ struct Flags {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
     config: PathBuf,
-    /// When output has colours; `auto`: on a terminal, unless `NO_COLOR` or `TERM=dumb` is set.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_parser())]
-    color: Color,
-    /// Log more: debug, twice: trace. Wins over `RUST_LOG`.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    verbose: u8,
-    /// Log less: warnings, twice: errors; and no progress bars. Wins over `RUST_LOG`.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    quiet: u8,
+    #[command(flatten)]
+    output: OutputFlags,
     /// Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again,
     /// 65 something was refused.
     #[arg(long, conflicts_with_all = ["ping", "check_config"])]
@@ -88,23 +81,22 @@ const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const BAD_CONFIG: u8 = 78;
 
-fn color_parser() -> impl TypedValueParser<Value = Color> {
-    PossibleValuesParser::new(["auto", "always", "never"]).try_map(|text| text.parse::<Color>())
-}
-
-/// Every flag, for manual pages and completions.
+/// Every flag and command that is not hidden, for manual pages and completions.
 pub fn command() -> clap::Command {
-    Flags::command()
+    without_hidden("cis490-shipper", env!("CARGO_PKG_VERSION"), &Flags::command())
 }
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Some(answered) = completion::answer(command) {
+        return answered;
+    }
     let args: Vec<OsString> = args.into_iter().collect();
     // Before parsing: what clap says about wrong flags has colours as well.
     Color::among(&args).set();
     let done = match Flags::try_parse_from(args) {
         Ok(flags) => {
-            flags.color.set();
+            flags.output.color.set();
             start(&flags)
         }
         Err(answer) if !answer.use_stderr() => {

@@ -3,20 +3,20 @@
 //! Flags win over the configuration. The default configuration counts only if neither flag is given, so a command that
 //! names its store never depends on what else is installed.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cis490_receiver::config::{ReceiverConfig, StoreConfig};
+use cis490_receiver::config::{DEFAULT_PATH, ReceiverConfig, StoreConfig};
+use cis490_shared::completion::{beginning, hosts_in, typed};
 use cis490_shared::config_file::{self, ConfigError};
 use cis490_shared::durable;
 use clap::Args;
+use clap_complete::engine::CompletionCandidate;
 
 use crate::shell::quoted;
-
-/// The configuration of the receiver, as its units name it.
-pub const DEFAULT_CONFIG: &str = "/etc/cis490/receiver.toml";
 
 /// The flags that say where the store is.
 #[derive(Debug, Clone, Default, Args)]
@@ -32,6 +32,14 @@ pub struct PlaceFlags {
     /// The index [default: index.jsonl beside the episodes directory]
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
+}
+
+/// Offers the hosts of the store that the words typed so far name.
+pub fn complete_host(current: &OsStr) -> Vec<CompletionCandidate> {
+    let path = |flag| typed(flag).map(PathBuf::from);
+    let flags = PlaceFlags { config: path("--config"), episodes_root: path("--episodes-root"), index: None };
+    let root = path("--copy").or_else(|| Some(flags.find().ok()?.episodes_root));
+    beginning(current, root.map(|root| hosts_in(&root)).unwrap_or_default())
 }
 
 /// A store, its index, and who named them.
@@ -57,7 +65,7 @@ pub struct BadConfig(#[from] ConfigError);
 impl PlaceFlags {
     /// Finds out where store and index are. Blocks.
     pub fn find(&self) -> Result<Place, BadConfig> {
-        self.find_with(Path::new(DEFAULT_CONFIG))
+        self.find_with(Path::new(DEFAULT_PATH))
     }
 
     /// The same for a partial copy of a store, which comes with an index beside it unless something else is named.
@@ -104,7 +112,7 @@ impl fmt::Display for Place {
         match &self.config {
             Some(config) => write!(f, " (configuration: `{}`)", quoted(config)),
             None if self.is_by_flag => Ok(()),
-            None => write!(f, " (the defaults, there is no `{DEFAULT_CONFIG}`)"),
+            None => write!(f, " (the defaults, there is no `{DEFAULT_PATH}`)"),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod activation;
 mod admit;
 mod awkward_proxies;
+mod completion;
 mod descriptors;
 mod end_to_end;
 mod hostile_archives;

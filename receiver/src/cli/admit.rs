@@ -9,8 +9,10 @@ use cis490_shared::ids::{CommitHash, HostId, IdError};
 use cis490_shared::moment::Moment;
 use cis490_shared::terminal;
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
+use super::complete;
 use super::failure::{Failure, NOT_DONE, USAGE};
 use super::table;
 use super::until::{self, BadUntil};
@@ -26,10 +28,10 @@ use crate::gate::amnesty_file::{self, AmnestyFileError};
 )]
 pub(super) struct Admit {
     /// The commit that recorded the episodes: its full hash, 40 or 64 hex digits
-    #[arg(value_name = "COMMIT", required = true)]
+    #[arg(value_name = "COMMIT", required = true, add = ArgValueCompleter::new(complete::commits_outside))]
     commit: Option<String>,
     /// Only episodes of this lab host; without it, of every host
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     host: Option<HostId>,
     /// When it ends by itself: 7d, 12h, a date (it begins in UTC), or a moment such as 2025-10-09T08:53:20Z; without it, when it is revoked
     #[arg(long, value_name = "TIME")]
@@ -52,10 +54,10 @@ enum Command {
     /// Take it back: episodes of the commit are refused again, what is stored stays
     Revoke {
         /// The commit
-        #[arg(value_name = "COMMIT")]
+        #[arg(value_name = "COMMIT", add = ArgValueCompleter::new(complete::admitted_commits))]
         commit: String,
         /// Only what was admitted for this host alone; without it, everything that was said of the commit
-        #[arg(long, value_name = "HOST")]
+        #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
         host: Option<HostId>,
     },
 }

@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use cis490_shared::certificate::Remaining;
 use cis490_shared::clock::{WallTime, system_time};
@@ -19,16 +18,12 @@ use cis490_shared::terminal::{self, bytes};
 use rustix::fs::Access;
 use serde_json::Value;
 
+use super::clone;
 use super::failure::{CONFIG, Failure, NOT_DONE};
 use crate::auth::file;
 use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
-use crate::gate::rev_list::{PollError, RevList};
-use crate::io_thread::IoThread;
 use crate::run::credentials::{self, Credentials};
 use crate::store::space;
-
-/// What a file system that answers needs beyond the time that git may take.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Checks everything, prints what was found and the configuration.
 pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
@@ -156,8 +151,10 @@ fn gate(config: &GateConfig) -> String {
     }
     let (window, reference) = (config.window, &config.reference);
     let clone = config.repo_path.display();
-    let read = match read_clone(config) {
-        Ok((commits, newest)) => format!("{commits} there, the newest is {newest}"),
+    let read = match clone::read(config) {
+        Ok(window) => {
+            format!("{} there, the newest is {}", window.commits().len(), window.head())
+        }
         Err(error) => {
             terminal::warning(&format!("the clone cannot be read, the service waits for it: {error}"));
             terminal::help(&format!(
@@ -167,17 +164,6 @@ fn gate(config: &GateConfig) -> String {
         }
     };
     format!("last {window} commits of {reference} in {clone}: {read}")
-}
-
-/// How many commits the window has, and the newest.
-fn read_clone(config: &GateConfig) -> Result<(usize, String), PollError> {
-    let list = RevList::new(config, IoThread::start("git-poll"));
-    let limit = list.patience() + LOOK;
-    let no_git = |source| PollError::NoGit { git: "git".into(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_git)?;
-    let read = runtime.block_on(async { tokio::time::timeout(limit, list.read(None)).await });
-    let window = read.unwrap_or_else(|_| Err(PollError::Hangs { repo: list.repo.clone(), limit }))?;
-    Ok((window.commits().len(), window.head().to_string()))
 }
 
 /// Every value in force, and whether the file says it.

@@ -8,10 +8,12 @@ use cis490_shared::ids::HostId;
 use cis490_shared::moment::Moment;
 use cis490_shared::terminal::{self, CannotPrint};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use serde::Serialize;
 
+use super::complete;
 use super::failure::{CONFIG, Failure, NOT_DONE};
 use super::table;
 use crate::auth::file::{self, TokenFileError};
@@ -25,7 +27,7 @@ pub(super) enum Command {
     /// Make a token for a host or a reader and print it, once; tokens that it has already stay valid
     Add {
         /// The `host_id` of the lab host, or the name of a reader
-        #[arg(value_name = "HOST")]
+        #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
         name: HostId,
     },
     /// Print which names have tokens, when each was made and last used
@@ -37,16 +39,16 @@ pub(super) enum Command {
     /// Remove all tokens of a host or a reader, or one of them
     Remove {
         /// The name
-        #[arg(value_name = "HOST")]
+        #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::token_names))]
         name: HostId,
         /// Only the token that `token list` calls this
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", add = ArgValueCompleter::new(complete::token_ids))]
         id: Option<TokenId>,
     },
     /// Make a second token for a name that has one and print it; the old one stays valid until it is removed
     Rotate {
         /// The name
-        #[arg(value_name = "HOST")]
+        #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::token_names))]
         name: HostId,
     },
 }

@@ -110,7 +110,7 @@ impl PollError {
             Self::NoPermission { .. } => "no-permission",
             Self::NoGit { .. } => "no-git",
             Self::Hangs { .. } => "clone-hangs",
-            Self::Gone(_) => "looker-gone",
+            Self::Gone(_) => "reader-gone",
             Self::Hung(_) => "git-hung",
             Self::Failed(_) => "git-failed",
             Self::Shallow { .. } => "shallow",

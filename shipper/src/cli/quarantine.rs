@@ -2,18 +2,22 @@
 //! shipper.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use cis490_shared::clock::WallTime;
+use cis490_shared::completion::{beginning, typed};
 use cis490_shared::fs_error::FsError;
 use cis490_shared::terminal::{self, CannotPrint};
 use clap::{Args, Subcommand};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use serde::Serialize;
 
 use super::AS_THE_SERVICE;
 use crate::answers::outcome::Refusal;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::store::layout::{Dirs, DirsError};
 use crate::store::quarantine::{Entry, entries, release};
 
@@ -35,11 +39,19 @@ pub(super) enum Command {
 #[group(required = true, multiple = false)]
 pub(super) struct Which {
     /// What `quarantine list` calls them
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(complete_names))]
     names: Vec<String>,
     /// All of them
     #[arg(long)]
     all: bool,
+}
+
+/// Offers the episodes in quarantine.
+fn complete_names(current: &OsStr) -> Vec<CompletionCandidate> {
+    let path = typed("--config").map_or_else(|| config::DEFAULT_PATH.into(), PathBuf::from);
+    let root = config::load(&path).ok().map(|config| Dirs::beside(&config.paths.data_root).quarantine_root());
+    let names = root.and_then(|root| entries(&root).ok()).into_iter().flatten().flatten();
+    beginning(current, names.map(|entry| entry.name))
 }
 
 /// Why it was not done.

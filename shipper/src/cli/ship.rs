@@ -32,7 +32,7 @@ const TEMPLATE: &str = "{prefix:26!} [{wide_bar}] {bytes}/{total_bytes} {bytes_p
 
 /// Ships until the end that `mode` names, and returns the exit code.
 pub(super) fn run(config: &Config, flags: &Flags, mode: Mode) -> u8 {
-    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once && flags.quiet == 0);
+    let screen = Screen::of_standard_error().filter(|_| mode == Mode::Once && flags.output.quiet == 0);
     if let Err(error) = start_logging(flags, screen.as_ref()) {
         return failed(USAGE, &error, None);
     }
@@ -64,7 +64,7 @@ fn verdict(seen: &Observation) -> u8 {
     reason = "this is the front end: the environment is read here and handed down"
 )]
 fn start_logging(flags: &Flags, screen: Option<&Screen>) -> Result<(), BadFilter> {
-    let filter = Filter::new(flags.verbose, flags.quiet, env::var("RUST_LOG").ok().as_deref())?;
+    let filter = Filter::new(flags.output.verbose, flags.output.quiet, env::var("RUST_LOG").ok().as_deref())?;
     let in_journal = env::var_os("JOURNAL_STREAM").is_some();
     let destination = if in_journal { Destination::Journal } else { Destination::Terminal };
     match screen.cloned() {

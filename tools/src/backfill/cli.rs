@@ -19,14 +19,16 @@ use cis490_receiver::index::known::KnownRows;
 use cis490_receiver::store::examine::{Doubt, Examined, Examiner};
 use cis490_receiver::store::reconcile::compare;
 use cis490_receiver::store::scan::{Archive, Failure, Listing, Misplaced, Scan, ScanError, scan};
+use cis490_shared::completion;
 use cis490_shared::ids::HostId;
 use cis490_shared::terminal::{self, CannotPrint};
 use clap::{CommandFactory, Parser};
+use clap_complete::engine::ArgValueCompleter;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::apply::{Applied, Finding, Interrupted, Reason, apply};
 use crate::defaults;
-use crate::place::{BadConfig, Place, PlaceFlags};
+use crate::place::{BadConfig, Place, PlaceFlags, complete_host};
 use crate::shell::quoted;
 use crate::usage;
 use crate::voice::{Voice, VoiceFlags};
@@ -45,7 +47,7 @@ struct Flags {
     #[command(flatten)]
     place: PlaceFlags,
     /// Look at this host only
-    #[arg(long, value_parser = HostId::parse)]
+    #[arg(long, value_parser = HostId::parse, add = ArgValueCompleter::new(complete_host))]
     host: Option<HostId>,
     /// Write nothing, and show the first rows that would be added
     #[arg(long)]
@@ -73,6 +75,9 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Some(answered) = completion::answer(command) {
+        return answered;
+    }
     let flags = match Flags::try_parse_from(arguments) {
         Ok(flags) => flags,
         Err(error) => return usage::report(&error),

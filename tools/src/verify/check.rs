@@ -55,11 +55,11 @@ pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError>
             reread(request, hashing, &shelf, &ledger, bar)?
         }
     };
-    last_look(request, shelf, ledger, read)
+    final_check(request, shelf, ledger, read)
 }
 
 /// Looks once more, at all that seems to be wrong, and gathers what is.
-fn last_look(
+fn final_check(
     request: &Request,
     mut shelf: Shelf,
     mut ledger: Ledger,
@@ -72,10 +72,10 @@ fn last_look(
     let mut findings = read.findings;
     // Of a copy only what is there can be wrong: owners, lines of the index and uploads are the collector's.
     if request.is_copy {
-        findings.extend(compare_copy(compared, &shelf::look));
+        findings.extend(compare_copy(compared, &shelf::inspect));
     } else {
-        findings.extend(compare(compared, &shelf::look));
-        findings.extend(match custody::look(index) {
+        findings.extend(compare(compared, &shelf::inspect));
+        findings.extend(match custody::inspect(index) {
             Ok(files) => in_custody(&files),
             Err(error) => vec![unreadable(index, &error)],
         });
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_goes_before_its_turn_is_missed_at_the_last_look_unless_it_came_back() {
+    fn an_archive_that_goes_before_its_turn_is_missed_at_the_final_check_unless_it_came_back() {
         for came_back in [false, true] {
             let (_dir, request) = store();
             let shelf = Shelf::survey(&request.episodes_root, None, SystemTime::UNIX_EPOCH).unwrap();
@@ -160,7 +160,7 @@ mod tests {
             if came_back {
                 fs::write(&gone, "abc").unwrap();
             }
-            let report = last_look(&request, shelf, ledger, read).unwrap();
+            let report = final_check(&request, shelf, ledger, read).unwrap();
             let told: Vec<_> = report.findings.iter().map(ToString::to_string).collect();
             match came_back {
                 true => assert_eq!(told, [""; 0]),

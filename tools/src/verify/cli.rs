@@ -19,11 +19,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cis490_shared::clock;
+use cis490_shared::completion;
 use cis490_shared::durable;
 use cis490_shared::ids::HostId;
 use cis490_shared::rate::{Rate, RateError};
 use cis490_shared::terminal::{self, CannotPrint};
 use clap::{CommandFactory, Parser};
+use clap_complete::engine::ArgValueCompleter;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
@@ -38,7 +40,7 @@ use super::resume::is_in_the_store;
 use super::sample::Percent;
 use super::since;
 use crate::defaults;
-use crate::place::{Place, PlaceFlags};
+use crate::place::{Place, PlaceFlags, complete_host};
 use crate::usage;
 use crate::voice::{Voice, VoiceFlags};
 
@@ -73,7 +75,7 @@ struct Flags {
     ])]
     checksums: Option<PathBuf>,
     /// Look at this host only
-    #[arg(long, value_parser = HostId::parse)]
+    #[arg(long, value_parser = HostId::parse, add = ArgValueCompleter::new(complete_host))]
     host: Option<HostId>,
     /// Compare names and sizes, read no archive
     #[arg(long, conflicts_with_all = ["sample", "since", "rate", "jobs", "resume"])]
@@ -121,7 +123,7 @@ struct Flags {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 nothing is wrong, 3 something was found, 2 wrong flags, 66 no episodes directory \
-                          (with --copy: or no index), 78 an unusable configuration, 1 it could not be looked.";
+                          (with --copy: or no index), 78 an unusable configuration, 1 the check could not be made.";
 
 impl Flags {
     fn place(&self) -> Result<Place, Failed> {
@@ -193,6 +195,9 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with these arguments, the first of which is its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Some(answered) = completion::answer(command) {
+        return answered;
+    }
     let flags = match Flags::try_parse_from(arguments) {
         Ok(flags) => flags,
         Err(error) => return usage::report(&error),
@@ -200,7 +205,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let voice = flags.voice.start();
     let done = match &flags.checksums {
         Some(to) => list(&flags, to, voice).map(|()| 0),
-        None => look(&flags, voice).map(|totals| if totals.is_fine() { 0 } else { FOUND }),
+        None => check_store(&flags, voice).map(|totals| if totals.is_fine() { 0 } else { FOUND }),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
         voice.error(&error, error.remedy().as_slice());
@@ -228,7 +233,7 @@ fn list(flags: &Flags, to: &Path, voice: Voice) -> Result<(), Failed> {
 }
 
 /// Looks, tells, and ends the run.
-fn look(flags: &Flags, voice: Voice) -> Result<Totals, Failed> {
+fn check_store(flags: &Flags, voice: Voice) -> Result<Totals, Failed> {
     let place = flags.place()?;
     let report_file = flags.report_file(&place)?;
     if let Some(note) = place.note() {

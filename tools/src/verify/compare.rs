@@ -16,7 +16,7 @@ use super::ledger::Ledger;
 use super::shelf::{Seen, Shelf, Shelved};
 
 /// Looks at one file once more; none where there is no file.
-pub type Look<'a> = &'a dyn Fn(&Path) -> io::Result<Option<Seen>>;
+pub type Inspect<'a> = &'a dyn Fn(&Path) -> io::Result<Option<Seen>>;
 
 /// What is compared, at the last look.
 #[derive(Debug, Clone, Copy)]
@@ -32,19 +32,19 @@ pub struct Compared<'a> {
 }
 
 /// Everything in which store and index differ, by host and episode. `look` is asked about each suspect.
-pub fn compare(compared: Compared<'_>, look: Look<'_>) -> Vec<Finding> {
+pub fn compare(compared: Compared<'_>, inspect: Inspect<'_>) -> Vec<Finding> {
     let Compared { shelf, ledger, .. } = compared;
-    let archives = shelf.archives().iter().filter_map(|shelved| compared.archive(shelved, look));
+    let archives = shelf.archives().iter().filter_map(|shelved| compared.archive(shelved, inspect));
     let mut rows: Vec<_> = ledger.pairs().filter(|(host, episode)| !shelf.holds(host, episode)).collect();
     rows.sort_unstable();
-    let rows = rows.into_iter().filter_map(|(host, episode)| compared.row(host, episode, look));
+    let rows = rows.into_iter().filter_map(|(host, episode)| compared.row(host, episode, inspect));
     archives.chain(rows).chain(compared.missing_index()).collect()
 }
 
 /// What is wrong with the archives of a copy. `look` is asked about each suspect.
-pub fn compare_copy(compared: Compared<'_>, look: Look<'_>) -> Vec<Finding> {
+pub fn compare_copy(compared: Compared<'_>, inspect: Inspect<'_>) -> Vec<Finding> {
     let archives = compared.shelf.archives().iter();
-    let findings = archives.filter_map(|shelved| match compared.archive(shelved, look)? {
+    let findings = archives.filter_map(|shelved| match compared.archive(shelved, inspect)? {
         Finding::ArchiveWithoutRow(subject) | Finding::RowPending(subject) => {
             Some(Finding::NotInIndex(subject))
         }
@@ -57,7 +57,7 @@ pub fn compare_copy(compared: Compared<'_>, look: Look<'_>) -> Vec<Finding> {
 
 impl Compared<'_> {
     /// What is wrong with an archive that was found.
-    fn archive(self, shelved: &Shelved, look: Look<'_>) -> Option<Finding> {
+    fn archive(self, shelved: &Shelved, inspect: Inspect<'_>) -> Option<Finding> {
         let archive = &shelved.archive;
         let promise = self.ledger.get(&archive.host_id, &archive.episode_id);
         match promise {
@@ -67,7 +67,7 @@ impl Compared<'_> {
             }
             _ => {}
         }
-        let seen = match look(&archive.path) {
+        let seen = match inspect(&archive.path) {
             Ok(seen) => seen,
             Err(error) => return Some(unreadable(&archive.path, &error)),
         };
@@ -89,9 +89,9 @@ impl Compared<'_> {
     }
 
     /// What is wrong with a row whose archive was not found.
-    fn row(self, host: &HostId, episode: &EpisodeId, look: Look<'_>) -> Option<Finding> {
+    fn row(self, host: &HostId, episode: &EpisodeId, inspect: Inspect<'_>) -> Option<Finding> {
         let path = self.shelf.path_of(host, episode);
-        match look(&path) {
+        match inspect(&path) {
             // It came, or came back, after the walk.
             Ok(Some(_)) => None,
             Ok(None) => Some(Finding::RowWithoutArchive {

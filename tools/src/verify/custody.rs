@@ -56,7 +56,7 @@ impl Custody {
 }
 
 /// Looks at the index and its lock; what is missing is in nobody's custody. Blocks.
-pub fn look(index: &Path) -> io::Result<Vec<Custody>> {
+pub fn inspect(index: &Path) -> io::Result<Vec<Custody>> {
     let dir = match fs::metadata(durable::parent(index)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => Holder::from(&other?),
@@ -103,9 +103,9 @@ mod tests {
     fn what_is_missing_is_in_nobodys_custody() {
         let dir = tempfile::tempdir().unwrap();
         let index = dir.path().join("index.jsonl");
-        assert_eq!(look(&index).unwrap(), []);
-        assert_eq!(look(&dir.path().join("gone/index.jsonl")).unwrap(), []);
+        assert_eq!(inspect(&index).unwrap(), []);
+        assert_eq!(inspect(&dir.path().join("gone/index.jsonl")).unwrap(), []);
         fs::write(dir.path().join("index.lock"), "").unwrap();
-        assert_eq!(look(&index).unwrap().len(), 1);
+        assert_eq!(inspect(&index).unwrap().len(), 1);
     }
 }

@@ -74,7 +74,7 @@ impl Shelf {
 
     fn add_archives(&mut self, names: &HostNames) {
         for archive in names.episodes().filter_map(|episode| names.archive(episode)) {
-            match look(&archive.path) {
+            match inspect(&archive.path) {
                 Ok(Some(seen)) => self.archives.push(Shelved { archive, seen }),
                 // It went while the store was walked.
                 Ok(None) => {}
@@ -93,7 +93,7 @@ impl Shelf {
         };
         for path in entries.into_iter().map(|entry| entry.path()) {
             let is_upload = path.as_os_str().as_encoded_bytes().ends_with(PARTIAL_SUFFIX.as_bytes());
-            match look(&path) {
+            match inspect(&path) {
                 Ok(Some(seen)) if is_upload => {
                     let age = now.duration_since(seen.modified).unwrap_or_default();
                     self.left_over.extend((age > ENDED_AFTER).then_some(path));
@@ -138,7 +138,7 @@ impl Shelf {
 }
 
 /// Looks at the file at `path`; none where there is no regular file. Blocks.
-pub fn look(path: &Path) -> io::Result<Option<Seen>> {
+pub fn inspect(path: &Path) -> io::Result<Option<Seen>> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {
             let changed = changed(&found);
@@ -205,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/hostname", dir.path().join("link")).unwrap();
         for name in ["", "link", "gone", "link/below", "gone/below"] {
-            assert_eq!(look(&dir.path().join(name)).unwrap(), None, "{name:?}");
+            assert_eq!(inspect(&dir.path().join(name)).unwrap(), None, "{name:?}");
         }
     }
 }

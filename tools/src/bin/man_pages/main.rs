@@ -7,12 +7,15 @@ mod commented;
 mod roff;
 mod sections;
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::Context;
+use cis490_shared::completion::VARIABLE;
+use cis490_shared::durable;
 use clap::{Arg, Command, value_parser};
-use clap_complete::{Shell, generate_to};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
 use self::commented::Example;
 
@@ -56,10 +59,16 @@ fn programs() -> [Command; 4] {
 }
 
 fn write(program: &Command, dir: &Path) -> io::Result<()> {
-    for (shell, shell_dir) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
-        let shell_dir = dir.join(shell_dir);
-        fs::create_dir_all(&shell_dir)?;
-        generate_to(shell, &mut program.clone(), program.get_name(), shell_dir)?;
+    let name = program.get_name();
+    let shells: [(&dyn EnvCompleter, String); 3] = [
+        (&Bash, format!("bash/{name}.bash")),
+        (&Zsh, format!("zsh/_{name}")),
+        (&Fish, format!("fish/{name}.fish")),
+    ];
+    for (shell, path) in shells {
+        let path = dir.join(path);
+        fs::create_dir_all(durable::parent(&path))?;
+        shell.write_registration(VARIABLE, name, name, name, &mut File::create(path)?)?;
     }
     let man = dir.join("man");
     fs::create_dir_all(&man)?;

@@ -53,9 +53,9 @@ fn ledger(rows: &[(&str, u64)]) -> Ledger {
 fn found(shelf: &Shelf, ledger: &Ledger, again: &[(&str, Seen)]) -> Vec<String> {
     let again: BTreeMap<_, _> =
         again.iter().map(|(name, seen)| (format!("/s/h/{name}.tar.zst"), *seen)).collect();
-    let look = |path: &Path| Ok(again.get(path.to_str().unwrap()).copied());
+    let inspect = |path: &Path| Ok(again.get(path.to_str().unwrap()).copied());
     let compared = Compared { shelf, ledger, now: now(), settle: Duration::from_mins(1) };
-    compare(compared, &look).iter().map(short).collect()
+    compare(compared, &inspect).iter().map(short).collect()
 }
 
 /// The name of a finding and its episode.
@@ -112,10 +112,10 @@ fn what_lies_in_a_directory_that_cannot_be_read_is_not_called_missing() {
     let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
     let mut shelf = shelf(&[]);
     let ledger = ledger(&[("a", 1), ("b", 1)]);
-    let look = |_: &Path| Err(denied());
+    let inspect = |_: &Path| Err(denied());
     let found = |shelf: &Shelf| {
         let compared = Compared { shelf, ledger: &ledger, now: now(), settle: Duration::ZERO };
-        let findings = compare(compared, &look).into_iter().chain(in_store(shelf));
+        let findings = compare(compared, &inspect).into_iter().chain(in_store(shelf));
         findings.map(|finding| short(&finding)).collect::<Vec<_>>()
     };
     assert_eq!(found(&shelf), ["unreadable", "unreadable"]);
