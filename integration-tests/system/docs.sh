@@ -60,7 +60,7 @@ cat >"$scratch/editor" <<'EDITOR'
 use strict;
 use warnings;
 my $copy = $ARGV[-1];
-my ($block) = sort grep { !-e "$_.done" && fits($_) } glob '/root/blocks/*.edit';
+my ($block) = sort grep { !-e "$_.done" && fits($_) } glob '/srv/blocks/*.edit';
 die "no block of the documents says what to write into this file\n" unless $block;
 my ($section, %wanted, @order) = ('');
 for (lines($block)) {
@@ -100,8 +100,10 @@ while IFS= read -r line <&3; do
 done 3<"$1"
 FOLLOW
 
-# What is there before: the clone, a person who trains, the packages, and a recorded episode.
+# What is there before: an operator who may use sudo, the clone, a person who trains, and the packages.
 prepare() {
+  inside useradd --create-home --groups adm op
+  inside sh -c 'echo "op ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/op && install --directory --owner=op /home/op/steps /srv/blocks'
   inside useradd --create-home max
   inside useradd --create-home alice
   inside runuser -u max -- sh -c 'git init --quiet ~/cis490 && git -C ~/cis490 -c user.name=max -c user.email=max@example.org \
@@ -109,27 +111,46 @@ prepare() {
   local file
   for file in "$packages"/cis490-{receiver,shipper}_*_amd64.deb "$scratch"/blocks/*; do
     case $file in
-      *.deb) put "$file" "/root/steps/${file##*/}" ;;
-      *) put "$file" "/root/blocks/${file##*/}" ;;
+      *.deb) put "$file" "/home/op/steps/${file##*/}" ;;
+      *) put "$file" "/srv/blocks/${file##*/}" ;;
     esac
   done
   put "$scratch/follow" /usr/local/bin/follow
   put "$scratch/editor" /usr/local/bin/editor-of-the-steps 755
 }
 
+newest_commit() { inside runuser -u max -- git -C /home/max/cis490 rev-parse HEAD; }
+
+# record ID [COMMIT]
 record() {
-  local commit
-  commit=$(inside runuser -u max -- git -C /home/max/cis490 rev-parse HEAD)
+  local commit=${2:-$(newest_commit)}
   inside runuser -u cis490 -- sh -ec "umask 027 && mkdir -p /var/lib/cis490/data/episodes/$1 && cd /var/lib/cis490/data/episodes/$1 &&
     echo '{\"episode_id\":\"$1\",\"schema_version\":1,\"code_version\":{\"commit\":\"$commit\",\"dirty\":false}}' >meta.json && : >done.marker"
+}
+
+# Words in capitals, and what looks like the beginning of a hash, are for the operator to fill in.
+fill_in() {
+  local commit
+  commit=$(newest_commit)
+  inside sed -i "s/\bCOMMIT\b/$commit/; s/\babc1234\b/${commit:0:7}/; s/ ID  / refused-1  /" "/srv/blocks/${1##*/}"
 }
 
 # An episode gets from the lab host to the index.
 arrives() {
   record "$1"
+  comes_true grep -q "\"episode_id\":\"$1\"" /var/lib/cis490/index.jsonl
+}
+
+# One of code that the maintainer does not have gets into quarantine.
+is_refused() {
+  record "$1" "$(printf '0%.0s' {1..40})"
+  comes_true test -e "/var/lib/cis490/data/quarantine/$1"
+}
+
+comes_true() {
   local deadline=$((SECONDS + 30))
-  until inside grep -q "\"episode_id\":\"$1\"" /var/lib/cis490/index.jsonl; do
-    ((SECONDS < deadline)) || { echo "docs.sh: the episode does not arrive" >&2; return 1; }
+  until inside "$@"; do
+    ((SECONDS < deadline)) || { echo "docs.sh: this does not come true: $*" >&2; return 1; }
     sleep 0.2
   done
 }
@@ -137,14 +158,14 @@ arrives() {
 every_edit_was_made() {
   local edit
   for edit in "${edits[@]}"; do
-    inside test -e "/root/blocks/${edit##*/}.done" || { echo "docs.sh: $(<"$edit.place"): no step edits that file" >&2; return 1; }
+    inside test -e "/srv/blocks/${edit##*/}.done" || { echo "docs.sh: $(<"$edit.place"): no step edits that file" >&2; return 1; }
   done
 }
 
 # The packages go with their configurations, tokens and data stay, and there is a checkout with its programs.
 from_packages_to_a_checkout() {
   inside systemctl disable --quiet --now cis490-shipper.service cis490-receiver.socket cis490-receiver.service
-  inside sh -c 'DEBIAN_FRONTEND=noninteractive apt-get purge --yes -qq cis490-receiver cis490-shipper >/dev/null && rm /root/blocks/*.done'
+  inside sh -c 'DEBIAN_FRONTEND=noninteractive apt-get purge --yes -qq cis490-receiver cis490-shipper >/dev/null && rm /srv/blocks/*.done'
   inside mkdir -p /opt/cis490/target/release
   tar --create --directory "$checkout" scripts systemd etc packaging | inside tar --extract --directory /opt/cis490
   local program
@@ -159,7 +180,7 @@ fi
 machine_up "$scratch/machine"
 prepare
 ran=0
-steps=/root/steps
+steps=/home/op/steps
 for block in "${blocks[@]}"; do
   place=$(<"$block.place")
   if [[ $place == README.md:* && $steps != /opt/cis490 ]]; then
@@ -169,10 +190,11 @@ for block in "${blocks[@]}"; do
     steps=/opt/cis490
   fi
   # What is asked of the data, once there are any.
-  [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || arrives first
+  [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || { arrives first && is_refused refused-1; }
   echo "-- $place"
-  if ! inside env --chdir="$steps" EDITOR=/usr/local/bin/editor-of-the-steps bash /usr/local/bin/follow \
-    "/root/blocks/${block##*/}" >"$scratch/out" 2>&1; then
+  fill_in "$block"
+  if ! inside runuser -u op -- env --chdir="$steps" EDITOR=/usr/local/bin/editor-of-the-steps \
+    bash /usr/local/bin/follow "/srv/blocks/${block##*/}" >"$scratch/out" 2>&1; then
     echo "docs.sh: $place fails:" >&2
     cat "$scratch/out" >&2
     exit 1

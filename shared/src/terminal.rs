@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use clap::builder::PossibleValue;
 use clap::{ArgAction, Args, ValueEnum};
 use colorchoice::ColorChoice;
 
@@ -37,7 +38,7 @@ pub struct OutputFlags {
 }
 
 /// The value of `--color`: when output is coloured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` or `TERM=dumb` is set; everywhere with `CLICOLOR_FORCE`.
     #[default]
@@ -64,6 +65,21 @@ impl Color {
             Self::Never => ColorChoice::Never,
         };
         choice.write_global();
+    }
+}
+
+// Derived, it would put the comments of the variants into `--help`.
+impl ValueEnum for Color {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Always, Self::Never]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }))
     }
 }
 

@@ -17,7 +17,7 @@ pub struct VoiceFlags {
     /// Print findings and errors only: no notes, no totals, no progress
     #[arg(short, long)]
     quiet: bool,
-    /// When output has colours: auto, always or never
+    /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Color,
 }

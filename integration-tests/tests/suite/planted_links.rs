@@ -22,7 +22,7 @@ fn a_link_in_the_place_of_a_host_is_told_once_with_its_path_and_what_to_do() {
     let log = receiver.log();
     let told = format!("`{}` is a link or no directory", planted.display());
     assert_eq!(log.matches(&told).count(), 1, "{log}");
-    assert!(log.contains("mount another disk instead of linking to it"), "{log}");
+    assert!(log.contains("the whole store lies on one file system"), "{log}");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 
     fs::remove_file(&planted).unwrap();

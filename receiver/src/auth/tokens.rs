@@ -258,6 +258,10 @@ mod tests {
             assert_eq!(owner(wrong), None, "{wrong}");
         }
         assert_eq!(tokens.names().len(), 3);
+        assert_eq!(
+            [tokens, Tokens::parse("# none yet\n").unwrap()].map(|tokens| tokens.is_empty()),
+            [false, true]
+        );
     }
 
     #[test]

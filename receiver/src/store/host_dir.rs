@@ -4,7 +4,8 @@
 //! elsewhere, if somebody put it in the place of the directory or of an archive. Neither open follows links
 //! (`O_NOFOLLOW`). For two components this equals `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, and older
 //! kernels have it too.
-//! The root may be a link, because the configuration names it. A host on another disk must be mounted, not linked.
+//! The root may be a link, because the configuration names it. The whole store lies on one file system, because an upload
+//! is published by a rename.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +24,7 @@ use crate::index::publication::{FileId, Publication};
 
 /// The error for an entry of the store that is not the kind of file that its name promises.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` is a link or no {expected}, which is not followed: move it away, and mount another disk instead of linking to it", path.display())]
+#[error("`{}` is a link or no {expected}, which is not followed: move it away; the whole store lies on one file system", path.display())]
 pub struct LeadsElsewhere {
     /// The path of the entry.
     pub path: PathBuf,

@@ -32,12 +32,12 @@ pub struct Scan {
     pub listing: Listing,
     /// Names that are neither a host's directory nor an archive, sorted; without `.incoming` and `.damaged`.
     pub skipped: Vec<PathBuf>,
-    /// Entries with the name of an archive that are no regular files, sorted.
+    /// Entries with the name of an archive or of a host that are something else, sorted.
     pub misplaced: Vec<Misplaced>,
 }
 
-/// An entry with the name of an archive that is no regular file. It is never opened, because a link can lead anywhere
-/// and a FIFO blocks.
+/// An entry with the name of an archive that is no regular file, or with that of a host that is no directory. It is never
+/// opened, because a link can lead anywhere and a FIFO blocks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Misplaced {
     /// The path.
@@ -51,7 +51,7 @@ pub struct Misplaced {
 pub enum Odd {
     /// It is neither a host's directory nor named like an archive.
     Skipped(PathBuf),
-    /// It is named like an archive, and is no regular file.
+    /// It is named like an archive or a host, and is something else.
     Misplaced(Misplaced),
 }
 
@@ -139,12 +139,13 @@ pub fn list(root: &Path, only: Option<&HostId>, tell: &mut dyn FnMut(Odd)) -> Re
     for entry in entries_of_root(root)? {
         let path = entry.path();
         match host_of(&entry) {
-            Ok(Some(host)) if only.is_none_or(|only| *only == host) => {
+            Ok(OfRoot::Host(host)) if only.is_none_or(|only| *only == host) => {
                 listing.add_host(HostNames::new(host, path), tell);
             }
-            Ok(Some(_)) => {}
-            Ok(None) if entry.file_name() == INCOMING || entry.file_name() == DAMAGED => {}
-            Ok(None) => tell(Odd::Skipped(path)),
+            Ok(OfRoot::Host(_)) => {}
+            Ok(OfRoot::Misplaced(what)) => tell(Odd::Misplaced(Misplaced { path, what })),
+            Ok(OfRoot::Other) if entry.file_name() == INCOMING || entry.file_name() == DAMAGED => {}
+            Ok(OfRoot::Other) => tell(Odd::Skipped(path)),
             Err(source) => listing.failed.push(Failure { path, source }),
         }
     }
@@ -198,17 +199,24 @@ fn entries_of_root(root: &Path) -> Result<Vec<DirEntry>, ScanError> {
     })
 }
 
-/// Returns the host of a directory. The directory may be a link, because a store may extend over several disks.
-fn host_of(entry: &DirEntry) -> io::Result<Option<HostId>> {
+/// What an entry of the store is.
+enum OfRoot {
+    Host(HostId),
+    Misplaced(NotAFile),
+    Other,
+}
+
+/// Returns the host of a directory. A link in its place is not followed, as in uploads and reads ([`super::host_dir`]).
+fn host_of(entry: &DirEntry) -> io::Result<OfRoot> {
     let Some(host) = entry.file_name().to_str().and_then(|name| HostId::parse(name).ok()) else {
-        return Ok(None);
+        return Ok(OfRoot::Other);
     };
-    match fs::metadata(entry.path()) {
-        Ok(found) => Ok(found.is_dir().then_some(host)),
-        // The entry was removed meanwhile, or is a link to nothing.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let kind = entry.file_type()?;
+    Ok(match NotAFile::of(kind) {
+        _ if kind.is_dir() => OfRoot::Host(host),
+        Some(what) => OfRoot::Misplaced(what),
+        None => OfRoot::Other,
+    })
 }
 
 /// The meaning of a name in a host's directory.
@@ -313,11 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn a_host_on_another_disk_is_followed() {
-        let (dir, other) = (store(&[]), store(&["h/e1.tar.zst"]));
+    fn a_link_in_place_of_a_hosts_directory_is_told_and_not_followed() {
+        let (dir, other) = (store(&["file"]), store(&["h/e1.tar.zst"]));
         symlink(other.path().join("h"), dir.path().join("h")).unwrap();
-        assert_eq!(archives(&scan(dir.path(), None).unwrap().listing).len(), 1);
-        assert_eq!(archives(&listed(dir.path()).unwrap()).len(), 1);
+        let scan = scan(dir.path(), None).unwrap();
+        assert_eq!([scan.listing.count(), listed(dir.path()).unwrap().count()], [0, 0]);
+        let link = Misplaced { path: dir.path().join("h"), what: NotAFile("a symbolic link") };
+        assert_eq!((scan.misplaced, names(dir.path(), scan.skipped)), (vec![link], vec!["file".to_owned()]));
     }
 
     #[test]

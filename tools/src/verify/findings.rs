@@ -302,7 +302,11 @@ impl fmt::Display for Finding {
                 write!(f, "`{}` was left behind by an upload that ended over a day ago", quoted(path))
             }
             Self::Misplaced { path, what } => {
-                write!(f, "`{}` has the name of an archive and is {what}: it is not read", quoted(path))
+                write!(
+                    f,
+                    "`{}` has the name of an archive or of a host and is {what}: it is not read",
+                    quoted(path)
+                )
             }
             Self::ForeignName { path } => {
                 write!(f, "`{}` is no host, no archive and no upload", quoted(path))

@@ -13,6 +13,7 @@ use cis490_receiver::store::host_dir::file_name;
 use cis490_receiver::store::reconcile::Pair;
 use cis490_receiver::store::scan::{Archive, Failure, HostNames, Misplaced, Scan, ScanError, scan};
 use cis490_receiver::store::spool::{INCOMING, PARTIAL_SUFFIX};
+use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
 
 /// An upload that has not been written to for so long has ended: the receiver gives up on a stalled one in minutes.
@@ -137,8 +138,12 @@ impl Shelf {
     }
 }
 
-/// Looks at the file at `path`; none where there is no regular file. Blocks.
+/// Returns what is known of the archive at `path`; none if there is no regular file, or if its host's directory is a link,
+/// which the receiver does not follow. Blocks.
 pub fn inspect(path: &Path) -> io::Result<Option<Seen>> {
+    if fs::symlink_metadata(durable::parent(path)).is_ok_and(|dir| dir.is_symlink()) {
+        return Ok(None);
+    }
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {
             let changed = changed(&found);

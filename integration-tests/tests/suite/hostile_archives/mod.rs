@@ -154,7 +154,8 @@ fn what_only_has_the_name_of_an_archive_is_named_and_neither_followed_nor_waited
     assert_eq!(code, 3, "{said}");
     for (name, kind) in kinds {
         let path = place(name);
-        let told = format!("warning: `{}` has the name of an archive and is {kind}: ", path.display());
+        let told =
+            format!("warning: `{}` has the name of an archive or of a host and is {kind}: ", path.display());
         assert!(said.contains(&told), "{told:?} is not in {said}");
         assert!(said.contains(&format!("ls -ld {}", path.display())), "{said}");
     }

@@ -88,6 +88,7 @@ fn nothing_is_admitted_once_it_is_closed() {
     let admission = admission();
     admission.close();
     assert_eq!(admit(&admission, "a", 1).unwrap_err(), AdmissionRefusal::ShuttingDown);
+    assert_eq!(admission.observe().refused_for_number, 0, "a stop is no flood");
 }
 
 #[tokio::test]
