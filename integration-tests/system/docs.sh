@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Do the steps of the documents work as they stand?
+# Do the steps of the documents work unchanged?
 #
 #   docs.sh [PROGRAMS]
 #
 # PROGRAMS is the directory of the programs (default: target/debug); the packages are taken from `debian/` beside it and
-# built where they are missing. Boots a throw-away machine (machine/machine.sh), which is collector and lab host in one,
-# and runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
-# order of the pages, line by line, up to the first that fails. Where a block calls `sudoedit FILE`,
-# the editor puts the next block that follows `<!-- edit: FILE -->` into the file. Then an episode must get through.
-# Needs root, jq, and apt for what is missing. Leaves nothing behind.
+# built if they are missing. Boots a throw-away machine (machine/machine.sh), which is collector and lab host in one.
+# Runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
+# order of the pages, line by line, up to the first failure. If a block calls `sudoedit FILE`, the editor puts the next
+# block after `<!-- edit: FILE -->` into the file. At the end an episode must be shipped. Needs root, jq, and apt for
+# missing tools. Leaves nothing behind.
 set -euo pipefail
 export LC_ALL=C
 
@@ -26,7 +26,7 @@ scratch=$(mktemp -d)
 trap 'machine_finish $?' EXIT
 trap 'exit 130' INT TERM
 
-# Writes each marked block to NUMBER.run or NUMBER.edit, with its place, and for an edit its file, beside it.
+# Writes each marked block to NUMBER.run or NUMBER.edit. Files beside it hold its place, and the target of an edit.
 extract() {
   awk -v to="$scratch/blocks" '
     FNR == 1 { kind = ""; file = ""; fenced = 0 }
@@ -52,8 +52,8 @@ blocks=("$scratch"/blocks/*.run)
 edits=("$scratch"/blocks/*.edit)
 ((${#blocks[@]} >= 4 && ${#edits[@]} >= 2)) || { echo "docs.sh: too few marked blocks" >&2; exit 1; }
 
-# An editor that a person sits at: it puts every line `key = value` of the block for the file into its section, in place
-# of what the file says of the key, and leaves the rest.
+# An editor that works like a person: it puts every line `key = value` of the block into its section of the file, in
+# place of the old value, and leaves the rest.
 cat >"$scratch/editor" <<'EDITOR'
 #!/usr/bin/perl
 use strict;
@@ -80,7 +80,7 @@ print {$to} @out;
 close $to or die $!;
 open my $done, '>', "$block.done" or die $!;
 sub lines { open my $from, '<', $_[0] or die "$_[0]: $!"; return <$from> }
-# sudoedit hands over a copy whose name begins as that of the file.
+# sudoedit passes a copy whose name begins like that of the file.
 sub fits {
   my ($target) = lines("$_[0].target");
   $target =~ m{([^/.]+)[^/]*$};
@@ -88,7 +88,7 @@ sub fits {
 }
 EDITOR
 
-# Runs a block line by line, as it is pasted. Not with `set -e`, to which the first of `a && b` may fail.
+# Runs a block line by line, as a person pastes it. Not with `set -e`, which ignores a failure of `a` in `a && b`.
 cat >"$scratch/follow" <<'FOLLOW'
 set -uo pipefail
 while IFS= read -r line <&3; do
@@ -99,7 +99,7 @@ while IFS= read -r line <&3; do
 done 3<"$1"
 FOLLOW
 
-# What is there before: the clone, a person who trains, the packages, and a recorded episode.
+# Prepares the machine: the clone, the users, the packages and the blocks.
 prepare() {
   inside useradd --create-home max
   inside useradd --create-home alice
@@ -123,7 +123,7 @@ record() {
     echo '{\"episode_id\":\"$1\",\"schema_version\":1,\"code_version\":{\"commit\":\"$commit\",\"dirty\":false}}' >meta.json && : >done.marker"
 }
 
-# An episode gets from the lab host to the index.
+# Records an episode and waits until it is in the index.
 arrives() {
   record "$1"
   local deadline=$((SECONDS + 30))
@@ -141,7 +141,7 @@ prepare
 ran=0
 for block in "${blocks[@]}"; do
   place=$(<"$block.place")
-  # What is asked of the data, once there are any.
+  # The blocks of operators.md need data, so an episode is shipped before them.
   [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || arrives first
   echo "-- $place"
   if ! inside env --chdir=/root/steps EDITOR=/usr/local/bin/editor-of-the-steps bash /usr/local/bin/follow \
