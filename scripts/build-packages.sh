@@ -4,12 +4,12 @@
 #   scripts/build-packages.sh [PROFILE] [TARGET]
 #
 # PROFILE is a cargo profile (default: release), TARGET a Rust target such as aarch64-unknown-linux-gnu for another
-# machine than this one. Prints the paths of the packages. The programs are stripped; their symbols go to a package
-# NAME-dbgsym_*.ddeb beside each. Needs cargo-deb (`cargo install --locked cargo-deb`), binutils and dpkg-dev; for
-# another target its standard library and linker, see docs/install.md.
+# machine. Prints the paths of the packages. The programs are stripped; their symbols go to a package
+# NAME-dbgsym_*.ddeb beside each. Needs cargo-deb (`cargo install --locked cargo-deb`), binutils and dpkg-dev. Another
+# target needs its standard library and linker, see docs/install.md.
 #
-# With the profile `dev` it packs what the tests have built: enough to try units and packages, and not to be given
-# away, since such programs are slow and can be told to leave out steps (shared/src/step.rs).
+# With the profile `dev` it packs the programs that the tests have built, for tests of units and packages only. Do not
+# distribute them, because they are slow and can be told to leave out steps (shared/src/step.rs).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -20,13 +20,13 @@ packages=(cis490-receiver cis490-shipper)
 target_dir=${CARGO_TARGET_DIR:-target}
 for_target=()
 [[ -z $target ]] || for_target=(--target "$target")
-# Cargo keeps what the profile `dev` makes under another name.
+# Cargo's directory for the profile `dev` has another name.
 profile_dir=$profile
 [[ $profile != dev ]] || profile_dir=debug
 built=$target_dir/${target:+$target/}$profile_dir
 
 if [[ $profile == dev ]]; then
-  # With a test beside them, or cargo would leave out the features of development and compile all of it once more.
+  # With a test, because otherwise cargo leaves out the features of development and compiles everything again.
   cargo build --locked --workspace --bins --test tidy
 else
   cargo build --locked --profile "$profile" "${for_target[@]}" --package cis490-receiver --package cis490-shipper \
@@ -39,19 +39,19 @@ else
     fi
   done
 fi
-# What runs here writes the pages, whatever machine the programs are for.
+# A program for this machine writes the pages, even if the packages are for another target.
 own=$profile own_dir=$target_dir/$profile_dir
 [[ -z $target ]] || own=dev own_dir=$target_dir/debug
 [[ $profile == dev ]] || cargo build --locked --profile "$own" --package cis490-tools --bin cis490-man-pages
 rm -rf "$built/pages"
 "$own_dir/cis490-man-pages" "$built/pages"
 
-# The time of everything in a package: that of the last commit, so that the same commit gives the same package.
+# All files in a package get the time of the last commit, so that the same commit gives the same package.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat --format=%Y Cargo.lock)}
 export SOURCE_DATE_EPOCH
 # Compressed as Debian wants them, without the time of day in the files.
 gzip --best --no-name "$built/pages/man/"*
-# Debian's own changelog, for apt and lintian. What a version brings to users is in CHANGELOG.md beside it.
+# Debian's own changelog, for apt and lintian. The changes for users are in CHANGELOG.md beside it.
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 mkdir "$built/pages/changelog"
 for package in "${packages[@]}"; do
@@ -64,9 +64,8 @@ $package ($version) stable; urgency=medium
 END
 done
 
-# cargo-deb writes no md5sums, with which dpkg --verify and debsums find a file that has changed. So its packages are
-# taken apart and built again with them. What is given away is worth the wait for a small file, and has its symbols
-# beside it.
+# cargo-deb writes no md5sums, with which dpkg --verify and debsums find changed files. So its packages are unpacked and
+# built again with them. A release is compressed well, although that is slow, and has its symbols beside it.
 how=(--dbgsym) compression=(-Zxz)
 [[ $profile == release ]] || { how=(--strip); compression=(-Zgzip -z1); }
 scratch=$(mktemp -d)

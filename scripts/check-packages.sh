@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Are the packages what Debian expects of a package, and do their documents lead somewhere?
+# Do the packages follow Debian's rules, and do the links in their documents work?
 #
 #   scripts/check-packages.sh [DIR]
 #
 # DIR holds the packages (default: target/debian); the newest of each name is checked. Fails on an error or a warning of
-# lintian that packaging/lintian/ does not explain, on an explanation without its reason or its use, on a link in an
-# installed document to a file that is not installed, on a manual page that man warns of, and on a program with symbols.
-# Prints the size of each program. Needs lintian and man.
+# lintian that packaging/lintian/ does not override, and on an override that has no reason or is not used. Also fails
+# on a link in an installed document to a file that is not installed, on a manual page with a warning, and on a program
+# with symbols. Prints the size of each program. Needs lintian and man.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,10 +20,10 @@ fail() {
   failed=1
 }
 
-# lint DEB...: in one run, which takes most of its time to start.
+# lint DEB...: checks all packages in one run, because lintian is slow to start.
 lint() {
   lintian --allow-root --display-info --tag-display-limit 0 "$@" >"$scratch/tags" 2>&1 || true
-  # An override that fits nothing is no warning to lintian.
+  # lintian does not warn of an unused override.
   if grep -vE '^[IPNX]: ' "$scratch/tags" || grep -E ' (unused|mismatched)-override ' "$scratch/tags"; then
     fail 'lintian does not take the packages'
   fi
@@ -31,7 +31,7 @@ lint() {
     END { exit bad }' packaging/lintian/* || fail 'an override has no reason before it'
 }
 
-# links_lead_somewhere ROOT NAME: the relative links of the installed Markdown.
+# links_lead_somewhere ROOT NAME: checks the relative links of the installed Markdown.
 links_lead_somewhere() {
   local document target links=0
   while IFS=: read -r document target; do
@@ -46,7 +46,7 @@ links_lead_somewhere() {
   ((links > 20)) || fail "$2: too few links; are the documents installed?"
 }
 
-# pages_are_read ROOT NAME: man has nothing to say against the pages; those of programs say how they end.
+# pages_are_read ROOT NAME: man prints no warning about the pages, and those of programs list exit codes.
 pages_are_read() {
   local page
   for page in "$1"/usr/share/man/man[15]/*; do

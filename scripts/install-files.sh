@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What install-receiver.sh and install-lab-host.sh have in common. To be sourced.
+# The common functions of install-receiver.sh and install-lab-host.sh. To be sourced.
 #
-# Every file is put in place whole or not at all, one that is there already is left alone, and a configuration is
-# never touched. So the scripts can be run again at any time, also from a checkout that is the installation's own.
+# Every file is replaced atomically, an unchanged file is not touched, and neither is a configuration. So the scripts
+# can be run again at any time, even from a checkout inside the installation.
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 changed=0
@@ -13,7 +13,7 @@ die() {
   exit 1
 }
 
-# Whether these programs can be installed here at all; nothing has been changed before that is known.
+# Checks that these programs can be installed here, before anything is changed.
 check_programs() {
   local program
   ((EUID == 0)) || die 'only root can install' "sudo $0"
@@ -28,7 +28,7 @@ check_programs() {
   done
 }
 
-# put MODE SRC DST: DST is old or new at every moment, also while its program runs.
+# put MODE SRC DST: replaces DST atomically, even while its program runs.
 put() {
   local mode=$1 src=$2 dst=$3
   if [[ $src -ef $dst ]] || { cmp --silent "$src" "$dst" && [[ $(stat -c %a "$dst") == "${mode#0}" ]]; }; then
@@ -41,7 +41,7 @@ put() {
   changed=1
 }
 
-# put_programs NAME...: with their manual pages, which come from the programs themselves.
+# put_programs NAME...: installs programs with their manual pages, which come from the programs themselves.
 put_programs() {
   local program page pages
   for program in "$@"; do
@@ -52,7 +52,7 @@ put_programs() {
   "$programs/cis490-man-pages" "$pages"
   for program in "$@"; do
     for page in "$pages/man/$program"*.1; do put 644 "$page" "/usr/share/man/man1/${page##*/}"; done
-    # That of its configuration, which is named after the machine that it is for.
+    # The page of the program's configuration.
     case $program in
       cis490-receiver) put 644 "$pages/man/receiver.toml.5" /usr/share/man/man5/receiver.toml.5 ;;
       cis490-shipper) put 644 "$pages/man/lab-host.toml.5" /usr/share/man/man5/lab-host.toml.5 ;;
@@ -62,7 +62,7 @@ put_programs() {
   rm -r "$pages"
 }
 
-# put_user ROLE: the user and the directories that belong to it.
+# put_user ROLE: makes the user and its directories.
 put_user() {
   put 644 "$checkout/packaging/sysusers.conf" "/usr/lib/sysusers.d/cis490-$1.conf"
   systemd-sysusers "cis490-$1.conf"
@@ -70,7 +70,7 @@ put_user() {
   [[ -d /var/lib/cis490 ]] || install --directory --owner=cis490 --group=cis490 --mode=750 /var/lib/cis490
 }
 
-# put_example NAME: the configuration to begin with.
+# put_example NAME: installs the example configuration, unless there is one already.
 put_example() {
   [[ ! -e /etc/cis490/$1 ]] || return 0
   install --owner=root --group=cis490 --mode=640 "$checkout/etc/$1" "/etc/cis490/$1"
@@ -78,7 +78,7 @@ put_example() {
   changed=1
 }
 
-# restart_if_running UNIT: what did not run is not started.
+# restart_if_running UNIT: restarts a running unit after a change; a stopped one stays stopped.
 restart_if_running() {
   systemctl daemon-reload
   ((changed)) || { echo 'everything is in place already'; return; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the shipper on this lab host, or brings it up to date, from a checkout that was built.
+# Installs or updates the shipper on this lab host from a built checkout.
 #
 #   sudo scripts/install-lab-host.sh [PROGRAMS]
 #
-# PROGRAMS is the directory of the programs (default: target/release of the checkout). A shipper that runs is
-# restarted when something has changed; what it was sending is sent again. On Debian the package does the same:
+# PROGRAMS is the directory of the programs (default: target/release of the checkout). A running shipper is restarted if
+# a file has changed; interrupted uploads are sent again. On Debian the package does the same:
 # scripts/build-packages.sh.
 set -euo pipefail
 # shellcheck source=scripts/install-files.sh

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs the receiver and its tools on this collector, or brings them up to date, from a checkout that was built.
+# Installs or updates the receiver and its tools on this collector from a built checkout.
 #
 #   sudo scripts/install-receiver.sh [PROGRAMS]
 #
-# PROGRAMS is the directory of the programs (default: target/release of the checkout). A receiver that runs is
-# restarted when something has changed; its socket stays open, so no lab host is refused. On Debian the package does
-# the same: scripts/build-packages.sh.
+# PROGRAMS is the directory of the programs (default: target/release of the checkout). A running receiver is restarted
+# if a file has changed; its socket stays open, so no lab host is refused. On Debian the package does the same:
+# scripts/build-packages.sh.
 set -euo pipefail
 # shellcheck source=scripts/install-files.sh
 source "$(dirname "${BASH_SOURCE[0]}")/install-files.sh"

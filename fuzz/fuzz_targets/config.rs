@@ -1,5 +1,4 @@
-//! Both configurations: a text that one program takes is taken again, its addresses can be used, and a key that does not
-//! exist is never passed over.
+//! Both configurations: the addresses of an accepted text can be used, and an unknown key is never ignored.
 #![no_main]
 
 use std::path::Path;
@@ -30,7 +29,7 @@ fn taken<T: DeserializeOwned + Validate>(text: &str, name: &str) -> Option<T> {
     let name = Path::new(name);
     match parse::<T>(text, name) {
         Ok(config) => {
-            // A byte order mark is one at the beginning only.
+            // A byte order mark is only allowed at the beginning.
             let more = format!("{UNKNOWN} = 1\n{}", text.trim_start_matches('\u{feff}'));
             match parse::<T>(&more, name) {
                 Err(ConfigError::UnknownKey { key, line: 1, .. }) => assert_eq!(key, UNKNOWN),

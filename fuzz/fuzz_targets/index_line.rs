@@ -1,5 +1,5 @@
-//! Lines of `index.jsonl`: a line that is a row is the same row again after it was written, its pair is found by both
-//! readers, and keys that nobody knows yet are no hindrance.
+//! Lines of `index.jsonl`: a row stays the same after it is written, both readers find its pair, and unknown keys are
+//! ignored.
 #![no_main]
 
 use cis490_receiver::index::known::KnownRows;
@@ -25,7 +25,7 @@ fuzz_target!(|line: &[u8]| {
         assert_eq!(read_key(with_more.as_bytes()).as_ref(), Some(key));
     }
 
-    // A whole file is what its lines are, the first of a pair counting.
+    // A file holds the rows of its lines, and the first row of a pair counts.
     let mut known = KnownRows::default();
     known.learn(line).expect("memory can be read");
     let keys: Vec<_> = line.split(|byte| *byte == b'\n').filter_map(read_key).collect();

@@ -1,8 +1,7 @@
-//! meta.json in a tar.zst. The input is the archive; or, where it begins with `T`, the tar in it, whose checksums are
-//! put right first, since hardly a change would come past them otherwise.
+//! meta.json in a tar.zst. The input is the archive, or after a `T` the tar in it. The checksums of the tar are
+//! corrected first, because they would reject almost every change.
 //!
-//! What is found stands in the tar as it is, no source that is read in other pieces gives another meta.json, and what
-//! cannot be read says so in a line.
+//! The result is a part of the tar, it does not depend on the pieces in which a source is read, and an error is a line.
 #![no_main]
 
 use std::io;
@@ -36,12 +35,12 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Reads an archive in one piece and in many, which must come to the same.
+/// Reads an archive in one piece and in many, which must give the same result.
 fn read(archive: &[u8], limits: &ReadLimits) -> Option<Vec<u8>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let whole = runtime.block_on(read_meta(archive, limits, || Duration::ZERO));
     let pieces = runtime.block_on(read_meta(Pieces(archive), limits, || Duration::ZERO));
-    // Where the damage of an archive is noticed, and what the decoder calls it, depends on the pieces.
+    // The error for a damaged archive may depend on the pieces.
     if let (Ok(whole), Ok(pieces)) = (&whole, &pieces) {
         assert_eq!(whole, pieces);
     }
@@ -62,7 +61,7 @@ fn read(archive: &[u8], limits: &ReadLimits) -> Option<Vec<u8>> {
     }
 }
 
-/// A source that gives a few bytes at a time.
+/// A source that returns a few bytes at a time.
 struct Pieces<'a>(&'a [u8]);
 
 impl AsyncRead for Pieces<'_> {
@@ -78,7 +77,7 @@ impl AsyncRead for Pieces<'_> {
     }
 }
 
-/// The blocks that a reader takes for headers get the checksums that they ask for.
+/// Corrects the checksums of all blocks that a reader takes for headers.
 fn with_checksums(tar: &[u8]) -> Vec<u8> {
     let mut tar = tar.to_vec();
     let mut at = 0;

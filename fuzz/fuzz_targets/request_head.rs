@@ -1,5 +1,5 @@
-//! Heads of requests, as bytes on a connection: what comes through as an upload names one file in one host's directory,
-//! and says again what the head said.
+//! Heads of requests, as bytes on a connection: an accepted upload names one file in one host's directory, and its path
+//! is the path of the head.
 #![no_main]
 
 use std::path::{Component, Path};
@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use tokio::task::LocalSet;
 
 thread_local! {
-    /// It keeps a clock, a task that needs a place to be started in and is never run here.
+    /// The service starts a task for its clock, which needs a `LocalSet` and never runs here.
     static SERVICE: ServiceConfig = {
         let tasks = LocalSet::new();
         let _entered = tasks.enter();
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The four identifiers, whatever the text.
+/// Checks the four identifiers with any text.
 fn identifiers(text: &str) {
     if let Ok(host) = HostId::parse(text) {
         assert_eq!(host.as_str(), text);
@@ -69,7 +69,7 @@ fn identifiers(text: &str) {
     }
 }
 
-/// Such a name can be joined to a directory without leaving it, and stands on a line without ending it.
+/// Checks that a name can be joined to a directory without leaving it, and holds no line break.
 fn is_one_name(name: &str) {
     assert!((1..=128).contains(&name.len()), "{name:?}");
     assert!(

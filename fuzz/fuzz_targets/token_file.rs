@@ -1,5 +1,5 @@
-//! Token files: every name is one, a token that stands in the file is found whatever else does, and no error repeats
-//! what stands behind an `=`, since somebody may have put the token itself there.
+//! Token files: every name is valid, a token in the file is always found, and no error repeats the text after an `=`,
+//! because it may be the token itself.
 #![no_main]
 
 use cis490_receiver::auth::tokens::{RANDOM_BYTES, Token, Tokens};
@@ -29,7 +29,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// The text with something else behind the `=` of this line, or in the place of the line where it has none.
+/// Returns the text with another value after the `=` of this line, or with another line if it has no `=`.
 fn without_secret(text: &str, line: usize) -> String {
     let other = |text: &str| text.split_once('=').map_or("zz".to_owned(), |(name, _)| format!("{name}=zz"));
     let lines = text.lines().enumerate();

@@ -4,10 +4,9 @@
 #   backfill_vs_python.sh [PROGRAMS] [TARBALLS]
 #
 # PROGRAMS is the directory of cis490-index-backfill (default: target/release), TARBALLS their number (5000).
-# Makes a store of small tarballs of about 60 KB in a temporary directory, has it indexed by the program and by
-# one Python thread with hashlib and a `zstd` process per file, compares what the two found, prints the ratio of
-# the times and fails below 5. Both read from the page cache, and only the program syncs what it writes.
-# Needs python3 and zstd.
+# Makes a store of tarballs of about 60 KB in a temporary directory. Indexes it with the program, and with one Python
+# thread that uses hashlib and a `zstd` process per file. Compares the results, prints the ratio of the times and fails
+# below 5. Both read from the page cache, and only the program syncs its output. Needs python3 and zstd.
 set -euo pipefail
 export LC_ALL=C
 
@@ -21,7 +20,7 @@ trap 'rm -rf "$scratch"' EXIT
 store=$scratch/episodes
 mkdir "$store"
 
-# Half of each tarball compresses well, as telemetry does, and half does not, as a pcap.
+# Half of each tarball compresses well, like telemetry, and half does not, like a pcap.
 python3 - "$store" "$tarballs" <<'PYTHON'
 import io, json, random, sys, tarfile
 from pathlib import Path
@@ -66,7 +65,7 @@ for path in sorted(Path(sys.argv[1]).glob("*/*.tar.zst")):
     print(json.dumps(row))
 PYTHON
 
-# Runs its arguments and leaves the seconds that it took in $seconds.
+# Runs its arguments and puts the duration in seconds into $seconds.
 timed() {
   local began=$EPOCHREALTIME
   "$@"
@@ -92,7 +91,7 @@ for ((round = 1; round <= ROUNDS; round++)); do
 done
 program=$(printf '%s\n' "${times[@]}" | sort -n | sed -n "$(((ROUNDS + 1) / 2))p")
 
-# Both must have found the same, or the times say nothing.
+# Both must give the same rows, or the times cannot be compared.
 python3 - "$scratch" "$tarballs" <<'PYTHON'
 import json, sys
 from pathlib import Path

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Do the steps of the documents work as they stand?
+# Do the steps of the documents work unchanged?
 #
 #   docs.sh [PROGRAMS]
 #
 # PROGRAMS is the directory of the programs (default: target/debug); the packages are taken from `debian/` beside it and
-# built where they are missing. Boots a throw-away machine (machine/machine.sh), which is collector and lab host in one,
-# and runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
-# order of the pages, line by line, up to the first that fails. Where a block calls `sudoedit FILE`,
-# the editor puts the next block that follows `<!-- edit: FILE -->` into the file. Then an episode must get through.
-# Then the packages are purged, and the blocks of README.md are followed in the same way, in a checkout that was built.
-# Needs root, jq, and apt for what is missing. Leaves nothing behind.
+# built if they are missing. Boots a throw-away machine (machine/machine.sh), which is collector and lab host in one.
+# Runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
+# order of the pages, line by line, up to the first failure. If a block calls `sudoedit FILE`, the editor puts the next
+# block after `<!-- edit: FILE -->` into the file. Then an episode must be shipped. After that the packages are purged, and
+# the blocks of README.md are followed in the same way, in a checkout that was built, by an operator who may use sudo.
+# Needs root, jq, and apt for missing tools. Leaves nothing behind.
 set -euo pipefail
 export LC_ALL=C
 
@@ -27,7 +27,7 @@ scratch=$(mktemp -d)
 trap 'machine_finish $?' EXIT
 trap 'exit 130' INT TERM
 
-# Writes each marked block to NUMBER.run or NUMBER.edit, with its place, and for an edit its file, beside it.
+# Writes each marked block to NUMBER.run or NUMBER.edit. Files beside it hold its place, and the target of an edit.
 extract() {
   awk -v to="$scratch/blocks" '
     FNR == 1 { kind = ""; file = ""; fenced = 0 }
@@ -53,8 +53,8 @@ blocks=("$scratch"/blocks/*.run)
 edits=("$scratch"/blocks/*.edit)
 ((${#blocks[@]} >= 4 && ${#edits[@]} >= 2)) || { echo "docs.sh: too few marked blocks" >&2; exit 1; }
 
-# An editor that a person sits at: it puts every line `key = value` of the block for the file into its section, in place
-# of what the file says of the key, and leaves the rest.
+# An editor that works like a person: it puts every line `key = value` of the block into its section of the file, in
+# place of the old value, and leaves the rest.
 cat >"$scratch/editor" <<'EDITOR'
 #!/usr/bin/perl
 use strict;
@@ -81,7 +81,7 @@ print {$to} @out;
 close $to or die $!;
 open my $done, '>', "$block.done" or die $!;
 sub lines { open my $from, '<', $_[0] or die "$_[0]: $!"; return <$from> }
-# sudoedit hands over a copy whose name begins as that of the file.
+# sudoedit passes a copy whose name begins like that of the file.
 sub fits {
   my ($target) = lines("$_[0].target");
   $target =~ m{([^/.]+)[^/]*$};
@@ -89,7 +89,7 @@ sub fits {
 }
 EDITOR
 
-# Runs a block line by line, as it is pasted. Not with `set -e`, to which the first of `a && b` may fail.
+# Runs a block line by line, as a person pastes it. Not with `set -e`, which ignores a failure of `a` in `a && b`.
 cat >"$scratch/follow" <<'FOLLOW'
 set -uo pipefail
 while IFS= read -r line <&3; do
@@ -100,7 +100,7 @@ while IFS= read -r line <&3; do
 done 3<"$1"
 FOLLOW
 
-# What is there before: an operator who may use sudo, the clone, a person who trains, and the packages.
+# Prepares the machine: the clone, the users, the packages and the blocks.
 prepare() {
   inside useradd --create-home --groups adm op
   inside sh -c 'echo "op ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/op && install --directory --owner=op /home/op/steps /srv/blocks'
@@ -128,20 +128,20 @@ record() {
     echo '{\"episode_id\":\"$1\",\"schema_version\":1,\"code_version\":{\"commit\":\"$commit\",\"dirty\":false}}' >meta.json && : >done.marker"
 }
 
-# Words in capitals, and what looks like the beginning of a hash, are for the operator to fill in.
+# Fills in the placeholders of a block, as the operator would.
 fill_in() {
   local commit
   commit=$(newest_commit)
   inside sed -i "s/\bCOMMIT\b/$commit/; s/\babc1234\b/${commit:0:7}/; s/ ID  / refused-1  /" "/srv/blocks/${1##*/}"
 }
 
-# An episode gets from the lab host to the index.
+# Records an episode and waits until it is in the index.
 arrives() {
   record "$1"
   comes_true grep -q "\"episode_id\":\"$1\"" /var/lib/cis490/index.jsonl
 }
 
-# One of code that the maintainer does not have gets into quarantine.
+# Records an episode of a commit that nobody has, and waits until it is in quarantine.
 is_refused() {
   record "$1" "$(printf '0%.0s' {1..40})"
   comes_true test -e "/var/lib/cis490/data/quarantine/$1"
@@ -162,7 +162,7 @@ every_edit_was_made() {
   done
 }
 
-# The packages go with their configurations, tokens and data stay, and there is a checkout with its programs.
+# Purges the packages, which leaves tokens and data, and puts a built checkout in their place.
 from_packages_to_a_checkout() {
   inside systemctl disable --quiet --now cis490-shipper.service cis490-receiver.socket cis490-receiver.service
   inside sh -c 'DEBIAN_FRONTEND=noninteractive apt-get purge --yes -qq cis490-receiver cis490-shipper >/dev/null && rm /srv/blocks/*.done'
@@ -189,7 +189,7 @@ for block in "${blocks[@]}"; do
     from_packages_to_a_checkout
     steps=/opt/cis490
   fi
-  # What is asked of the data, once there are any.
+  # The blocks of operators.md need data, so an episode is shipped before them.
   [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || { arrives first && is_refused refused-1; }
   echo "-- $place"
   fill_in "$block"

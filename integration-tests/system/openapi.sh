@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Does the receiver do what its OpenAPI description says, whatever a client sends?
+# Does the receiver follow its OpenAPI description for any request?
 #
 #   openapi.sh [PROGRAMS] [EXAMPLES]
 #
-# PROGRAMS is the directory of cis490-receiver (default: target/debug), EXAMPLES how many requests are tried for each
-# operation (50). Checks the description with a validator, then has schemathesis send requests made from it to a
-# receiver on a free port: no answer may be undescribed in status, type or members, and none a failure of the server.
-# Needs git, and python3 with venv: the two tools come from PyPI, in the versions of .ci/openapi.txt.
+# PROGRAMS is the directory of cis490-receiver (default: target/debug), EXAMPLES the number of requests per operation
+# (50). Checks the description with a validator. Then schemathesis makes requests from it and sends them to a receiver
+# on a free port. Every answer must match the description in status, type and members, and none may be a server error.
+# Needs git, and python3 with venv; the two tools come from PyPI, in the versions of .ci/openapi.txt.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -56,11 +56,11 @@ curl --silent --fail "$url/v1/openapi.json" >"$scratch/openapi.json"
 "$tools/bin/openapi-spec-validator" "$scratch/openapi.json"
 cd "$scratch"
 cat >schemathesis.toml <<TOML
-# A commit that has the described form is in no window.
+# A made-up commit has the described form, but is in no window.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "404", "409", "412"]
 TOML
-# Without these, hardly any body would have the hash that its header promises, and none would ever be stored or found.
+# Without these hooks, hardly any body would match the hash in its header, and no episode would be stored or found.
 cat >hooks.py <<'PYTHON'
 import hashlib
 import os

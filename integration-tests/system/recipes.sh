@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Do the recipes of the documents survive what can be in an index?
+# Do the recipes of the documents work with every possible index?
 #
 #   recipes.sh [PROGRAMS]
 #
 # PROGRAMS is the directory of cis490-verify (default: target/debug). Takes every block of README.md and docs/ that
-# follows a line `<!-- recipe: KIND -->` and runs it as it stands, in a directory with an `index.jsonl`: shell blocks
-# in bash, Python blocks in Python with pandas, SQL blocks in DuckDB.
+# follows a line `<!-- recipe: KIND -->` and runs it unchanged, in a directory with an `index.jsonl`: shell blocks in
+# bash, Python blocks in Python with pandas, SQL blocks in DuckDB.
 #
 #   hosts     prints host, episodes, bytes and episodes with a commit of each host; run with indexes full of junk
 #   member    prints labels.jsonl of the example episode
 #
-# The indexes are made here, and so is what a recipe must print; cis490-verify must find the same pairs in them. A
-# Python or SQL block without that line is an error, and so is a jq block that reads index.jsonl. Needs jq, zstd,
-# python3 with pip, and PyPI for what .ci/recipes.txt names: it goes to a virtual environment in the cache.
+# This script makes the indexes and the expected outputs; cis490-verify must find the same pairs. A Python or SQL block
+# without that line is an error, and so is a jq block that reads index.jsonl. Needs jq, zstd and python3 with pip. The
+# packages of .ci/recipes.txt come from PyPI and go to a virtual environment in the cache.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
@@ -24,24 +24,24 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 : >"$scratch/diff"
 failed=0 passed=0
-# verdict YES WHAT: whether a claim holds, as a number.
+# verdict YES WHAT: counts and prints a claim, which holds if YES is not 0.
 verdict() {
   if (($1)); then passed=$((passed + 1)); echo "ok    $2"; else failed=$((failed + 1)); echo "FAIL  $2"; fi
 }
 
-# The virtual environment of these requirements and this Python; made whole or not at all.
+# The virtual environment for these requirements and this Python; the file `complete` marks a finished one.
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/cis490-gate
 environment=$cache/recipes-$({ cat .ci/recipes.txt && python3 --version; } | sha256sum | cut -c1-12)
 if [[ ! -e $environment/complete ]]; then
   rm -rf "$environment"
-  # Without pip of its own, which on Debian would take another package.
+  # Without its own pip, which on Debian would need another package.
   python3 -m venv --without-pip "$environment"
   python3 -m pip --python "$environment/bin/python" install --quiet --disable-pip-version-check --no-deps \
     --only-binary :all: --require-hashes --requirement .ci/recipes.txt
   : >"$environment/complete"
 fi
 
-# Writes each recipe to NUMBER.KIND.LANGUAGE, and names the blocks that should be recipes and are not.
+# Writes each recipe to NUMBER.KIND.LANGUAGE, and prints the blocks that lack the line.
 extract() {
   awk -v to="$scratch/recipes" '
     function unmarked() { printf "%s:%d: a block that reads an index has no `<!-- recipe: KIND -->` before it\n", FILENAME, began }
@@ -69,7 +69,7 @@ verdict $((${#unmarked} == 0)) "every block that reads an index is a recipe${unm
 recipes=("$scratch"/recipes/*.{sh,python,sql})
 verdict "$((${#recipes[@]} >= 4))" "the recipes are found: ${#recipes[@]}"
 
-# Indexes, each in a directory CASE with what a recipe must print of it in `wanted`.
+# Makes the indexes, each in a directory CASE, with the expected output of a recipe in `wanted`.
 python3 - "$scratch/cases" <<'PYTHON'
 import json, sys
 from collections import defaultdict
@@ -149,7 +149,7 @@ junk.junk(*(row("lab-5", f"e{n:05}", 2) for n in range(20_000)))
 junk.write("junk", end=b"\n" + row("lab-1", "cut-off", 1)[:-9])
 PYTHON
 
-# What the program that knows the rules says of an index: host and number of pairs, since no archive is there.
+# Prints each host with its number of pairs according to cis490-verify, which reports every row if no archive exists.
 pairs() {
   mkdir -p "$1/episodes"
   "$programs/cis490-verify" --no-hash --settle 0 --json --episodes-root "$1/episodes" --index "$1/index.jsonl" \
@@ -157,7 +157,7 @@ pairs() {
   jq -r 'select(.finding == "row-without-archive") | .host_id' "$1/verify" | sort | uniq --count | awk '{ print $2, $1 }'
 }
 
-# Runs a recipe where it stands.
+# Runs a recipe in the current directory.
 run() {
   case $1 in
     *.sh) bash -euo pipefail "$1" ;;
@@ -171,12 +171,12 @@ for row in duckdb.sql(open(sys.argv[1]).read()).fetchall():
   esac
 }
 
-# The lines that hold a host and three numbers, whatever stands around them.
+# Prints the lines with a host and three numbers, without other text.
 hosts() {
   awk 'NF == 4 && $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ && $4 ~ /^[0-9]+$/ { print $1, $2, $3, $4 }'
 }
 
-# hosts_are_right RECIPE NAME: over every index. Nothing but the table may be printed, and nothing to stderr.
+# hosts_are_right RECIPE NAME: runs the recipe with every index. It must print the right table, and nothing to stderr.
 hosts_are_right() {
   local case status
   for case in "$scratch"/cases/*; do

@@ -4,9 +4,9 @@
 #   units.sh [PROGRAMS] [PART...]
 #
 # PROGRAMS is the directory of the programs (default: target/debug); the packages are taken from `debian/` beside it
-# and built where they are missing. PARTs are the only ones to run (default: all, in the order below). Boots a
-# throw-away machine (machine/machine.sh), installs the packages, and plays what happens to a collector and a lab host;
-# the parts are in units/, one claim a function. Needs root, jq, and apt for what is missing. Leaves nothing behind.
+# and built if they are missing. PARTs are the parts to run (default: all, in the order below). Boots a throw-away
+# machine (machine/machine.sh), installs the packages, and plays the life of a collector and a lab host. The parts are
+# in units/, one claim per function. Needs root, jq, and apt for missing tools. Leaves nothing behind.
 set -euo pipefail
 export LC_ALL=C
 
@@ -48,7 +48,8 @@ trap 'machine_finish $?' EXIT
 trap 'exit 130' INT TERM
 
 passed=0 failed=0 said=''
-# Whether a command succeeds; not in a subshell, since most commands here are functions. What it said is in $said.
+# Counts whether a command succeeds as wanted, and puts its output into $said. Not in a subshell, because most commands
+# here are functions.
 verdict() {
   local what=$1 wanted=$2 got=yes
   shift 2
@@ -63,13 +64,13 @@ verdict() {
     sed 's/^/      /' <<<"$said"
   fi
 }
-# check WHAT CMD ARG...: the command is to succeed.
+# check WHAT CMD ARG...: the command must succeed.
 check() { verdict "$1" yes "${@:2}"; }
-# refused WHAT CMD ARG...: the command is to fail.
+# refused WHAT CMD ARG...: the command must fail.
 refused() { verdict "$1" no "${@:2}"; }
 # equal WHAT GOT WANTED
 equal() { verdict "$1" yes test "$2" = "$3"; }
-# within SECONDS CMD ARG...: whether the command succeeds at last. Asks again and again, since nobody tells.
+# within SECONDS CMD ARG...: retries the command until it succeeds, because there is no event to wait for.
 within() {
   local deadline=$((SECONDS + $1))
   shift
@@ -78,11 +79,11 @@ within() {
     sleep 0.1
   done
 }
-# property UNIT NAME: what systemd knows of a unit.
+# property UNIT NAME: prints a property of a unit.
 property() {
   inside systemctl show --property "$2" --value "$1"
 }
-# journal UNIT: what it and systemd said of it.
+# journal UNIT: prints the messages of a unit and of systemd about it.
 journal() {
   inside journalctl --sync
   inside journalctl --no-pager --output cat --unit "$1"

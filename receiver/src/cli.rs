@@ -2,12 +2,12 @@
 //!
 //! | code | when |
 //! |---|---|
-//! | 0 | the service was asked to stop; a command was done, also where the reader closed the pipe early |
-//! | 1 | not done: the reason is on standard error; `status`: uploads are not taken, or no receiver runs |
-//! | 2 | flags, their values or the environment mean nothing |
-//! | 78 | the configuration, or what it names, cannot be used; the service manager does not try again |
+//! | 0 | the service was asked to stop; a command succeeded, even if the reader closed the pipe early |
+//! | 1 | failure, with the reason on standard error; `status`: uploads are refused, or no receiver runs |
+//! | 2 | wrong flags, values or environment |
+//! | 78 | the configuration, or a file that it names, cannot be used; the service manager does not retry |
 //!
-//! A command prints its result on standard output, and `error:` and `help:` on standard error. The service alone logs.
+//! A command prints its result on standard output, and `error:` and `help:` on standard error. Only the service logs.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -37,10 +37,10 @@ struct Flags {
     /// The configuration file
     #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
     config: PathBuf,
-    /// Check the configuration and what it names, print both, and exit
+    /// Check the configuration and the files it names, print the result and all values, and exit
     #[arg(long)]
     check_config: bool,
-    /// Print what the configuration means for a unit of systemd, as a drop-in, and exit
+    /// Print the settings that the configuration implies for a systemd unit, as a drop-in, and exit
     #[arg(long, hide = true, value_name = "UNIT")]
     unit_settings: Option<unit_settings::Unit>,
     #[command(flatten)]
@@ -50,36 +50,37 @@ struct Flags {
 }
 
 impl Flags {
-    /// Whether this is the service, and not a command that a person types.
+    /// Returns true for the service, false for a command of a person.
     const fn receives(&self) -> bool {
         self.command.is_none() && !self.check_config && self.unit_settings.is_none()
     }
 }
 
-/// What is done instead of receiving.
+/// The commands, which run instead of the service.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Bearer tokens: who may upload without a certificate
+    /// Manage bearer tokens, which identify hosts and readers without a certificate
     #[command(subcommand)]
     Token(token::Command),
-    /// Admit a commit that is outside the window, by name
+    /// Admit a commit outside the window by name
     Admit(admit::Admit),
-    /// Show health, window, free space and uploads, and the next step if something is wrong; exits with 1 if uploads are refused
+    /// Show health, window, free space, uploads and the next step; exit with 1 if uploads are refused
     Status(status::Flags),
 }
 
-/// Every flag and command that is not hidden, for manual pages and completions.
+/// Returns every visible flag and command, for the generators of manual pages and completions, which would also show
+/// hidden ones.
 pub fn command() -> clap::Command {
     without_hidden("cis490-receiver", env!("CARGO_PKG_VERSION"), &Flags::command())
 }
 
-/// Runs the program with these arguments, the first of which is its name.
+/// Runs the program with these arguments; the first is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(answered) = completion::answer(command) {
         return answered;
     }
     let args: Vec<OsString> = args.into_iter().collect();
-    // Help and errors of usage are printed before there are flags.
+    // Help and usage errors are printed before the flags are parsed.
     Color::among(&args).set();
     match Flags::try_parse_from(&args) {
         Ok(flags) => start(&flags),
@@ -87,10 +88,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Help and version are answers, everything else that clap says is an error of usage.
+/// Prints clap's message. Help and version are successes, everything else is a usage error.
 fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        // Where standard error is closed, the exit code is all that is left to say.
+        // If standard error is closed, only the exit code can report the failure.
         let _ = error.print();
         return ExitCode::from(USAGE);
     }
@@ -119,7 +120,7 @@ fn start(flags: &Flags) -> ExitCode {
     }
 }
 
-/// Does what a person asks for, and returns the exit code.
+/// Runs the command and returns the exit code.
 fn command_done(flags: &Flags, config: &ReceiverConfig) -> Result<u8, Failure> {
     match (&flags.unit_settings, &flags.command) {
         _ if flags.check_config => check::run(&flags.config, config)?,
@@ -151,12 +152,12 @@ fn start_logging(flags: OutputFlags) -> Result<(), BadFilter> {
     Ok(())
 }
 
-/// The last words of the service.
+/// Logs the error that ends the service.
 fn log_error(error: &dyn Display, help: Option<String>) {
     if let Some(help) = help { error!(help, "{error}") } else { error!("{error}") }
 }
 
-/// Who types this, also where he has become root for it; none where nothing says so.
+/// Returns the person who runs the command, even through sudo; `None` if no variable names one.
 #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
 fn user() -> Option<String> {
     ["SUDO_USER", "USER", "LOGNAME"]
@@ -180,7 +181,7 @@ fn serve(config: ReceiverConfig) -> ExitCode {
         let stop = stop_signal()?;
         run::run(config, passed, announce, stop).await.map_err(anyhow::Error::from)
     });
-    // Taking it down would wait for every thread that a hanging file system holds; what counts has been drained.
+    // Dropping it would wait for every thread that a hung file system blocks. The uploads have been drained.
     std::mem::forget(system);
     match outcome {
         Ok(()) => {
@@ -204,7 +205,7 @@ fn announce(urls: &[String]) {
     service::ready(&format!("accepting on {urls}"));
 }
 
-/// Resolves at the first SIGTERM or SIGINT; both let uploads in flight come to their end.
+/// Resolves at the first SIGTERM or SIGINT; both let uploads in flight finish.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -55,7 +55,7 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// The most connections from one address at the same time; those of a proxy are not counted.
     pub max_connections_per_peer: usize,
-    /// Seconds without a byte after which a body is given up.
+    /// Seconds without a byte after which an upload is aborted.
     pub body_idle_timeout_s: u64,
     /// The lowest average rate of a body over that time, in bytes a second; 0 allows any rate.
     pub min_upload_rate: u64,
@@ -85,7 +85,7 @@ impl Default for ServerConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificate, followed by those that lead to its authority; PEM.
+    /// The certificate, followed by its intermediate certificates; PEM.
     pub cert_file: PathBuf,
     /// Its key; PEM.
     pub key_file: PathBuf,
@@ -154,13 +154,13 @@ impl ProxyConfig {
 pub struct StoreConfig {
     /// The directory of the archives.
     pub episodes_root: PathBuf,
-    /// index.jsonl; everything else that the receiver writes lies beside it.
+    /// index.jsonl; all other files that the receiver writes are beside it.
     pub index: PathBuf,
     /// Bytes of the file system that uploads must leave free.
     pub min_free_bytes: u64,
     /// The most bytes that a host may have stored; `None`: as many as fit.
     pub host_quota_bytes: Option<u64>,
-    /// The last report of cis490-verify. If it is missing, nothing is known of verify's runs.
+    /// The last report of cis490-verify. If it is missing, the receiver knows no run of verify.
     pub verify_report: PathBuf,
 }
 
@@ -189,11 +189,11 @@ pub struct GateConfig {
     pub reference: String,
     /// The number of newest commits that are admitted.
     pub window: usize,
-    /// Seconds within which a commit counts after it reached the clone.
+    /// The interval between reads of the clone, in seconds: a new commit is admitted after this time at the latest.
     pub poll_interval_s: u64,
     /// The time limit for one git process, in seconds.
     pub git_timeout_s: u64,
-    /// The commands that a refused host is told to paste.
+    /// The commands that a refused host is advised to run.
     pub remediation: String,
 }
 
@@ -211,7 +211,7 @@ impl Default for GateConfig {
     }
 }
 
-/// The largest window: a gate that admits more commits keeps nothing out.
+/// The largest window: a gate that admits more commits is useless.
 const MAX_WINDOW: usize = 100_000;
 
 /// One entry of `server.listen`.

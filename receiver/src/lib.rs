@@ -9,19 +9,19 @@
 //! ```
 //!
 //! # Layout
-//! - [`actors`]: who owns what; one thin file per actor, the logic in the modules below
-//! - [`auth`]: who sends a request, and the rights of the sender
+//! - [`actors`]: one thin file per actor; the logic is in the modules below
+//! - [`auth`]: the sender of a request, and its rights
 //! - [`tls`]: the receiver's certificate, and the check of client certificates
 //! - [`gate`]: the commit window, the code that reads it, and the amnesties
 //! - [`ingest`]: one upload, from its head to its receipt
-//! - [`records`]: the stored episodes as requests may ask about them
+//! - [`records`]: rows and archives behind one interface, for requests
 //! - [`store`]: archives on disk
 //! - [`index`]: the rows of index.jsonl
-//! - [`http`]: requests in, answers out
+//! - [`http`]: requests and answers
 //! - [`io_thread`]: a thread for files that may hang
 //! - [`startup`]: repairs before the first request
 //! - [`descriptors`]: the limit of open files and connections
-//! - [`config`], [`cli`], [`run`], [`watchdog`]: how the receiver is configured, started, stopped and watched
+//! - [`config`], [`cli`], [`run`], [`watchdog`]: configuration, command line, start and stop, supervision
 //!
 //! A module may use only modules to its right in
 //! `http -> actors -> {auth, tls, gate, ingest, records, store, index} -> shared`.

@@ -1,4 +1,4 @@
-//! The stored episodes as requests may ask about them: rows and archives behind one interface.
+//! The stored episodes for requests: rows and archives behind one interface.
 //!
 //! An answer that makes a host retire or condemn an episode must rest on [`EpisodeRecords::row_now`],
 //! [`EpisodeRecords::archive`] and [`EpisodeRecords::confirm`]. They ask the index and the disk, not the last known
@@ -75,7 +75,7 @@ impl EpisodeRecords {
 
     /// Returns the archive of a pair that has its row now.
     ///
-    /// The name of a file without a row may not be durable yet (I1, I6). Sending the episode again gives it its row.
+    /// The name of a file without a row may not be durable yet (I1, I6). The next upload of the episode makes the row.
     pub async fn find(&self, host: &HostId, episode: &EpisodeId) -> Result<Option<Stored>, RecordsError> {
         let row = self.row_now(host, episode).await?;
         if row.is_none() && Step::HeadNeedsRow.is_taken() {

@@ -1,7 +1,8 @@
-//! Starts the receiver and stops it: the one place that knows all actors, threads and the order of both.
+//! Starts and stops the receiver: the only place that knows all actors and threads, and their order.
 //!
-//! Start, downstream first: locks, store, sweep, index, gate, poll, ingest, listeners; then the rows that are missing.
-//! Stop, the other way round: listeners, uploads in flight, index. Nothing is acknowledged before it is durable, so stopping loses nothing.
+//! Start, downstream first: locks, store, sweep, index, gate, poll, ingest, listeners; then the missing rows. Stop, in
+//! reverse: listeners, uploads in flight, index. An upload is acknowledged only when it is durable, so a stop loses
+//! nothing.
 
 use std::future::Future;
 use std::io;
@@ -54,32 +55,32 @@ pub mod credentials;
 mod gate;
 mod token_use;
 
-/// Held for as long as a receiver runs: a second one with the same index would keep its own window beside it.
+/// The lock of a running receiver. A second receiver on the same index would keep a window of its own.
 pub const RECEIVER_LOCK: &str = "receiver.lock";
 
-/// For so long a start waits for the rows that are missing. After an index was lost, all archives are to be read, which
-/// can take hours; no upload is to wait for that.
+/// How long a start waits for missing rows. After the loss of an index all archives must be read, which can take hours,
+/// and uploads must not wait for that.
 const REPAIR_FIRST: Duration = Duration::from_secs(2);
 
-/// What commits get at least, however long the connections took to close.
+/// Minimum time left for in-flight commits after the connections have closed.
 const LAST_MOMENTS: Duration = Duration::from_secs(5);
 
-/// Why the receiver did not start, or did not go on.
+/// Why the receiver did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Something on the disk.
+    /// A file or directory cannot be used.
     #[error(transparent)]
     Disk(#[from] FsError),
-    /// The hash of this machine is broken.
+    /// This machine computes wrong hashes.
     #[error(transparent)]
     BrokenHash(#[from] BrokenHash),
-    /// A second receiver on the same state directory or store.
+    /// Another receiver runs on the same state directory or store.
     #[error("another receiver works on `{}`; stop it first", .0.display())]
     AlreadyRunning(PathBuf),
     /// The index cannot be opened.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The files that say who is who cannot be used.
+    /// The tokens or certificates cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// An address cannot be listened on.
@@ -94,7 +95,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// What a maintainer can do about it, where the error does not say so itself.
+    /// Returns the next step for a maintainer, unless the error names it.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Index(error) => Some(error.remedy()),
@@ -118,17 +119,17 @@ struct Actors {
     index_arbiter: Arbiter,
 }
 
-/// Runs the receiver until `stop` resolves. `ready` is told the addresses once requests are taken.
+/// Runs the receiver until `stop` resolves. Calls `ready` with the addresses once requests are accepted.
 ///
-/// `passed` are listeners that are open already; without any, `server.listen` is listened on.
-/// Must be called within an actix System.
+/// `passed` are listeners that are open already; without them, `server.listen` is used. Must be called within an actix
+/// System.
 pub async fn run(
     config: ReceiverConfig,
     passed: Option<Listeners>,
     ready: impl FnOnce(&[String]),
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    // First of all, because a hangup kills a process without a handler.
+    // First, because SIGHUP kills a process without a handler.
     let hangup = signal(SignalKind::hangup()).map_err(RunError::Server)?;
     descriptors::provide_for(config.server.max_connections, config.server.max_concurrent_uploads);
     let state_dir = cis490_shared::durable::parent(&config.store.index).to_owned();
@@ -154,7 +155,7 @@ pub async fn run(
     tokio::select! {
         // The repairs so far are durable, and the next start continues.
         () = &mut stop => return Ok(()),
-        // What a crash left is a matter of moments. What more there is goes on beside the uploads.
+        // Repairs after a crash take moments. Longer ones continue beside the uploads.
         _ = tokio::time::timeout(REPAIR_FIRST, &mut repair) => {}
     }
 
@@ -205,11 +206,11 @@ pub async fn run(
         }
     };
     admission.close();
-    // Said when it is true: nothing new is taken from here on.
+    // Reported only now, when no new upload is admitted any more.
     service::stopping();
     let (is_orderly, began) = (ended.is_ok(), Instant::now());
     let ((), closed, ()) = tokio::join!(handle.stop(is_orderly), server, token_use.finish());
-    // One patience for both: the service manager's is not endless either.
+    // Both waits share one time limit, because the service manager has a limit too.
     let rest = is_orderly.then(|| patience.saturating_sub(began.elapsed()).max(LAST_MOMENTS));
     actors.stop(&admission, rest).await;
     ended.and(closed.map_err(RunError::Server))
@@ -220,7 +221,7 @@ fn open_reports(dir: &Path) -> Result<HostReports, FsError> {
 }
 
 fn listen(config: &ReceiverConfig) -> Result<Listeners, BindError> {
-    // What is wrong with the addresses was said when the configuration was checked.
+    // Bad addresses were reported when the configuration was validated.
     Listeners::bind(&config.server.listeners().unwrap_or_default())
 }
 
@@ -261,7 +262,7 @@ fn lock(state_dir: &Path) -> Result<Option<FileLock>, RunError> {
     take_lock(&state_dir.join(RECEIVER_LOCK), state_dir)
 }
 
-/// Takes a lock that one receiver on `dir` holds.
+/// Takes the lock that only one receiver on `dir` can hold.
 fn take_lock(path: &Path, dir: &Path) -> Result<Option<FileLock>, RunError> {
     startup::lock(path).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => RunError::AlreadyRunning(dir.to_owned()),
@@ -273,7 +274,7 @@ fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Spool, Option<File
     let root = &config.store.episodes_root;
     let store = Store::open(root).map_err(FsError::at("open", root))?;
     let spool = Spool::open(root).map_err(FsError::at("open", root))?;
-    // The index may lie elsewhere, so the spool is locked by itself.
+    // The index may be elsewhere, so the spool has its own lock.
     let lock = take_lock(spool.dir(), root)?;
     let swept = spool.sweep().map_err(FsError::at("sweep", spool.dir()))?;
     if swept.files > 0 {
@@ -282,7 +283,7 @@ fn open_store(config: &ReceiverConfig) -> Result<(Arc<Store>, Spool, Option<File
     Ok((Arc::new(store), spool, lock))
 }
 
-/// Starts the actors downstream first, and reads the clone once before anybody can ask.
+/// Starts the actors downstream first, and reads the clone once before the first request.
 async fn start_actors(
     config: &ReceiverConfig,
     state_dir: &Path,
@@ -310,20 +311,20 @@ impl Actors {
         always.into_iter().chain(files.map(|ping| watched("FileWatchActor", ping))).collect()
     }
 
-    /// Has the files that people change read whenever the process is told to (SIGHUP). Never ends.
+    /// Reads tokens, certificates and amnesties again after each SIGHUP. Never ends.
     async fn reload_when_told(&self, mut told: Signal) {
         let amnesties = self.gate.amnesties.clone().map(Addr::recipient);
         let reloads: Vec<Recipient<Reload>> = self.credentials.reloads().chain(amnesties).collect();
         while told.recv().await.is_some() {
             for reload in &reloads {
-                // The actor logs what it finds; one that is gone ends the process by itself.
+                // The actor logs failures, and the watchdog ends the process if the actor is gone.
                 let _ = reload.send(Reload).await;
             }
         }
         std::future::pending::<()>().await;
     }
 
-    /// Lets everything that was begun come to its end, at most for `patience`.
+    /// Waits for uploads in flight, at most for `patience`, and then for the index.
     async fn drain(&self, admission: &Admission, patience: Duration) {
         if tokio::time::timeout(patience, admission.idle()).await.is_err() {
             warn!(in_flight = admission.in_flight(), "uploads in flight were cut off");
@@ -332,13 +333,13 @@ impl Actors {
         let _ = self.index.send(Drain).await;
     }
 
-    /// Ends the actors, with `patience` after the work that has begun.
+    /// Ends the actors; with `patience` after the work in flight.
     async fn stop(self, admission: &Admission, patience: Option<Duration>) {
         if let Some(patience) = patience {
             self.drain(admission, patience).await;
         }
         self.index_arbiter.stop();
-        // A thread that panicked has said so already.
+        // A panic of the thread has been printed already.
         let _ = self.index_arbiter.join();
     }
 }

@@ -1,9 +1,9 @@
 //! Repairs at the start, so that the receiver starts from every state that a crash can leave.
 //!
-//! The start removes uploads that never ended, and makes rows for archives that have none. Such an archive is usually
-//! the result of a power failure between publishing and indexing. A row without an archive is reported and stays (I3,
-//! I5). Missing rows are found before the first request. They are made while requests are served, because after the
-//! loss of an index all archives must be read, which may take hours.
+//! The start removes uploads that never ended, and makes rows for archives that have none. An archive without a row
+//! usually results from a power failure between publishing and indexing. A row without an archive is reported and stays
+//! (I3, I5). Missing rows are found before the first request. They are made while requests are served, because after
+//! the loss of an index all archives must be read, which may take hours.
 
 use std::io;
 use std::path::Path;

@@ -29,10 +29,10 @@ pub struct OutputFlags {
     /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// Log less: warnings only, twice: errors only; wins over RUST_LOG
+    /// Log less: warnings only; twice: errors only; takes precedence over RUST_LOG
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub quiet: u8,
-    /// Log more: debugging, twice: everything; wins over RUST_LOG
+    /// Log more: debugging; twice: everything; takes precedence over RUST_LOG
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }

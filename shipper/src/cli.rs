@@ -1,14 +1,14 @@
-//! The command line: flags, what is printed, and exit codes. Nothing else is decided here.
+//! The command line: flags, output and exit codes. Nothing else is decided here.
 //!
 //! | code | when |
 //! |---|---|
-//! | 0 | the daemon was asked to stop; `--once` left nothing to do; `--ping` was answered; a command was done, or the reader of its output has closed the pipe |
-//! | 1 | anything that has no code of its own, such as a second shipper on the same data directory, or a result that could not be printed |
-//! | 2 | flags that do not exist, or a `RUST_LOG` that means nothing |
-//! | 65 | `--once`: something was refused or conflicts |
-//! | 69 | `--ping`: no answer, or not the right one |
-//! | 75 | `--once`: something must be tried again; wins over 65, since it asks for another run |
-//! | 78 | the configuration, or a file that it names, cannot be used, whatever was asked for; the service manager does not try again |
+//! | 0 | stopped on request; `--once`: nothing left; `--ping`: answered; a command succeeded, even on a closed pipe |
+//! | 1 | another failure, such as a second shipper on the same data directory, or a result that could not be printed |
+//! | 2 | wrong flags, or an invalid `RUST_LOG` |
+//! | 65 | `--once`: an episode was refused or conflicts |
+//! | 69 | `--ping`: no answer, or a wrong one |
+//! | 75 | `--once`: something must be retried; takes precedence over 65, because another run is needed |
+//! | 78 | any command: the configuration, or a file that it names, cannot be used; the service manager does not retry |
 //!
 //! Results go to standard output, `error:` and `help:` lines to standard error ([`terminal`]).
 //! Another program can embed the shipper by calling [`run()`] on a thread that runs no async code.
@@ -45,31 +45,31 @@ struct Flags {
     config: PathBuf,
     #[command(flatten)]
     output: OutputFlags,
-    /// Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again,
-    /// 65 something was refused.
+    /// Ship all episodes that can be shipped now, then exit: 0 nothing left to do, 75 another run needed, 65 episodes
+    /// refused.
     #[arg(long, conflicts_with_all = ["ping", "check_config"])]
     once: bool,
-    /// Prove the whole path to the receiver, and ask its gate about what waits here, then exit: 0 or 69.
+    /// Test the whole path to the receiver, ask its gate about the commits of waiting episodes, then exit: 0 or 69.
     #[arg(long, conflicts_with = "check_config")]
     ping: bool,
-    /// Read the configuration and the files that it names, look at the directories, then exit: 0, 78, or 1 where the
-    /// service could not work on the directories.
+    /// Check the configuration, the files that it names and the directories, then exit: 0, 78, or 1 if the service
+    /// could not use the directories.
     #[arg(long)]
     check_config: bool,
-    /// Print what the configuration means for a unit of systemd, as a drop-in, and exit.
+    /// Print the settings that the configuration implies for the systemd unit, as a drop-in, and exit.
     #[arg(long, hide = true)]
     unit_settings: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-/// What is done instead of shipping.
+/// The commands, which run instead of the shipper.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Refused episodes: what they are, and to send them again
+    /// List refused episodes, or send them again
     #[command(subcommand)]
     Quarantine(quarantine::Command),
-    /// Show backlog, upload rate and current problem; exits with 0 whatever it finds, 1 where it cannot look
+    /// Show backlog, upload rate and current problem; exit with 0 even for a problem, with 1 if they cannot be read
     Status(status::Flags),
 }
 
@@ -81,18 +81,18 @@ const USAGE: u8 = 2;
 const UNAVAILABLE: u8 = 69;
 const BAD_CONFIG: u8 = 78;
 
-/// Every flag and command that is not hidden, for manual pages and completions.
+/// Returns every flag and command that is not hidden, for manual pages and completions.
 pub fn command() -> clap::Command {
     without_hidden("cis490-shipper", env!("CARGO_PKG_VERSION"), &Flags::command())
 }
 
-/// Runs the program with these arguments, the first of which is its name.
+/// Runs the program with these arguments; the first is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(answered) = completion::answer(command) {
         return answered;
     }
     let args: Vec<OsString> = args.into_iter().collect();
-    // Before parsing: what clap says about wrong flags has colours as well.
+    // Before parsing, because clap's messages about wrong flags have colours too.
     Color::among(&args).set();
     let done = match Flags::try_parse_from(args) {
         Ok(flags) => {
@@ -103,7 +103,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             terminal::print(answer.render().ansi().to_string().trim_end()).map(|()| SUCCESS)
         }
         Err(error) => {
-            // Where standard error is closed too, the exit code is all that is left to say.
+            // If standard error is closed, only the exit code can report the failure.
             let _ = error.print();
             Ok(USAGE)
         }
@@ -111,7 +111,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(done.unwrap_or_else(|cannot| cannot.report()))
 }
 
-/// Does what the flags ask for, and returns the exit code.
+/// Runs the command that the flags name, and returns the exit code.
 fn start(flags: &Flags) -> Result<u8, CannotPrint> {
     let path = &flags.config;
     let mut config = match config::load(path) {
@@ -164,7 +164,7 @@ fn ping(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
     }
 }
 
-/// A file that the configuration names cannot be used.
+/// Prints the error for a file that the configuration names, and returns the exit code.
 fn bad_files(error: &TargetError, path: &Path) -> u8 {
     failed(BAD_CONFIG, error, Some(&config_help::bad_file(error, path)))
 }
@@ -174,7 +174,7 @@ fn failed(code: u8, error: &dyn std::error::Error, help: Option<&str>) -> u8 {
     code
 }
 
-/// Prints a result, which is all that was asked for.
+/// Prints a result and returns the exit code of success.
 fn done(text: &str) -> Result<u8, CannotPrint> {
     terminal::print(text).map(|()| SUCCESS)
 }

@@ -71,14 +71,14 @@ pub struct Receiver {
     pub client_key_file: Option<PathBuf>,
     /// File with this host's bearer token, for a receiver that requires one.
     pub token_file: Option<PathBuf>,
-    /// Whether a success counts that neither says that the episode is stored nor contradicts it, if HEAD cannot tell.
-    /// Needed as long as a receiver of the earlier generation is in service.
+    /// True to accept a success that neither says nor denies that the episode is stored, if HEAD cannot tell. Needed as
+    /// long as a receiver of the earlier generation is in service.
     #[serde(default)]
     pub accept_unproven_success: bool,
 }
 
 impl Receiver {
-    /// Returns true if the token goes to another machine unencrypted, so that anyone on the way can read it.
+    /// Returns true if the token is sent to another machine unencrypted, so that anyone on the way can read it.
     pub fn shows_its_token(&self) -> bool {
         let stays_here = self.url.host() == "localhost"
             || self.url.host().parse().is_ok_and(|address: IpAddr| address.is_loopback());
@@ -103,7 +103,7 @@ pub struct Queue {
     pub compression_level: i32,
     /// Days that a refused episode is kept; 0 keeps it for ever.
     pub quarantine_keep_days: u32,
-    /// Days that an episode is kept that was refused for its commit alone; 0 keeps it until the gate admits the commit.
+    /// Days that an episode refused only for its commit is kept; 0 keeps it until the gate admits the commit.
     pub quarantine_keep_commit_days: u32,
 }
 

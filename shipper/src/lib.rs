@@ -34,7 +34,7 @@ pub mod upload {
     //! - [`put`]: the upload itself, with `Expect: 100-continue`, and its body; [`deadlines`]: the deadline that counts
     //!   at each moment
     //! - [`slots`]: the limit on uploads at the same time; [`pace`]: the rate limit that all uploads share
-    //! - [`meter`]: the uploads under way, their progress and their rate
+    //! - [`meter`]: the uploads in flight, their progress and their rate
     //!
     //! Nothing here decides whether and when to try again: [`crate::policy`] does. Nothing here moves an episode:
     //! [`crate::store`] does.
@@ -92,11 +92,11 @@ pub mod store {
     //! - [`scan`]: which names in `episodes/` are episodes, and which of them are ready; [`inotify`]: events of the
     //!   kernel between two scans
     //! - [`moves`]: every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`, tested at the start
-    //! - [`outbox`]: the archive of an episode, packed or taken from there, and the leftovers of a crash
+    //! - [`outbox`]: the archive of an episode, new or already packed, and the leftovers of a crash
     //! - [`quarantine`]: the note beside each refused episode, the contents of `quarantine/`, and the way back
     //! - [`shipped`]: which shipped episodes are deleted
     //! - [`disk`]: how full the disk is, and how a directory is deleted
-    //! - [`age`]: how old something is, by the time that the shipper was running
+    //! - [`age`]: the age of a file, counted only while the shipper runs
     //!
     //! Everything here blocks. A crash at any point loses only waiting times (invariants I4, I6, I7).
 

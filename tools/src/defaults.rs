@@ -1,8 +1,8 @@
-//! What the tools assume where a flag does not say: the same for all of them.
+//! Defaults of flags, the same for all tools.
 
 use std::num::NonZeroUsize;
 
-/// As many jobs as there are cores.
+/// Returns the number of cores, for one job on each.
 pub fn one_per_core() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }

@@ -1,17 +1,17 @@
-//! What a thread has done, handed on by the handful: each handing over can wake another thread and cost a sync, which
-//! for a small archive takes longer than reading it.
+//! Batches of a thread's results. Each send can wake another thread and cost a sync, which takes longer than to read a
+//! small archive.
 //!
 //! It is pure: the time is a parameter.
 
 use std::time::{Duration, Instant};
 
-/// How long the first of a handful may be kept.
+/// How long the first item of a batch may wait.
 const KEPT_FOR: Duration = Duration::from_millis(100);
 
-/// How many are handed on at most.
+/// The most items in a batch.
 pub const HANDFUL: usize = 128;
 
-/// Things that wait to be handed on together.
+/// Items that wait to be sent together.
 #[derive(Debug)]
 pub struct Gatherer<T> {
     gathered: Vec<T>,
@@ -25,7 +25,7 @@ impl<T> Default for Gatherer<T> {
 }
 
 impl<T> Gatherer<T> {
-    /// Takes in one more; gives back all of them when it is time to hand them on.
+    /// Adds an item; returns the whole batch when it is due.
     #[must_use]
     pub fn add(&mut self, one: T, now: Instant) -> Option<Vec<T>> {
         self.gathered.push(one);
@@ -34,7 +34,7 @@ impl<T> Gatherer<T> {
         is_time.then(|| self.take())
     }
 
-    /// Gives back what is left.
+    /// Returns the remaining items.
     #[must_use]
     pub fn take(&mut self) -> Vec<T> {
         self.first_at = None;

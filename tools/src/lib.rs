@@ -1,15 +1,15 @@
-//! What the maintainers' programs do; the programs themselves, in `src/bin`, only start it.
+//! The work of the maintainers' programs; the programs themselves, in `src/bin`, only start it.
 //!
-//! - [`defaults`]: what they assume where a flag does not say
-//! - [`place`]: where store and index are, by flags or by the receiver's configuration
-//! - [`shell`]: paths as they can be pasted, and shown on a terminal
-//! - [`usage`]: flags that mean nothing
-//! - [`voice`]: how they talk, on a terminal and in the journal
-//! - [`gather`]: what their threads have done, handed on together
+//! - [`defaults`]: defaults of flags
+//! - [`place`]: the paths of store and index, from flags or from the receiver's configuration
+//! - [`shell`]: paths quoted for a shell and safe on a terminal
+//! - [`usage`]: wrong flags
+//! - [`voice`]: messages on a terminal and in the journal
+//! - [`gather`]: batches of a thread's results
 //! - [`backfill`]: rows for stored archives that have none
 //! - [`verify`]: a store against its index, and every archive against the hash in its row
 //!
-//! Nothing here writes into a store by itself: rows go through the same IndexWriterActor as the receiver's.
+//! No module here writes into a store by itself: rows go through the same IndexWriterActor as the receiver's.
 
 pub mod backfill;
 pub mod defaults;

@@ -1,7 +1,7 @@
-//! Where the store and its index are: by flags, by the receiver's configuration, or by default.
+//! The paths of the store and its index: from flags, from the receiver's configuration, or the defaults.
 //!
-//! Flags win over the configuration. The default configuration counts only if neither flag is given, so a command that
-//! names its store never depends on what else is installed.
+//! Flags take precedence over the configuration. The default configuration is read only if neither flag is given, so a
+//! command that names its store never depends on other installed files.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -18,12 +18,12 @@ use clap_complete::engine::CompletionCandidate;
 
 use crate::shell::quoted;
 
-/// The flags that say where the store is.
+/// The flags that name the store.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlaceFlags {
     /// The receiver's configuration, which names store and index
     ///
-    /// Without --config, --episodes-root and --index it is /etc/cis490/receiver.toml, if that file exists.
+    /// Without --config, --episodes-root and --index, /etc/cis490/receiver.toml is read if it exists.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The directory that holds HOST/EPISODE.tar.zst [default: /var/lib/cis490/episodes]
@@ -42,18 +42,18 @@ pub fn complete_host(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning(current, root.map(|root| hosts_in(&root)).unwrap_or_default())
 }
 
-/// A store, its index, and who named them.
+/// A store, its index, and the source of both paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The directory that holds the archives.
     pub episodes_root: PathBuf,
     /// The index.
     pub index: PathBuf,
-    /// Where the receiver looks for the report of verify; none without a configuration.
+    /// The path where the receiver looks for the report of verify; `None` without a configuration.
     pub report: Option<PathBuf>,
     /// The configuration that was read.
     pub config: Option<PathBuf>,
-    /// Whether a flag named the store or the index.
+    /// True if a flag named the store or the index.
     is_by_flag: bool,
 }
 
@@ -63,12 +63,12 @@ pub struct Place {
 pub struct BadConfig(#[from] ConfigError);
 
 impl PlaceFlags {
-    /// Finds out where store and index are. Blocks.
+    /// Finds the paths of store and index. Blocks.
     pub fn find(&self) -> Result<Place, BadConfig> {
         self.find_with(Path::new(DEFAULT_PATH))
     }
 
-    /// The same for a partial copy of a store, which comes with an index beside it unless something else is named.
+    /// Finds the index of a partial copy of a store. It is beside the copy unless a flag names another one.
     pub fn find_copy(&self, copy: &Path) -> Result<Place, BadConfig> {
         let index = match (&self.index, &self.config) {
             (Some(index), _) => index.clone(),
@@ -100,7 +100,7 @@ impl PlaceFlags {
 }
 
 impl Place {
-    /// What was used, for a person who did not name it with flags.
+    /// Returns the paths in use, for a person who did not name them with flags.
     pub fn note(&self) -> Option<String> {
         (self.config.is_some() || !self.is_by_flag).then(|| self.to_string())
     }
@@ -118,7 +118,7 @@ impl fmt::Display for Place {
 }
 
 impl BadConfig {
-    /// What a maintainer can do about it; `program` is the one that runs.
+    /// Returns the next step for a maintainer; `program` is the running one.
     pub fn remedy(&self, program: &str) -> String {
         match &self.0 {
             ConfigError::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -145,17 +145,17 @@ fn load(path: &Path) -> Result<StoreConfig, BadConfig> {
     Ok(config.store)
 }
 
-/// Whether there is a file, or nobody can tell: then reading it says why.
+/// Returns true unless the file is known to be absent. If that is unknown, the attempt to read it reports the reason.
 fn may_exist(path: &Path) -> bool {
     let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     !fs::symlink_metadata(path).is_err_and(|error| absent.contains(&error.kind()))
 }
 
-/// The index of a store that nobody named: `index.jsonl` beside its episodes directory.
+/// Returns the default index of a store: `index.jsonl` beside its episodes directory.
 fn index_beside(episodes_root: &Path) -> PathBuf {
     match episodes_root.file_name() {
         Some(_) => durable::parent(episodes_root).join("index.jsonl"),
-        // A root like `.` or `/` has no name whose parent could be taken.
+        // A root like `.` or `/` has no last component to replace.
         None => episodes_root.join("../index.jsonl"),
     }
 }

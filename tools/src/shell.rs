@@ -1,9 +1,9 @@
-//! Paths as they can be pasted into a shell, and shown on a terminal: a name in the store can hold anything.
+//! Paths quoted for a shell and safe on a terminal, because a name in the store can hold any bytes.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The path as one word of bash that means exactly this path; plain names stay as they are.
+/// Quotes the path as one word of bash. A plain name stays as it is.
 pub fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
@@ -22,7 +22,7 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
-/// In the quotes of bash that know escapes. A leading dash, which would be a flag, gets a directory before it.
+/// Quotes with bash escapes. A name with a leading dash, which would be a flag, gets `./` before it.
 fn ansi_quoted(bytes: &[u8]) -> String {
     let prefix = if bytes.starts_with(b"-") { "./" } else { "" };
     let escaped = bytes.iter().map(|byte| match byte {

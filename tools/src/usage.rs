@@ -1,17 +1,17 @@
-//! What becomes of flags that mean nothing, and of `--help`: the same in every program.
+//! The handling of wrong flags and of `--help`, the same in every program.
 
 use std::process::ExitCode;
 
 use cis490_shared::terminal::CannotPrint;
 
-/// Flags that mean nothing.
+/// The exit code for wrong flags.
 pub const USAGE: u8 = 2;
 
-/// Prints what clap says: help and version are answers, everything else is an error of usage.
+/// Prints clap's message. Help and version are successes, everything else is a usage error.
 pub fn report(said: &clap::Error) -> ExitCode {
     let printed = said.print();
     match (said.use_stderr(), printed) {
-        // Where even this cannot be printed, the exit code is all that is left to say.
+        // If this cannot be printed, only the exit code can report the failure.
         (true, _) => ExitCode::from(USAGE),
         (false, Ok(())) => ExitCode::SUCCESS,
         (false, Err(error)) => ExitCode::from(CannotPrint::from(error).report()),

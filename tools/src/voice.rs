@@ -1,7 +1,6 @@
-//! How the tools talk to a person: the shared voice on a terminal, lines with a priority in the journal.
+//! Messages of the tools: the shared format on a terminal, lines with a priority in the journal.
 //!
-//! Where the service manager reads along, a line begins with `<N>` (sd-daemon(3)), so `journalctl -p err` shows what is
-//! an error and no more.
+//! In the journal a line begins with `<N>` (sd-daemon(3)), so that `journalctl -p err` shows errors and nothing else.
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -11,18 +10,18 @@ use cis490_shared::terminal::{self, Color};
 use clap::Args;
 use rustix::fs::fstat;
 
-/// The flags that say how much is said and how.
+/// The flags for the amount of output and its colours.
 #[derive(Debug, Args)]
 pub struct VoiceFlags {
     /// Print findings and errors only: no notes, no totals, no progress
     #[arg(short, long)]
     quiet: bool,
-    /// Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb
+    /// Colour the output: auto, always or never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Color,
 }
 
-/// How bad it is, as syslog counts.
+/// The priority of a message, in the numbers of syslog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
     /// LOG_ERR
@@ -41,7 +40,7 @@ impl Display for Priority {
     }
 }
 
-/// How this run talks.
+/// The output settings of this run.
 #[derive(Debug, Clone, Copy)]
 pub struct Voice {
     is_quiet: bool,
@@ -50,7 +49,7 @@ pub struct Voice {
 }
 
 impl VoiceFlags {
-    /// Holds for everything that this process prints from now on.
+    /// Applies the flags to all later output of this process.
     pub fn start(&self) -> Voice {
         self.color.set();
         #[expect(clippy::disallowed_methods, reason = "the environment is read here and nowhere else")]
@@ -65,34 +64,34 @@ impl VoiceFlags {
 }
 
 impl Voice {
-    /// Whether findings and errors are all that is wanted.
+    /// Returns true if only findings and errors are printed.
     pub const fn is_quiet(self) -> bool {
         self.is_quiet
     }
 
-    /// Whether the journal reads standard output.
+    /// Returns true if standard output goes to the journal.
     pub const fn is_stdout_journal(self) -> bool {
         self.is_stdout_journal
     }
 
-    /// Whether a person watches, who may see a progress bar.
+    /// Returns true if a person watches, so that a progress bar is useful.
     pub fn is_watched(self) -> bool {
         !self.is_quiet && io::stderr().is_terminal()
     }
 
-    /// Says something that is worth knowing and needs nothing.
+    /// Prints a note, which needs no action.
     pub fn note(self, note: impl Display) {
         if !self.is_quiet {
             self.tell(Priority::Info, "note", &note, terminal::note);
         }
     }
 
-    /// Says something that did not keep the command from being done.
+    /// Prints a warning: the command went on.
     pub fn warning(self, warning: impl Display) {
         self.tell(Priority::Warning, "warning", &warning, terminal::warning);
     }
 
-    /// Says why the command was not done, and what to do next.
+    /// Prints the reason why the command failed, and the next steps.
     pub fn error(self, error: impl Display, help: &[String]) {
         self.tell(Priority::Error, "error", &error, |error| terminal::error(error, None));
         for help in help {
@@ -110,13 +109,13 @@ impl Voice {
     }
 }
 
-/// A text for the journal, which takes each line for itself.
+/// Puts the priority before each line, because the journal stores each line as a message.
 pub fn prioritised(priority: Priority, text: &str) -> String {
     let lines: Vec<_> = text.lines().map(|line| format!("{priority}{line}")).collect();
     lines.join("\n")
 }
 
-/// Whether a stream is the one that the service manager reads: it says which by device and inode, because a child may
+/// Returns true if the service manager reads the stream. It names its stream by device and inode, because a child may
 /// have been given another one.
 fn is_journal(stream: impl AsFd, journal: Option<&str>) -> bool {
     let Some((device, inode)) = journal.and_then(|journal| journal.split_once(':')) else { return false };

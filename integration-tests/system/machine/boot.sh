@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Becomes the machine of machine.sh, from within fresh namespaces: not to be called by hand.
+# Boots the machine of machine.sh in fresh namespaces. Not to be called by hand.
 #
-#   boot.sh enter ROOT DIR CGROUP    goes to its cgroup, takes that as the top of a cgroup namespace
-#   boot.sh boot ROOT DIR            puts the file systems together that systemd expects, and becomes systemd
+#   boot.sh enter ROOT DIR CGROUP    enters the cgroup and makes it the root of a cgroup namespace
+#   boot.sh boot ROOT DIR            mounts the file systems that systemd expects, and becomes systemd
 set -euo pipefail
 
 enter() {
@@ -19,7 +19,7 @@ boot() {
   hostname machine
   echo machine >"$top/etc/hostname"
   printf '127.0.0.1 localhost machine\n::1 localhost\n' >"$top/etc/hosts"
-  # Jobs that only cost time here.
+  # Units that only cost time here are masked.
   local unit
   for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
     fstrim.timer man-db.timer dev-hugepages.mount; do
@@ -28,19 +28,19 @@ boot() {
   mkdir "$top/old"
   cd "$top"
   pivot_root . old
-  # Shared, as after a real boot: credentials reach services as mounts that must propagate.
-  # The clock and the modules are the host's. What is dropped from the bounding set no unit can ask back.
+  # Mounts are shared, as after a real boot, because credentials reach services as mounts that must propagate.
+  # The clock and the modules belong to the host, so their capabilities are dropped; no unit can regain them.
   exec chroot . /bin/sh -c 'umount -l /old && rmdir /old && mount --make-rshared / && exec env -i container=cis490 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     setpriv --bounding-set -sys_time,-sys_module,-sys_rawio,-syslog,-mac_admin,-mac_override,-wake_alarm,-block_suspend \
     /lib/systemd/systemd --system --unit=multi-user.target'
 }
 
-# proc, sys and cgroups; what would change the kernel for everybody is read-only.
+# Mounts proc, sys and cgroups; the parts that would change the host's kernel are read-only.
 kernel_file_systems() {
   mount -t proc -o nosuid,nodev,noexec proc "$1/proc"
   mount --bind "$1/proc/sys" "$1/proc/sys"
-  # Belongs to the network namespace, so to the machine.
+  # These settings belong to the network namespace, and so to the machine.
   mount --bind "$1/proc/sys/net" "$1/proc/sys/net"
   mount -o remount,bind,ro,nosuid,nodev,noexec "$1/proc/sys"
   if [[ -e $1/proc/sysrq-trigger ]]; then
@@ -51,7 +51,7 @@ kernel_file_systems() {
   mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 "$1/sys/fs/cgroup"
 }
 
-# The few devices that every program may expect.
+# Makes the few devices that every program may expect.
 devices() {
   local name
   mount -t tmpfs -o mode=755,nosuid tmpfs "$1"

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
 # A throw-away machine whose PID 1 is a real systemd, for tests of units and packages. To be sourced.
 #
-#   machine_up DIR       builds the root file system where it is missing, boots it, and returns when it has booted;
-#                        what it changes goes to DIR, which is the caller's to make and to remove
-#   inside CMD ARG...    runs a command in it, as root, with nothing of the caller's environment
-#   put SRC DST [MODE]   copies a file into it
-#   machine_down         ends it, by force where it does not go by itself; nothing is left but DIR
+#   machine_up DIR       builds the root file system if it is missing, boots it, and returns when it has booted; changes
+#                        go to DIR, which the caller makes and removes
+#   inside CMD ARG...    runs a command in the machine, as root, without the caller's environment
+#   put SRC DST [MODE]   copies a file into the machine
+#   machine_down         shuts the machine down, by force if necessary; only DIR is left
 #
-# The machine is Debian of the release that this one runs, in pid, mount, uts, ipc, net and cgroup namespaces of its
-# own (boot.sh beside this file). The root file system is kept in a cache between runs, every boot begins with it as
-# it was built. If the calling script dies, the machine dies with it.
+# The machine runs the same Debian release as this host, in pid, mount, uts, ipc, net and cgroup namespaces of its own
+# (boot.sh beside this file). The root file system is cached between runs, and every boot begins with the unchanged
+# one. If the calling script dies, the machine dies with it.
 #
-# What it cannot show: limits of memory, tasks and processor need cgroup controllers, which are not handed down to
-# containers everywhere (`controllers` below says which there are); modules, udev and clocks are the kernel's.
+# Limitations: limits of memory, tasks and processor need cgroup controllers, which not every container gets
+# (`controllers` below lists them); modules, udev and clocks belong to the host's kernel.
 
 MACHINE_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/cis490-gate
 MACHINE_PACKAGES=(systemd systemd-sysv dbus git acl curl procps iproute2 perl-base man-db sudo)
@@ -27,7 +27,7 @@ machine_up() {
   mkdir -p "$machine_dir"/{upper,work,root}
   machine_cgroup=$(machine_own_cgroup)
   mkdir "$machine_cgroup" "$machine_cgroup/inside"
-  # A session of its own, so that a Ctrl-C reaches the script alone, which then shuts the machine down in order.
+  # A session of its own, so that a Ctrl-C reaches only the script, which then shuts the machine down in order.
   setsid setpriv --pdeathsig KILL unshare --mount --pid --uts --ipc --net --fork --kill-child=KILL \
     bash "$machine_files/boot.sh" enter "$root" "$machine_dir" "$machine_cgroup/inside" \
     </dev/null >"$machine_dir/console.log" 2>&1 &
@@ -35,7 +35,7 @@ machine_up() {
   machine_wait_for_boot
 }
 
-# Where the root file system of this list of packages is kept.
+# Prints the path of the cached root file system for this list of packages.
 machine_root_path() {
   local release
   release=$(. /etc/os-release && echo "${VERSION_CODENAME:?}")
@@ -48,13 +48,13 @@ machine_build() {
   mkdir -p "$MACHINE_CACHE"
   rm -rf --one-file-system "$part"
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-    # Only Debian's own: what else a machine has is of no use here.
+    # Only Debian's own sources, because the machine needs no others.
     if [[ -e $file ]] && grep -q debian-archive-keyring "$file"; then list+=("$file"); fi
   done
-  # How this machine reaches its mirror, which may be by a proxy.
+  # The settings with which this host reaches its mirror, perhaps through a proxy.
   apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$part.apt" || true
   echo "building the root file system of the machine: ${MACHINE_PACKAGES[*]}"
-  # In a mount namespace of its own, so that no mount survives, however it ends.
+  # In a mount namespace of its own, so that no mount is left after a failure.
   if ! unshare --mount mmdebstrap --quiet --variant=minbase --aptopt="$part.apt" \
     --include="$(IFS=,; echo "${MACHINE_PACKAGES[*]}")" --customize-hook=': >"$1/etc/machine-id"' \
     "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$part" "${list[@]}" >"$part.log" 2>&1; then
@@ -70,7 +70,7 @@ machine_install_mmdebstrap() {
   DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends mmdebstrap >/dev/null
 }
 
-# A cgroup below the one that this script is in.
+# Prints the path of a cgroup below that of this script.
 machine_own_cgroup() {
   local mount path
   mount=$(findmnt --noheadings --types cgroup2 --output TARGET | head -n 1)
@@ -83,7 +83,7 @@ machine_wait_for_boot() {
   while ((SECONDS < deadline)) && kill -0 "$machine_supervisor" 2>/dev/null; do
     machine_leader=$(pgrep --parent "$machine_supervisor" --exact systemd || true)
     if [[ -n $machine_leader ]]; then
-      # Until the boot is over; fails at once as long as nobody listens.
+      # Waits for the end of the boot; fails at once until systemd listens.
       state=$(inside timeout 60 systemctl is-system-running --wait 2>/dev/null || true)
       case $state in
         running) return ;;
@@ -111,12 +111,12 @@ put() {
   inside sh -ec 'mkdir -p "$(dirname "$1")"; cat >"$1"; chmod "$2" "$1"' sh "$2" "${3:-644}" <"$1"
 }
 
-# The cgroup controllers that units inside can use.
+# Prints the cgroup controllers that units in the machine can use.
 controllers() {
   inside cat /sys/fs/cgroup/cgroup.controllers
 }
 
-# For a script's trap at its end: shows the journal of a machine that a failure left running, and removes everything.
+# For the EXIT trap of a script: after a failure, prints the journal of the running machine; then removes everything.
 machine_finish() {
   if (($1 != 0)) && [[ -n $machine_leader ]]; then
     echo "-- the journal's end:"
@@ -128,13 +128,13 @@ machine_finish() {
 
 machine_down() {
   [[ -n $machine_supervisor ]] || return 0
-  # What systemd(1) calls poweroff.target: every unit is stopped in order, then PID 1 ends and with it the namespaces.
+  # Starts poweroff.target (systemd(1)): units stop in order, then PID 1 ends, and with it the namespaces.
   [[ -z $machine_leader ]] || kill -s RTMIN+4 "$machine_leader" 2>/dev/null || true
   local deadline=$((SECONDS + 30))
   while kill -0 "$machine_supervisor" 2>/dev/null && ((SECONDS < deadline)); do
     sleep 0.1
   done
-  # Its death takes PID 1 with it.
+  # The death of the supervisor also kills PID 1.
   kill -KILL "$machine_supervisor" 2>/dev/null && echo 'the machine did not shut down by itself' >&2
   wait "$machine_supervisor" 2>/dev/null || true
   machine_supervisor='' machine_leader=''

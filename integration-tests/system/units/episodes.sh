@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# A collector and a lab host on one machine: the clone, the configurations, and episodes that go from one to the other.
+# A collector and a lab host on one machine: the clone, the configurations, and the way of episodes between them.
 
 clone=/home/max/cis490
 
-# The maintainer's clone as accident 4 had it: somebody else's, in a home that is closed, made under a careful umask. Its
-# first commit is in another repository, whose objects it borrows.
+# Makes the maintainer's clone as in accident 4: of another user, in a closed home, with a strict umask. Its first
+# commit is in another repository, whose objects it borrows.
 make_clone() {
   inside useradd --create-home max
   inside chmod 700 /home/max
   inside runuser -u max -- sh -c "umask 077 && git init --quiet $clone.lender"
   (clone+=.lender && commit_to_clone one)
   inside runuser -u max -- sh -c "umask 077 && git clone --quiet --shared $clone.lender $clone"
-  # What a git of ours must not run.
+  # A program that our git must not run.
   inside runuser -u max -- git -C "$clone" config core.fsmonitor 'touch /tmp/clone-ran-a-program'
 }
 
-# commit_to_clone MESSAGE: as the maintainer, under his umask; prints the commit.
+# commit_to_clone MESSAGE: commits as the maintainer with a strict umask, and prints the commit.
 commit_to_clone() {
   inside runuser -u max -- sh -c "umask 077 && cd $clone && git -c user.name=max -c user.email=max@example.org \
     -c core.fsmonitor= commit --quiet --allow-empty --message '$1' && git rev-parse HEAD"
@@ -25,7 +25,7 @@ newest_commit() {
   inside runuser -u max -- git -C "$clone" rev-parse HEAD
 }
 
-# configure_receiver [LINES]: the clone, a token file; further lines of any section.
+# configure_receiver [LINES]: writes the configuration with the clone, a token file and further lines.
 configure_receiver() {
   inside sh -c 'cat >/etc/cis490/receiver.toml' <<TOML
 [auth]
@@ -49,7 +49,7 @@ scan_interval_s = 1
 TOML
 }
 
-# Starts both the way the package tells a person to.
+# Starts receiver and shipper as the package advises.
 put_receiver_to_work() {
   inside systemctl daemon-reload
   inside systemctl enable --quiet --now cis490-receiver.socket cis490-receiver.service
@@ -59,14 +59,14 @@ put_shipper_to_work() {
   inside systemctl enable --quiet --now cis490-shipper.service
 }
 
-# record ID COMMIT: an episode as a recorder leaves it.
+# record ID COMMIT: makes an episode like a recorder.
 record() {
   inside runuser -u cis490 -- sh -c "umask 027 && mkdir -p /var/lib/cis490/data/episodes/$1 && cd /var/lib/cis490/data/episodes/$1 &&
     echo '{\"episode_id\":\"$1\",\"schema_version\":1,\"code_version\":{\"commit\":\"$2\",\"dirty\":false}}' >meta.json &&
     head -c 300000 /dev/urandom >network.pcap && : >done.marker" 2>&1
 }
 
-# is_shipped ID: it is put away on the lab host, and its archive and exactly one row are on the collector.
+# is_shipped ID: the lab host has it in shipped/, and the collector has its archive and exactly one row.
 is_shipped() {
   inside test -d "/var/lib/cis490/data/shipped/$1" -a -f "/var/lib/cis490/episodes/lab-1/$1.tar.zst" &&
     [[ $(rows_of "$1") == 1 ]]
@@ -103,7 +103,7 @@ incident_04_a_clone_of_another_user_in_a_closed_home_is_read() {
   refused 'no program of the clone was run' inside test -e /tmp/clone-ran-a-program
 }
 
-# in_namespace PID CMD ARG...: sees the files that a service sees, as root.
+# in_namespace PID CMD ARG...: runs a command as root in the mount namespace of a service.
 in_namespace() {
   inside nsenter --target "$1" --mount -- "${@:2}"
 }
@@ -125,7 +125,7 @@ an_episode_is_shipped_from_one_unit_to_the_other() {
 }
 
 the_weekly_verify_looks_at_every_episode() {
-  # As long as its timer waits, systemd remembers how the last run ended.
+  # systemd keeps the result of the last run while the timer is active.
   check 'the timer waits for its day' inside systemctl enable --now cis490-verify.timer
   check 'verify runs in its unit' inside systemctl start cis490-verify.service
   equal 'and finds the store whole' "$(property cis490-verify ExecMainStatus)" 0
@@ -140,7 +140,7 @@ the_weekly_verify_looks_at_every_episode() {
   check 'and so does the receiver' within 30 health_is ok
 }
 
-# The unit that operators.md has for notices, as it stands there, with a mail that is kept.
+# Runs the commands for notices from operators.md unchanged, with a `mail` that keeps its input.
 what_verify_finds_reaches_a_person() {
   inside sh -c 'printf "#!/bin/sh\n(echo \"\$*\"; cat) >/run/mailed\n" >/usr/local/bin/mail && chmod 755 /usr/local/bin/mail'
   { echo 'sudo() { "$@"; }'; sed -n '/^To be told by mail/,/^`OnFailure=` alone/{/^```sh/,/^```$/{/^```/!p}}' "$checkout/docs/operators.md"; } >"$scratch/notify"
@@ -165,7 +165,7 @@ what_verify_finds_reaches_a_person() {
   check 'verify finds the store whole again' inside systemctl start cis490-verify.service
 }
 
-# Store, index and report where the receiver's configuration has them: outside the unit's sandbox, once in a home.
+# Store, index and report at paths of the configuration, outside the unit's own sandbox, once in a home.
 the_weekly_verify_follows_the_configuration() {
   local place
   inside cp -a /etc/cis490/receiver.toml /root/receiver.toml
@@ -187,7 +187,7 @@ verify_report = \"$place/verified/report.json\""
   inside systemctl daemon-reload
 }
 
-# try_to_write_as_verify PLACE: another program in the sandbox of the unit.
+# try_to_write_as_verify PLACE: runs another program in the sandbox of the unit.
 try_to_write_as_verify() {
   inside sh -ec "mkdir -p /run/systemd/system/cis490-verify.service.d &&
     printf '[Service]\\nExecStart=\\nExecStart=-/bin/touch $1/verified/written $1/episodes/written $1/written\\n' \
@@ -201,7 +201,7 @@ try_to_write_as_verify() {
 a_lab_host_says_how_it_does_and_sends_what_the_maintainer_admits() {
   local stranger
   stranger=$(printf 'ab%.0s' {1..20})
-  # The next scan is an hour away: only the kernel's notice finds what is recorded meanwhile, in the sandbox as well.
+  # The next scan is an hour away, so only an event of the kernel can find new episodes, even in the sandbox.
   inside sed -i 's/^scan_interval_s = .*/scan_interval_s = 3600/' /etc/cis490/lab-host.toml
   check 'the shipper starts with a rare scan' inside systemctl restart cis490-shipper.service
   record noticed "$(newest_commit)"
@@ -232,7 +232,7 @@ status_is_calm() {
   ! status_has help:
 }
 
-# TLS in the receiver: without a proxy, both ends show certificates.
+# TLS in the receiver without a proxy: both ends show certificates.
 episodes_are_shipped_over_mutual_tls() {
   inside cp -a /etc/cis490/receiver.toml /root/receiver.toml
   make_certificates
@@ -261,7 +261,7 @@ take_certificates_back() {
   inside sh -c 'mv /root/receiver.toml /etc/cis490/receiver.toml && rm /etc/cis490/*.pem /etc/cis490/*.key'
 }
 
-# An authority, the collector's certificate and lab-1's; the keys are root's alone.
+# Makes an authority and the certificates of the collector and of lab-1; only root can read the keys.
 make_certificates() {
   local dir=$scratch/certificates name
   mkdir -p "$dir"

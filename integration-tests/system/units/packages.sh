@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Packages and install scripts: what they put where, and what an upgrade and a removal leave alone.
+# Packages and install scripts: the installed files, and the data that survive an upgrade and a removal.
 
 install_package() {
   put "$1" /root/package.deb
   inside env DEBIAN_FRONTEND=noninteractive dpkg --install --force-confold /root/package.deb
 }
 
-# The user, mode and owner of a path.
+# Prints user, group and mode of a path.
 owner_and_mode() {
   inside stat --format '%U:%G %a' "$1"
 }
@@ -27,7 +27,7 @@ packages_are_installed() {
     "$(inside systemctl is-enabled cis490-receiver.service cis490-receiver.socket cis490-shipper.service cis490-verify.timer | sort -u)" disabled
   for program in cis490-receiver cis490-index-backfill cis490-verify cis490-shipper; do
     check "$program is there" inside "$program" --version
-    # The long options that --help lists are in the page.
+    # The page lists the long options of --help.
     check "man $program" inside sh -c "man --locale=C $program | grep -q -- --config || man $program | grep -q -- --episodes-root"
     check "$program is completed" inside bash -c \
       "source /usr/share/bash-completion/completions/$program && complete -p $program && test -s /usr/share/zsh/vendor-completions/_$program"
@@ -38,7 +38,7 @@ packages_are_installed() {
     cis490-receiver.service cis490-receiver.socket cis490-shipper.service cis490-verify.timer
 }
 
-# next_package DEB: the same as a later version with another example configuration.
+# next_package DEB: makes a later version of the package with another example configuration.
 next_package() {
   local tree=$scratch/next-package
   rm -rf "$tree"
@@ -82,7 +82,7 @@ a_removed_package_leaves_the_episodes() {
   equal 'no unit is left enabled' "$(inside find /etc/systemd/system -name 'cis490-*')" ''
 }
 
-# As on a lab host whose checkout is its install root.
+# Installs from a checkout in the install root, as a lab host may do.
 install_from_checkout() {
   inside /opt/cis490/scripts/install-receiver.sh "$@" && inside /opt/cis490/scripts/install-lab-host.sh "$@"
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What happens to uploads while the receiver is stuck, restarted or upgraded.
+# Uploads while the receiver is stuck, restarted or upgraded.
 
-# limit_watchdog UNIT SECONDS: so that a test need not wait as long as a slow disk may take.
+# limit_watchdog UNIT SECONDS: shortens the watchdog's limit, which is long because of slow disks.
 limit_watchdog() {
   inside mkdir -p "/run/systemd/system/$1.d"
   inside sh -c "printf '[Service]\nWatchdogSec=%s\n' $2 >/run/systemd/system/$1.d/60-watchdog.conf"
@@ -33,7 +33,7 @@ incident_07_a_stopped_receiver_is_started_again_by_the_watchdog_and_nothing_is_l
   inside systemctl restart cis490-receiver.service cis490-shipper.service
 }
 
-# several_beats UNIT: the watchdog has been fed since it was started, for longer than it waits.
+# several_beats UNIT: the watchdog was last fed more than 4 s after the start, which is longer than its limit.
 several_beats() {
   local fed started
   fed=$(property "$1" WatchdogTimestampMonotonic) started=$(property "$1" ExecMainStartTimestampMonotonic)
@@ -77,8 +77,8 @@ shutdown_timeout_s = 20'
   inside sh -c "systemctl stop $both && systemctl start $both"
 }
 
-# begin_uploads NAME: clients in a row, each with a connection of its own, until end_uploads. Each line of the log is
-# an upload: what curl ended with, and the status.
+# begin_uploads NAME: uploads one after the other until end_uploads, each on a connection of its own. Each line of the
+# log is an upload: curl's exit code, and the status.
 begin_uploads() {
   uploads_before=$(inside sh -c 'wc -l </var/lib/cis490/index.jsonl')
   inside sh -c "cat >/root/upload" <<'SH'
@@ -103,7 +103,7 @@ SH
   inside rm -f /run/uploads.log
   inside bash /root/upload "$1" "$(cat "$scratch/token")" "$(newest_commit)" &
   uploads=$!
-  # There is something to interrupt.
+  # Waits until there are uploads to interrupt.
   within 30 inside sh -c 'test "$(wc -l </run/uploads.log)" -ge 5'
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the units' sandboxes deny: tried from within, by a probe that takes the place of the program.
+# The denials of the units' sandboxes, tried from within by a probe in place of the program.
 
 the_sandbox_denies_what_nobody_needs() {
   local unit
@@ -27,7 +27,7 @@ the_sandbox_denies_what_nobody_needs() {
   done
 }
 
-# denied UNIT PROBE WHAT: works without the sandbox, else the probe shows nothing, and does not work in it.
+# denied UNIT PROBE WHAT: the probe fails in the sandbox, and works without it, because otherwise it proves nothing.
 denied() {
   equal "$1 $3" "$(grep "^$2=" "$scratch/free") $(grep "^$2=" "$scratch/$1.probe")" "$2=yes $2=no"
 }
@@ -35,7 +35,7 @@ allowed() {
   equal "$1 $3" "$(grep "^$2=" "$scratch/$1.probe")" "$2=yes"
 }
 
-# The unit as it is with all its drop-ins, but for the program and how long it lives.
+# Starts the unit with all its drop-ins, but with the probe as a oneshot program.
 probe_in_place_of() {
   inside systemctl cat "$1.service" |
     sed -E '/^(Exec[A-Za-z]*|Type|Restart|RestartSec|WatchdogSec|LoadCredential|Wants|Also|WantedBy)=/d' >"$scratch/probe.service"

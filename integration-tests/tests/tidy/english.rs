@@ -31,32 +31,29 @@ const AFTER_SUCH: [&str; 2] = ["as", "that"];
 /// The words that make a noun clause of `what`, unless the sentence is a question.
 const AFTER_WHAT: [&str; 10] = ["is", "are", "was", "were", "has", "had", "holds", "comes", "came", "lies"];
 
-/// The rooms whose comments were read and rewritten. The others follow.
+/// The rooms with comments to check: all except this file, whose tests quote the phrases.
 const READ: &[&str] = &[
+    "fuzz/",
     "integration-tests/src/",
     "integration-tests/tests/suite/",
     "integration-tests/tests/system/",
+    "integration-tests/tests/tidy/circles.rs",
+    "integration-tests/tests/tidy/deployment.rs",
+    "integration-tests/tests/tidy/documents.rs",
+    "integration-tests/tests/tidy/edges.rs",
+    "integration-tests/tests/tidy/main.rs",
+    "integration-tests/tests/tidy/promises.rs",
+    "integration-tests/tests/tidy/shape.rs",
+    "integration-tests/tests/tidy/source.rs",
+    "integration-tests/tests/tidy/tree.rs",
     "integration-tests/tests/timing/",
-    "receiver/src/actors/",
-    "receiver/src/gate/",
-    "receiver/src/http/",
-    "receiver/src/index/",
-    "receiver/src/ingest/",
-    "receiver/src/store/",
-    "receiver/src/tls/",
-    "receiver/tests/",
-    "shared/src/",
-    "shipper/src/actors/",
-    "shipper/src/answers/",
-    "shipper/src/config/",
-    "shipper/src/http/",
-    "shipper/src/policy/",
-    "shipper/src/store/",
-    "shipper/src/upload/",
-    "tools/bench/",
+    "receiver/",
+    "shared/",
+    "shipper/",
+    "tools/",
 ];
 
-/// No comment in a room that was read holds a phrase that the style guide forbids.
+/// Finds comments with a phrase that the style guide forbids, because a reader stumbles over it.
 pub(crate) fn comments_are_plain(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let files = READ.iter().flat_map(|room| tree.under(room));
@@ -72,7 +69,7 @@ pub(crate) fn comments_are_plain(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// The comment of a line, if it has one. A `//` in a string needs no care: what follows is no English.
+/// Returns the comment of a line, if it has one. A `//` in a string does no harm, because no English follows it.
 fn comment(line: &str) -> Option<&str> {
     let begin = line.trim_start();
     match begin.strip_prefix("//") {

@@ -69,7 +69,7 @@ const MAY_VARY: &[(&str, &str)] = &[(
 )];
 
 /// Finds log messages that vary, because people search a log for constant text and variable data belongs in fields.
-/// Front ends are exempt: their last words are for people.
+/// Front ends are exempt, because a person reads their last message.
 pub(crate) fn log_messages_are_constant(tree: &Tree) -> Vec<Finding> {
     let is_excused = |path: &str| is_front_end(path) || MAY_VARY.iter().any(|(file, _)| *file == path);
     let mut findings = Vec::new();

@@ -11,7 +11,7 @@ pub(crate) struct Tree {
     files: BTreeMap<String, String>,
 }
 
-/// Names of folders that are not ours or not source.
+/// Names of folders that do not hold our source.
 const SKIPPED: [&str; 2] = ["target", ".git"];
 
 impl Tree {

@@ -1,4 +1,4 @@
-//! The token file: read when it changed, rewritten by `cis490-receiver token`. Everything here blocks.
+//! The token file: read after each change, rewritten by `cis490-receiver token`. Everything here blocks.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,9 +15,9 @@ use tracing::warn;
 
 use super::tokens::{BadLine, Token, TokenId, Tokens, lines_of, token_in};
 
-/// The mode of a token file: hashes tell nobody a token, and who has one is still nobody's business.
+/// The mode of a token file: the hashes reveal no token, but the names in it are not public.
 const MODE: u32 = 0o640;
-/// More than a fleet needs: some 100 bytes a host.
+/// The size limit of the file: more than a fleet needs, at some 100 bytes per host.
 const MAX_BYTES: u64 = 4 << 20;
 /// How long another `token` command may hold the file.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
@@ -25,28 +25,28 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// Why there are no tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("the token file `{}` cannot be {deed}: {source}", path.display())]
     Io {
-        /// As a participle.
+        /// The failed operation, as a participle.
         deed: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         source: io::Error,
     },
-    /// It says something else than names and hashes.
+    /// The file holds something other than names and hashes.
     #[error("the token file `{}` cannot be used: {source}", path.display())]
     Line {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which line.
+        /// The bad line.
         source: BadLine,
     },
 }
 
 impl TokenFileError {
-    /// What a maintainer can do about it.
+    /// Returns the next step for a maintainer.
     pub fn remedy(&self) -> &'static str {
         let Self::Io { source, .. } = self else {
             return "take the line out with an editor, or mend it: `HOST = HASH`";
@@ -73,34 +73,34 @@ fn failed(deed: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TokenFil
     move |source| TokenFileError::Io { deed, path, source }
 }
 
-/// A token file, and the state in which it was read last.
+/// A token file, and its state at the last read.
 #[derive(Debug)]
 pub struct TokenFile {
     path: PathBuf,
     seen: Seen,
-    /// The log has been told that no token is accepted.
+    /// True if the log has been told that no token is accepted.
     told: bool,
 }
 
 /// The state of the path at the last read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
-    /// Nobody has looked yet.
+    /// The path has not been read yet.
     Unread,
-    /// No file, which is as good as an empty one until there is one.
+    /// There was no file, which counts as an empty one.
     Missing,
     /// A file.
     File(FileFingerprint),
 }
 
 impl TokenFile {
-    /// The file at this path, not read yet.
+    /// Names the file without reading it.
     pub fn at(path: PathBuf) -> Self {
         Self { path, seen: Seen::Unread, told: false }
     }
 
-    /// No file at the start is an empty list: the maintainer has yet to make the first token. One that goes away later is
-    /// an error, so that the tokens in force stay.
+    /// Handles a missing file. At the start it is an empty list, because the maintainer has not made a token yet. Later
+    /// it is an error, so that the tokens in force stay.
     fn read_missing(&mut self, error: io::Error) -> Result<Option<Tokens>, TokenFileError> {
         match self.seen {
             Seen::Unread => {
@@ -152,7 +152,7 @@ fn parse(path: &Path, text: &str) -> Result<Tokens, TokenFileError> {
     Tokens::parse(text).map_err(|source| TokenFileError::Line { path: path.to_owned(), source })
 }
 
-/// The text of the file; a missing one has none.
+/// Returns the text of the file; a missing file is empty.
 fn text(path: &Path) -> Result<String, TokenFileError> {
     match SmallFile::open(path, MAX_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
@@ -160,7 +160,7 @@ fn text(path: &Path) -> Result<String, TokenFileError> {
     }
 }
 
-/// Adds a token of this name; those that it has already stay valid until they are removed.
+/// Adds a token for this name; existing tokens stay valid until they are removed.
 pub fn add(path: &Path, name: &HostId, token: &Token, made: Moment) -> Result<(), TokenFileError> {
     rewrite(path, |text| {
         if !text.is_empty() && !text.ends_with('\n') {
@@ -170,7 +170,7 @@ pub fn add(path: &Path, name: &HostId, token: &Token, made: Moment) -> Result<()
     })
 }
 
-/// Removes the tokens of this name, of several the one with this id, and returns how many there were.
+/// Removes all tokens of this name, or only the one with this id, and returns the number of removed ones.
 pub fn remove(path: &Path, name: &HostId, id: Option<TokenId>) -> Result<usize, TokenFileError> {
     let mut removed = 0;
     rewrite(path, |text| {
@@ -190,12 +190,12 @@ pub fn remove(path: &Path, name: &HostId, id: Option<TokenId>) -> Result<usize, 
     Ok(removed)
 }
 
-/// The tokens in the file, of which a missing one has none.
+/// Returns the tokens in the file; a missing file has none.
 pub fn list(path: &Path) -> Result<Tokens, TokenFileError> {
     parse(path, &text(path)?)
 }
 
-/// Changes the text of the file, under a lock; one that cannot be used is not made worse.
+/// Changes the text of the file under a lock. A file that cannot be parsed is not changed.
 fn rewrite(path: &Path, change: impl FnOnce(&mut String)) -> Result<(), TokenFileError> {
     let mut lock = path.as_os_str().to_owned();
     lock.push(".lock");
@@ -264,7 +264,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         let tokens = [1, 2, 3].map(|byte| Token::of([byte; RANDOM_BYTES]));
-        // The first as an earlier version wrote it.
+        // The first line has the format of an earlier version.
         fs::write(&path, format!("a = {}\n", tokens[0].hash())).unwrap();
         add(&path, &name("a"), &tokens[1], made()).unwrap();
         add(&path, &name("b"), &tokens[2], made()).unwrap();

@@ -1,7 +1,7 @@
-//! When each token was last used: noted in memory with every request, written now and then to a small file beside the
-//! index, so that a maintainer sees whether an old token can go.
+//! The last use of each token, so that a maintainer sees whether an old token can be removed. It is noted in memory
+//! with every request, and written at most once a minute to a small file beside the index.
 //!
-//! Losing it is harmless. No request waits for it: a use that cannot be noted at once is not noted, and the next one is.
+//! Losing the file is harmless. No request waits for the lock: a use that cannot be noted at once is dropped.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,11 +15,11 @@ use cis490_shared::small_file;
 
 use super::tokens::{TokenId, Tokens};
 
-/// Its name in the state directory.
+/// The name of the file in the state directory.
 const NAME: &str = "token-use.json";
-/// The mode of the file: who is active is the maintainers' business.
+/// The mode of the file: activity is for maintainers only.
 const MODE: u32 = 0o640;
-/// More than a token file can name.
+/// The size limit of the file: more than the uses of all tokens that a token file can hold.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// The last use of each token that was ever used.
@@ -30,7 +30,7 @@ pub type Uses = BTreeMap<TokenId, Moment>;
 pub struct LastUse(Arc<Mutex<Uses>>);
 
 impl LastUse {
-    /// Goes on from what the last run has written, but for tokens that are gone.
+    /// Continues with the uses that the last run has written, without those of removed tokens.
     pub fn of(mut uses: Uses, tokens: &Tokens) -> Self {
         let known: Vec<TokenId> = tokens.entries().into_iter().map(|entry| entry.id).collect();
         uses.retain(|id, _| known.contains(id));
@@ -44,14 +44,14 @@ impl LastUse {
         }
     }
 
-    /// All that was noted.
+    /// Returns all noted uses.
     pub fn all(&self) -> Uses {
-        // A panic cannot leave a half-made entry, because one insertion is all that happens under the lock.
+        // A panic cannot leave half an entry, because one insertion is all that happens under the lock.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 
-/// Where the uses are kept.
+/// Returns the path of the file.
 pub fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join(NAME)
 }
@@ -62,7 +62,7 @@ pub fn read(path: &Path) -> Uses {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-/// Writes the uses, so that a reader sees the old or the new ones. Blocks.
+/// Replaces the file atomically, so that a reader sees the old or the new uses. Blocks.
 pub fn write(path: &Path, uses: &Uses) -> io::Result<()> {
     durable::replace_fleeting_file(path, &serde_json::to_vec(uses)?, MODE)
 }

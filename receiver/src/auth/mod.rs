@@ -1,12 +1,12 @@
-//! Who sends a request, and what that principal may do. No request is answered here, and only [`mod@file`] and
-//! [`last_use`] touch the disk.
+//! The sender of a request, and its rights. No request is answered here, and only [`mod@file`] and [`last_use`] touch
+//! the disk.
 //!
-//! - [`principal`]: the names that a request can carry
-//! - [`rights`]: which principal may do what on which path: the only such table
-//! - [`tokens`]: bearer tokens, of which only hashes are at rest
-//! - [`proxy`]: which proxies are trusted to name a client
+//! - [`principal`]: the kinds of senders
+//! - [`rights`]: the rights of each principal on each path, in the only table of rights
+//! - [`tokens`]: bearer tokens, of which only hashes are stored
+//! - [`proxy`]: the proxies that are trusted to name a client
 //! - [`mod@file`]: the token file
-//! - [`last_use`]: when each token was last used
+//! - [`last_use`]: the last use of each token
 
 pub mod file;
 pub mod last_use;

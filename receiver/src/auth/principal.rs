@@ -1,4 +1,4 @@
-//! The names that a request can carry.
+//! The kinds of senders of a request.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use cis490_shared::ids::HostId;
 /// The sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// Nobody is asked for a name here.
+    /// Any client, because the configuration asks for no name.
     Anybody,
-    /// A lab host: may do everything that concerns itself.
+    /// A lab host, which may read and write its own data.
     Host(HostId),
-    /// A person or a trainer: may read.
+    /// A person or a training program, which may only read.
     Reader(HostId),
 }
 
 impl Principal {
-    /// The principal of a name that was proved; `readers` are the names that may only read.
+    /// Returns the principal of a proven name; `readers` are the names that may only read.
     pub fn named(name: HostId, readers: &[HostId]) -> Self {
         if readers.contains(&name) { Self::Reader(name) } else { Self::Host(name) }
     }

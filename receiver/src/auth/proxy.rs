@@ -1,18 +1,18 @@
-//! Which proxies are trusted to name a client.
+//! The proxies that are trusted to name a client.
 //!
-//! A proxy that has checked a client's certificate says in a header whose it was. Anybody can send a header, so it counts
-//! only on a connection that comes from the proxy: over the Unix socket, or from an address that the configuration lists.
+//! A proxy that has checked a client's certificate names its owner in a header. Any client can send a header, so it
+//! counts only on a connection from the proxy: over the Unix socket, or from an address in the configuration.
 
 use std::net::{IpAddr, SocketAddr};
 
 use cis490_shared::ids::HostId;
 
-/// Where a connection comes from.
+/// The origin of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Over the receiver's own Unix socket, to which only its group may connect.
+    /// The receiver's own Unix socket, to which only its group may connect.
     Unix,
-    /// Over TCP.
+    /// A TCP address, if it is known.
     Tcp(Option<SocketAddr>),
 }
 
@@ -21,12 +21,12 @@ pub enum Origin {
 pub enum Trusted {
     /// The Unix socket.
     Unix,
-    /// A TCP address, whatever the port.
+    /// A TCP address with any port.
     Address(IpAddr),
 }
 
 impl Trusted {
-    /// `unix`, or an address.
+    /// Parses `unix` or an address.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "unix" { Some(Self::Unix) } else { text.parse().ok().map(Self::Address) }
     }
@@ -34,7 +34,7 @@ impl Trusted {
     fn covers(self, origin: Origin) -> bool {
         match (self, origin) {
             (Self::Unix, Origin::Unix) => true,
-            // An IPv4 client of a socket for both shows as a mapped address.
+            // On a dual-stack socket an IPv4 client has a mapped IPv6 address.
             (Self::Address(address), Origin::Tcp(Some(peer))) => {
                 peer.ip().to_canonical() == address.to_canonical()
             }
@@ -46,9 +46,9 @@ impl Trusted {
 /// The trusted proxies, and the header in which they name the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxies {
-    /// In lower case.
+    /// The header's name in lower case.
     pub header: String,
-    /// From where.
+    /// The addresses of the proxies.
     pub from: Vec<Trusted>,
 }
 
@@ -59,9 +59,10 @@ impl Proxies {
     }
 }
 
-/// The name in the header of a proxy: as it is, or the common name of a subject such as `CN=lab-1,O=lab` or `/O=lab/CN=lab-1`.
+/// Returns the name in a proxy's header: a plain name, or the common name of a subject such as `CN=lab-1,O=lab` or
+/// `/O=lab/CN=lab-1`.
 ///
-/// A subject with two common names, or one with an escape in it, names nobody: which host is meant must not be a guess.
+/// A subject with two common names, or with an escape, names no host, because the receiver must not guess.
 pub fn name_in(value: &str) -> Option<HostId> {
     if let Ok(name) = HostId::parse(value) {
         return Some(name);

@@ -1,46 +1,46 @@
-//! Which principal may do what on which path.
+//! The rights of each principal on each path.
 //!
-//! Asked once for every request, before any handler and before `100 Continue`. What stands in no row needs a name, so a
-//! path that is added later is closed until somebody decides otherwise.
+//! They are checked once for every request, before any handler and before `100 Continue`. A path that is in no row
+//! needs a name, so a path that is added later is not open by accident.
 
 use cis490_shared::wire::path;
 
 use super::principal::Principal;
 
-/// What a request needs.
+/// The right that a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need<'a> {
-    /// Nothing: any client that reaches the port may ask.
+    /// No right: any client that reaches the port may ask.
     Nothing,
-    /// Some name.
+    /// Any proven name.
     Name,
-    /// To be allowed to read what concerns all hosts.
+    /// The right to read data of all hosts.
     Readers,
-    /// To be this host, or to be allowed to read.
+    /// The name of this host, or the right to read.
     Read(&'a str),
-    /// To be this host.
+    /// The name of this host.
     Write(&'a str),
 }
 
-/// The table. `raw_path` is taken as it was sent: a host that is written with escapes is no host's name.
+/// Returns the right that a request needs. `raw_path` is not decoded: a host in escapes matches no name.
 pub fn need<'a>(method: &str, raw_path: &'a str) -> Need<'a> {
     let host_of_report = || raw_path.strip_prefix(path::HOST_HEALTH)?.strip_prefix('/');
     let is_read = matches!(method, "GET" | "HEAD");
     if matches!(raw_path, path::HEALTH | path::OPENAPI) && is_read {
         return Need::Nothing;
     }
-    // The host is named even where the rest of the path is wrong.
+    // The host counts even if the rest of the path is wrong.
     let host = raw_path.strip_prefix(path::EPISODES).map(|rest| rest.split('/').next().unwrap_or_default());
     match host.or_else(host_of_report) {
         Some(host) if is_read => Need::Read(host),
         Some(host) => Need::Write(host),
-        // A path that is written with escapes may be that of the reports.
+        // A path with escapes may be the path of the reports.
         None if raw_path == path::HOST_HEALTH || raw_path.contains('%') => Need::Readers,
         None => Need::Name,
     }
 }
 
-/// Whether the principal may do what needs this.
+/// Returns true if the principal has this right.
 pub fn permits(principal: &Principal, need: Need<'_>) -> bool {
     match (principal, need) {
         (Principal::Anybody, _)

@@ -1,10 +1,11 @@
-//! Bearer tokens: made, hashed, found again.
+//! Bearer tokens: creation, hashing, lookup.
 //!
-//! A token is 32 random bytes, so its plain sha256 is as hard to turn back as it is to guess; a slow hash would only slow
-//! the receiver down. Only hashes are kept, one `NAME = HASH` a line, and a name may have several: the old token and the new.
+//! A token is 32 random bytes, so a plain sha256 of it is as hard to invert as the token is to guess. A slow hash would
+//! only slow the receiver down. The file holds only hashes, one `NAME = HASH` per line. A name may have several, such
+//! as an old and a new token.
 //!
-//! When a token was made stands in a comment above its line, which names the token by its id, so that it stays right
-//! wherever it is moved, and every version of the receiver can read the file.
+//! A comment above the line holds the time when the token was made. It names the token by its id, so that it stays
+//! right if lines are moved, and every version of the receiver can read the file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,14 +19,14 @@ use sha2::{Digest, Sha256};
 
 /// The prefix of every token, so that a leaked one can be recognised.
 pub const PREFIX: &str = "cis490-";
-/// Random bytes of a token.
+/// The number of random bytes in a token.
 pub const RANDOM_BYTES: usize = 32;
 
-/// A token, which is shown once and kept nowhere.
+/// A token, which is shown once and never stored.
 pub struct Token(String);
 
 impl Token {
-    /// The token of these random bytes.
+    /// Makes the token of these random bytes.
     pub fn of(random: [u8; RANDOM_BYTES]) -> Self {
         let mut text = PREFIX.to_owned();
         for byte in random {
@@ -35,7 +36,7 @@ impl Token {
         Self(text)
     }
 
-    /// What the person is shown.
+    /// Returns the secret text, to show it to the person.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -45,7 +46,7 @@ impl Token {
         hash_of(&self.0)
     }
 
-    /// What it is called.
+    /// Returns the id of the token.
     pub fn id(&self) -> TokenId {
         TokenId::of(&self.hash())
     }
@@ -61,18 +62,18 @@ fn hash_of(token: &str) -> Sha256Digest {
     Sha256Digest::from_bytes(Sha256::digest(token).into())
 }
 
-/// What a token is called where people read of it: the first 8 hex digits of its hash, which tell nobody the token.
+/// The name of a token for people: the first 8 hex digits of its hash, which do not reveal the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenId(u32);
 
-/// A text that is no id of a token.
+/// The error for a text that is no id of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id has 8 hex digits, as `cis490-receiver token list` prints it")]
 pub struct BadTokenId;
 
 impl TokenId {
-    /// The id of the token with this hash.
+    /// Returns the id of the token with this hash.
     pub const fn of(hash: &Sha256Digest) -> Self {
         let [a, b, c, d, ..] = *hash.as_bytes();
         Self(u32::from_be_bytes([a, b, c, d]))
@@ -109,26 +110,26 @@ impl From<TokenId> for String {
     }
 }
 
-/// A line of the token file that is neither blank, nor a comment, nor a token's.
+/// The error for a line that is neither blank, nor a comment, nor a token.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("line {line}: {reason}; a line is `HOST = HASH`, made by `cis490-receiver token add HOST`")]
 pub struct BadLine {
-    /// Its number, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: BadToken,
 }
 
-/// What is wrong with a line.
+/// The reason why a line is bad.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadToken {
-    /// No equals sign.
+    /// The line has no equals sign.
     #[error("it has no `=`")]
     NoEquals,
-    /// What stands before it.
+    /// The text before the equals sign is no name.
     #[error("the name: {0}")]
     Name(IdError),
-    /// What stands behind it. Not repeated, since it may be a token that somebody put there.
+    /// The text after the equals sign is no hash. It is not repeated, because it may be a token.
     #[error("what stands behind the `=` is no hash")]
     Hash,
 }
@@ -140,20 +141,20 @@ pub struct Tokens {
     made: HashMap<TokenId, Moment>,
 }
 
-/// One token, as a person may see it.
+/// The public facts about one token.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct TokenEntry {
     /// The host or reader.
     pub name: HostId,
-    /// When it was made; `None` if the file does not say.
+    /// The time when it was made; `None` if the file does not say.
     pub made: Option<Moment>,
-    /// What it is called.
+    /// The id of the token.
     pub id: TokenId,
 }
 
 impl Tokens {
-    /// Reads the text of a token file. One bad line refuses the whole: a host that is missing is noticed at once, not when
-    /// it has been silent for days.
+    /// Parses a token file. One bad line makes the whole file invalid, so that a missing host is noticed at once, not
+    /// after days of silence.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
         let mut tokens = Self::default();
         for (number, line) in text.lines().map(str::trim).enumerate() {
@@ -167,18 +168,18 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Whose token this is. How long a look takes may tell something of the hashes, and a hash tells nothing of its token.
+    /// Returns the owner of a token. The time of the lookup may reveal hashes, but a hash does not reveal its token.
     pub fn owner(&self, token: &str) -> Option<&HostId> {
         self.find(token).map(|(_, name)| name)
     }
 
-    /// The same, and what the token is called.
+    /// Returns the id and the owner of a token.
     pub fn find(&self, token: &str) -> Option<(TokenId, &HostId)> {
         let hash = hash_of(token);
         self.owners.get(&hash).map(|name| (TokenId::of(&hash), name))
     }
 
-    /// The tokens by name, those of one name by age: the oldest first, before it those whose age is not known.
+    /// Returns the tokens, sorted by name and then by age: unknown ages first, then the oldest.
     pub fn entries(&self) -> Vec<TokenEntry> {
         let entry = |(hash, name): (&Sha256Digest, &HostId)| {
             let id = TokenId::of(hash);
@@ -194,7 +195,7 @@ impl Tokens {
         self.owners.is_empty()
     }
 
-    /// The names in their order; one that has two tokens comes twice.
+    /// Returns the sorted names; a name with two tokens appears twice.
     pub fn names(&self) -> Vec<&HostId> {
         let mut names: Vec<_> = self.owners.values().collect();
         names.sort();
@@ -202,21 +203,21 @@ impl Tokens {
     }
 }
 
-/// What the comment above the line of a new token says.
+/// The beginning of the comment above the line of a new token.
 const MADE: &str = "# token ";
 
-/// The lines of a new token: when it was made, and whose it is.
+/// Returns the lines of a new token: the comment with the time, and the name with the hash.
 pub fn lines_of(name: &HostId, token: &Token, made: Moment) -> String {
     format!("{MADE}{} made {made}\n{name} = {}\n", token.id(), token.hash())
 }
 
-/// Which token a comment is about, and when that was made; none for what a person has written.
+/// Returns the token's id and the time from a comment; `None` for a comment of a person.
 fn made_in(comment: &str) -> Option<(TokenId, Moment)> {
     let (id, made) = comment.strip_prefix(MADE)?.split_once(" made ")?;
     Some((id.parse().ok()?, made.parse().ok()?))
 }
 
-/// The token that a line of the file is about: by its hash, or, in a comment, by its id.
+/// Returns the id of the token that a line or its comment belongs to.
 pub fn token_in(line: &str) -> Option<TokenId> {
     let line = line.trim();
     match line.starts_with('#') {
@@ -225,7 +226,7 @@ pub fn token_in(line: &str) -> Option<TokenId> {
     }
 }
 
-/// The hash of a line's token, and whose it is.
+/// Returns the hash and the owner of a line's token.
 fn entry(line: &str) -> Result<(Sha256Digest, HostId), BadToken> {
     let (name, hash) = line.split_once('=').ok_or(BadToken::NoEquals)?;
     let name = HostId::parse(name.trim()).map_err(BadToken::Name)?;

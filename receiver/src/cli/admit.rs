@@ -1,5 +1,5 @@
-//! `cis490-receiver admit`: admits commits by name, lists what is admitted, takes it back. The running receiver takes the
-//! change up by itself; one that does not run finds it at its start.
+//! `cis490-receiver admit`: admits commits by name, lists and revokes admissions. A running receiver reads the change
+//! by itself, a stopped one at its next start.
 
 use std::time::SystemTime;
 
@@ -20,23 +20,24 @@ use crate::config::{GateConfig, ReceiverConfig};
 use crate::gate::amnesty::{Amnesty, BadReason, Reason};
 use crate::gate::amnesty_file::{self, AmnestyFileError};
 
-/// What is to be admitted, or done instead.
+/// The flags of `admit`.
 #[derive(Debug, Args)]
 #[command(
     subcommand_negates_reqs = true,
     override_usage = "cis490-receiver admit [OPTIONS] --reason <TEXT> <COMMIT>\n       cis490-receiver admit <COMMAND>"
 )]
 pub(super) struct Admit {
-    /// The commit that recorded the episodes: its full hash, 40 or 64 hex digits
+    /// The commit that recorded the episodes, as a full hash of 40 or 64 hex digits
     #[arg(value_name = "COMMIT", required = true, add = ArgValueCompleter::new(complete::commits_outside))]
     commit: Option<String>,
-    /// Only episodes of this lab host; without it, of every host
+    /// Admit episodes of this lab host only; without it, of every host
     #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
     host: Option<HostId>,
-    /// When it ends by itself: 7d, 12h, a date (it begins in UTC), or a moment such as 2025-10-09T08:53:20Z; without it, when it is revoked
+    /// End of the admission: 7d, 12h, a date (00:00 UTC) or a moment such as 2025-10-09T08:53:20Z; without it, the
+    /// admission lasts until it is revoked
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Why, in a line: it stands in the log with every episode that is accepted for it
+    /// Reason in one line, which is logged with every episode that is accepted because of it
     #[arg(long, value_name = "TEXT", required = true)]
     reason: Option<String>,
     #[command(subcommand)]
@@ -45,18 +46,18 @@ pub(super) struct Admit {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print what is admitted by name
+    /// Print the commits that are admitted by name
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Take it back: episodes of the commit are refused again, what is stored stays
+    /// Revoke an admission: episodes of the commit are refused again, stored ones stay
     Revoke {
         /// The commit
         #[arg(value_name = "COMMIT", add = ArgValueCompleter::new(complete::admitted_commits))]
         commit: String,
-        /// Only what was admitted for this host alone; without it, everything that was said of the commit
+        /// Revoke only the admission for this host; without it, every admission of the commit
         #[arg(long, value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
         host: Option<HostId>,
     },
@@ -71,34 +72,34 @@ impl Command {
     }
 }
 
-/// Why it was not done.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdmitError {
-    /// What was given is no full hash.
+    /// The argument is no full hash.
     #[error("`{}` is no full commit hash: {reason}", excerpt(text))]
     Commit {
-        /// What was given.
+        /// The argument.
         text: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: IdError,
-        /// The clone to look into.
+        /// The path of the clone.
         clone: String,
-        /// What git is to be asked for.
+        /// The argument for `git rev-parse`.
         short: String,
     },
-    /// What is for admitting stands before another command, which would not heed it.
+    /// Arguments for an admission are before a subcommand, which would ignore them.
     #[error("what stands before `{0}` is not for it")]
     Mixed(&'static str),
-    /// The reason is none.
+    /// `--reason` cannot be used.
     #[error("`--reason`: {0}")]
     Reason(#[from] BadReason),
-    /// The end is none.
+    /// `--until` cannot be used.
     #[error(transparent)]
     Until(#[from] BadUntil),
     /// The list cannot be used.
     #[error(transparent)]
     File(#[from] AmnestyFileError),
-    /// There is nothing to take back.
+    /// There is no admission to revoke.
     #[error("{0} is not admitted by name{1}")]
     NotAdmitted(CommitHash, &'static str),
 }
@@ -132,26 +133,26 @@ impl From<AdmitError> for Failure {
     }
 }
 
-/// Who asks, and when.
+/// The person who runs the command, and the time.
 #[derive(Debug)]
 pub(super) struct RequestOrigin {
-    /// The user, as the environment names him.
+    /// The user that the environment names.
     pub(super) user: Option<String>,
-    /// The time now.
+    /// The current time.
     pub(super) now: SystemTime,
 }
 
-/// Does it and prints what came of it.
+/// Runs the command and prints its result.
 pub(super) fn run(admit: &Admit, config: &ReceiverConfig, asking: &RequestOrigin) -> Result<(), Failure> {
     let lines = lines(admit, config, asking)?;
-    // No object is no line.
+    // An empty list in JSON prints no line.
     if lines.is_empty() { Ok(()) } else { Ok(terminal::print(&lines.join("\n"))?) }
 }
 
 fn lines(admit: &Admit, config: &ReceiverConfig, asking: &RequestOrigin) -> Result<Vec<String>, AdmitError> {
     let path = amnesty_file::path_in(durable::parent(&config.store.index));
     let gate = &config.version_gate;
-    // clap could say so, but would also refuse the flags that are for every command.
+    // clap could check this, but would also refuse the global flags.
     let is_given = [&admit.commit, &admit.until, &admit.reason].iter().any(|given| given.is_some());
     if let Some(command) = admit.command.as_ref().filter(|_| is_given || admit.host.is_some()) {
         return Err(AdmitError::Mixed(command.name()));
@@ -180,7 +181,7 @@ fn lines(admit: &Admit, config: &ReceiverConfig, asking: &RequestOrigin) -> Resu
 }
 
 fn amnesty(admit: &Admit, gate: &GateConfig, asking: &RequestOrigin) -> Result<Amnesty, AdmitError> {
-    // Neither can be missing here: clap asks for them. Nothing would be refused as what it is, which is nothing.
+    // clap requires both. An empty text would be refused below.
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
     let commit = full_hash(&given(&admit.commit), gate)?;
     let until = admit.until.as_deref().map(|text| until::parse(text, asking.now)).transpose()?;
@@ -197,7 +198,7 @@ fn full_hash(text: &str, gate: &GateConfig) -> Result<CommitHash, AdmitError> {
     CommitHash::parse(text).map_err(|reason| {
         let clone = gate.repo_path.display().to_string();
         let clone = if clone.is_empty() { "CLONE".to_owned() } else { clone };
-        // It is there to be pasted into a shell.
+        // The text is pasted into a shell, so an unsafe one is replaced.
         let is_plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c));
         let is_plain = is_plain && !text.is_empty() && !text.starts_with('-');
         let short = if is_plain { text } else { "SHORT" }.to_owned();
@@ -250,7 +251,7 @@ fn revoke_command(amnesty: &Amnesty) -> String {
     format!("cis490-receiver admit revoke {}{host}", amnesty.commit)
 }
 
-/// A line for each entry, with what is over marked.
+/// Returns a line for each entry; expired ones are marked.
 fn rows(list: &[Amnesty], now: SystemTime) -> Vec<String> {
     if list.is_empty() {
         return vec!["No commit is admitted by name.".to_owned()];
@@ -284,6 +285,6 @@ struct Listed<'a> {
 
 fn objects(list: &[Amnesty], now: SystemTime) -> Vec<String> {
     let listed = list.iter().map(|amnesty| Listed { amnesty, expired: amnesty.is_over(now) });
-    // What is made of texts and a flag can always be written.
+    // Texts and a flag can always be serialised.
     listed.filter_map(|entry| serde_json::to_string(&entry).ok()).collect()
 }

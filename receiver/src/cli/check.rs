@@ -1,7 +1,7 @@
-//! `--check-config`: what a start with this configuration would find, and the configuration as it is in force.
+//! `--check-config`: reports the problems that a start with this configuration would have, and all values in force.
 //!
-//! What ends the service for good is an error. What it waits for, and what somebody should look at, is a warning. It
-//! changes nothing and prints no secret. Blocks.
+//! A problem that ends the service is an error. A problem that the service waits for, or that a person should look at,
+//! is a warning. The check changes nothing and prints no secret. Blocks.
 
 use std::fs;
 use std::io;
@@ -25,7 +25,7 @@ use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
 use crate::run::credentials::{self, Credentials};
 use crate::store::space;
 
-/// Checks everything, prints what was found and the configuration.
+/// Checks everything, and prints the findings and the configuration.
 pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
     let opened = Credentials::open(config);
     let credentials = opened.map_err(|error| Failure::new(CONFIG, &error).with_help(error.remedy()))?;
@@ -61,7 +61,8 @@ pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A directory in which the receiver writes: its file system, its room, and whether this user may write there.
+/// Describes a directory in which the receiver writes: its file system and its free space. It is an error if this user
+/// may not write there.
 fn directory(key: &str, path: &Path) -> Result<String, Failure> {
     let unusable = |reason: &dyn std::fmt::Display| {
         let help = format!(
@@ -107,7 +108,7 @@ fn warn_of_room(config: &ReceiverConfig) {
     }
 }
 
-/// Who may upload, in a line.
+/// Describes in one line who may upload.
 fn auth(config: &AuthConfig) -> String {
     if !config.asks() {
         return "nobody is asked: every client may upload as any host".to_owned();
@@ -130,7 +131,7 @@ fn auth(config: &AuthConfig) -> String {
 }
 
 fn tokens(path: &Path, config: &AuthConfig) -> String {
-    // What is wrong with the file was said when it was opened.
+    // A bad file was reported when it was opened.
     let mut names = file::list(path).map(|tokens| tokens.entries()).unwrap_or_default();
     names.retain(|entry| !config.readers.contains(&entry.name));
     names.dedup_by(|a, b| a.name == b.name);
@@ -144,7 +145,7 @@ fn tokens(path: &Path, config: &AuthConfig) -> String {
     }
 }
 
-/// The gate, in a line. A clone that cannot be read is a warning: the service starts and waits for it.
+/// Describes the gate in one line. An unreadable clone is a warning, because the service starts and waits for it.
 fn gate(config: &GateConfig) -> String {
     if !config.enabled {
         return "off: episodes of any commit are collected".to_owned();
@@ -166,7 +167,7 @@ fn gate(config: &GateConfig) -> String {
     format!("last {window} commits of {reference} in {clone}: {read}")
 }
 
-/// Every value in force, and whether the file says it.
+/// Returns every value in force, and whether it comes from the file.
 fn in_force(path: &Path, config: &ReceiverConfig) -> Result<Vec<String>, Failure> {
     let said = config_file::keys_in(path).map_err(|error: ConfigError| Failure::of_config(&error))?;
     let values = serde_json::to_value(config).map_err(|error| Failure::new(NOT_DONE, &error))?;
@@ -179,7 +180,7 @@ fn in_force(path: &Path, config: &ReceiverConfig) -> Result<Vec<String>, Failure
     Ok(lines)
 }
 
-/// Calls `each` with every value that is no table, and its key from the top.
+/// Calls `each` with the full key and the value of everything that is no table.
 fn flatten(prefix: &str, value: &Value, each: &mut impl FnMut(&str, &Value)) {
     match value {
         Value::Object(members) => {

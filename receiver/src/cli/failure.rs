@@ -1,4 +1,4 @@
-//! Why a command was not done: what a person reads on standard error, and the exit code that a script reads.
+//! The failure of a command: its message on standard error for a person, and its exit code for a script.
 
 use std::fmt::Display;
 use std::io;
@@ -6,43 +6,43 @@ use std::io;
 use cis490_shared::config_file::ConfigError;
 use cis490_shared::terminal::{self, CannotPrint};
 
-/// Done.
+/// The exit code of success.
 pub(super) const DONE: u8 = 0;
-/// Not done, for any reason that has no code of its own.
+/// The exit code of any failure without a code of its own.
 pub(super) const NOT_DONE: u8 = 1;
-/// Flags or an environment that mean nothing.
+/// The exit code for wrong flags or a wrong environment.
 pub(super) const USAGE: u8 = 2;
-/// EX_CONFIG of sysexits(3); the unit does not restart on it.
+/// EX_CONFIG of sysexits(3); the unit does not restart after it.
 pub(super) const CONFIG: u8 = 78;
 
-/// Why a command was not done.
+/// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// A person reads why.
+    /// An error with a message.
     Told {
         /// The exit code.
         code: u8,
-        /// What is wrong.
+        /// The message.
         error: String,
         /// The next step.
         help: Option<String>,
     },
-    /// It was done, and what is to be printed cannot be.
+    /// The command succeeded, but its result cannot be printed.
     Printing(CannotPrint),
 }
 
 impl Failure {
-    /// A failure with its exit code.
+    /// Creates a failure with its exit code.
     pub(super) fn new(code: u8, error: &impl Display) -> Self {
         Self::Told { code, error: error.to_string(), help: None }
     }
 
-    /// A configuration that cannot be read or used.
+    /// Creates the failure for a configuration that cannot be read or used.
     pub(super) fn of_config(error: &ConfigError) -> Self {
         Self::new(CONFIG, error).with_help(Some(config_help(error)))
     }
 
-    /// The same with a next step.
+    /// Adds a next step.
     pub(super) fn with_help(mut self, next: Option<impl Into<String>>) -> Self {
         if let Self::Told { help, .. } = &mut self {
             *help = next.map(Into::into);
@@ -50,7 +50,7 @@ impl Failure {
         self
     }
 
-    /// Says so and returns the exit code.
+    /// Prints the failure and returns the exit code.
     pub(super) fn report(&self) -> u8 {
         match self {
             Self::Told { code, error, help } => {
@@ -68,7 +68,7 @@ impl From<CannotPrint> for Failure {
     }
 }
 
-/// What a maintainer can do about a configuration that cannot be used.
+/// Returns the next step for a maintainer after a configuration error.
 pub(super) fn config_help(error: &ConfigError) -> String {
     let path = match error {
         ConfigError::Read(error) => {

@@ -1,5 +1,5 @@
-//! `cis490-receiver status`: the health of the receiver of this configuration. It asks the running receiver by its status
-//! socket. Without an answer it says whether a receiver runs. It changes nothing. Blocks.
+//! `cis490-receiver status`: the health of the receiver of this configuration. It asks the running receiver through its
+//! status socket. Without an answer it prints whether a receiver runs. It changes nothing. Blocks.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -21,28 +21,28 @@ use crate::run::RECEIVER_LOCK;
 
 mod text;
 
-/// A receiver that works answers at once.
+/// The time limit for an answer; a receiver that works answers at once.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// More than any status has.
+/// The size limit of an answer, in bytes; any status is shorter.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// The flags.
+/// The flags of `status`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Print it as JSON, as a program wants it
+    /// Print the status as JSON, for programs
     #[arg(long)]
     json: bool,
 }
 
-/// What is known of the receiver.
+/// The state of the receiver.
 #[derive(Debug, Serialize)]
 struct Report {
     running: bool,
-    /// What is wrong first of all, and what to do about it.
+    /// The worst problem and the next step.
     problem: Option<Problem>,
     /// `ok`, `degraded` or `unavailable`.
     status: String,
-    /// What the receiver says.
+    /// The receiver's answer.
     #[serde(flatten)]
     told: Value,
 }
@@ -64,7 +64,7 @@ impl Report {
 
 const UNAVAILABLE: &str = "unavailable";
 
-/// Prints how the receiver does, and returns the exit code.
+/// Prints the receiver's status and returns the exit code.
 pub(super) fn run(flags: &Flags, config: &ReceiverConfig) -> Result<u8, Failure> {
     let report = inspect(config).map_err(|error| {
         let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
@@ -72,7 +72,7 @@ pub(super) fn run(flags: &Flags, config: &ReceiverConfig) -> Result<u8, Failure>
         Failure::new(NOT_DONE, &error).with_help(is_denied.then_some(help))
     })?;
     terminal::print(&match flags.json {
-        // What was parsed can be written.
+        // A parsed value can always be serialised.
         true => serde_json::to_string_pretty(&report).unwrap_or_default(),
         false => text::render(&report),
     })?;
@@ -94,7 +94,7 @@ fn inspect(config: &ReceiverConfig) -> Result<Report, FsError> {
     Ok(Report::without_answer(is_held, text::silence(is_held, &silence, config)))
 }
 
-/// Asks the receiver by its status socket.
+/// Asks the receiver through its status socket.
 fn ask(socket: &Path) -> io::Result<Value> {
     let mut stream = status::with_short_path(socket, |path| UnixStream::connect(path))?;
     stream.set_read_timeout(Some(PATIENCE))?;

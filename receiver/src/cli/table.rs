@@ -1,6 +1,6 @@
-//! Rows of text as lines with columns below each other.
+//! Rows of text as lines with aligned columns.
 
-/// A line for each row; the first has the titles.
+/// Returns a line for each row; the first row holds the titles.
 pub(super) fn lines<const COLUMNS: usize>(rows: Vec<[String; COLUMNS]>) -> Vec<String> {
     let mut widths = [0; COLUMNS];
     for row in &rows {

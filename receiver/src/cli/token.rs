@@ -1,4 +1,4 @@
-//! `cis490-receiver token`: adds, lists and removes bearer tokens. The running receiver takes the change up by itself.
+//! `cis490-receiver token`: adds, lists and removes bearer tokens. A running receiver reads the change by itself.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -21,18 +21,18 @@ use crate::auth::last_use::{self, Uses};
 use crate::auth::tokens::{RANDOM_BYTES, Token, TokenEntry, TokenId};
 use crate::config::ReceiverConfig;
 
-/// What is to be done with the tokens.
+/// The commands on tokens.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token for a host or a reader and print it, once; tokens that it has already stay valid
+    /// Make a token for a host or a reader and print it once; existing tokens stay valid
     Add {
         /// The `host_id` of the lab host, or the name of a reader
         #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::hosts))]
         name: HostId,
     },
-    /// Print which names have tokens, when each was made and last used
+    /// Print the names with tokens, and when each token was made and last used
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
@@ -41,11 +41,11 @@ pub(super) enum Command {
         /// The name
         #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::token_names))]
         name: HostId,
-        /// Only the token that `token list` calls this
+        /// Remove only the token with this id, as `token list` prints it
         #[arg(long, value_name = "ID", add = ArgValueCompleter::new(complete::token_ids))]
         id: Option<TokenId>,
     },
-    /// Make a second token for a name that has one and print it; the old one stays valid until it is removed
+    /// Make a new token for a name that has one and print it; the old one stays valid until it is removed
     Rotate {
         /// The name
         #[arg(value_name = "HOST", add = ArgValueCompleter::new(complete::token_names))]
@@ -53,40 +53,40 @@ pub(super) enum Command {
     },
 }
 
-/// Why it was not done.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TokenError {
-    /// There is no file for them.
+    /// The configuration names no token file.
     #[error("the configuration names no token file")]
     NoFile,
     /// The file cannot be used.
     #[error(transparent)]
     File(#[from] TokenFileError),
-    /// The name has none.
+    /// The name has no token.
     #[error("`{0}` has no token")]
     NoToken(HostId),
-    /// The name has none with this id.
+    /// The name has no token with this id.
     #[error("`{0}` has no token with the id `{1}`")]
     NoSuchToken(HostId, TokenId),
     /// No token can be made.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
-    /// A token that nobody has seen is taken back.
+    /// The token could not be printed and was removed again.
     #[error("{error}; the new token of `{name}` was taken back")]
     Unseen {
-        /// Whose it was to be.
+        /// The owner of the token.
         name: HostId,
-        /// Why it could not be shown.
+        /// Why it could not be printed.
         error: CannotPrint,
     },
-    /// A token that nobody has seen is still in the file.
+    /// The token could not be printed and is still in the file.
     #[error("{error}, and the new token of `{name}` cannot be taken back: {file}")]
     Left {
-        /// Whose it is.
+        /// The owner of the token.
         name: HostId,
-        /// Why it could not be shown.
+        /// Why it could not be printed.
         error: CannotPrint,
-        /// Why it stays.
+        /// Why it could not be removed.
         file: TokenFileError,
     },
 }
@@ -114,7 +114,7 @@ impl From<TokenError> for Failure {
     }
 }
 
-/// Does it and prints what came of it.
+/// Runs the command and prints its result.
 pub(super) fn run(command: &Command, config: &ReceiverConfig, now: SystemTime) -> Result<(), Failure> {
     let path = config.auth.tokens_file.as_ref().ok_or(TokenError::NoFile)?;
     match command {
@@ -123,7 +123,7 @@ pub(super) fn run(command: &Command, config: &ReceiverConfig, now: SystemTime) -
             let tokens = file::list(path).map_err(TokenError::from)?;
             let used = last_use::read(&last_use::path_in(durable::parent(&config.store.index)));
             let lines = if *json { objects(tokens.entries(), &used) } else { rows(&tokens.entries(), &used) };
-            // No object is no line.
+            // An empty list in JSON prints no line.
             if !lines.is_empty() {
                 terminal::print(&lines.join("\n"))?;
             }
@@ -141,7 +141,7 @@ pub(super) fn run(command: &Command, config: &ReceiverConfig, now: SystemTime) -
     Ok(())
 }
 
-/// Makes a token and prints it. Takes it back where nobody can have read it.
+/// Makes a token and prints it. Removes it again if it could not be printed.
 fn add(path: &Path, name: &HostId, now: SystemTime) -> Result<(), TokenError> {
     let mut random = [0; RANDOM_BYTES];
     OsRng.try_fill_bytes(&mut random).map_err(|error| TokenError::Random(error.to_string()))?;
@@ -154,7 +154,7 @@ fn add(path: &Path, name: &HostId, now: SystemTime) -> Result<(), TokenError> {
     })
 }
 
-/// Adds a token beside those that the name has, and says how to remove these. Only the token is on standard output.
+/// Adds a token and prints the commands that remove the name's old ones. Standard output holds only the token.
 fn rotate(path: &Path, name: &HostId, now: SystemTime) -> Result<(), TokenError> {
     let old: Vec<TokenId> = entries_of(name, path)?.into_iter().map(|entry| entry.id).collect();
     if old.is_empty() {
@@ -176,7 +176,7 @@ fn entries_of(name: &HostId, path: &Path) -> Result<Vec<TokenEntry>, TokenError>
     Ok(entries)
 }
 
-/// A line for each token.
+/// Returns a line for each token.
 fn rows(entries: &[TokenEntry], used: &Uses) -> Vec<String> {
     if entries.is_empty() {
         return vec!["No token is accepted.".to_owned()];
@@ -200,6 +200,6 @@ struct Listed {
 
 fn objects(entries: Vec<TokenEntry>, used: &Uses) -> Vec<String> {
     let listed = entries.into_iter().map(|entry| Listed { last_use: used.get(&entry.id).copied(), entry });
-    // What is made of texts can always be written.
+    // Texts can always be serialised.
     listed.filter_map(|entry| serde_json::to_string(&entry).ok()).collect()
 }

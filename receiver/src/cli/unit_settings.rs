@@ -1,4 +1,4 @@
-//! What the configuration means for the units of a collector; `cis490-receiver-generator` asks for it.
+//! The settings that the configuration implies for the units of a collector; `cis490-receiver-generator` calls this.
 
 use std::path::Path;
 
@@ -9,15 +9,15 @@ use clap::ValueEnum;
 use crate::config::{Listen, ReceiverConfig, StoreConfig};
 use crate::gate::clone_paths;
 
-/// Opens the clone to the service's user, where its own modes do not. For the service the clone is read-only, so it is
-/// done where PID 1 sees it.
+/// The command that opens the clone to the service's user if its modes do not. The service sees the clone read-only, so
+/// the command runs in the mount namespace of PID 1.
 const OPEN_CLONE: &str = "/usr/bin/nsenter --target=1 --mount /usr/libexec/cis490/open-clone";
-/// What the key of the receiver's certificate is called in the service manager's directory.
+/// The name of the key of the receiver's certificate in the service manager's directory.
 const SERVER_KEY: &str = "server-key";
-/// What a stop takes at most beyond `server.shutdown_timeout_s`, in seconds: commits, the index, the actors.
+/// The most time that a stop takes beyond `server.shutdown_timeout_s`, in seconds: commits, the index, the actors.
 const STOP_MARGIN_S: u64 = 15;
 
-/// What the state directory of `cis490-verify.service` is: it may write there anyway.
+/// The state directory of `cis490-verify.service`, where that unit may always write.
 const VERIFY_STATE: &str = "/var/lib/cis490-verify";
 
 /// A unit of a collector.
@@ -31,7 +31,7 @@ pub(super) enum Unit {
     Verify,
 }
 
-/// The text of a drop-in for that unit. Blocks.
+/// Returns the text of a drop-in for this unit. Blocks.
 pub(super) fn text(unit: Unit, config: &ReceiverConfig) -> String {
     match unit {
         Unit::Service => service(config),
@@ -59,14 +59,15 @@ fn service(config: &ReceiverConfig) -> String {
     settings.into_text()
 }
 
-/// Takes the key, where it is root's alone, from the directory of the service manager. Blocks.
+/// Takes the key from the service manager's directory if only root can read its file. Blocks.
 pub(super) fn take_credentials(config: &mut ReceiverConfig, dir: &Path) {
     if let Some(tls) = &mut config.server.tls {
         tls.key_file = readable_secret(&tls.key_file, SERVER_KEY, dir);
     }
 }
 
-/// As root and outside the sandbox (`+`); the receiver starts whatever comes of it (`-`).
+/// Returns the command that opens the clone, as root and outside the sandbox (`+`). The receiver starts even if it
+/// fails (`-`).
 fn open_clone<'a>(directories: impl Iterator<Item = &'a Path>) -> String {
     let words = directories.map(|dir| word(&dir.display().to_string()).replace('$', "$$"));
     format!("-+{OPEN_CLONE} {}", words.collect::<Vec<_>>().join(" "))
@@ -74,7 +75,7 @@ fn open_clone<'a>(directories: impl Iterator<Item = &'a Path>) -> String {
 
 fn socket(listen: Vec<Listen>) -> String {
     let mut settings = UnitSettings::of("Socket");
-    // Empty: those of the unit itself do not count.
+    // An empty value clears the sockets of the unit itself.
     settings.set("ListenStream", "");
     for entry in listen {
         match entry {
@@ -85,15 +86,15 @@ fn socket(listen: Vec<Listen>) -> String {
     settings.into_text()
 }
 
-/// Verify reads the store and the index wherever they are, and writes its report. A report that is kept around the store
-/// does not open the store: of two nested directories the inner one counts.
+/// Lets verify read the store and the index, and write its report. A report directory around the store does not make
+/// the store writable, because of two nested directories the inner one counts.
 fn verify(store: &StoreConfig) -> String {
     let mut settings = UnitSettings::of("Service");
     let report = durable::parent(&store.verify_report);
     if !report.starts_with(VERIFY_STATE) {
         settings.writable_anywhere(report);
     }
-    // Empty: the directory that the unit itself names may be the report's.
+    // An empty value clears the unit's own directory, which may hold the report.
     settings.set("ReadOnlyPaths", "");
     for dir in [store.episodes_root.as_path(), durable::parent(&store.index)] {
         if dir != report {

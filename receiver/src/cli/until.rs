@@ -1,4 +1,4 @@
-//! `--until` of `admit`: a span of time from now on, a date, or a moment. Pure: the time is handed in.
+//! `--until` of `admit`: a span of time from now on, a date, or a moment. Pure: the time is a parameter.
 
 use std::time::SystemTime;
 
@@ -10,21 +10,21 @@ use jiff::{Span, Timestamp};
 /// Why a text names no end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadUntil {
-    /// Neither form.
+    /// It has none of the forms.
     #[error(
         "`--until {}`: write a span such as `7d`, `12h` or `1mo`, a date such as `2025-10-09`, which begins in UTC, or a moment such as `2025-10-09T08:53:20Z`",
         excerpt(.0)
     )]
     Form(String),
-    /// What it names has passed already.
+    /// Its moment has passed already.
     #[error("`--until {}` means {}, which is past: nothing would be admitted", excerpt(.0), .1)]
     Past(String, Moment),
-    /// No calendar goes so far.
+    /// Its moment is beyond the calendar.
     #[error("`--until {}` is too far away: leave it out, and it lasts until it is revoked", excerpt(.0))]
     TooFar(String),
 }
 
-/// The moment that a text names. Days, months and years are those of the calendar in UTC.
+/// Returns the moment that a text names. Days, months and years are calendar units in UTC.
 pub(super) fn parse(text: &str, now: SystemTime) -> Result<Moment, BadUntil> {
     let moment = match text.parse::<Span>() {
         Ok(span) => {

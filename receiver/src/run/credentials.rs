@@ -1,4 +1,4 @@
-//! Starts what says who is who: the tokens and the certificates, as the configuration names them.
+//! Opens the tokens and the certificates that the configuration names, and starts their actors.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,19 +19,19 @@ use crate::io_thread::IoThread;
 use crate::tls::files::{TlsError, TlsFiles};
 use crate::tls::server_tls::ServerTls;
 
-/// Why there are no credentials to begin with.
+/// Why the credentials cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The tokens.
+    /// The tokens cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
-    /// The certificates.
+    /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
 impl CredentialsError {
-    /// What a maintainer can do about it, where the error does not say so itself.
+    /// Returns the next step for a maintainer, unless the error names it.
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Tokens(error) => Some(error.remedy()),
@@ -40,21 +40,21 @@ impl CredentialsError {
     }
 }
 
-/// The files that say who is who, read once; none for what the configuration does not name.
+/// The tokens and certificates, read once; `None` if the configuration does not name them.
 #[derive(Debug)]
 pub struct Credentials {
     tokens: Option<FileWatchActor<TokenFile>>,
     tls: Option<FileWatchActor<TlsFiles>>,
 }
 
-/// The actors that keep them current.
+/// The actors that keep tokens and certificates current.
 pub(super) struct CredentialsActors {
     tokens: Option<Addr<FileWatchActor<TokenFile>>>,
     tls: Option<Addr<FileWatchActor<TlsFiles>>>,
 }
 
 impl Credentials {
-    /// Reads them. What cannot be read is an error: a receiver that knows nobody refuses everybody. Blocks.
+    /// Reads the files. An unreadable file is an error, because a receiver without names refuses every client. Blocks.
     pub fn open(config: &ReceiverConfig) -> Result<Self, CredentialsError> {
         let auth = &config.auth;
         let tokens = auth.tokens_file.clone().map(TokenFile::at);
@@ -65,12 +65,12 @@ impl Credentials {
         Ok(Self { tokens: tokens.flatten(), tls: tls.flatten() })
     }
 
-    /// TLS as it is in force, kept current while the actors live; `None` if the configuration names no certificate.
+    /// Returns the TLS settings in force, kept current by the actors; `None` if the configuration names no certificate.
     pub(super) fn tls(&self) -> Option<Latest<ServerTls>> {
         self.tls.as_ref().map(FileWatchActor::latest)
     }
 
-    /// When the receiver's own certificate ends; none without TLS.
+    /// Returns the time when the receiver's own certificate expires; `None` without TLS.
     pub fn certificate_ends(&self) -> Option<SystemTime> {
         self.tls().map(|tls| tls.now().expires)
     }
@@ -79,16 +79,16 @@ impl Credentials {
         self.tokens.as_ref().map(FileWatchActor::latest)
     }
 
-    /// When each token was last used, as the last run has written it to this file. Blocks.
+    /// Reads the last use of each token from the file of the last run. Blocks.
     pub(super) fn last_use(&self, path: &Path) -> LastUse {
         self.tokens().map_or_else(LastUse::default, |tokens| LastUse::of(last_use::read(path), &tokens.now()))
     }
 
-    /// How it is found out who sends a request.
+    /// Returns the authenticator of requests.
     pub(super) fn authenticator(&self, config: &AuthConfig, last_use: LastUse) -> Authenticator {
         Authenticator {
             readers: config.readers.clone(),
-            // What is wrong with it was said when the configuration was checked.
+            // A bad proxy was reported when the configuration was validated.
             proxies: config.proxy.as_ref().and_then(|proxy| proxy.proxies().ok()),
             tokens: self.tokens(),
             last_use,
@@ -101,7 +101,7 @@ impl Credentials {
     }
 }
 
-/// The files with secrets that everybody on the machine can read, as far as their own modes say. Blocks.
+/// Returns the secret files whose own modes let everybody on the machine read them. Blocks.
 pub fn readable_by_everybody(config: &ReceiverConfig) -> Vec<PathBuf> {
     let key = config.server.tls.as_ref().map(|tls| &tls.key_file);
     let secrets = config.auth.tokens_file.iter().chain(key);
@@ -111,13 +111,13 @@ pub fn readable_by_everybody(config: &ReceiverConfig) -> Vec<PathBuf> {
 }
 
 impl CredentialsActors {
-    /// For the watchdog.
+    /// Returns the addresses for the watchdog.
     pub(super) fn pings(&self) -> impl Iterator<Item = Recipient<Ping>> {
         let tls = self.tls.clone().map(Addr::recipient);
         self.tokens.clone().map(Addr::recipient).into_iter().chain(tls)
     }
 
-    /// For SIGHUP.
+    /// Returns the addresses for SIGHUP.
     pub(super) fn reloads(&self) -> impl Iterator<Item = Recipient<Reload>> {
         let tls = self.tls.clone().map(Addr::recipient);
         self.tokens.clone().map(Addr::recipient).into_iter().chain(tls)

@@ -1,4 +1,4 @@
-//! Starts what decides about commits: the gate, the poll of the clone, the amnesties.
+//! Starts the gate, the poll of the clone, and the amnesties.
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ use crate::gate::window::Gate;
 use crate::gate::window_file::{Source, WindowFile};
 use crate::io_thread::IoThread;
 
-/// The gate and what keeps it current.
+/// The gate and the actors that keep it current.
 pub(super) struct GateActors {
     pub(super) view: Latest<Gate>,
     pub(super) gate: Addr<GateActor>,
     pub(super) polls: Addr<GitPollActor>,
-    /// None while the gate is off: then nothing has to be admitted by name.
+    /// The amnesties; `None` if the gate is off, because then every commit is admitted.
     pub(super) amnesties: Option<Addr<FileWatchActor<AmnestyFile>>>,
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn start(config: &GateConfig, state_dir: &Path) -> GateActors {
     let names_a_clone = rev_list.names_a_clone();
     let polls = GitPollActor::new(rev_list, config.poll_interval(), window_file, kept, replace).start();
     if names_a_clone {
-        // Its failure is logged by the actor and answered with 503 as long as there is no window.
+        // The actor logs a failure, and requests get 503 while there is no window.
         let _ = polls.send(Poll).await;
     }
     GateActors { view, gate, polls, amnesties }
@@ -70,7 +70,7 @@ async fn start_amnesties(state_dir: &Path) -> (Latest<Amnesties>, Addr<FileWatch
     let file = AmnestyFile::at(amnesty_file::path_in(state_dir));
     let actor = FileWatchActor::new(file, Amnesties::default(), IoThread::start("amnesties"));
     let (amnesties, actor) = (actor.latest(), actor.start());
-    // Its failure is logged by the actor: then nothing is admitted by name.
+    // The actor logs a failure; then no commit is admitted by name.
     let _ = actor.send(Reload).await;
     (amnesties, actor)
 }

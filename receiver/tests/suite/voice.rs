@@ -185,17 +185,17 @@ fn help_names_every_flag_and_command_that_is_not_hidden() {
     Usage: cis490-receiver [OPTIONS] [COMMAND]
 
     Commands:
-      token   Bearer tokens: who may upload without a certificate
-      admit   Admit a commit that is outside the window, by name
-      status  Show health, window, free space and uploads, and the next step if something is wrong; exits with 1 if uploads are refused
+      token   Manage bearer tokens, which identify hosts and readers without a certificate
+      admit   Admit a commit outside the window by name
+      status  Show health, window, free space, uploads and the next step; exit with 1 if uploads are refused
       help    Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/receiver.toml]
-          --check-config   Check the configuration and what it names, print both, and exit
+          --check-config   Check the configuration and the files it names, print the result and all values, and exit
           --color <WHEN>   Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
-      -q, --quiet...       Log less: warnings only, twice: errors only
-      -v, --verbose...     Log more: debugging, twice: everything; with neither flag RUST_LOG counts
+      -q, --quiet...       Log less: warnings only; twice: errors only
+      -v, --verbose...     Log more: debugging; twice: everything; without -q and -v, RUST_LOG applies
       -h, --help           Print help
       -V, --version        Print version
     ");

@@ -1,8 +1,9 @@
-//! `--check-config`: shows what will happen with this configuration: which values are in force and where each is from, who
-//! this host is to the receiver, and what can be done with the directories. Blocks, and changes nothing.
+//! `--check-config`: shows the values in force and their origin, the identity of this host, and the state of the
+//! directories. Blocks, and changes nothing.
 //!
-//! It ends as a start would: with 78 where the configuration or a file that it names cannot be used, with 1 where the
-//! service's user cannot work on the directories. What may be meant so, or is about another user's rights, is a warning.
+//! Exits as a start would: with 78 if the configuration or a file that it names cannot be used, with 1 if the service's
+//! user cannot use the directories. A problem that may be intended, or that depends on another user's rights, is a
+//! warning.
 
 use std::path::Path;
 
@@ -22,7 +23,7 @@ mod secrets;
 mod settings;
 mod user;
 
-/// Shows what the configuration at `path` means, and returns the exit code.
+/// Checks the configuration at `path`, prints the result, and returns the exit code.
 pub(super) fn run(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
     let target = match TargetFiles::read(&config.receiver) {
         Ok((target, _)) => target,
@@ -47,7 +48,7 @@ pub(super) fn run(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
     Ok(places.judge(&user))
 }
 
-/// What the values come to, in words.
+/// Describes the values in words.
 fn meaning(config: &Config, path: &Path) -> Vec<String> {
     let Config { host_id, paths, receiver, queue, retention } = config;
     vec![
@@ -87,7 +88,7 @@ fn warnings(config: &Config, target: &Target) -> Vec<String> {
     warnings
 }
 
-/// What is configured, and what holds now.
+/// Describes the configured rate limit, and the one in force now.
 fn rate_limit(limit: &RateLimit) -> String {
     if limit.is_none() {
         return "none".to_owned();

@@ -1,6 +1,6 @@
-//! What to do about a configuration, or a file that it names, that cannot be used.
+//! The next step if the configuration, or a file that it names, cannot be used.
 //!
-//! A right that is missing is no mistake in the file: the command is to be run by somebody who has it.
+//! A missing permission is no mistake in the file: another user must run the command.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,7 +11,7 @@ use cis490_shared::pem::PemError;
 use crate::config::DEFAULT_PATH;
 use crate::http::target::{TargetError, TlsError, TokenError};
 
-/// The next step after the configuration at `path` could not be loaded.
+/// Returns the next step if the configuration at `path` cannot be loaded.
 pub(super) fn unreadable(error: &ConfigError, path: &Path) -> String {
     let kind = match error {
         ConfigError::Read(error) => Some(error.kind()),
@@ -33,7 +33,7 @@ pub(super) fn unreadable(error: &ConfigError, path: &Path) -> String {
     }
 }
 
-/// The next step after a file that the configuration at `path` names could not be used.
+/// Returns the next step if a file that the configuration at `path` names cannot be used.
 pub(super) fn bad_file(error: &TargetError, path: &Path) -> String {
     let failed = match error {
         TargetError::Tls(TlsError::File(PemError::Read { source, .. }))
@@ -50,7 +50,7 @@ pub(super) fn bad_file(error: &TargetError, path: &Path) -> String {
     }
 }
 
-/// The next step after the file was there a moment ago.
+/// Returns the next step if the file was readable a moment ago.
 pub(super) fn changed(path: &Path) -> String {
     format!("look at it and check it once more: `ls -l {}`", path.display())
 }

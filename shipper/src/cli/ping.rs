@@ -1,8 +1,8 @@
-//! `--ping`: proves that a receiver answers and takes this host, and says what its gate does, in one line; then, a line
-//! each, what becomes of the commits of episodes that wait here.
+//! `--ping`: proves that a receiver answers and accepts this host. Prints that and the state of its gate in one line,
+//! then a line with the gate's verdict for each commit of waiting episodes.
 //!
-//! It needs no actor and writes nothing, on either side. Health stubs and captive portals say 200 too, so an answer
-//! counts only if it is that of a receiver: its version and its clock.
+//! It needs no actor and writes nothing, on either side. Health stubs and captive portals answer 200 too, so an answer
+//! counts only if it holds a receiver's version and clock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -35,7 +35,7 @@ mod prospects;
 pub struct Pong {
     url: String,
     round_trip: Duration,
-    /// None for one of the earlier generation.
+    /// The version; `None` for a receiver of the earlier generation.
     version: Option<String>,
     skew: Option<SignedDuration>,
     gate: Option<GateAnswer>,
@@ -44,7 +44,7 @@ pub struct Pong {
 }
 
 impl Pong {
-    /// What would refuse this host, or soon will.
+    /// Returns the reasons why this host is refused now, or soon will be.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.prospects.warnings();
         if let Some(skew) = self.skew.filter(|skew| skew.unsigned_abs() > clock_skew::TOO_MUCH.unsigned_abs())
@@ -66,7 +66,7 @@ impl Pong {
     }
 }
 
-/// A gate that reads its clone every few seconds, or minutes at most, is that old only if it cannot.
+/// The age from which a window is stale. A gate reads its clone every few seconds, or minutes at most, if it can.
 const STALE_WINDOW_S: f64 = 3600.0;
 
 impl fmt::Display for Pong {
@@ -107,36 +107,36 @@ pub enum PingError {
     /// A certificate, key or token that the configuration names cannot be used.
     #[error(transparent)]
     Target(TargetError),
-    /// No answer.
+    /// There was no answer.
     #[error("`{url}`: {silence}")]
     Silent {
-        /// The receiver.
+        /// The address.
         url: String,
-        /// Why.
+        /// The reason.
         silence: RequestError,
     },
-    /// An answer of 200, but not a receiver's.
+    /// The answer was 200, but not from a receiver.
     #[error("`{url}`: answered 200, and no receiver says so: {what}")]
     Stranger {
-        /// What was asked.
+        /// The address.
         url: String,
-        /// What the answer looks like.
+        /// A description of the answer.
         what: String,
     },
-    /// An answer, but not the right one.
+    /// The answer was an error.
     #[error("`{url}`: {said}")]
     Refused {
-        /// The receiver.
+        /// The address.
         url: String,
-        /// The status code, and what was said about it.
+        /// The status code and its explanation.
         said: String,
-        /// What a person should look at.
+        /// The next step for a person.
         help: &'static str,
     },
 }
 
 impl PingError {
-    /// What to do next.
+    /// Returns the next step.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Refused { help, .. } => help,
@@ -152,7 +152,7 @@ impl PingError {
     }
 }
 
-/// Asks once.
+/// Asks the receiver once.
 pub fn ping(config: &Config) -> Result<Pong, PingError> {
     let url = config.receiver.url.to_string();
     let (target, _) = TargetFiles::read(&config.receiver).map_err(PingError::Target)?;
@@ -168,7 +168,7 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
         let round_trip = begin.elapsed();
         let pong = match pong(&url, &answer, shown) {
             Ok(pong) => Some(pong),
-            // It says no more than that it is there.
+            // The answer of an earlier receiver only proves that it is there.
             Err(PingError::Stranger { .. })
                 if config.receiver.accept_unproven_success && answer.object().is_some() =>
             {
@@ -184,7 +184,7 @@ pub fn ping(config: &Config) -> Result<Pong, PingError> {
     })
 }
 
-/// What a receiver said; an error where another did, or it takes nothing from this host.
+/// Returns the receiver's answer. It is an error if another server answered, or if the receiver refuses this host.
 fn pong(url: &str, answer: &Answer, shown: Shown) -> Result<PingAnswer, PingError> {
     let url = url.to_owned();
     match (answer.status, about_the_receiver(answer)) {
@@ -206,7 +206,7 @@ fn pong(url: &str, answer: &Answer, shown: Shown) -> Result<PingAnswer, PingErro
     }
 }
 
-/// How far the receiver's clock is ahead of ours.
+/// Returns how far the receiver's clock is ahead of ours.
 fn skew(pong: &PingAnswer, ours: SystemTime) -> Option<SignedDuration> {
     let theirs: Timestamp = pong.server_time.as_str().parse().ok()?;
     Some(theirs.duration_since(Timestamp::try_from(ours).ok()?))

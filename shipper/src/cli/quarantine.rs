@@ -1,5 +1,4 @@
-//! `cis490-shipper quarantine`: shows refused episodes, and has some go back at a person's word. Both may run beside the
-//! shipper.
+//! `cis490-shipper quarantine`: lists refused episodes, and releases some on command. Both may run beside the shipper.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -21,27 +20,27 @@ use crate::config::{self, Config};
 use crate::store::layout::{Dirs, DirsError};
 use crate::store::quarantine::{Entry, entries, release};
 
-/// What is to be done with refused episodes.
+/// The commands on refused episodes.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print what lies in quarantine, and why
+    /// Print the episodes in quarantine, and why they were refused
     List {
-        /// One JSON object a line
+        /// Print one JSON object per line
         #[arg(long)]
         json: bool,
     },
-    /// Have refused episodes go back to episodes/, to be sent again
+    /// Move refused episodes back to episodes/, so that they are sent again
     Release(Which),
 }
 
-/// Which episodes.
+/// The choice of episodes.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct Which {
-    /// What `quarantine list` calls them
+    /// Ids of episodes, as `quarantine list` prints them
     #[arg(value_name = "ID", add = ArgValueCompleter::new(complete_names))]
     names: Vec<String>,
-    /// All of them
+    /// Release all episodes in quarantine
     #[arg(long)]
     all: bool,
 }
@@ -54,32 +53,32 @@ fn complete_names(current: &OsStr) -> Vec<CompletionCandidate> {
     beginning(current, names.map(|entry| entry.name))
 }
 
-/// Why it was not done.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QuarantineError {
     /// The directory cannot be read.
     #[error(transparent)]
     Unreadable(#[from] FsError),
-    /// There are no such entries; nothing was done.
+    /// Some names are not in quarantine; nothing was released.
     #[error("not in quarantine: {}; nothing was released", .0.join(", "))]
     Unknown(Vec<String>),
-    /// Some could not go back.
+    /// Some episodes could not be moved back.
     #[error("{released} released; `{name}` and perhaps others stay: {source}")]
     Stayed {
-        /// So many could.
+        /// The number of released episodes.
         released: usize,
-        /// One that could not.
+        /// An episode that stays.
         name: String,
         /// The reason.
         source: DirsError,
     },
-    /// It was done, and could not be printed.
+    /// The command succeeded, but its result could not be printed.
     #[error(transparent)]
     Print(#[from] CannotPrint),
 }
 
 impl QuarantineError {
-    /// What to do next.
+    /// Returns the next step.
     pub(super) fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Unreadable(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -99,7 +98,7 @@ impl QuarantineError {
     }
 }
 
-/// Does it.
+/// Runs the command.
 pub(super) fn run(command: &Command, config: &Config) -> Result<(), QuarantineError> {
     let dirs = Dirs::beside(&config.paths.data_root);
     match command {
@@ -113,7 +112,7 @@ pub(super) fn run(command: &Command, config: &Config) -> Result<(), QuarantineEr
 struct Line<'a> {
     name: &'a str,
     refused_at_wall: Option<String>,
-    /// Whether it goes back by itself once the gate admits its commit.
+    /// True if it goes back by itself once the gate admits its commit.
     awaits_commit: bool,
     #[serde(flatten)]
     refusal: Refusal,
@@ -151,7 +150,7 @@ fn list(dirs: &Dirs, json: bool) -> Result<(), QuarantineError> {
 
 fn text_of(line: &Line<'_>, json: bool) -> String {
     if json {
-        // Text and numbers only: there is nothing in it that JSON could not hold.
+        // Texts and numbers can always be serialised.
         return serde_json::to_string(line).unwrap_or_default();
     }
     let Refusal { status, error, commit, .. } = &line.refusal;

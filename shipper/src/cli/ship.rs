@@ -1,8 +1,8 @@
-//! The shipper itself, as a daemon or `--once`: where its log goes, its exit code, and a progress bar for each upload for
-//! whoever watches `--once` on a terminal.
+//! The shipper itself, as a daemon or `--once`: its log, its exit code, and with `--once` on a terminal a progress bar
+//! for each upload.
 //!
-//! A thread of its own reads the meter a few times a second; no uploader waits for a terminal. Log lines go by way of
-//! [`LogLines`], which takes the bars off the screen for that moment. Where standard error is no terminal there are none.
+//! A thread of its own reads the meter ten times a second, so that no uploader waits for a terminal. [`LogLines`]
+//! removes the bars from the screen while a log line is written. There are no bars if standard error is no terminal.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -24,10 +24,10 @@ use crate::upload::meter::Meter;
 const REFUSED: u8 = 65;
 const TRY_AGAIN: u8 = 75;
 
-/// How often the meter is read.
+/// The interval between reads of the meter.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A ULID fits; a longer name is cut.
+/// The template of a bar. A ULID fits; a longer name is cut.
 const TEMPLATE: &str = "{prefix:26!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
 /// Ships until the end that `mode` names, and returns the exit code.
@@ -39,7 +39,7 @@ pub(super) fn run(config: &Config, flags: &Flags, mode: Mode) -> u8 {
     let meter = Meter::default();
     let bars = screen.map(|screen| screen.show(meter.clone()));
     let ended = run::run(config, mode, &meter);
-    // What is printed from here on must not run into them.
+    // Removed, so that later output does not mix with them.
     drop(bars);
     match (ended, mode) {
         (Ok(_), Mode::Daemon) => SUCCESS,
@@ -74,36 +74,36 @@ fn start_logging(flags: &Flags, screen: Option<&Screen>) -> Result<(), BadFilter
     Ok(())
 }
 
-/// The terminal, with bars at its lower end. Clones share it.
+/// The terminal, with bars at its bottom. Clones share it.
 #[derive(Debug, Clone)]
 struct Screen(MultiProgress);
 
-/// The bars, as long as this lives. Dropping it takes them off the screen.
+/// The bars. Dropping them removes them from the screen.
 #[derive(Debug)]
 struct Bars {
-    /// Hung up to end the thread.
+    /// Dropped to end the thread.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Writes above the bars, to standard error.
+/// A writer of log lines to standard error, above the bars.
 #[derive(Debug)]
 struct LogLines(MultiProgress);
 
 impl Screen {
-    /// Standard error, where a person sees it.
+    /// Returns standard error if it is a terminal.
     fn of_standard_error() -> Option<Self> {
-        // A bar knows about terminals that cannot move their cursor.
+        // The library detects terminals that cannot move their cursor.
         let multi = MultiProgress::new();
         (io::stderr().is_terminal() && !multi.is_hidden()).then_some(Self(multi))
     }
 
-    /// Where the log goes meanwhile.
+    /// Returns the writer for the log while bars are shown.
     fn log_lines(&self) -> LogLines {
         LogLines(self.0.clone())
     }
 
-    /// Shows what the meter says. Without a thread to do it there are no bars.
+    /// Shows the uploads of the meter. If no thread can be started, there are no bars.
     fn show(&self, meter: Meter) -> Bars {
         let (stop, stopped) = channel();
         let screen = self.0.clone();
@@ -117,7 +117,7 @@ impl Drop for Bars {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // Its panic would be in the log, and the uploads are none the worse for it.
+            // A panic of the thread is in the log, and does not harm the uploads.
             let _ = thread.join();
         }
     }
@@ -125,7 +125,7 @@ impl Drop for Bars {
 
 impl Write for LogLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whole lines come at once; one that is torn by a short write would have a bar in it.
+        // Writes the whole line, because a bar would be drawn into a line that is split by a short write.
         self.0.suspend(|| io::stderr().lock().write_all(bytes)).map(|()| bytes.len())
     }
 
@@ -142,7 +142,7 @@ fn follow(screen: &MultiProgress, meter: &Meter, stopped: &Receiver<()>) {
     shown.update(screen, Vec::new());
 }
 
-/// The bars on the screen, by what they stand for; an upload that begins again is another one.
+/// The bars on the screen, by the number of the upload; an upload that begins again is another one.
 #[derive(Debug, Default)]
 struct Shown(BTreeMap<u64, ProgressBar>);
 
@@ -152,7 +152,7 @@ impl Shown {
         for upload in uploads {
             let bar = before.remove(&upload.number).unwrap_or_else(|| begin(screen, &upload));
             bar.set_position(upload.sent_bytes);
-            // The time that is left changes while nothing moves.
+            // The remaining time changes even if no byte is sent.
             bar.tick();
             self.0.insert(upload.number, bar);
         }
@@ -169,7 +169,7 @@ fn begin(screen: &MultiProgress, upload: &UnderWay) -> ProgressBar {
         .with_style(style.progress_chars("=> "))
         .with_prefix(upload.episode_id.clone());
     let bar = screen.add(bar.with_position(upload.sent_bytes));
-    // What was sent before it was there says nothing of the rate.
+    // Bytes sent before the bar existed must not count in the rate.
     bar.reset_eta();
     bar
 }
@@ -210,7 +210,7 @@ mod tests {
         let screen = Screen(MultiProgress::with_draw_target(ProgressDrawTarget::hidden()));
         let bars = screen.show(Meter::default());
         assert!(!bars.thread.as_ref().unwrap().is_finished());
-        // It would wait for ever.
+        // Without an end of the thread, this would wait for ever.
         drop(bars);
     }
 

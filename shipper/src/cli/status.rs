@@ -1,8 +1,8 @@
-//! `cis490-shipper status`: how the shipper of this host does, for a person or for a program. It reads the status that the
-//! daemon wrote, and counts for itself where none has been written lately. Blocks.
+//! `cis490-shipper status`: the status of this host's shipper, for a person or a program. It reads the status that the
+//! daemon wrote, and counts by itself if that is too old. Blocks.
 //!
-//! It works beside any shipper and without one, with the right to read the data directory, and changes nothing. It
-//! succeeds where it could read that, whatever it found: finding a fault is no failure (accident 10).
+//! It works with or without a running shipper, needs only the right to read the data directory, and changes nothing. It
+//! succeeds even if it finds a problem: finding one is no failure (accident 10).
 
 use std::collections::BTreeSet;
 use std::io;
@@ -26,30 +26,30 @@ use crate::report::written::Written;
 use crate::store::layout::{Dirs, DirsError};
 use crate::store::quarantine::survey;
 
-/// A daemon that lives has written its status within this time, be the disk ever so slow.
+/// The age up to which a status is from a running daemon, even on a slow disk.
 const FRESH: Duration = Duration::from_secs(90);
 
-/// The flags.
+/// The flags of `status`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// Print it as JSON, as a program wants it
+    /// Print the status as JSON, for programs
     #[arg(long)]
     json: bool,
 }
 
-/// Why nothing can be said.
+/// Why there is no status.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StatusError {
-    /// The directories.
+    /// The directories cannot be read.
     #[error(transparent)]
     Dirs(#[from] DirsError),
-    /// The file with the status, or the quarantine.
+    /// The status file or the quarantine cannot be read.
     #[error(transparent)]
     File(#[from] FsError),
 }
 
 impl StatusError {
-    /// What to do about it.
+    /// Returns the next step.
     pub(super) fn remedy(&self) -> &'static str {
         let error = match self {
             Self::Dirs(DirsError::Io(error)) | Self::File(error) => error,
@@ -67,12 +67,12 @@ impl StatusError {
     }
 }
 
-/// What is to be printed.
+/// Returns the text to print.
 pub(super) fn run(flags: &Flags, config: &Config) -> Result<String, StatusError> {
     let now = system_time();
     let report = inspect(config, now)?;
     Ok(match flags.json {
-        // Text and numbers only: there is nothing in it that JSON could not hold.
+        // Texts and numbers can always be serialised.
         true => serde_json::to_string_pretty(&report).unwrap_or_default(),
         false => painted(&report, &text::render(&report, now)),
     })
@@ -81,7 +81,7 @@ pub(super) fn run(flags: &Flags, config: &Config) -> Result<String, StatusError>
 const ATTENTION: Style = AnsiColor::Yellow.on_default().bold();
 const HELP: Style = AnsiColor::Cyan.on_default().bold();
 
-/// The text with its problem in colour, which the terminal module takes out where nobody wants it.
+/// Returns the text with its problem in colour; the terminal module removes unwanted colour.
 fn painted(report: &Report, text: &str) -> String {
     let has_problem = report.problem.is_some();
     let paint = |(number, line): (usize, &str)| match line.strip_prefix("help:") {
@@ -100,7 +100,7 @@ fn inspect(config: &Config, now: SystemTime) -> Result<Report, StatusError> {
     let written = Written::read(&file).map_err(FsError::at("read", &file))?;
     let damage = written.damage().map(str::to_owned);
     let written = written.status();
-    // A daemon that ended in between had written its last status before it let go of the lock.
+    // A daemon that ended in between wrote its last status before it released the lock.
     let running = before && dirs.are_in_use()?;
     let life = life(running, written.as_ref(), now);
     let mut status = match (life, written) {
@@ -112,7 +112,7 @@ fn inspect(config: &Config, now: SystemTime) -> Result<Report, StatusError> {
         None => problem::first(&status, life, now),
     };
     if life == Life::NotRunning {
-        // Whatever it was doing when it ended.
+        // The written state may be older than the end of the daemon.
         status.state = State::Stopped;
     }
     Ok(Report { running, problem, status, life })
@@ -132,14 +132,14 @@ fn life(running: bool, written: Option<&Status>, now: SystemTime) -> Life {
     }
     let is_fresh = written.is_some_and(|status| {
         let updated = status.updated_at.as_ref().and_then(words::moment);
-        // A time to come is that of a clock which was set back since.
+        // A time in the future comes from a clock that was set back.
         let is_young = updated.is_some_and(|at| now.duration_since(at).map_or(true, |age| age <= FRESH));
         is_young && status.state != State::Stopped
     });
     if is_fresh { Life::Running } else { Life::Silent }
 }
 
-/// What is left of an old status, with what can be counted in its place.
+/// Returns the parts of an old status that are still valid, with new counts.
 fn without_daemon(dirs: &Dirs, config: &Config, old: Status) -> Result<Status, StatusError> {
     let scan = dirs.scan(&BTreeSet::new(), SCAN_LIMIT)?;
     Ok(Status {

@@ -1,6 +1,6 @@
-//! What the configuration means for `cis490-shipper.service`; `cis490-shipper-generator` asks for it.
+//! The settings that the configuration implies for `cis490-shipper.service`; `cis490-shipper-generator` calls this.
 //!
-//! It has the service manager read the secrets: they may then be root's alone.
+//! The service manager reads the secrets, so that only root needs access to them.
 
 use std::path::{Path, PathBuf};
 
@@ -8,12 +8,12 @@ use cis490_shared::unit_settings::{UnitSettings, readable_secret};
 
 use crate::config::{Config, Receiver};
 
-/// The secrets that the configuration may name, and what they are called in the service manager's directory.
+/// Returns the secrets that the configuration may name, each with its name in the service manager's directory.
 fn secrets(receiver: &mut Receiver) -> [(&'static str, &mut Option<PathBuf>); 2] {
     [("token", &mut receiver.token_file), ("client-key", &mut receiver.client_key_file)]
 }
 
-/// The text of a drop-in. Blocks.
+/// Returns the text of a drop-in. Blocks.
 pub(super) fn text(config: &Config) -> String {
     let mut settings = UnitSettings::of("Service");
     settings.writable(&config.paths.data_root);
@@ -25,7 +25,7 @@ pub(super) fn text(config: &Config) -> String {
     settings.into_text()
 }
 
-/// Takes secrets that are root's alone from the directory of the service manager. Blocks.
+/// Takes secrets that only root can read from the service manager's directory. Blocks.
 pub(super) fn take_credentials(receiver: &mut Receiver, dir: &Path) {
     for (name, path) in secrets(receiver) {
         if let Some(path) = path {

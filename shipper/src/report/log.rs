@@ -1,7 +1,7 @@
-//! The log that a person reads: one entry per shipped episode, one per commit that is refused, one per round that deleted
-//! something, one per change of a condition. Never one per retry (accidents 2 and 12).
+//! The log for a person: one entry per shipped episode, per refused commit, per round that deleted something, and per
+//! change of a condition. Never one per retry (accidents 2 and 12).
 //!
-//! Only logging: nothing is decided here. The memory of earlier messages is bounded.
+//! Nothing is decided here. The memory of earlier messages is bounded.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hash;
@@ -22,7 +22,7 @@ use crate::store::quarantine::Released;
 use crate::store::shipped::Round;
 use crate::store::unshippable::NotAnEpisode;
 
-/// How many commits, and how many odd names, are remembered as said.
+/// How many logged commits, and how many logged names, are remembered.
 const MEMORY: usize = 1024;
 
 /// The log of the queue.
@@ -32,7 +32,7 @@ pub struct Report {
     names: SeenOnce<String>,
     /// Commits that are about to be refused.
     leaving: SeenOnce<Option<String>>,
-    /// Whether the last sweep or scan of the directories failed.
+    /// True if the last sweep or scan of the directories failed.
     scans_fail: bool,
 }
 
@@ -48,7 +48,7 @@ impl Default for Report {
 }
 
 impl Report {
-    /// An episode is in `shipped/`.
+    /// Logs an episode that is in `shipped/`.
     pub fn shipped(&mut self, episode_id: &EpisodeId, shipped: &Shipped) {
         let Shipped { status, commit, size_bytes, elapsed, position, .. } = shipped;
         let elapsed_ms = elapsed.as_millis();
@@ -66,8 +66,8 @@ impl Report {
         }
     }
 
-    /// An episode is in `quarantine/`. What to do is said once per commit, or once per episode where the
-    /// commit is not the matter.
+    /// Logs an episode that is in `quarantine/`. The next step is logged once per commit, or per episode if the commit
+    /// is not the reason.
     pub fn refused(&mut self, episode_id: &EpisodeId, refusal: &Refusal) {
         let Refusal { status, error, commit, head_commit, detail, .. } = refusal;
         if !refusal.is_about_the_commit() {
@@ -86,7 +86,7 @@ impl Report {
             return;
         }
         if self.commits.is_new((error.clone(), commit.clone())) {
-            // On lines of its own, and last: it is there to be pasted.
+            // Last and on lines of its own, because it is to be pasted.
             let remediation = format_args!("\n{}", refusal.remediation_text());
             error!(
                 commit,
@@ -98,12 +98,12 @@ impl Report {
         }
     }
 
-    /// Refused episodes were to go back, since the gate admits their commit.
+    /// Logs refused episodes that went back because the gate admits their commit, and those that could not.
     pub fn released(&mut self, commit: &str, released: &Released) {
         if released.count > 0 {
             let count = released.count;
             info!(commit, count, "the gate admits a commit: refused episodes are sent again");
-            // It may be refused anew one day, which is news then.
+            // If it is refused again one day, that must be logged again.
             self.commits.forget(|(_, said)| said.as_deref() == Some(commit));
         }
         for (name, error) in &released.stayed {
@@ -114,13 +114,13 @@ impl Report {
         }
     }
 
-    /// The quarantine was to be looked through.
+    /// Logs that the quarantine cannot be read.
     pub fn quarantine_unreadable(&self, error: &io::Error) {
         let help = "`ls -ld` quarantine/ in the data directory: the shipper's user must own it";
         error!(%error, help, "the quarantine cannot be read, nothing goes back by itself");
     }
 
-    /// The directories were to be looked through.
+    /// Logs the first failed scan of the directories, and the first good one after it.
     pub fn scanned(&mut self, failure: Option<&DirsError>) {
         match (failure, std::mem::replace(&mut self.scans_fail, failure.is_some())) {
             (Some(error), false) => error!(
@@ -133,7 +133,7 @@ impl Report {
         }
     }
 
-    /// Entries of `episodes/` that are not shipped.
+    /// Logs entries of `episodes/` that are not shipped, each once.
     pub fn ignored(&mut self, entries: Vec<(String, NotAnEpisode)>) {
         for (name, reason) in entries {
             if self.names.is_new(name.clone()) {
@@ -142,7 +142,7 @@ impl Report {
         }
     }
 
-    /// The condition of the queue, or of one episode, has changed.
+    /// Logs a change in the condition of the queue or of an episode.
     pub fn news(&self, news: News, ready: usize) {
         match news {
             News::Delayed { episode_id, reason } => {
@@ -186,7 +186,7 @@ pub struct RoomReport {
 }
 
 impl RoomReport {
-    /// A round has ended.
+    /// Logs the result of a round.
     pub fn round_ended(&mut self, root: &Path, round: &io::Result<Round>) {
         match (round, std::mem::replace(&mut self.rounds_fail, round.is_err())) {
             (Err(error), false) => error!(
@@ -226,7 +226,7 @@ impl RoomReport {
                     "a shipped episode cannot be deleted, it takes room"
                 );
             }
-            // A round that had nothing to delete says nothing about it.
+            // A round that deleted nothing does not prove that deletions work.
             (None, true) if deleted > 0 => {
                 self.deletions_fail = false;
                 info!("shipped episodes can be deleted again");
@@ -235,7 +235,7 @@ impl RoomReport {
         }
     }
 
-    /// There is room, or none, since the latest look. `is_pruned`: shipped episodes are deleted for room.
+    /// Logs a change of the free space. `is_pruned` is true if shipped episodes are deleted to make room.
     pub fn room(&self, root: &Path, change: Change, disk: &Disk, holdings: &Holdings, is_pruned: bool) {
         let Disk { free_bytes, total_bytes, free_inodes, .. } = disk;
         let Holdings { episodes, outbox, shipped, quarantine } = holdings;
@@ -267,7 +267,7 @@ impl RoomReport {
     }
 }
 
-/// Things that were logged before: a bounded set that forgets the oldest, which is then logged again.
+/// A bounded set of logged things. It forgets the oldest, which is then logged again.
 #[derive(Debug)]
 struct SeenOnce<T> {
     order: VecDeque<T>,
@@ -276,12 +276,12 @@ struct SeenOnce<T> {
 }
 
 impl<T: Clone + Eq + Hash> SeenOnce<T> {
-    /// Remembers up to `capacity` things.
+    /// Creates a set of up to `capacity` things.
     fn with_capacity(capacity: usize) -> Self {
         Self { order: VecDeque::new(), set: HashSet::new(), capacity }
     }
 
-    /// True the first time that it is called with a thing.
+    /// Adds a thing; returns true if it is new.
     fn is_new(&mut self, thing: T) -> bool {
         if !self.set.insert(thing.clone()) {
             return false;
@@ -295,7 +295,7 @@ impl<T: Clone + Eq + Hash> SeenOnce<T> {
         true
     }
 
-    /// Forgets some of it.
+    /// Forgets the things that match.
     fn forget(&mut self, which: impl Fn(&T) -> bool) {
         self.order.retain(|thing| !which(thing));
         self.set.retain(|thing| !which(thing));

@@ -1,7 +1,7 @@
 //! The most harmful problem, which a person should read first, and the next command.
 //!
-//! Pure. The order is that of the harm: what keeps recordings from being made or shipped comes before what keeps some of
-//! them, and that before what will do so in days.
+//! Pure. The order is that of the harm: first problems that stop all recording or shipping, then those that stop a part
+//! of it, then those that will do so within days.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -18,22 +18,22 @@ use crate::report::status::{Life, State, Status};
 use crate::report::words;
 use crate::store::unshippable::{Obstacle, Unshippable};
 
-/// For less than this a queue may wait without anybody being told first of all.
+/// A queue that waits for less than this is not reported as the first problem.
 const SHORT_WAIT: Duration = Duration::from_secs(10);
 
-/// How many that cannot be shipped are named, with a command for each.
+/// How many directories that cannot be shipped are named, with a command for each.
 const SHOWN_OBSTACLES: usize = 3;
 
-/// What a person should see to.
+/// A problem that a person should fix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What it is, in a few words, for a line that has room for no more.
+    /// The problem in a few words, for a short line.
     pub short: String,
-    /// What it is.
+    /// The problem.
     pub what: String,
-    /// What to look at or do.
+    /// The next step.
     pub help: Option<String>,
-    /// What to paste into a shell of this host, on lines of its own.
+    /// The commands to paste into a shell of this host, on lines of their own.
     pub paste: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl Problem {
     }
 }
 
-/// The most harmful one.
+/// Returns the most harmful problem, if any.
 pub fn first(status: &Status, life: Life, now: SystemTime) -> Option<Problem> {
     not_running(status, life, now)
         .or_else(|| disk(status))
@@ -94,7 +94,7 @@ fn disk(status: &Status) -> Option<Problem> {
     Some(Problem::new(format!("{free} of disk left"), what, help.to_owned()))
 }
 
-/// `status.json` is there, and is no status; `reason` says why.
+/// Returns the problem of a `status.json` that is damaged for this reason.
 pub fn damaged(file: &Path, reason: &str, life: Life) -> Problem {
     let file = file.display();
     let (who, help) = match life {
@@ -174,7 +174,7 @@ fn hold(status: &Status, now: SystemTime) -> Option<Problem> {
     Some(Problem::new(short, what, help))
 }
 
-/// Episodes that wait in quarantine for their commit to be admitted, or for this host to be updated.
+/// Describes episodes in quarantine whose commit is refused, until it is admitted or this host is updated.
 pub(super) fn refused_commit(status: &Status) -> Option<Problem> {
     let last = status.last_refusal.as_ref().filter(|refusal| refusal.remediation.is_some());
     let (commits, episodes) = match (&status.quarantined, last) {
@@ -216,7 +216,7 @@ pub(super) fn refused_commit(status: &Status) -> Option<Problem> {
     Some(Problem { short, what, help: None, paste: Some(words::block(remediation)) })
 }
 
-/// The latest refusal is of an episode whose meta.json names no commit: the recorder is at fault, and no update helps.
+/// Describes the latest refusal if meta.json names no commit: the recorder is at fault, and no update helps.
 fn no_commit(status: &Status) -> Option<Problem> {
     let last = status.last_refusal.as_ref()?;
     let is = |code: ErrorCode| last.error == code.as_str();
@@ -253,7 +253,7 @@ fn clock(status: &Status) -> Option<Problem> {
     Some(Problem::new("clocks differ", what, help.to_owned()))
 }
 
-/// `the receiver's clock is 5 min behind this host's`.
+/// Returns a text such as `the receiver's clock is 5 min behind this host's`.
 pub(crate) fn skew_in_words(skew_s: i64) -> String {
     let side = if skew_s < 0 { "behind" } else { "ahead of" };
     let distance = words::duration(Duration::from_secs(skew_s.unsigned_abs()));

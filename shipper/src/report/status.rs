@@ -1,10 +1,9 @@
-//! What the daemon says about itself: in `status.json` below the data directory.
+//! The daemon's status in `status.json` below the data directory.
 //!
-//! - [`Status`]: the file; keys are added and never change their meaning, and a reader takes what it knows
-//! - its parts: each is made once, by its owner, and passed on whole
+//! - [`Status`]: the file; keys are added and never change their meaning, and a reader ignores unknown ones
+//! - its parts: each is made once, by its owner, and passed on unchanged
 //!
-//! Nothing here is durable or decides anything, so losing the file loses nothing. It is written by
-//! [`crate::actors::status`].
+//! The file is not durable and decides nothing, so losing it does no harm. [`crate::actors::status`] writes it.
 
 use cis490_shared::clock::WallTime;
 use serde::{Deserialize, Serialize};
@@ -27,17 +26,17 @@ pub struct Status {
     pub url: String,
     /// The data directory.
     pub data_root: String,
-    /// What the shipper is doing.
+    /// The state of the shipper.
     pub state: State,
     /// When the daemon started.
     pub started_at: Option<WallTime>,
-    /// When this was written; half a minute ago at most while the daemon lives.
+    /// When this was written: at most half a minute ago while the daemon runs.
     pub updated_at: Option<WallTime>,
     /// Episodes that are still to be shipped.
     pub backlog: Backlog,
     /// Finished directories that need a person before they can be shipped.
     pub unshippable: Unshippable,
-    /// Why the directories cannot be looked through, where the last look failed.
+    /// Why the last scan of the directories failed, if it did.
     pub scan_failure: Option<Hold>,
     /// The episodes in `quarantine/`; `None` if they were not counted.
     pub quarantined: Option<Quarantined>,
@@ -45,45 +44,45 @@ pub struct Status {
     pub conflicts: u64,
     /// Episodes shipped since the start.
     pub shipped: u64,
-    /// How fast that goes.
+    /// The rate of shipping.
     pub rate: Rates,
-    /// Uploads that are under way, the oldest first.
+    /// Uploads in flight, the oldest first.
     pub under_way: Vec<UnderWay>,
     /// The oldest finished episode that is not shipped.
     pub oldest_unshipped: Option<Oldest>,
-    /// The episode that was shipped last; by an earlier run where `shipped` is 0.
+    /// The episode that was shipped last; by an earlier run if `shipped` is 0.
     pub last_success: Option<Success>,
-    /// When something is tried again, where nothing can be tried now.
+    /// The time of the next try, if nothing can be tried now.
     pub next_try: Option<WallTime>,
-    /// Why the whole queue waits, where it does.
+    /// Why the whole queue waits, if it does.
     pub hold: Option<Hold>,
-    /// The refusal that came last, since the start.
+    /// The last refusal since the start.
     pub last_refusal: Option<LastRefusal>,
     /// `X-Cis490-Commit-Position` of the latest answer that had one, such as `7/100`.
     pub commit_position: Option<String>,
     /// The end of this host's certificate; `None` without one.
     pub certificate_expires: Option<WallTime>,
-    /// The receiver's clock minus this host's, in seconds; none before the first answer.
+    /// The receiver's clock minus this host's, in seconds; `None` before the first answer.
     pub clock_skew_s: Option<i64>,
     /// The file system of the data directory.
     pub disk: Option<Disk>,
 }
 
-/// What the shipper is doing.
+/// The state of the shipper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Episodes are on their way, or about to be.
+    /// Episodes are being sent, or about to be.
     Shipping,
-    /// Everything that is finished is shipped or refused.
+    /// All finished episodes are shipped or refused.
     Idle,
     /// Nothing is sent before a certain time.
     Waiting,
-    /// It was asked to end and begins nothing new.
+    /// The shipper was asked to end and begins nothing new.
     Stopping,
-    /// It has ended.
+    /// The shipper has ended.
     Stopped,
-    /// Something that only a later version knows.
+    /// A state that only a later version knows.
     #[default]
     #[serde(other)]
     Unknown,
@@ -93,13 +92,13 @@ pub enum State {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Backlog {
-    /// All directories in `episodes/`, those among them that are not finished.
+    /// All directories in `episodes/`, including unfinished ones.
     pub in_episodes: usize,
-    /// Those that may be tried; of a long backlog the oldest 1,024 only.
+    /// Episodes that may be tried now; of a long backlog only the oldest 1,024.
     pub ready: usize,
-    /// Those that wait for another try.
+    /// Episodes that wait for another try.
     pub waiting: usize,
-    /// Those that are being packed, sent or put away.
+    /// Episodes that are being packed, sent or put away.
     pub in_flight: usize,
 }
 
@@ -107,9 +106,9 @@ pub struct Backlog {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quarantined {
-    /// All episodes there.
+    /// The number of all episodes there.
     pub total: u64,
-    /// Of these: those that were refused for their commit, by commit.
+    /// The episodes that were refused for their commit, by commit.
     pub by_commit: Vec<RefusedCommit>,
 }
 
@@ -123,23 +122,23 @@ impl From<&Tally> for Quarantined {
     }
 }
 
-/// A commit whose episodes are not taken.
+/// A commit whose episodes are refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RefusedCommit {
     /// The commit; `None` if meta.json names none.
     pub commit: Option<String>,
-    /// So many episodes of it are in quarantine.
+    /// The number of its episodes in quarantine.
     pub episodes: u64,
 }
 
-/// How fast episodes are shipped.
+/// The rates of shipping.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rates {
-    /// Over the last minute.
+    /// The rate over the last minute.
     pub last_minute: Speed,
-    /// Over the last ten.
+    /// The rate over the last ten minutes.
     pub last_ten_minutes: Speed,
 }
 
@@ -149,20 +148,20 @@ pub struct Rates {
 pub struct Speed {
     /// Episodes that the receiver took, per second.
     pub episodes_per_s: f64,
-    /// Bytes of archives that were handed to the network, per second.
+    /// Bytes of archives that were passed to the network, per second.
     pub bytes_per_s: u64,
 }
 
-/// An upload that is under way.
+/// An upload in flight.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UnderWay {
-    /// Tells it from all others of this run, the same episode sent again among them.
+    /// A number that is unique in this run, also if the same episode is sent again.
     #[serde(skip)]
     pub number: u64,
     /// The episode.
     pub episode_id: String,
-    /// Bytes of its archive that were handed to the network.
+    /// Bytes of its archive that were passed to the network.
     pub sent_bytes: u64,
     /// The size of its archive.
     pub total_bytes: u64,
@@ -182,17 +181,17 @@ pub struct Success {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hold {
-    /// `unreachable`, `distrusted`, `unavailable`, `blocked`, `failing` or `unmovable`; `unscannable` of `scan_failure`.
+    /// `unreachable`, `distrusted`, `unavailable`, `blocked`, `failing`, `unmovable`; in `scan_failure` `unscannable`.
     pub cause: String,
-    /// What happened.
+    /// The error in words.
     pub reason: String,
-    /// What a person should look at, where waiting will not help.
+    /// The next step for a person, if waiting will not help.
     pub help: Option<String>,
-    /// Since when it waits for this cause.
+    /// When the wait for this cause began.
     pub since: Option<WallTime>,
 }
 
-/// An episode that is not taken.
+/// A refused episode.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LastRefusal {
@@ -202,9 +201,9 @@ pub struct LastRefusal {
     pub commit: Option<String>,
     /// The `error` member of the answer, or its substitute.
     pub error: String,
-    /// What the receiver, or the packer, says about it.
+    /// Details from the receiver or the packer.
     pub detail: Option<String>,
-    /// What to paste on this host; only where the commit is the matter.
+    /// The commands to paste on this host, if the commit is the reason.
     pub remediation: Option<String>,
     /// When it was put into quarantine.
     pub at: Option<WallTime>,
@@ -214,21 +213,21 @@ pub struct LastRefusal {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Disk {
-    /// What a user may still fill.
+    /// Bytes that a user may still fill.
     pub free_bytes: u64,
-    /// Its size.
+    /// The size in bytes.
     pub total_bytes: u64,
-    /// Too little is free.
+    /// True if too little is free.
     pub is_nearly_full: bool,
 }
 
-/// Whether the status comes from a running shipper.
+/// The source of a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// It runs, and says so.
+    /// A running daemon has written it.
     Running,
-    /// A shipper works on the data directory, and it is not the one that wrote the file, or it is stuck.
+    /// A shipper works on the data directory, but it has not written the file, or it is stuck.
     Silent,
-    /// None does.
+    /// No shipper runs.
     NotRunning,
 }

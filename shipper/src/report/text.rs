@@ -1,7 +1,7 @@
-//! The output of `cis490-shipper status`: the current problem first, then backlog and rate; and the
-//! one line that `systemctl status` shows.
+//! The output of `cis490-shipper status`, with the current problem first, then backlog and rate; and the one line that
+//! `systemctl status` shows.
 //!
-//! Pure. Text that came from elsewhere is shown without anything that a terminal would obey.
+//! Pure. Text from outside is shown without control characters, which a terminal would obey.
 
 use std::time::SystemTime;
 
@@ -20,22 +20,22 @@ const SHOWN_UPLOADS: usize = 16;
 /// The findings.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Whether a shipper works on the data directory.
+    /// True if a shipper works on the data directory.
     pub running: bool,
-    /// What a person should see to first, if anything.
+    /// The problem that a person should fix first, if any.
     pub problem: Option<Problem>,
-    /// How it stands: as the daemon says, or as far as can be told without it.
+    /// The status from the daemon, or as far as it is known without a daemon.
     #[serde(flatten)]
     pub status: Status,
-    /// Whether the daemon says so.
+    /// The source of the status.
     #[serde(skip)]
     pub life: Life,
 }
 
-/// The whole text, with a line feed at its end.
+/// Returns the whole text, with a newline at its end.
 pub fn render(report: &Report, now: SystemTime) -> String {
     let mut text = Vec::new();
-    // What nobody but a person can see to stands above the rest, also where something else is worse.
+    // Directories that only a person can fix are above the rest, even if another problem is worse.
     let unshippable = problem::unshippable(&report.status).filter(|one| report.problem.as_ref() != Some(one));
     for problem in report.problem.iter().chain(&unshippable) {
         text.push(problem.what.clone());
@@ -74,7 +74,7 @@ fn headline(report: &Report, now: SystemTime) -> String {
     format!("{host} to {}: {state}{since}", excerpt(&status.url))
 }
 
-/// The lines that have something to say, each with its name.
+/// Returns the lines with content, each with its name.
 fn lines(report: &Report, now: SystemTime) -> Vec<(&'static str, String)> {
     let status = &report.status;
     let mut lines = Vec::new();
@@ -170,7 +170,7 @@ fn refused(status: &Status, now: SystemTime) -> Option<String> {
     Some(text)
 }
 
-/// Lines that are not about episodes.
+/// Returns the lines that are not about episodes.
 fn surroundings(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(position) = &status.commit_position {
@@ -194,13 +194,15 @@ fn surroundings(status: &Status, now: SystemTime) -> Vec<(&'static str, String)>
     lines
 }
 
-/// The remediation of a refused commit, if another problem came first.
+/// Returns the remediation of a refused commit, if another problem came first.
 fn refused_below(report: &Report) -> Option<Problem> {
     let refused = problem::refused_commit(&report.status);
     refused.filter(|refused| report.problem.as_ref() != Some(refused))
 }
 
-/// For example `shipping: 12 ready, 2 under way at 3.1 MB/s, 1 refused commit (31 episodes) - see cis490-shipper status`.
+/// Returns the status in one line.
+///
+/// An example is `shipping: 12 ready, 2 under way at 3.1 MB/s, 1 refused commit - see cis490-shipper status`.
 pub fn line(status: &Status, now: SystemTime) -> String {
     let backlog = &status.backlog;
     let mut parts = Vec::new();
@@ -226,7 +228,7 @@ pub fn line(status: &Status, now: SystemTime) -> String {
     format!("{}: {}{more}", state_word(status.state), parts.join(", "))
 }
 
-/// The state in a word.
+/// Returns the state in a word.
 fn state_word(state: State) -> &'static str {
     match state {
         State::Shipping => "shipping",

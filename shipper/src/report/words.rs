@@ -1,4 +1,4 @@
-//! Times and sizes as people say them.
+//! Times and counts in words.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use cis490_shared::clock::WallTime;
 use cis490_shared::excerpt::excerpt;
 use jiff::Timestamp;
 
-/// `5 min`, `3 h`, `4 days`: the largest unit of which there are at least two, rounded down.
+/// Returns a time such as `5 min`, `3 h`, `4 days`: in the largest unit of which there are at least two, rounded down.
 pub(crate) fn duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -16,12 +16,12 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// The moment, where the text is one.
+/// Returns the moment, if the text is one.
 pub fn moment(time: &WallTime) -> Option<SystemTime> {
     SystemTime::try_from(time.as_str().parse::<Timestamp>().ok()?).ok()
 }
 
-/// `5 min ago`, `in 20 s`, `now`; the text itself where it is no time.
+/// Returns `5 min ago`, `in 20 s` or `now`, or the text itself if it is no time.
 pub(super) fn relative(time: &WallTime, now: SystemTime) -> String {
     let Some(then) = moment(time) else { return excerpt(time.as_str()) };
     match now.duration_since(then) {
@@ -31,7 +31,7 @@ pub(super) fn relative(time: &WallTime, now: SystemTime) -> String {
     }
 }
 
-/// `2025-10-09 08:53:20 UTC`; the text itself where it is no time.
+/// Returns `2025-10-09 08:53:20 UTC`, or the text itself if it is no time.
 pub(super) fn clock_time(time: &WallTime) -> String {
     match time.as_str().parse::<Timestamp>() {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -39,22 +39,22 @@ pub(super) fn clock_time(time: &WallTime) -> String {
     }
 }
 
-/// `1 episode`, `31 episodes`.
+/// Returns `1 episode` or `31 episodes`.
 pub(crate) fn episodes(count: u64) -> String {
     if count == 1 { "1 episode".to_owned() } else { format!("{count} episodes") }
 }
 
-/// `1 finished directory`, `31 finished directories`.
+/// Returns `1 finished directory` or `31 finished directories`.
 pub(super) fn finished(count: u64) -> String {
     if count == 1 { "1 finished directory".to_owned() } else { format!("{count} finished directories") }
 }
 
-/// Lines that are there to be pasted, without anything that a terminal would obey.
+/// Returns lines to paste, without control characters, which a terminal would obey.
 pub(crate) fn block(text: &str) -> String {
     text.trim_end().lines().map(excerpt).collect::<Vec<_>>().join("\n")
 }
 
-/// The beginning of a commit, as git shows it.
+/// Returns the first 12 characters of a commit.
 pub(super) fn short_commit(commit: Option<&str>) -> String {
     commit.map_or_else(
         || "no commit".to_owned(),

@@ -1,4 +1,4 @@
-//! `status.json` as it is found: written by the daemon, missing, or damaged. Blocks.
+//! `status.json` on disk: written by the daemon, missing, or damaged. Blocks.
 //!
 //! The file is never synced, so a crash may cut it short. Losing it loses nothing else.
 
@@ -13,11 +13,11 @@ use crate::report::status::{Status, Success};
 /// The state of `status.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
-    /// Nothing.
+    /// No file.
     Nothing,
     /// A status.
     Status(Box<Status>),
-    /// Something that is no status; why, in words.
+    /// A text that is no status, with the reason.
     Damaged(String),
 }
 
@@ -41,7 +41,7 @@ impl Written {
         }
     }
 
-    /// Why it is no status, where it is damaged.
+    /// Returns the reason if the file is damaged.
     pub fn damage(&self) -> Option<&str> {
         match self {
             Self::Damaged(reason) => Some(reason),
@@ -49,7 +49,7 @@ impl Written {
         }
     }
 
-    /// The status, where there is one.
+    /// Returns the status, if there is one.
     pub fn status(self) -> Option<Status> {
         match self {
             Self::Status(status) => Some(*status),
@@ -58,7 +58,7 @@ impl Written {
     }
 }
 
-/// The last success that an earlier run wrote down. A file that cannot be read is no reason not to start.
+/// Returns the last success of an earlier run. An unreadable file does not prevent the start.
 pub fn last_success(path: &Path) -> Option<Success> {
     Written::read(path).ok()?.status()?.last_success
 }

@@ -174,18 +174,18 @@ fn flags_are_explained_and_checked() {
     Usage: cis490-shipper [OPTIONS] [COMMAND]
 
     Commands:
-      quarantine  Refused episodes: what they are, and to send them again
-      status      Show backlog, upload rate and current problem; exits with 0 whatever it finds, 1 where it cannot look
+      quarantine  List refused episodes, or send them again
+      status      Show backlog, upload rate and current problem; exit with 0 even for a problem, with 1 if they cannot be read
       help        Print this message or the help of the given subcommand(s)
 
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/lab-host.toml]
-          --color <WHEN>   When output has colours; `auto`: on a terminal, unless `NO_COLOR` or `TERM=dumb` is set [default: auto] [possible values: auto, always, never]
-      -v, --verbose...     Log more: debug, twice: trace. Wins over `RUST_LOG`
-      -q, --quiet...       Log less: warnings, twice: errors; and no progress bars. Wins over `RUST_LOG`
-          --once           Ship what can be shipped now, then exit: 0 nothing left to do, 75 something must be tried again, 65 something was refused
-          --ping           Prove the whole path to the receiver, and ask its gate about what waits here, then exit: 0 or 69
-          --check-config   Read the configuration and the files that it names, look at the directories, then exit: 0, 78, or 1 where the service could not work on the directories
+          --color <WHEN>   Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
+      -v, --verbose...     Log more: debug; twice: trace; takes precedence over RUST_LOG
+      -q, --quiet...       Log less: warnings; twice: errors; no progress bars; takes precedence over RUST_LOG
+          --once           Ship all episodes that can be shipped now, then exit: 0 nothing left to do, 75 another run needed, 65 episodes refused
+          --ping           Test the whole path to the receiver, ask its gate about the commits of waiting episodes, then exit: 0 or 69
+          --check-config   Check the configuration, the files that it names and the directories, then exit: 0, 78, or 1 if the service could not use the directories
       -h, --help           Print help
       -V, --version        Print version
     ");

@@ -1,4 +1,4 @@
-//! `cis490-shipper --check-config`: what is in force, from where, and what can be done with the directories.
+//! `cis490-shipper --check-config`: the values in force, their origin, and the state of the directories.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::support::host::Host;
 use crate::support::program::{configure, run};
 use crate::support::tls::Authority;
 
-/// Without what differs from one machine to the other: the user, and the file systems.
+/// Returns the text without the parts that differ between machines: the user and the file systems.
 fn shown(host: &Host, text: &str) -> String {
     let lines = redact(host, text);
     let lines = lines.lines().map(|line| match line.split_once("; ") {

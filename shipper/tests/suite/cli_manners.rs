@@ -1,4 +1,4 @@
-//! What every command has in common: exit codes, where its results and errors go, colours, and how much is logged.
+//! Properties of every command: exit codes, destinations of results and errors, colours, and the amount of logging.
 
 use std::fs::{self, File};
 use std::io::pipe;

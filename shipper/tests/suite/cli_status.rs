@@ -121,7 +121,7 @@ fn what_cannot_be_shipped_is_counted_named_and_comes_first() {
     for name in ["ep space", "ep;2", "ep.3", "ep+4"] {
         host.record(name, Some(COMMIT));
     }
-    // Neither finished nor an episode, in the making, and a file: nobody waits for these.
+    // An empty directory, a hidden one and a file are no waiting episodes.
     fs::create_dir(host.data().join("episodes/lost+found")).unwrap();
     host.record(".e6", Some(COMMIT));
     fs::write(host.data().join("episodes/ep 7"), "").unwrap();

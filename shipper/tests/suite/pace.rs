@@ -57,13 +57,13 @@ async fn another_hour_counts_for_an_upload_that_is_under_way() {
     let host = one_episode();
     host.add_capture("e1", 2 << 20);
     let receiver = Receiver::start(stores_everything);
-    // The third look at the clock finds six in the evening.
+    // The third read of the clock returns six in the evening.
     let times_read = AtomicUsize::new(0);
     let local_time = move || if times_read.fetch_add(1, Ordering::SeqCst) < 2 { hour(12) } else { hour(18) };
     let pace = pace("08:00-18:00 16KiB/s", local_time);
     let (outcome, took, _) = ship_at(&host, &receiver, pace, Deadlines::default().stall).await;
     assert!(matches!(outcome, Outcome::Stored(_)), "{outcome:?}");
-    // At the pace of the day it would take two minutes.
+    // At the rate of the day it would take two minutes.
     assert!(took > Duration::from_secs(1) && took < Duration::from_mins(1), "{took:?}");
 }
 

@@ -72,12 +72,12 @@ fn read(file: &Path) -> Status {
     serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
 }
 
-/// What an earlier run wrote down.
+/// Returns the last success of an earlier run.
 fn earlier_success() -> Success {
     Success { episode_id: "e0".to_owned(), at: None }
 }
 
-/// The clock is paused: it goes on only when nobody has anything to do.
+/// Waits on a paused clock, which moves on only when no work is left.
 async fn seconds(seconds: u64) {
     sleep(Duration::from_secs(seconds)).await;
 }

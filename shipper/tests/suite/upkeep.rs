@@ -160,7 +160,7 @@ fn incident_08_the_quarantine_is_bounded_by_age_and_walked_once_an_hour() {
         let at = |hours: u64, minutes: u64| begin + Duration::from_secs(3600 * hours + 60 * minutes);
         let keep = Keep { for_commit: None, others: Some(Duration::from_hours(24)) };
         let _upkeep = start_with(&host, keep, Rules::default());
-        // By its clock it has lain there since 1970, which is no evidence.
+        // Its time stamp says 1970, which is no evidence of its age.
         sleep_until(at(23, 30)).await;
         assert_eq!(host.names("quarantine"), ["first", "window"]);
         sleep_until(at(25, 30)).await;

@@ -1,10 +1,9 @@
-//! The rows on their way to disk: archives are examined on several threads, and what they say goes to an
-//! IndexWriterActor in a System of its own, the same actor and the same messages as in the receiver.
+//! Examines archives on several threads and sends their rows to an IndexWriterActor in a System of its own: the same
+//! actor and the same messages as in the receiver.
 //!
-//! Between the threads and the actor stands a bounded channel, so memory does not grow with the backlog. A thread
-//! hands on what it has examined by the handful, and many rows wait for the actor at a time, so that they share its
-//! syncs. It deliberately decides nothing about the index: what is a second row is the actor's to say (invariants
-//! I3, I8).
+//! A bounded channel connects the threads to the actor, so memory does not grow with the backlog. A thread sends its
+//! findings in batches, and many rows wait for the actor at a time, so that they share its syncs. This module
+//! deliberately decides nothing about the index: only the actor recognises a second row (invariants I3, I8).
 
 use std::cell::Cell;
 use std::future::ready;
@@ -30,22 +29,22 @@ use tokio::sync::mpsc;
 
 use crate::gather::Gatherer;
 
-/// How many handfuls of findings wait for a free place before the actor.
+/// How many batches of findings may wait for the actor.
 const MAX_QUEUED: usize = 2;
 
-/// How many rows the actor may hold, and so put into one batch.
+/// The most rows that wait at the actor, and so the most in one of its batches.
 const MAX_WAITING: usize = 1024;
 
-/// An archive that was examined, or could not be.
+/// The result of examining an archive.
 #[derive(Debug)]
 pub struct Finding<'a> {
-    /// Which one.
+    /// The archive.
     pub archive: &'a Archive,
-    /// What it says about itself.
+    /// The row that it gives, or the error.
     pub outcome: io::Result<Examined>,
 }
 
-/// What a backfill has done.
+/// The result of a backfill.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// Rows that were appended and are durable.
@@ -56,13 +55,13 @@ pub struct Applied {
     pub failed: Vec<Failure>,
 }
 
-/// A backfill that ended before its end. Running it again goes on where it stopped.
+/// A backfill that ended early. Another run continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct Interrupted {
-    /// What was done until then.
+    /// The result until then.
     pub applied: Applied,
-    /// Why it went no further.
+    /// The reason for the end.
     #[source]
     pub reason: Reason,
 }
@@ -73,10 +72,10 @@ pub enum Reason {
     /// The index cannot be appended to.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// The actor is gone, which only a fault of this program can bring about.
+    /// The actor is gone, which only a bug in this program can cause.
     #[error("the index writer stopped in the middle of its work")]
     WriterGone,
-    /// The system gives no more threads.
+    /// The system refuses another thread.
     #[error("no thread to read archives can be started: {0}")]
     Thread(#[source] io::Error),
 }
@@ -89,8 +88,8 @@ impl From<Reason> for Interrupted {
 
 /// Appends a row for each archive to the index, reading `jobs` archives at a time. Blocks.
 ///
-/// `watch` is shown every finding as it comes. An archive that cannot be read stops no other. The thread that
-/// calls becomes that of the actor's System, so it must not be in one already.
+/// Calls `watch` with each finding. An unreadable archive does not stop the others. The calling thread runs the actor's
+/// System, so it must not be in another one.
 pub fn apply<'a>(
     archives: &'a [Archive],
     index: &Path,
@@ -104,13 +103,13 @@ pub fn apply<'a>(
         for _ in 0..jobs.get().min(archives.len()) {
             start_worker(scope, archives, &next, queue.clone()).map_err(Reason::Thread)?;
         }
-        // The workers hold the others: when the last of them is done, the channel ends.
+        // The workers hold the other senders, so the channel ends with the last worker.
         drop(queue);
         System::new().block_on(async { feed(&writer.start().recipient(), findings, watch).await })
     })
 }
 
-/// Starts a thread that examines whatever archive is next, until none is left or nobody asks any more.
+/// Starts a thread that examines the next archive, until none is left or the channel is closed.
 fn start_worker<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     archives: &'a [Archive],
@@ -127,19 +126,19 @@ fn start_worker<'scope, 'a: 'scope>(
                 return;
             }
         }
-        // Where nobody asks any more, the others know it too.
+        // If the channel is closed, nobody needs these findings.
         let _ = queue.blocking_send(gatherer.take());
     };
     thread::Builder::new().name("examine".to_owned()).spawn_scoped(scope, work).map(drop)
 }
 
-/// Why one archive of many has no row.
+/// Why an archive has no row.
 enum Fault {
     Archive(Failure),
     Writer(Reason),
 }
 
-/// Sends the writer a row for each finding and counts its receipts, also those that come after a fault.
+/// Sends the writer a row for each finding and counts its receipts, including those that arrive after a fault.
 async fn feed<'a>(
     writer: &Recipient<Append>,
     mut findings: mpsc::Receiver<Vec<Finding<'a>>>,
@@ -172,7 +171,7 @@ async fn feed<'a>(
     }
 }
 
-/// Asks for one row. The receiver may have published the archive a moment ago: its name is synced first.
+/// Appends one row. The receiver may have published the archive a moment ago, so its directory is synced first.
 async fn append(writer: &Recipient<Append>, finding: Finding<'_>) -> Result<Receipt, Fault> {
     let Finding { archive, outcome } = finding;
     let examined =

@@ -3,10 +3,10 @@
 //! | code | when |
 //! |---|---|
 //! | 0 | every archive has its row |
-//! | 2 | there is no episodes directory, or flags that mean nothing |
+//! | 2 | no episodes directory, or wrong flags |
 //! | 1 | any other error |
 //!
-//! The protocol (section 4) fixes 2 for the directory, so here it does not become 66 as in `cis490-verify`.
+//! The protocol (section 4) fixes 2 for a missing directory, so it is not 66 as in `cis490-verify`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -35,24 +35,24 @@ use crate::voice::{Voice, VoiceFlags};
 
 /// How many rows a dry run shows.
 const SHOWN_ROWS: usize = 5;
-/// There is nothing to look at.
+/// The exit code if there is no episodes directory.
 const NO_EPISODES: u8 = 2;
 
 /// Adds a row to the index for every stored archive that has none.
 ///
-/// It may run beside a live receiver, and again at any time: what has a row is left alone.
+/// It may run beside a live receiver, and again at any time: existing rows stay as they are.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-index-backfill", version, after_help = AFTER_HELP)]
 struct Flags {
     #[command(flatten)]
     place: PlaceFlags,
-    /// Look at this host only
+    /// Read only this host's archives
     #[arg(long, value_parser = HostId::parse, add = ArgValueCompleter::new(complete_host))]
     host: Option<HostId>,
     /// Write nothing, and show the first rows that would be added
     #[arg(long)]
     dry_run: bool,
-    /// How many archives are read at a time [default: one per core]
+    /// Number of archives read at a time [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     #[command(flatten)]
@@ -68,12 +68,12 @@ impl Flags {
     }
 }
 
-/// Every flag, for manual pages and completions.
+/// Returns every flag, for manual pages and completions.
 pub fn command() -> clap::Command {
     Flags::command()
 }
 
-/// Runs the program with these arguments, the first of which is its name.
+/// Runs the program with these arguments; the first is its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(answered) = completion::answer(command) {
         return answered;
@@ -126,7 +126,7 @@ fn work(flags: &Flags, voice: Voice) -> anyhow::Result<()> {
     say(&counts, voice)?;
 
     let Listing { hosts, failed: mut unread, .. } = listing;
-    // A backfill can take hours.
+    // Frees the memory, because a backfill can take hours.
     drop(hosts);
     unread.extend(if flags.dry_run {
         show(&without_row, voice)?
@@ -136,7 +136,7 @@ fn work(flags: &Flags, voice: Voice) -> anyhow::Result<()> {
     if unread.is_empty() { Ok(()) } else { Err(Unread(unread).into()) }
 }
 
-/// Shows the first rows as they would be written, and how many more there are.
+/// Prints the first rows that would be written, and the number of the others.
 fn show(archives: &[Archive], voice: Voice) -> anyhow::Result<Vec<Failure>> {
     let mut examiner = Examiner::new()?;
     let (mut unread, mut rows) = (Vec::new(), String::new());
@@ -161,7 +161,7 @@ fn show(archives: &[Archive], voice: Voice) -> anyhow::Result<Vec<Failure>> {
     Ok(unread)
 }
 
-/// Appends the rows and says how many.
+/// Appends the rows and prints their number.
 fn backfill(
     archives: &[Archive],
     index: &Path,
@@ -175,7 +175,7 @@ fn backfill(
         }
         progress.inc(1);
     };
-    // With nothing to add the index is not even opened, and where there is none, none is made.
+    // Without rows to add, the index is neither opened nor created.
     let applied =
         if archives.is_empty() { Ok(Applied::default()) } else { apply(archives, index, jobs, &mut watch) };
     progress.finish_and_clear();
@@ -187,7 +187,7 @@ fn backfill(
     Ok(applied.failed)
 }
 
-/// A bar for a person who watches; nothing in a pipe or a log.
+/// Creates a progress bar for a person who watches; it is hidden in a pipe or a log.
 fn progress_bar(archives: usize, voice: Voice) -> ProgressBar {
     if !voice.is_watched() {
         return ProgressBar::hidden();
@@ -200,7 +200,7 @@ fn warn(archive: &Path, doubt: &Doubt, voice: Voice) {
     voice.warning(format_args!("`{}` gets no commit: {doubt}", archive.display()));
 }
 
-/// Prints a count. A reader that has closed the pipe does not keep rows from being added.
+/// Prints a count. A closed pipe is no error, so that the rows are still added.
 fn say(count: &str, voice: Voice) -> Result<(), CannotPrint> {
     if voice.is_quiet() {
         return Ok(());
@@ -208,7 +208,7 @@ fn say(count: &str, voice: Voice) -> Result<(), CannotPrint> {
     terminal::print(count).or_else(|error| if error.is_closed_pipe() { Ok(()) } else { Err(error) })
 }
 
-/// Archives and directories that could not be read, at the end of an otherwise complete run.
+/// Archives and directories that could not be read in an otherwise complete run.
 #[derive(Debug, thiserror::Error)]
 struct Unread(Vec<Failure>);
 
@@ -219,7 +219,7 @@ impl fmt::Display for Unread {
     }
 }
 
-/// What a maintainer can do about an error.
+/// Returns the next steps for a maintainer after an error.
 fn help_with(error: &anyhow::Error) -> Vec<String> {
     let again = "once that is repaired, run the same command again: it adds what is missing";
     if let Some(Interrupted { applied, reason }) = error.downcast_ref() {

@@ -1,10 +1,10 @@
 //! Rows for stored archives that have none: the index is rebuilt from the archives, never the other way.
 //!
-//! - [`apply`]: the rows on their way through IndexWriterActor
+//! - [`apply`]: sends the rows to IndexWriterActor
 //! - [`cli`]: flags, printing, exit codes
 //!
-//! An archive is never touched, and an index only grows. Running it twice changes nothing, running it beside
-//! a live receiver or beside itself adds no second row (invariants I3, I4).
+//! An archive is never touched, and an index only grows. A second run changes nothing. A run beside a live receiver, or
+//! beside another run, adds no second row (invariants I3, I4).
 
 pub mod apply;
 pub mod cli;

@@ -1,19 +1,19 @@
 //! The next command for every finding, with the paths of this store, ready to be pasted.
 //!
-//! No command here destroys data: what is damaged is put aside, and only an upload that nobody was ever told of is
-//! removed. Lines that begin with `#` say what no command can do.
+//! No command here destroys data: a damaged archive is renamed, and only an upload that was never acknowledged is
+//! removed. Lines that begin with `#` are advice that no command can give.
 
 use std::path::Path;
 
 use super::findings::{Finding, Subject};
 use crate::shell::quoted;
 
-/// Who owns the store, by the units of this repository.
+/// Runs a command as the owner of the store that the units name.
 const AS_SERVICE: &str = "sudo -u cis490 ";
-/// Where a lab host keeps its episodes (protocol section 3.4).
+/// The data directory of a lab host (protocol section 3.4).
 const LAB_HOST_DATA: &str = "/var/lib/cis490/data";
 
-/// The store and the index that were looked at, as they were named.
+/// The store and the index of the run, with the names from the flags.
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
     /// `--episodes-root`, or `--copy`.
@@ -22,11 +22,11 @@ pub struct Site<'a> {
     pub index: &'a Path,
     /// The configuration that named them.
     pub config: Option<&'a Path>,
-    /// Whether it is a copy, on a machine that need not be the collector.
+    /// True for a copy, on a machine that need not be the collector.
     pub is_copy: bool,
 }
 
-/// What to do next, a line each.
+/// Returns the next commands, one per line.
 pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
     let (index, user) = (quoted(site.index), site.user());
     match finding {
@@ -91,7 +91,7 @@ pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
 }
 
 impl Site<'_> {
-    /// As whom the commands are run: a copy belongs to whoever looks at it.
+    /// Returns the prefix that changes the user: none for a copy, which belongs to the person who checks it.
     const fn user(self) -> &'static str {
         if self.is_copy { "" } else { AS_SERVICE }
     }
@@ -104,7 +104,7 @@ impl Site<'_> {
         format!("{}tar --zstd -xOf {} --wildcards '*meta.json'", self.user(), quoted(&subject.path))
     }
 
-    /// How an archive comes back: the collector has it, or its host, which packs the episode to the same bytes.
+    /// Returns the commands that restore an archive: from the collector, or from its host, which packs the same bytes.
     fn restore(self, subject: &Subject) -> Vec<String> {
         let Subject { host_id, episode_id, path } = subject;
         if self.is_copy {

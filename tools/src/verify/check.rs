@@ -1,7 +1,7 @@
 //! One run, from its first look to its last.
 //!
-//! The store is walked and the index read; archives are read again; then both are looked at once more, and only what
-//! is wrong by then is told. Random numbers, the clock and the progress bar are parameters.
+//! The run walks the store, reads the index, and reads the archives again. Then it looks at both once more, and reports
+//! only faults that still exist. Random numbers, the clock and the progress bar are parameters.
 
 use std::time::SystemTime;
 
@@ -20,27 +20,27 @@ use super::reread::{Proof, Reread, reread};
 use super::resume::{ResumeError, ResumeFile};
 use super::shelf::{self, Shelf};
 
-/// What was found.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// All that is not as it should be, the worst first.
+    /// The faults, the worst first.
     pub findings: Vec<Finding>,
-    /// How many archives there are.
+    /// The number of archives.
     pub archives: usize,
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Of a copy: how many archives of the index are not in it.
+    /// The number of archives that are in the index but not in the copy.
     pub absent: Option<usize>,
-    /// What was read again; none where nothing was to be.
+    /// The archives that were read again; `None` if none were to be read.
     pub proof: Option<Proof>,
-    /// When the last look at it ended.
+    /// The time when the last look ended.
     pub ended: SystemTime,
-    /// Why an interruption would have cost more than seconds.
+    /// Why the state file was not up to date.
     pub unsaved: Option<ResumeError>,
     resume: Option<ResumeFile>,
 }
 
-/// Looks at a store and its index. Blocks, for as long as it takes to read the archives.
+/// Checks a store and its index. Blocks until the archives are read.
 pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError> {
     let Request { episodes_root, index, host, hashing, clock, is_copy, .. } = request;
     let shelf = Shelf::survey(episodes_root, host.as_ref(), clock())?;
@@ -58,7 +58,7 @@ pub fn check(request: &Request, bar: &ProgressBar) -> Result<Report, CheckError>
     final_check(request, shelf, ledger, read)
 }
 
-/// Looks once more, at all that seems to be wrong, and gathers what is.
+/// Looks at all suspects once more and collects the faults that still exist.
 fn final_check(
     request: &Request,
     mut shelf: Shelf,
@@ -70,7 +70,7 @@ fn final_check(
     ledger.catch_up(index)?;
     let compared = Compared { shelf: &shelf, ledger: &ledger, now: clock(), settle: *settle };
     let mut findings = read.findings;
-    // Of a copy only what is there can be wrong: owners, lines of the index and uploads are the collector's.
+    // A copy is checked for bad archives only: owners, lines of the index and uploads belong to the collector.
     if request.is_copy {
         findings.extend(compare_copy(compared, &shelf::inspect));
     } else {
@@ -83,7 +83,7 @@ fn final_check(
         findings.extend(left_over(&shelf));
     }
     findings.extend(in_store(&shelf));
-    // Stable: within a severity everything stays in the order in which it was looked at.
+    // Stable, so that findings of a severity stay in the order of the checks.
     findings.sort_by_key(Finding::severity);
     let (archives, rows) = (shelf.archives().len(), ledger.rows());
     let ended = clock();
@@ -102,7 +102,7 @@ fn final_check(
 }
 
 impl Report {
-    /// Ends the run: what was found has been told, and the next one begins anew.
+    /// Removes the state file after the findings were reported, so that the next run begins anew.
     pub fn finish(self) -> Result<(), ResumeError> {
         self.resume.map_or(Ok(()), ResumeFile::remove)
     }
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::verify::request::Hashing;
 
-    /// A store with `h/e1` to `h/e3`, each with a row for the bytes `abc`.
+    /// Creates a store with `h/e1` to `h/e3`, each with a row for the bytes `abc`.
     fn store() -> (tempfile::TempDir, Request) {
         const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The hashes of the index as `sha256sum -c` reads them: `HASH  HOST/EPISODE.tar.zst`, a line for each episode.
+//! The hashes of the index in the format of `sha256sum -c`: a line `HASH  HOST/EPISODE.tar.zst` for each episode.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use cis490_shared::ids::Sha256Digest;
 
 use super::ledger::Ledger;
 
-/// Writes a line for each pair whose row has a hash, sorted by host and episode; returns how many rows have none.
+/// Writes a line for each pair whose row has a hash, sorted by host and episode. Returns the number of other rows.
 pub fn write_checksums(ledger: &Ledger, to: &mut impl Write) -> io::Result<u64> {
     let mut pairs: Vec<_> = ledger.pairs().collect();
     pairs.sort_unstable();
@@ -27,7 +27,7 @@ pub fn write_checksums(ledger: &Ledger, to: &mut impl Write) -> io::Result<u64> 
     Ok(without_hash)
 }
 
-/// One line. A name with a backslash or a line break is escaped, and the line then begins with a backslash.
+/// Writes one line. A name with a backslash or a line break is escaped, and the line then begins with a backslash.
 fn write_line(sha256: Sha256Digest, name: &OsStr, to: &mut impl Write) -> io::Result<()> {
     let escape = |byte: &u8| match byte {
         b'\\' => b"\\\\".to_vec(),

@@ -2,14 +2,14 @@
 //!
 //! | code | when |
 //! |---|---|
-//! | 0 | it was looked, and nothing is wrong; there may be notes |
-//! | 3 | it was looked, and errors or warnings were found: a success of looking (incident 10) |
-//! | 2 | flags that mean nothing |
-//! | 66 | there is no episodes directory, or no index to check a copy against |
+//! | 0 | the check is complete and nothing is wrong; there may be notes |
+//! | 3 | the check is complete and found errors or warnings (incident 10) |
+//! | 2 | wrong flags |
+//! | 66 | no episodes directory, or no index to check a copy against |
 //! | 78 | the configuration cannot be used |
-//! | 1 | it could not be looked for another reason, such as permissions or a state file of another run |
+//! | 1 | the check failed for another reason, such as permissions or a state file of another run |
 //!
-//! A reader that closes the pipe early changes none of them: what was found stays found.
+//! A reader that closes the pipe early does not change the exit code.
 
 use std::ffi::OsString;
 use std::io;
@@ -44,15 +44,15 @@ use crate::place::{Place, PlaceFlags, complete_host};
 use crate::usage;
 use crate::voice::{Voice, VoiceFlags};
 
-/// Something was found.
+/// The exit code if errors or warnings were found.
 const FOUND: u8 = 3;
-/// The mode of what is written to files: the group may read.
+/// The mode of written files: the group may read.
 const FILE_MODE: u32 = 0o640;
 
-/// Checks that the store and its index agree, and that every archive is still what it was.
+/// Checks the store against its index, and every archive against the hash in its row.
 ///
-/// It may run beside a live receiver. It writes nothing but the files of `--resume`, `--report` and `--checksums`, and
-/// never deletes.
+/// It may run beside a live receiver. It writes only the files of `--resume`, `--report` and `--checksums`, and never
+/// changes the store.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-verify", version, after_help = AFTER_HELP)]
 #[expect(
@@ -62,60 +62,60 @@ const FILE_MODE: u32 = 0o640;
 struct Flags {
     #[command(flatten)]
     place: PlaceFlags,
-    /// Check a copy of a part of the store instead: what is absent is counted, what is there must be right
+    /// Check a partial copy of the store instead; absent archives are counted, the others must be right
     ///
-    /// The index is --index, or that of --config, or index.jsonl beside DIR.
+    /// The index is --index, or the index of --config, or index.jsonl beside DIR.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["episodes_root", "report"])]
     copy: Option<PathBuf>,
-    /// Write the hashes of the index to this file, or to standard output for `-`, as `sha256sum -c` reads them
+    /// Write the hashes of the index to this file (`-`: standard output) for `sha256sum -c`, and check nothing
     ///
-    /// Nothing is checked. `sha256sum -c --ignore-missing` takes the file in the directory of a store or of a copy.
+    /// Run `sha256sum -c --ignore-missing FILE` in the directory of a store or of a copy.
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "copy", "deep", "no_hash", "sample", "since", "rate", "jobs", "resume", "report", "json",
     ])]
     checksums: Option<PathBuf>,
-    /// Look at this host only
+    /// Check only this host
     #[arg(long, value_parser = HostId::parse, add = ArgValueCompleter::new(complete_host))]
     host: Option<HostId>,
-    /// Compare names and sizes, read no archive
+    /// Compare names and sizes only, read no archive
     #[arg(long, conflicts_with_all = ["sample", "since", "rate", "jobs", "resume"])]
     no_hash: bool,
-    /// Open each archive that is read: decode all of it, and compare its meta.json with its name and its row
+    /// Decode each archive completely, and compare its meta.json with its name and its row
     #[arg(long, conflicts_with = "no_hash")]
     deep: bool,
-    /// Read a random part of the archives again instead of all
+    /// Read only a random part of the archives
     #[arg(long, value_name = "PERCENT", value_parser = Percent::parse)]
     sample: Option<Percent>,
-    /// Draw the sample that an earlier run drew with this seed
+    /// Draw the same sample as an earlier run with this seed
     #[arg(long, requires = "sample")]
     seed: Option<u64>,
-    /// Read only archives again that were stored then or later: a date in UTC or a moment (RFC 3339)
+    /// Read only archives stored then or later: a date in UTC or a moment (RFC 3339)
     ///
-    /// It is compared with received_at_wall of the row, and where that cannot be understood with the time at which
-    /// the archive was modified.
+    /// TIME is compared with received_at_wall of the row, or with the modification time of the archive if the row holds
+    /// no valid time.
     #[arg(long, value_name = "TIME", value_parser = since::parse)]
     since: Option<Timestamp>,
-    /// Read no faster than so many bytes per second in all, such as 20MiB
+    /// Limit the read rate of all jobs together, in bytes per second, such as 20MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     rate: Option<Rate>,
-    /// How many archives are read at a time [default: one per core]
+    /// Number of archives read at a time [default: one per core]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// Keep in this file how far the run has come, and go on from there after an interruption
+    /// Keep the progress of the run in this file, and resume from it after an interruption
     ///
-    /// It is written every few seconds and removed at the end. It must lie outside the store.
+    /// The file is written every few seconds and removed at the end. It must be outside the store.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
-    /// Write the report to this file as well, as with --json, for the receiver to read
+    /// Write the report also to this file, as JSON, for the receiver to read
     ///
-    /// Without FILE it is `store.verify_report` of the configuration. It replaces the report of the last run. A run that
-    /// could not look leaves that alone.
+    /// Without FILE, `store.verify_report` of the configuration is written. A complete run replaces the last report; a
+    /// failed run does not.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     report: Option<Option<PathBuf>>,
-    /// For how long a new archive may be without its row, which is written after it
+    /// Time that a new archive may be without its row, which is written after it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     settle: u32,
-    /// Print one JSON object a line: the findings, then a summary
+    /// Print one JSON object per line: the findings, then a summary
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -164,7 +164,7 @@ impl Flags {
         }
     }
 
-    /// Where the report is kept; none where nobody asks for that.
+    /// Returns the path of the report; `None` without `--report`.
     fn report_file(&self, place: &Place) -> Result<Option<PathBuf>, Failed> {
         let Some(named) = &self.report else { return Ok(None) };
         let path = named.as_ref().or(place.report.as_ref()).ok_or(Failed::NoReportFile)?;
@@ -172,7 +172,7 @@ impl Flags {
     }
 }
 
-/// A file that may be written.
+/// Returns the path if it is outside the store and not the index.
 fn outside(path: &Path, place: &Place) -> Result<PathBuf, Failed> {
     match is_in_the_store(path, &place.episodes_root, &place.index) {
         true => Err(Failed::InTheStore(path.to_owned())),
@@ -180,7 +180,7 @@ fn outside(path: &Path, place: &Place) -> Result<PathBuf, Failed> {
     }
 }
 
-/// Says of a rate of zero which flag was meant.
+/// Parses a rate; for a rate of zero the error names `--no-hash`.
 fn parse_rate(text: &str) -> Result<Rate, String> {
     Rate::parse(text).map_err(|error| match error {
         RateError::Zero => format!("{error}; `--no-hash` reads no archive"),
@@ -188,12 +188,12 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     })
 }
 
-/// Every flag, for manual pages and completions.
+/// Returns every flag, for manual pages and completions.
 pub fn command() -> clap::Command {
     Flags::command()
 }
 
-/// Runs the program with these arguments, the first of which is its name.
+/// Runs the program with these arguments; the first is its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(answered) = completion::answer(command) {
         return answered;
@@ -232,7 +232,7 @@ fn list(flags: &Flags, to: &Path, voice: Voice) -> Result<(), Failed> {
     durable::replace_file(&path, &text, FILE_MODE).map_err(|source| Failed::Write { path, source })
 }
 
-/// Looks, tells, and ends the run.
+/// Checks the store, reports the findings, and ends the run.
 fn check_store(flags: &Flags, voice: Voice) -> Result<Totals, Failed> {
     let place = flags.place()?;
     let report_file = flags.report_file(&place)?;
@@ -250,7 +250,7 @@ fn check_store(flags: &Flags, voice: Voice) -> Result<Totals, Failed> {
     if let (Some(host), 0) = (&flags.host, report.archives) {
         voice.note(format_args!("`{}` holds no archive of host `{host}`", place.episodes_root.display()));
     }
-    // The receiver is told also where the person cannot be.
+    // The report is kept even if it cannot be printed.
     let kept = report_file
         .map_or(Ok(()), |path| keep(&report, site, &path).map_err(|source| Failed::Write { path, source }));
     or_closed(show(&report, site, flags.json, voice))?;
@@ -260,7 +260,7 @@ fn check_store(flags: &Flags, voice: Voice) -> Result<Totals, Failed> {
     Ok(totals)
 }
 
-/// A reader that has closed the pipe has read enough.
+/// Ignores a closed pipe, because its reader wants no more.
 fn or_closed(printed: Result<(), CannotPrint>) -> Result<(), Failed> {
     match printed {
         Err(error) if !error.is_closed_pipe() => Err(error.into()),
@@ -285,14 +285,14 @@ fn print(text: &[u8]) -> Result<(), CannotPrint> {
     }
 }
 
-/// Keeps the report for the receiver.
+/// Writes the report for the receiver.
 fn keep(report: &Report, site: Site<'_>, path: &Path) -> io::Result<()> {
     let mut text = Vec::new();
     write_json(report, site, Some(report.ended.into()), &mut text)?;
     durable::replace_file(path, &text, FILE_MODE)
 }
 
-/// A bar for a person who watches; nothing in a pipe or a log.
+/// Creates a progress bar for a person who watches; it is hidden in a pipe or a log.
 fn progress_bar(voice: Voice) -> ProgressBar {
     if !voice.is_watched() {
         return ProgressBar::hidden();

@@ -1,7 +1,7 @@
-//! The store against its index, both ways. Pure: whoever calls it looks at the files.
+//! The store against its index, both ways. Pure: the caller looks at the files.
 //!
-//! Two looks at a live store are never at the same moment, so a difference is only asked after: it counts if it is
-//! still there when the file is looked at again, after the index was caught up with.
+//! Store and index are never read at the same moment. So a difference counts only if a second look at the file, after
+//! the index was read to its new end, still shows it.
 
 use std::io;
 use std::path::Path;
@@ -15,23 +15,23 @@ use super::findings::{Finding, Subject};
 use super::ledger::Ledger;
 use super::shelf::{Seen, Shelf, Shelved};
 
-/// Looks at one file once more; none where there is no file.
+/// A second look at a file; `None` if there is no file.
 pub type Inspect<'a> = &'a dyn Fn(&Path) -> io::Result<Option<Seen>>;
 
-/// What is compared, at the last look.
+/// The two sides of a comparison, at the last look.
 #[derive(Debug, Clone, Copy)]
 pub struct Compared<'a> {
-    /// What the store holds.
+    /// The files in the store.
     pub shelf: &'a Shelf,
-    /// What the index promises.
+    /// The promises of the index.
     pub ledger: &'a Ledger,
     /// The time of the last look.
     pub now: SystemTime,
-    /// For how long an archive may be without its row: between the two a receiver syncs.
+    /// How long an archive may be without its row, because a receiver syncs between the two.
     pub settle: Duration,
 }
 
-/// Everything in which store and index differ, by host and episode. `look` is asked about each suspect.
+/// Returns all differences of store and index, by host and episode. Calls `inspect` for each suspect.
 pub fn compare(compared: Compared<'_>, inspect: Inspect<'_>) -> Vec<Finding> {
     let Compared { shelf, ledger, .. } = compared;
     let archives = shelf.archives().iter().filter_map(|shelved| compared.archive(shelved, inspect));
@@ -41,14 +41,14 @@ pub fn compare(compared: Compared<'_>, inspect: Inspect<'_>) -> Vec<Finding> {
     archives.chain(rows).chain(compared.missing_index()).collect()
 }
 
-/// What is wrong with the archives of a copy. `look` is asked about each suspect.
+/// Returns the faults of the archives of a copy. Calls `inspect` for each suspect.
 pub fn compare_copy(compared: Compared<'_>, inspect: Inspect<'_>) -> Vec<Finding> {
     let archives = compared.shelf.archives().iter();
     let findings = archives.filter_map(|shelved| match compared.archive(shelved, inspect)? {
         Finding::ArchiveWithoutRow(subject) | Finding::RowPending(subject) => {
             Some(Finding::NotInIndex(subject))
         }
-        // It was taken away meanwhile.
+        // It was removed meanwhile.
         Finding::RowWithoutArchive { .. } => None,
         finding => Some(finding),
     });
@@ -56,7 +56,7 @@ pub fn compare_copy(compared: Compared<'_>, inspect: Inspect<'_>) -> Vec<Finding
 }
 
 impl Compared<'_> {
-    /// What is wrong with an archive that was found.
+    /// Returns the fault of an archive that was found, if any.
     fn archive(self, shelved: &Shelved, inspect: Inspect<'_>) -> Option<Finding> {
         let archive = &shelved.archive;
         let promise = self.ledger.get(&archive.host_id, &archive.episode_id);
@@ -72,11 +72,11 @@ impl Compared<'_> {
             Err(error) => return Some(unreadable(&archive.path, &error)),
         };
         match (promise.map(|promise| promise.size_bytes), seen) {
-            // It went meanwhile: without a row nobody misses it, with one it is missed.
+            // It disappeared meanwhile, which is a fault only if it has a row.
             (None, None) => None,
             (Some(_), None) => self.row(&archive.host_id, &archive.episode_id, &|_| Ok(None)),
             (None, Some(seen)) => {
-                // A time of change in the future is that of a clock that was set back.
+                // A time of change in the future comes from a clock that was set back.
                 let age = self.now.duration_since(seen.changed).unwrap_or_default();
                 let finding =
                     if age < self.settle { Finding::RowPending } else { Finding::ArchiveWithoutRow };
@@ -88,17 +88,17 @@ impl Compared<'_> {
         }
     }
 
-    /// What is wrong with a row whose archive was not found.
+    /// Returns the fault of a row whose archive was not found, if any.
     fn row(self, host: &HostId, episode: &EpisodeId, inspect: Inspect<'_>) -> Option<Finding> {
         let path = self.shelf.path_of(host, episode);
         match inspect(&path) {
-            // It came, or came back, after the walk.
+            // It appeared after the walk.
             Ok(Some(_)) => None,
             Ok(None) => Some(Finding::RowWithoutArchive {
                 subject: Subject { host_id: host.clone(), episode_id: episode.clone(), path },
                 row_sha256: self.ledger.get(host, episode).and_then(|promise| promise.sha256),
             }),
-            // Told once, for itself or for the directory.
+            // Reported already, for the file or for its directory.
             Err(_) if self.is_hidden(&path) => None,
             Err(error) => Some(unreadable(&path, &error)),
         }
@@ -114,7 +114,7 @@ impl Compared<'_> {
     }
 }
 
-/// What is wrong with the lines of the index.
+/// Returns the faults in the lines of the index.
 pub fn in_index(ledger: &Ledger) -> Vec<Finding> {
     let torn = ledger.torn_line().map(|line| Finding::TornLine { line });
     let second = ledger.second_rows().iter().map(|row| Finding::SecondRow {
@@ -130,7 +130,7 @@ pub fn in_index(ledger: &Ledger) -> Vec<Finding> {
     torn.into_iter().chain(second).chain(junk).chain(unproven).collect()
 }
 
-/// What is wrong with owners and modes.
+/// Returns the faults of owners and modes.
 pub fn in_custody(files: &[Custody]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for custody @ Custody { path, file, dir } in files {
@@ -144,12 +144,12 @@ pub fn in_custody(files: &[Custody]) -> Vec<Finding> {
     findings
 }
 
-/// Uploads that ended and left their bytes behind.
+/// Returns the uploads that ended and left their bytes behind.
 pub fn left_over(shelf: &Shelf) -> Vec<Finding> {
     shelf.left_over.iter().map(|path| Finding::LeftOver { path: path.clone() }).collect()
 }
 
-/// What else lies in the store, or cannot be looked at.
+/// Returns the other entries of the store, and those that cannot be read.
 pub fn in_store(shelf: &Shelf) -> Vec<Finding> {
     let hidden = shelf.hidden.iter().map(|Failure { path, source }| unreadable(path, source));
     let foreign = shelf.foreign.iter().map(|path| Finding::ForeignName { path: path.clone() });
@@ -160,13 +160,13 @@ pub fn in_store(shelf: &Shelf) -> Vec<Finding> {
     hidden.chain(misplaced).chain(foreign).collect()
 }
 
-/// The finding for a file or directory that cannot be read.
+/// Returns the finding for a file or directory that cannot be read.
 pub fn unreadable(path: &Path, error: &io::Error) -> Finding {
     let denied = error.kind() == io::ErrorKind::PermissionDenied;
     Finding::Unreadable { path: path.to_owned(), reason: error.to_string(), denied }
 }
 
-/// The archive as the subject of a finding.
+/// Returns the archive as the subject of a finding.
 pub fn subject_of(archive: &Archive) -> Subject {
     let Archive { host_id, episode_id, path } = archive.clone();
     Subject { host_id, episode_id, path }

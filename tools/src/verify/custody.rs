@@ -1,6 +1,6 @@
-//! Whose the index and its lock are: both belong to the owner of their directory, who must be able to write.
+//! The owners of the index and its lock: both must belong to the owner of their directory, who must be able to write.
 //!
-//! Incident 1 began with an index that belonged to root. The group is left alone: readers are let in through it.
+//! Incident 1 began with an index that belonged to root. The group is not checked, because it gives readers access.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -9,22 +9,22 @@ use std::path::{Path, PathBuf};
 
 use cis490_shared::durable;
 
-/// The lock lies beside the index (protocol section 3.1).
+/// The lock is beside the index (protocol section 3.1).
 const LOCK_NAME: &str = "index.lock";
 
 /// Read and write for the owner.
 const OWNER_MAY: u32 = 0o600;
-/// Write for anybody else.
+/// Write for anyone else.
 const OTHERS_MAY_NOT: u32 = 0o022;
 
-/// A file that the receiver must be able to use, and the directory that says who that is.
+/// A file that the receiver must be able to use, and its directory, whose owner is the receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Custody {
     /// The file.
     pub path: PathBuf,
     /// Its owner and permission bits.
     pub file: Holder,
-    /// Those of its directory.
+    /// The owner and permission bits of its directory.
     pub dir: Holder,
 }
 
@@ -44,18 +44,18 @@ impl From<&Metadata> for Holder {
 }
 
 impl Custody {
-    /// Whether somebody else owns the file.
+    /// Returns true if the owner of the directory does not own the file.
     pub const fn is_foreign(&self) -> bool {
         self.file.uid != self.dir.uid
     }
 
-    /// Whether its owner cannot write it, or others can.
+    /// Returns true if its owner cannot read and write it, or others can write it.
     pub const fn is_open_or_shut(&self) -> bool {
         self.file.mode & OWNER_MAY != OWNER_MAY || self.file.mode & OTHERS_MAY_NOT != 0
     }
 }
 
-/// Looks at the index and its lock; what is missing is in nobody's custody. Blocks.
+/// Reads owners and modes of the index and its lock; a missing file is left out. Blocks.
 pub fn inspect(index: &Path) -> io::Result<Vec<Custody>> {
     let dir = match fs::metadata(durable::parent(index)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,7 +1,7 @@
-//! Opening an archive completely: is it an episode, and the one that its name and its row say?
+//! Decodes an archive completely and checks that it is an episode, and the one that its name and its row say.
 //!
-//! The gate judges the commit that a header names, before a byte of the archive is there. Here the commit that was
-//! recorded is compared with the one that was judged.
+//! The gate judges the commit that a header names, before a byte of the archive has arrived. This module compares the
+//! recorded commit with the judged one.
 
 use std::fmt;
 use std::fs::File;
@@ -21,27 +21,27 @@ use rustix::fs::CWD;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Runtime;
 
-/// What an archive should say about itself.
+/// The expected contents of an archive's meta.json.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The episode, by its name.
     pub episode_id: &'a EpisodeId,
-    /// The commit in its row; none where the row has none, which says nothing.
+    /// The commit in its row; `None` if the row has none, and any commit is right.
     pub commit: Option<&'a CommitHash>,
 }
 
-/// What is wrong with an archive that has the bytes that it should have.
+/// A fault in an archive that has the right bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It cannot be read to its end, or says nothing usable about itself.
+    /// It cannot be read to its end, or has no usable meta.json.
     NoEpisode(String),
-    /// It is another episode than its name says.
+    /// Its meta.json names another episode than its file name.
     OtherEpisode(EpisodeId),
-    /// It was recorded with another commit than its row says; an excerpt of it, none where it names none.
+    /// Its meta.json names another commit than its row. Holds an excerpt of that commit; `None` if it names none.
     OtherCommit(Option<String>),
 }
 
-/// Opens archives on the thread that owns it.
+/// A decoder of archives, for one thread.
 pub struct Opener {
     runtime: Runtime,
 }
@@ -53,13 +53,13 @@ impl fmt::Debug for Opener {
 }
 
 impl Opener {
-    /// Makes one for a thread.
+    /// Creates an opener for one thread.
     pub fn new() -> io::Result<Self> {
-        // The reader of meta.json is async; below, it never waits for anything but the file itself.
+        // The reader of meta.json is async, but here it only ever waits for the file.
         Ok(Self { runtime: tokio::runtime::Builder::new_current_thread().build()? })
     }
 
-    /// Reads the beginning of an archive, up to its meta.json, and judges that. Blocks.
+    /// Reads an archive up to its meta.json and checks that. Blocks.
     pub fn judge_meta(&self, path: &Path, expected: Expected<'_>) -> io::Result<Option<Fault>> {
         let file = Blocking(regular::open(CWD, path)?);
         match self.runtime.block_on(read_meta(file, &ReadLimits::default(), thread_time)) {
@@ -70,7 +70,7 @@ impl Opener {
     }
 }
 
-/// Reads an archive to its end; what is wrong with its form, if anything. Blocks.
+/// Reads an archive to its end and returns the fault in its form, if any. Blocks.
 pub fn judge_form(archive: impl Read) -> io::Result<Option<Fault>> {
     match read_whole(archive, &WholeLimits::default(), thread_time) {
         Ok(()) => Ok(None),
@@ -79,7 +79,7 @@ pub fn judge_form(archive: impl Read) -> io::Result<Option<Fault>> {
     }
 }
 
-/// What is wrong with this meta.json.
+/// Returns the fault in this meta.json, if any.
 fn judge(text: &[u8], expected: Expected<'_>) -> Option<Fault> {
     let meta = match EpisodeMeta::parse(text) {
         Ok(meta) => meta,
@@ -96,7 +96,7 @@ fn judge(text: &[u8], expected: Expected<'_>) -> Option<Fault> {
     }
 }
 
-/// A file for a reader that is async. Always ready: it blocks instead, on a thread that has nothing else to do.
+/// A file for an async reader. It is always ready: it blocks instead, on a thread that does nothing else.
 struct Blocking(File);
 
 impl AsyncRead for Blocking {

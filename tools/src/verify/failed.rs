@@ -1,4 +1,4 @@
-//! Why nobody knows whether anything is wrong, what to do about it, and the exit code.
+//! The reasons why a run has no result, each with its remedy and its exit code.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,41 +12,41 @@ use crate::usage::USAGE;
 
 /// A configuration that cannot be used: EX_CONFIG of sysexits(3), as with receiver and shipper.
 const BAD_CONFIG: u8 = 78;
-/// There is nothing to look at: EX_NOINPUT.
+/// A missing store, or a missing index for a copy: EX_NOINPUT.
 const NO_INPUT: u8 = 66;
-/// Anything else.
+/// Any other failure.
 const FAILURE: u8 = 1;
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    /// The configuration.
+    /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] BadConfig),
     /// `--report` without a file and without a configuration that names one.
     #[error("`--report` needs a file, because no configuration names one")]
     NoReportFile,
-    /// The report would replace what is looked at.
+    /// The report would be written into the store or over the index.
     #[error("`{}` lies in the store or in place of its index, where this program never writes", .0.display())]
     InTheStore(PathBuf),
-    /// The check itself.
+    /// The check failed.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// Standard output.
+    /// Standard output cannot be written.
     #[error(transparent)]
     Output(#[from] CannotPrint),
-    /// A file that is to be written.
+    /// A file cannot be written.
     #[error("cannot write `{}`: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         source: io::Error,
     },
 }
 
 impl Failed {
-    /// What the program ends with.
+    /// Returns the exit code.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Check(CheckError::Store(ScanError::NoRoot(_)) | CheckError::NoIndex(_)) => NO_INPUT,
@@ -56,7 +56,7 @@ impl Failed {
         }
     }
 
-    /// What a maintainer can do about it.
+    /// Returns the next step for a maintainer.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Config(error) => Some(error.remedy("cis490-verify")),

@@ -1,6 +1,6 @@
-//! What can be wrong with a store and its index, how bad it is, and the sentence that says so.
+//! The possible faults of a store and its index, each with its severity and its message.
 //!
-//! What to do about it is in [`super::advice`].
+//! The next steps are in [`super::advice`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use serde::{Serialize, Serializer};
 
 use crate::shell::quoted;
 
-/// How bad it is; the worst comes first.
+/// The severity of a finding; the worst comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Data are missing, damaged, or invisible to those who train with them.
+    /// Data are missing, damaged, or invisible to readers of the index.
     Error,
-    /// Nothing is lost; left as it is, something may be.
+    /// No data are lost, but may be if nobody acts.
     Warning,
-    /// Worth knowing; nothing has to be done.
+    /// No action is needed.
     Note,
 }
 
-/// An episode and where its archive lies, or should.
+/// An episode and the path of its archive, even if there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Subject {
     /// The host.
@@ -34,57 +34,57 @@ pub struct Subject {
     pub path: PathBuf,
 }
 
-/// One thing that is not as it should be. Its name in JSON is the member `finding`.
+/// A fault. Its name in JSON is the member `finding`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
 pub enum Finding {
-    /// Nobody who reads the index knows of the archive.
+    /// The archive has no row, so readers of the index do not find it.
     ArchiveWithoutRow(Subject),
-    /// The same, but it came so short a time ago that its row may be on its way.
+    /// The archive has no row yet, but it is new and its row may follow.
     RowPending(Subject),
-    /// The index promises what is not there.
+    /// A row has no archive.
     RowWithoutArchive {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
-        /// What a copy must hash to; none where the row does not say.
+        /// The hash that a copy must have, if the row holds one.
         row_sha256: Option<Sha256Digest>,
     },
-    /// The archive is shorter or longer than its row says; its hash need not be asked.
+    /// The archive is shorter or longer than its row says, so it is not hashed.
     SizeDiffers {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
-        /// What the row says.
+        /// The size in the row.
         row_bytes: u64,
-        /// What is there.
+        /// The size of the file.
         file_bytes: u64,
     },
-    /// The archive holds other bytes than its row says, at two reads.
+    /// The archive has another hash than its row, at two reads.
     HashDiffers {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
-        /// What the row says.
+        /// The hash in the row.
         row_sha256: Sha256Digest,
-        /// What the first read gave.
+        /// The hash of the first read.
         first_read: Sha256Digest,
-        /// What the second read gave.
+        /// The hash of the second read.
         second_read: Sha256Digest,
     },
-    /// One read gave other bytes, the next gave the right ones.
+    /// One read gave another hash, the next gave the right one.
     ReadUnsteady {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
-        /// What the row says, and the second read gave.
+        /// The hash in the row and of the second read.
         row_sha256: Sha256Digest,
-        /// What the first read gave.
+        /// The hash of the first read.
         first_read: Sha256Digest,
     },
-    /// The archive is as its row says, and nothing that could be trained with.
+    /// The archive matches its row, but cannot be used for training.
     NoEpisode {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
         /// Why it cannot be used.
@@ -92,7 +92,7 @@ pub enum Finding {
     },
     /// The meta.json of the archive names another episode.
     OtherEpisode {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
         /// The episode that meta.json names.
@@ -100,91 +100,91 @@ pub enum Finding {
     },
     /// The gate judged another commit than the one that recorded the episode.
     OtherCommit {
-        /// Which.
+        /// The episode.
         #[serde(flatten)]
         subject: Subject,
-        /// What the sender named, and the row says.
+        /// The commit that the sender named, which is in the row.
         row_commit: CommitHash,
-        /// What meta.json says; none where it names none.
+        /// The commit in meta.json, if it names one.
         meta_commit: Option<String>,
     },
     /// An archive of a copy that the index does not name.
     NotInIndex(Subject),
     /// An archive or a directory cannot be read.
     Unreadable {
-        /// Which.
+        /// The path.
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         reason: String,
-        /// Whether it was for want of permission.
+        /// True if permission is missing.
         denied: bool,
     },
-    /// There is no index, and archives that should have rows in it.
+    /// The index is missing, and there are archives that should have rows.
     IndexMissing {
-        /// How many.
+        /// The number of archives.
         archives: usize,
     },
-    /// The index or its lock belongs to somebody else than their directory, in practice to root (incident 1).
+    /// The index or its lock has another owner than their directory, in practice root (incident 1).
     WrongOwner {
-        /// Which of them.
+        /// The index or the lock.
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
-        /// Whose it is.
+        /// The owner.
         uid: u32,
-        /// Whose it should be.
+        /// The owner that it should have.
         expected_uid: u32,
     },
-    /// Its owner cannot write it, or others can.
+    /// The owner of the index or its lock cannot write it, or others can.
     WrongMode {
-        /// Which of them.
+        /// The index or the lock.
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
         /// The mode, in octal.
         mode: String,
     },
-    /// The last line of the index has no end.
+    /// The last line of the index lacks its newline.
     TornLine {
         /// Its number, from 1.
         line: u64,
     },
-    /// A pair has a row already; the first one counts.
+    /// A second row of a pair; the first one counts.
     SecondRow {
         /// The host.
         host_id: HostId,
         /// The episode.
         episode_id: EpisodeId,
-        /// The number of the second line, from 1.
+        /// The line number of the second row, from 1.
         line: u64,
-        /// Whether both promise the same bytes.
+        /// True if both rows have the same hash.
         same_hash: bool,
     },
     /// Lines of the index that are no rows; readers skip them.
     NotRows {
-        /// How many.
+        /// The number of lines.
         lines: u64,
-        /// The number of the first, from 1.
+        /// The line number of the first, from 1.
         first_line: u64,
     },
-    /// Rows that promise no hash: nothing can be proven of their archives.
+    /// Rows without a hash, so that their archives cannot be checked.
     RowsWithoutHash {
-        /// How many.
+        /// The number of rows.
         lines: u64,
-        /// The number of the first, from 1.
+        /// The line number of the first, from 1.
         first_line: u64,
     },
-    /// An upload that ended long ago left its bytes behind; they were never acknowledged.
+    /// Bytes left behind by an upload that ended long ago; they were never acknowledged.
     LeftOver {
         /// The file.
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
     },
-    /// Something other than a file lies where an archive should, and nobody reads it.
+    /// An entry with the name of an archive that is no regular file, so that nobody reads it.
     Misplaced {
-        /// Where.
+        /// The path.
         #[serde(serialize_with = "as_text")]
         path: PathBuf,
-        /// What it is.
+        /// The kind of entry.
         what: &'static str,
     },
     /// A name in the store that no receiver gives.
@@ -196,7 +196,7 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// How bad it is.
+    /// Returns the severity of the finding.
     pub const fn severity(&self) -> Severity {
         match self {
             Self::ArchiveWithoutRow(_)
@@ -315,7 +315,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What two reads gave, none of which is right.
+/// Describes the results of two reads, both wrong.
 fn two_reads(first: &Sha256Digest, second: &Sha256Digest) -> String {
     match first == second {
         true => format!("two reads gave {first}"),
@@ -323,7 +323,7 @@ fn two_reads(first: &Sha256Digest, second: &Sha256Digest) -> String {
     }
 }
 
-/// A path in JSON, where what is not UTF-8 has no exact form.
+/// Writes a path as text, because JSON cannot hold bytes that are not UTF-8.
 fn as_text<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }

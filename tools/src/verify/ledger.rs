@@ -1,8 +1,8 @@
-//! What index.jsonl promises, read as a stream: of each pair the hash, size and time in its first row.
+//! The promises of index.jsonl, read as a stream: hash, size and time from the first row of each pair.
 //!
-//! The file is opened for reading alone, and only as long as it takes. [`Ledger::catch_up`] reads what a live receiver
-//! appended since; an index that was replaced meanwhile is read anew. What a line means is decided where every
-//! program decides it, in `cis490_shared::row`: a line that names its pair is that pair's row.
+//! The file is opened read-only, and closed after each read. [`Ledger::catch_up`] reads the rows that a live receiver
+//! has appended since; an index that was replaced meanwhile is read anew. All programs parse lines with
+//! `cis490_shared::row`: a line that names its pair is that pair's row.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,39 +17,39 @@ use cis490_shared::row::lines::{Line, read_line};
 use cis490_shared::row::{IndexRow, read_key};
 use jiff::Timestamp;
 
-/// How much of the index is read at a time, in bytes.
+/// The size of the read buffer, in bytes.
 const READ_BUFFER: usize = 256 * 1024;
 
-/// What the first row of a pair says about its archive.
+/// The facts about an archive in the first row of its pair.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Promise {
-    /// The hash; none on a row that holds no usable one.
+    /// The hash; `None` if the row holds no usable one.
     pub sha256: Option<Sha256Digest>,
-    /// The size; none on a row that is not whole.
+    /// The size; `None` if the row is not complete.
     pub size_bytes: Option<u64>,
-    /// When it was stored, where that can be understood.
+    /// The time when it was stored; `None` if the row holds no valid time.
     pub received_at: Option<Timestamp>,
-    /// The commit that was judged, by its number among those of the index: see [`Ledger::commit`].
+    /// The number of the judged commit among those of the index: see [`Ledger::commit`].
     commit: Option<u32>,
 }
 
-/// A further row of a pair that has one.
+/// A further row of a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecondRow {
     /// The pair.
     pub pair: Pair,
-    /// Where it stands, counted from 1.
+    /// The line number, counted from 1.
     pub line: u64,
-    /// Whether it gives the hash of the first row.
+    /// True if it has the hash of the first row.
     pub same_hash: bool,
 }
 
-/// Lines that have something in common.
+/// A count of lines with a common property.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// How many.
+    /// The number of lines.
     pub count: u64,
-    /// The first of them, counted from 1; 0 where there is none.
+    /// The line number of the first, counted from 1; 0 if there is none.
     pub first: u64,
 }
 
@@ -71,13 +71,13 @@ pub struct Ledger {
     second_rows: Vec<SecondRow>,
     not_rows: Lines,
     unproven: Lines,
-    /// Device and inode of the file; none where there is none.
+    /// Device and inode of the file; `None` if the file is missing.
     file: Option<(u64, u64)>,
-    /// Whole lines that were read, and the offset behind the last of them.
+    /// The number of complete lines read, and the offset after the last of them.
     lines: u64,
     end: u64,
     torn: Option<Torn>,
-    /// Thousands of rows share a commit.
+    /// Stored once each, because thousands of rows share a commit.
     commits: Vec<CommitHash>,
     commit_numbers: HashMap<CommitHash, u32>,
 }
@@ -86,19 +86,19 @@ pub struct Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Torn {
     at: u64,
-    /// It stood there at the look before as well, so nobody is writing it just now.
+    /// True if the previous read found it too, so that no program is writing it now.
     stays: bool,
 }
 
 impl Ledger {
-    /// Reads an index, of one host where it is given; a missing file has no rows. Blocks.
+    /// Reads an index, or only the rows of one host; a missing file has no rows. Blocks.
     pub fn read(path: &Path, only: Option<&HostId>) -> Result<Self, IndexError> {
         let mut ledger = Self { only: only.cloned(), ..Self::default() };
         ledger.catch_up(path)?;
         Ok(ledger)
     }
 
-    /// Reads what was appended since the last look. Blocks.
+    /// Reads the rows appended since the last read. Blocks.
     pub fn catch_up(&mut self, path: &Path) -> Result<(), IndexError> {
         let mut file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -124,7 +124,7 @@ impl Ledger {
         *self = Self { only: self.only.take(), ..Self::default() };
     }
 
-    /// Takes in every line from the end of what is known.
+    /// Reads every line after the known ones.
     fn learn(&mut self, mut reader: impl BufRead) -> io::Result<()> {
         let torn_before = self.torn.take().map(|torn| torn.at);
         let mut line = Vec::new();
@@ -142,7 +142,7 @@ impl Ledger {
             if length > 0 {
                 let stays = torn_before == Some(self.end);
                 self.torn = Some(Torn { at: self.end, stays });
-                // Readers take a torn line that names its pair for a row, and so does the receiver.
+                // Readers and the receiver accept a torn line that names its pair as a row.
                 if stays && read_key(&line).is_some() {
                     self.take_line(&line, self.lines + 1);
                 }
@@ -180,7 +180,7 @@ impl Ledger {
         self.hosts.entry(key.host_id).or_default().insert(key.episode_id, promise);
     }
 
-    /// The number of a commit; none where there are more than can be counted.
+    /// Returns the number of a commit; `None` if there are more commits than numbers.
     fn number(&mut self, commit: CommitHash) -> Option<u32> {
         if let Some(number) = self.commit_numbers.get(&commit) {
             return Some(*number);
@@ -191,47 +191,47 @@ impl Ledger {
         Some(number)
     }
 
-    /// The commit that a row names.
+    /// Returns the commit that a row names.
     pub fn commit(&self, promise: &Promise) -> Option<&CommitHash> {
         self.commits.get(usize::try_from(promise.commit?).ok()?)
     }
 
-    /// What is promised for a pair; none where it has no row.
+    /// Returns the promise for a pair; `None` if the pair has no row.
     pub fn get(&self, host: &HostId, episode: &EpisodeId) -> Option<&Promise> {
         self.hosts.get(host)?.get(episode)
     }
 
-    /// All pairs that have a row, in no order.
+    /// Returns all pairs that have a row, in no order.
     pub fn pairs(&self) -> impl Iterator<Item = (&HostId, &EpisodeId)> {
         self.hosts.iter().flat_map(|(host, episodes)| episodes.keys().map(move |episode| (host, episode)))
     }
 
-    /// How many rows there are, second rows included.
+    /// Returns the number of rows, second rows included.
     pub const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Further rows of pairs that have one, in the order of the file.
+    /// Returns the second and later rows of pairs, in the order of the file.
     pub fn second_rows(&self) -> &[SecondRow] {
         &self.second_rows
     }
 
-    /// Lines that are neither blank nor rows.
+    /// Returns the lines that are neither blank nor rows.
     pub const fn not_rows(&self) -> Lines {
         self.not_rows
     }
 
-    /// First rows that hold no usable hash.
+    /// Returns the first rows without a usable hash.
     pub const fn unproven(&self) -> Lines {
         self.unproven
     }
 
-    /// Whether there is no file at all.
+    /// Returns true if there is no file.
     pub const fn is_missing(&self) -> bool {
         self.file.is_none()
     }
 
-    /// The number of a last line that lacks its newline at two looks.
+    /// Returns the number of the last line if it lacked its newline at two reads.
     pub fn torn_line(&self) -> Option<u64> {
         self.torn.filter(|torn| torn.stays).map(|_| self.lines + 1)
     }

@@ -1,19 +1,19 @@
 //! A store against its index, both ways, and every archive against the hash in its row.
 //!
-//! - [`shelf`]: what the store holds, by names and sizes
-//! - [`ledger`]: what the index promises, read as a stream
-//! - [`custody`]: whose the index is
-//! - [`compare`]: where they differ (pure)
-//! - [`reread`], [`sample`], [`since`]: which archives are read again
-//! - [`rehash`], [`throttle`], [`deep`]: reading them, not faster than allowed, and opening them
+//! - [`shelf`]: the files in the store, by names and sizes
+//! - [`ledger`]: the promises of the index, read as a stream
+//! - [`custody`]: owner and mode of the index
+//! - [`compare`]: the differences (pure)
+//! - [`reread`], [`sample`], [`since`]: the choice of archives to read again
+//! - [`rehash`], [`throttle`], [`deep`]: reading and decoding them within the rate limit
 //! - [`checksums`]: the hashes of the index, for `sha256sum -c`
-//! - [`progress`], [`resume`]: how far that has come, over interruptions
-//! - [`findings`], [`advice`]: what is wrong, and the next command, ready to be pasted
-//! - [`request`]: what a run is asked for; [`check`]: the run from its first look to its last
-//! - [`report`], [`cli`], [`failed`]: what people and programs get to read; flags and exit codes
+//! - [`progress`], [`resume`]: the progress of a run, kept over interruptions
+//! - [`findings`], [`advice`]: the faults, and the next commands to paste
+//! - [`request`]: the scope of a run; [`check`]: the run from its first look to its last
+//! - [`report`], [`cli`], [`failed`]: output for people and programs, flags and exit codes
 //!
-//! Nothing below the store is ever written, moved or deleted, and the index is opened for reading alone: who looks
-//! must not be able to do damage. What is repaired, a person repairs (invariants I2, I3).
+//! Nothing below the store is ever written, moved or deleted, and the index is opened read-only, because a check must
+//! not be able to do damage. Repairs are left to a person (invariants I2, I3).
 
 pub mod advice;
 pub mod check;

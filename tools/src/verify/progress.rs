@@ -1,8 +1,8 @@
-//! How far a run has come. Pure.
+//! The progress of a run. Pure.
 //!
-//! Targets are read in order, though several at a time; the mark is set behind the last one before which all are done.
-//! What was not found good is kept by name and read again when the run goes on: so damage that was seen is not lost with
-//! the process that saw it, and nothing old is told without a new look.
+//! Targets are read in order, but several at a time; the mark is the last target up to which all are done. Targets that
+//! were not good are kept by name and read again when the run is resumed. So damage is not forgotten if the process
+//! dies, and no old finding is reported without a new read.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::rehash::Target;
 
-/// Where a run stands.
+/// The position of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
-    /// Every target up to this pair was read; none before the first.
+    /// The pair up to which every target was read; `None` at the beginning.
     through: Option<Pair>,
-    /// Except that these were not found good.
+    /// The targets that were not good and are read again.
     again: BTreeSet<Pair>,
     /// Archives that were found good.
     pub archives: u64,
@@ -26,7 +26,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// Whether an archive is still to be read.
+    /// Returns true if an archive is still to be read.
     pub fn leaves(&self, pair: &Pair) -> bool {
         self.through.as_ref().is_none_or(|through| pair > through) || self.again.contains(pair)
     }
@@ -37,19 +37,19 @@ impl Mark {
 pub struct Progress<'a> {
     targets: &'a [Target<'a>],
     mark: Mark,
-    /// Everything before this position is done.
+    /// The position before which every target is done.
     all_before: usize,
-    /// What else is done.
+    /// Later positions that are done.
     done: BTreeSet<usize>,
 }
 
 impl<'a> Progress<'a> {
-    /// Goes on from `mark` with targets that are all [left by it](Mark::leaves).
+    /// Continues from `mark` with targets that are all [still to be read](Mark::leaves).
     pub const fn new(mark: Mark, targets: &'a [Target<'a>]) -> Self {
         Self { targets, mark, all_before: 0, done: BTreeSet::new() }
     }
 
-    /// Takes in that the target at this position was read.
+    /// Records that the target at this position was read.
     pub fn done(&mut self, position: usize, is_good: bool) {
         let Some(target) = self.targets.get(position) else { return };
         if is_good {
@@ -64,13 +64,13 @@ impl<'a> Progress<'a> {
             self.all_before += 1;
         }
         let last = self.all_before.checked_sub(1).and_then(|last| self.targets.get(last)).map(pair_of);
-        // What is read again stands before the mark, which never goes back.
+        // Targets that are read again are before the mark, which never goes back.
         if last > self.mark.through {
             self.mark.through = last;
         }
     }
 
-    /// Where the run stands.
+    /// Returns the position of the run.
     pub const fn mark(&self) -> &Mark {
         &self.mark
     }

@@ -1,11 +1,11 @@
-//! Reading archives again, several at a time, and judging what came out against what was promised.
+//! Reads archives again, several at a time, and compares their hashes with the promised ones.
 //!
-//! What is judged is the disk: pages that the kernel still holds are given up first, and given up again afterwards, so
-//! that a receiver on the same machine keeps its own. A wrong hash is an accusation, so the archive is read once more
-//! before it is made: a bit can also flip on its way through a controller, a cable or memory.
+//! The check is of the disk, so cached pages of an archive are dropped before it is read. They are dropped again
+//! afterwards, so that a receiver on the same machine keeps its own cache. An archive with a wrong hash is read again
+//! before it is reported, because a bit can also flip in a controller, a cable or memory.
 //!
-//! A disk answers many questions in hardly more time than one, so a thread asks for several small archives at a time
-//! and hashes one while the others come; where the rate is limited it asks for nothing before its turn.
+//! A disk serves many reads in hardly more time than one. So a thread requests several small archives at a time and
+//! hashes one while the others are read. With a rate limit it requests nothing ahead.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -29,55 +29,55 @@ use super::deep::{Expected, Fault, Opener, judge_form};
 use super::throttle::Throttle;
 use crate::gather::Gatherer;
 
-/// How many handfuls of outcomes wait to be taken in.
+/// How many batches of outcomes may wait for the receiver of the channel.
 const MAX_QUEUED: usize = 2;
-/// How many archives a thread has asked the disk for and not yet read.
+/// The most archives that a thread has requested from the disk and not yet read.
 const MAX_AHEAD: usize = 16;
-/// Larger archives are asked for when their turn comes: the kernel reads ahead within them by itself, and a thread must
-/// not hold many of them while another has none.
+/// Larger archives are not requested ahead: the kernel reads ahead within them by itself, and a thread must not hold
+/// many of them while another has none.
 const MAX_AHEAD_BYTES: u64 = 1 << 20;
-/// After so many bytes the pages behind them are given up.
+/// The number of bytes after which the pages read so far are dropped.
 const GIVE_UP_AFTER: u64 = 8 << 20;
 
 /// An archive to be read again.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// Which one.
+    /// The archive.
     pub archive: &'a Archive,
-    /// Its size in bytes, by the last look.
+    /// Its size in bytes when the store was walked.
     pub size_bytes: u64,
-    /// The hash that its row promises; none on a row that promises none.
+    /// The hash in its row, if there is one.
     pub sha256: Option<Sha256Digest>,
     /// The commit that its row names.
     pub commit: Option<&'a CommitHash>,
 }
 
-/// What came out.
+/// The result of reading an archive.
 #[derive(Debug)]
 pub enum Outcome {
-    /// What was promised.
+    /// The archive matches its row.
     Good,
-    /// What was promised, and yet no episode, or not the one that was said.
+    /// The archive matches its row, but it is no episode, or not the named one.
     Odd(Fault),
-    /// Something else, twice.
+    /// Both reads gave another hash.
     Damaged {
-        /// What the first read gave.
+        /// The hash of the first read.
         first: Sha256Digest,
-        /// What the second read gave.
+        /// The hash of the second read.
         second: Sha256Digest,
     },
-    /// Something else once, then what was promised: the archive is good, this machine is not.
+    /// The first read gave another hash, the second the promised one: the archive is good, this machine is not.
     Unsteady {
-        /// What the first read gave.
+        /// The hash of the first read.
         first: Sha256Digest,
     },
-    /// Nothing: there is no such file any more.
+    /// The file no longer exists.
     Gone,
-    /// Nothing: it cannot be read.
+    /// The file cannot be read.
     Unread(io::Error),
 }
 
-/// Reads an archive, and once more where it is not what was promised.
+/// Reads an archive, and reads it again if its hash is not the promised one.
 pub fn judge(promised: Option<Sha256Digest>, mut read: impl FnMut() -> io::Result<Stored>) -> Outcome {
     let mut twice = || {
         let first = read()?.sha256;
@@ -93,23 +93,22 @@ pub fn judge(promised: Option<Sha256Digest>, mut read: impl FnMut() -> io::Resul
     })
 }
 
-/// How archives are read.
+/// The settings for reading archives.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner<'a> {
-    /// How many at a time.
+    /// The most archives read at a time.
     pub jobs: NonZeroUsize,
-    /// How fast.
+    /// The rate limit.
     pub throttle: &'a Throttle,
-    /// Counts bytes.
+    /// The progress bar, which counts bytes.
     pub bar: &'a ProgressBar,
-    /// Whether they are opened as well.
+    /// True if the archives are also decompressed and their contents checked.
     pub is_deep: bool,
 }
 
-/// Reads every target in their order. Blocks.
+/// Reads the targets in order. Blocks.
 ///
-/// `done` is told the position of each target and what came out, as it comes. Fails only where not even one thread can
-/// be started.
+/// Calls `done` with the position and the outcome of each target. Fails only if no thread at all can be started.
 pub fn rehash(
     targets: &[Target<'_>],
     manner: Manner<'_>,
@@ -122,12 +121,12 @@ pub fn rehash(
         for started in 0..jobs.get().min(targets.len()) {
             match work.start(scope, queue.clone()) {
                 Err(error) if started == 0 => return Err(error),
-                // Fewer threads take longer, and that is all.
+                // Fewer threads only take longer.
                 Err(_) => break,
                 Ok(()) => {}
             }
         }
-        // The threads hold the others: when the last of them is done, the channel ends.
+        // The threads hold the other senders, so the channel ends with the last thread.
         drop(queue);
         for (position, outcome) in outcomes.into_iter().flatten() {
             done(position, outcome);
@@ -136,7 +135,7 @@ pub fn rehash(
     })
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Work<'a> {
     targets: &'a [Target<'a>],
     next: AtomicUsize,
@@ -146,7 +145,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Starts a thread that reads whatever target is next, until none is left.
+    /// Starts a thread that reads the next target, until none is left.
     fn start<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
@@ -178,13 +177,13 @@ impl Work<'_> {
                     return;
                 }
             }
-            // Where nobody asks any more, nobody misses it.
+            // If the channel is closed, nobody needs these outcomes.
             let _ = queue.send(gatherer.take());
         };
         thread::Builder::new().name("rehash".to_owned()).spawn_scoped(scope, work).map(drop)
     }
 
-    /// Takes what is next and, where that is small and the rate is not limited, what comes after it.
+    /// Opens the next target. If it is small and the rate is not limited, also opens the targets after it.
     fn ask_ahead<'t>(&'t self, ahead: &mut VecDeque<Asked<'t>>) {
         let is_small = |asked: &Asked<'_>| asked.target.size_bytes <= MAX_AHEAD_BYTES;
         while ahead.len() < MAX_AHEAD
@@ -194,14 +193,14 @@ impl Work<'_> {
             let Some(target) = self.targets.get(position) else { return };
             let asked = Asked { position, target, file: open(&target.archive.path) };
             if let (Ok(file), true, false) = (&asked.file, is_small(&asked), self.throttle.is_limited()) {
-                // Advice: where it is not taken, the file comes when it is read.
+                // Only advice: if it fails, the file is read later.
                 let _ = fadvise(file, 0, NonZeroU64::new(target.size_bytes), Advice::WillNeed);
             }
             ahead.push_back(asked);
         }
     }
 
-    /// A file that was opened here, to be read from the disk.
+    /// Prepares an open file for reading from the disk.
     fn paced(&self, file: File) -> io::Result<Paced<'_>> {
         let left = file.metadata()?.len();
         let file = file.take(left.saturating_add(1));
@@ -209,7 +208,7 @@ impl Work<'_> {
         Ok(Paced { file, left, hasher: Sha256::new(), size_bytes: 0, given_up: 0, throttle, bar })
     }
 
-    /// Judges what an archive holds, which reads some or all of it.
+    /// Checks the contents of an archive, which reads some or all of it.
     fn open_up(
         &self,
         opener: &Opener,
@@ -217,7 +216,7 @@ impl Work<'_> {
         paced: &mut Paced<'_>,
     ) -> io::Result<Option<Fault>> {
         let expected = Expected { episode_id: &target.archive.episode_id, commit: target.commit };
-        // One whose form is broken may say who it is all the same, and that would be the lesser news.
+        // A broken form is reported first, because it is worse than a wrong name in meta.json.
         match judge_form(BufReader::with_capacity(self.throttle.read_bytes(), paced))? {
             Some(fault) => Ok(Some(fault)),
             None => opener.judge_meta(&target.archive.path, expected),
@@ -225,9 +224,9 @@ impl Work<'_> {
     }
 }
 
-/// A file that is hashed and counted as it is read, not faster than allowed, and whose pages are given up behind it.
+/// A file that is hashed and counted while it is read, within the rate limit. Its pages are dropped after that.
 ///
-/// One byte more than it says that it has is enough to tell that it is another: it could grow for ever.
+/// At most one byte beyond the initial size is read, because the file could grow for ever. That byte changes the hash.
 struct Paced<'a> {
     file: Take<File>,
     left: u64,
@@ -239,7 +238,7 @@ struct Paced<'a> {
 }
 
 impl Paced<'_> {
-    /// Reads what is left; size and hash of all of it.
+    /// Reads the rest and returns size and hash of the whole file.
     fn finish(mut self, buffer: &mut [u8]) -> io::Result<Stored> {
         while self.read(buffer)? > 0 {}
         give_up_pages(self.file.get_ref(), self.given_up, None);
@@ -270,23 +269,23 @@ impl Read for Paced<'_> {
     }
 }
 
-/// An archive that is open and perhaps on its way from the disk.
+/// An open archive that the disk may already be reading.
 struct Asked<'a> {
     position: usize,
     target: &'a Target<'a>,
     file: io::Result<File>,
 }
 
-/// Opens a file whose pages the kernel no longer holds.
+/// Opens a file and drops its cached pages.
 fn open(path: &Path) -> io::Result<File> {
     let file = regular::open(CWD, path)?;
     give_up_pages(&file, 0, None);
     Ok(file)
 }
 
-/// Lets the kernel forget what it holds of a part of a file.
+/// Drops the cached pages of a part of a file.
 fn give_up_pages(file: &File, from: u64, length: Option<NonZeroU64>) {
-    // Advice: a file system that takes none is read all the same.
+    // Only advice: if the file system ignores it, the file is still read.
     let _ = fadvise(file, from, length, Advice::DontNeed);
 }
 

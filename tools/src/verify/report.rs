@@ -1,4 +1,4 @@
-//! What a run found, as people read it and as programs do.
+//! The findings of a run, as text for people and as JSON for programs.
 //!
 //! In JSON every finding is one object on a line of its own, and the last line is the summary. Members are only ever
 //! added.
@@ -19,7 +19,7 @@ use super::findings::{Finding, Severity};
 use super::reread::{Proof, Sample};
 use crate::voice::{Priority, Voice, prioritised};
 
-/// How many findings there are of each severity.
+/// The number of findings of each severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// See [`Severity::Error`].
@@ -41,7 +41,7 @@ impl Totals {
         }
     }
 
-    /// Whether somebody has to do something.
+    /// Returns true if no finding needs an action.
     pub const fn is_fine(self) -> bool {
         self.errors == 0 && self.warnings == 0
     }
@@ -51,8 +51,8 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Green.on_default().bold();
 
-/// The report for people: every finding with its next command, and what was looked at. A quiet one has no notes and no
-/// totals.
+/// Returns the report for people: every finding with its next command, and the totals. With `--quiet` it has no notes
+/// and no totals.
 pub fn human(report: &Report, site: Site<'_>, voice: Voice) -> String {
     let is_told = |finding: &&Finding| !voice.is_quiet() || finding.severity() != Severity::Note;
     let findings = report.findings.iter().filter(is_told);
@@ -65,7 +65,7 @@ pub fn human(report: &Report, site: Site<'_>, voice: Voice) -> String {
             Severity::Note => (Priority::Notice, "note", NOTE),
         };
         let mut told = format!("{style}{label}:{style:#} {finding}\n");
-        // What is done about several findings in a row is said once, behind the last of them.
+        // If several findings in a row have the same commands, they are printed once, after the last finding.
         let is_last =
             |(other, next): &(&Finding, _)| *next != commands || other.severity() != finding.severity();
         if findings.peek().is_none_or(is_last) {
@@ -79,7 +79,7 @@ pub fn human(report: &Report, site: Site<'_>, voice: Voice) -> String {
     text
 }
 
-/// Adds whole lines, with their priority where the journal reads them.
+/// Adds complete lines, with their priority if they go to the journal.
 fn add(text: &mut String, lines: &str, priority: Priority, voice: Voice) {
     match voice.is_stdout_journal() {
         true => text.extend([prioritised(priority, lines).as_str(), "\n"]),
@@ -87,7 +87,7 @@ fn add(text: &mut String, lines: &str, priority: Priority, voice: Voice) {
     }
 }
 
-/// What was looked at and found.
+/// Returns the totals of the run.
 fn totals(report: &Report) -> String {
     let mut text =
         format!("looked at {} and {}\n", count(report.archives, "archive"), count(report.rows, "row"));
@@ -141,12 +141,12 @@ enum Line<'a> {
         read_again: Option<ReadAgain>,
         episodes_root: Cow<'a, str>,
         index: Cow<'a, str>,
-        /// Of a copy: how many archives of the index are not in it.
+        /// The number of archives that are in the index but not in the copy.
         #[serde(skip_serializing_if = "Option::is_none")]
         absent: Option<usize>,
-        /// The configuration that named them.
+        /// The configuration that named store and index.
         config: Option<Cow<'a, str>>,
-        /// When the run ended, in the report that is kept.
+        /// The time when the run ended, only in the kept report.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended: Option<WallTime>,
     },
@@ -169,7 +169,7 @@ struct Drawn {
     seed: u64,
 }
 
-/// Writes the report for programs, an object a line, with the time at which the run ended where it is to be kept.
+/// Writes the report for programs, one object per line. The kept report also has the time at which the run ended.
 pub fn write_json(
     report: &Report,
     site: Site<'_>,

@@ -1,4 +1,4 @@
-//! What a run is asked for, and why it may not begin.
+//! The scope of a run, and the reasons why it may fail.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -15,65 +15,65 @@ use jiff::Timestamp;
 use super::resume::ResumeError;
 use super::sample::Percent;
 
-/// What to look at.
+/// The scope of a run.
 #[derive(Debug)]
 pub struct Request {
     /// The store.
     pub episodes_root: PathBuf,
     /// The index.
     pub index: PathBuf,
-    /// Whether it is a copy of a part of a store, in which archives may be absent.
+    /// True for a partial copy of a store, in which archives may be absent.
     pub is_copy: bool,
-    /// One host alone.
+    /// The only host to check.
     pub host: Option<HostId>,
-    /// For how long an archive may be without its row.
+    /// How long an archive may be without its row.
     pub settle: Duration,
-    /// How archives are read again; none for names and sizes only.
+    /// The settings for reading archives; `None` to check names and sizes only.
     pub hashing: Option<Hashing>,
-    /// The time.
+    /// The clock.
     pub clock: fn() -> SystemTime,
 }
 
-/// Which archives are read again, and how.
+/// The choice of archives to read again, and the settings for reading them.
 #[derive(Debug)]
 pub struct Hashing {
-    /// Those stored at that moment or later.
+    /// Read only archives stored at this moment or later.
     pub since: Option<Timestamp>,
-    /// A random part of them.
+    /// Read only a random part of them.
     pub sample: Option<Percent>,
-    /// What the sample is drawn with.
+    /// The seed of the sample.
     pub seed: Option<u64>,
-    /// What it is drawn with where neither `seed` nor an interrupted run says.
+    /// The seed if neither `seed` nor an interrupted run gives one.
     pub fresh_seed: u64,
-    /// How many at a time.
+    /// The most archives read at a time.
     pub jobs: NonZeroUsize,
-    /// How fast, all together.
+    /// The rate limit for all of them together.
     pub rate: Option<Rate>,
-    /// Whether they are opened as well: decompressed to their end, and asked who they are.
+    /// True if they are also decompressed to their end and their meta.json is checked.
     pub deep: bool,
-    /// Where the run is kept over interruptions.
+    /// The state file of the run.
     pub resume: Option<PathBuf>,
 }
 
-/// Why it could not be looked at all.
+/// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
-    /// The store.
+    /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] ScanError),
-    /// The index.
+    /// The index cannot be read.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A copy has no index that it could be compared with.
+    /// There is no index to compare a copy with.
     #[error("there is no index at `{}`, and a copy says nothing about itself", .0.display())]
     NoIndex(PathBuf),
-    /// The state of an interrupted run.
+    /// The state file cannot be used.
     #[error(transparent)]
     Resume(#[from] ResumeError),
-    /// This machine cannot hash.
+    /// This machine computes wrong hashes.
     #[error(transparent)]
     Hash(#[from] BrokenHash),
-    /// The system gives no thread.
+    /// The system refuses a thread.
     #[error("no thread to read archives can be started: {0}")]
     Thread(#[source] io::Error),
 }

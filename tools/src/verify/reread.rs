@@ -1,6 +1,6 @@
-//! Which archives are read again, and what that showed.
+//! The choice of archives to read again, and the results.
 //!
-//! The run can be kept in a file and gone on with; which files are read and how is [`super::rehash`]'s to do.
+//! The state of the run can be kept in a file and resumed. [`super::rehash`] reads the files.
 
 use std::path::Path;
 
@@ -22,42 +22,42 @@ use super::shelf::{Shelf, Shelved};
 use super::since::is_since;
 use super::throttle::Throttle;
 
-/// What was read again.
+/// The archives that were read again.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// Archives that are as their rows say.
+    /// Archives that match their rows.
     pub archives: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// How many of them were read before the run was interrupted.
+    /// The number of these that were read before the run was interrupted.
     pub earlier: u64,
     /// The sample that was drawn.
     pub sample: Option<Sample>,
-    /// Whether they were opened as well.
+    /// True if they were also decoded.
     pub deep: bool,
 }
 
-/// A sample, so that it can be drawn again.
+/// The parameters of a sample, so that it can be drawn again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    /// Which part.
+    /// The part that was drawn.
     pub percent: Percent,
-    /// Of how many archives.
+    /// The number of archives that it was drawn from.
     pub of: usize,
-    /// With what.
+    /// The seed.
     pub seed: u64,
 }
 
-/// What came out of reading.
+/// The result of reading.
 #[derive(Debug, Default)]
 pub struct Reread {
-    /// What is not as its row says, in the order of the archives.
+    /// The faults, in the order of the archives.
     pub findings: Vec<Finding>,
     /// Archives that were gone when their turn came.
     pub gone: Vec<Pair>,
-    /// What is as its row says; none where nothing was to be read.
+    /// The archives that match their rows; `None` if none were to be read.
     pub proof: Option<Proof>,
-    /// The file of the run, to be removed when its findings were told.
+    /// The state file of the run, to be removed after its findings were reported.
     pub resume: Option<ResumeFile>,
     /// Why that file is not current.
     pub unsaved: Option<ResumeError>,
@@ -96,14 +96,14 @@ pub fn reread(
 
     let Mark { archives, bytes, .. } = *progress.mark();
     reread.proof = Some(Proof { archives, bytes, earlier, sample, deep: hashing.deep });
-    // They came in the order in which the threads were done.
+    // The threads finished in any order.
     found.sort_unstable_by_key(|(position, _)| *position);
     reread.findings = found.into_iter().map(|(_, finding)| finding).collect();
     Ok(reread)
 }
 
 impl Reread {
-    /// The seed and the mark to begin with.
+    /// Returns the initial seed and mark.
     fn begin(&mut self, request: &Request, hashing: &Hashing) -> Result<(u64, Mark), ResumeError> {
         let seed = hashing.seed.unwrap_or(hashing.fresh_seed);
         let Some(path) = &hashing.resume else { return Ok((seed, Mark::default())) };
@@ -113,7 +113,7 @@ impl Reread {
         Ok((seed, mark))
     }
 
-    /// Writes the state. A disk that is full in the middle of a long run is no reason to give up what was found.
+    /// Writes the state. A failure, such as a full disk, must not lose the findings of a long run.
     fn keep(&mut self, save: impl FnOnce(&mut ResumeFile) -> Result<(), ResumeError>) {
         if let (Some(file), None) = (&mut self.resume, &self.unsaved) {
             self.unsaved = save(file).err();
@@ -121,8 +121,8 @@ impl Reread {
     }
 }
 
-/// The archives whose hash can be compared with that of their row, and those that can be opened without one. Where the
-/// sizes differ, the hash is no question.
+/// Returns the archives that have a hash in their row, or with `--deep` any row. Archives of a wrong size are left out,
+/// because their hash differs too.
 fn candidates<'a>(shelf: &'a Shelf, ledger: &'a Ledger, hashing: &Hashing) -> Vec<Target<'a>> {
     let target = |shelved: &'a Shelved| {
         let (archive, seen) = (&shelved.archive, shelved.seen);
@@ -136,7 +136,7 @@ fn candidates<'a>(shelf: &'a Shelf, ledger: &'a Ledger, hashing: &Hashing) -> Ve
     shelf.archives().iter().filter_map(target).collect()
 }
 
-/// All candidates, or a sample of them.
+/// Returns all candidates, or a sample of them.
 fn choose(
     candidates: Vec<Target<'_>>,
     part: Option<Percent>,
@@ -148,7 +148,7 @@ fn choose(
     (positions.into_iter().filter_map(|at| candidates.get(at).copied()).collect(), Some(sample))
 }
 
-/// What is to be told of an archive that was read; of one that is gone the last look tells.
+/// Returns the finding for an archive that was read. The last look reports one that is gone.
 fn finding_of(target: &Target<'_>, outcome: Outcome) -> Option<Finding> {
     let subject = subject_of(target.archive);
     match outcome {
@@ -178,7 +178,7 @@ fn pair_of(target: &Target<'_>) -> Pair {
 }
 
 fn run_of(request: &Request, hashing: &Hashing, seed: u64) -> Run {
-    // A path that cannot be made absolute is told as it is: it cannot be walked either.
+    // A path that cannot be made absolute stays as it is: it cannot be walked either.
     let absolute = |path: &Path| {
         std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
     };

@@ -1,7 +1,7 @@
-//! The file in which a long run keeps how far it has come.
+//! The state file of a long run.
 //!
-//! It is replaced whole and durably every few seconds, and removed at the end. It is written where the person who
-//! started the run said, never into the store or over the index, and never over a file that is not ours.
+//! It is replaced durably every few seconds and removed at the end. A flag names its path, but it is never written into
+//! the store, over the index, or over a file of another program.
 
 use std::fs;
 use std::io;
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::progress::Mark;
 
-/// How long a run may work for nothing if it is killed.
+/// The interval between saves: the most work that a killed run loses.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 const FILE_MODE: u32 = 0o640;
 /// The number of this file's format.
 const FORMAT: u32 = 1;
 
-/// What a run looks at, as its flags say; a mark means nothing to a run with others.
+/// The scope of a run, from its flags; a mark is only valid for a run with the same scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
@@ -34,21 +34,21 @@ pub struct Run {
     pub since: Option<String>,
     /// `--sample`.
     pub sample: Option<String>,
-    /// What the sample is drawn with; drawn itself where no flag gave it.
+    /// The seed of the sample; random unless a flag gives it.
     pub seed: Option<u64>,
-    /// `--deep`: an archive that was only hashed is not done.
+    /// `--deep`: a deep run must read archives that were only hashed again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deep: bool,
 }
 
 impl Run {
-    /// Whether this unfinished run is what `asked` asks for, which need not know the seed.
+    /// Returns true if this unfinished run has the scope of `asked`, which need not know the seed.
     fn is(&self, asked: &Self, seed: Option<u64>) -> bool {
         let seed = if asked.sample.is_some() { seed.or(self.seed) } else { None };
         *self == Self { seed, ..asked.clone() }
     }
 
-    /// The flags that differ between runs, to be repeated.
+    /// Returns the flags with which this run can be repeated.
     fn flags(&self) -> String {
         let Self { episodes_root, index, host, since, sample, seed, deep } = self;
         let mut flags = format!("--episodes-root {episodes_root} --index {index}");
@@ -74,29 +74,29 @@ struct Content {
     mark: Mark,
 }
 
-/// Why a run cannot be kept in this file.
+/// Why a file cannot hold the state of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// It lies where this program must not write.
+    /// It is in the store or in place of the index.
     #[error("`{}` lies in the store or in place of its index, where this program never writes", .0.display())]
     InTheStore(PathBuf),
-    /// It is there and cannot be read.
+    /// It exists and cannot be read.
     #[error("the state `{}` cannot be read: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         source: io::Error,
     },
-    /// It holds something else.
+    /// It holds no state.
     #[error("`{}` is no state of this program: {source}", path.display())]
     NotAState {
         /// The file.
         path: PathBuf,
-        /// What was found wrong.
+        /// The error from the parser.
         source: serde_json::Error,
     },
-    /// It holds the state of a run that looked at something else.
+    /// It holds the state of a run with another scope.
     #[error("`{}` holds an unfinished run with other flags: `{flags}`", path.display())]
     OtherRun {
         /// The file.
@@ -109,13 +109,13 @@ pub enum ResumeError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error from the system.
         source: io::Error,
     },
 }
 
 impl ResumeError {
-    /// What a maintainer can do about it.
+    /// Returns the next step for a maintainer.
     pub fn remedy(&self) -> String {
         match self {
             Self::InTheStore(_) | Self::NotAState { .. } => {
@@ -131,7 +131,7 @@ impl ResumeError {
     }
 }
 
-/// The file of one run.
+/// The state file of one run.
 #[derive(Debug)]
 pub struct ResumeFile {
     path: PathBuf,
@@ -140,9 +140,9 @@ pub struct ResumeFile {
 }
 
 impl ResumeFile {
-    /// Goes on with the run in the file, or begins one in it; the file is written before the work begins.
+    /// Resumes the run in the file, or begins a new one; the file is written before the work begins.
     ///
-    /// `seed` is what a flag asks for, `run.seed` what a new run takes. Blocks.
+    /// `seed` comes from a flag, `run.seed` is for a new run. Blocks.
     pub fn open(path: &Path, run: Run, seed: Option<u64>) -> Result<(Self, Mark), ResumeError> {
         if is_in_the_store(path, Path::new(&run.episodes_root), Path::new(&run.index)) {
             return Err(ResumeError::InTheStore(path.to_owned()));
@@ -164,7 +164,7 @@ impl ResumeFile {
         Ok((file, mark))
     }
 
-    /// What the sample of this run is drawn with.
+    /// Returns the seed of this run's sample.
     pub const fn seed(&self) -> Option<u64> {
         self.run.seed
     }
@@ -179,12 +179,12 @@ impl ResumeFile {
         written.map_err(|source| ResumeError::Write { path: self.path.clone(), source })
     }
 
-    /// Writes the mark if the last time is a while ago. Blocks.
+    /// Writes the mark if the last save is 5 seconds old. Blocks.
     pub fn save_if_due(&mut self, mark: &Mark) -> Result<(), ResumeError> {
         if self.saved.elapsed() < SAVE_EVERY { Ok(()) } else { self.save(mark) }
     }
 
-    /// Removes the file of a run that came to its end. Blocks.
+    /// Removes the file of a complete run. Blocks.
     pub fn remove(self) -> Result<(), ResumeError> {
         let removed = match fs::remove_file(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -202,9 +202,9 @@ fn parse(bytes: &[u8]) -> Result<Content, serde_json::Error> {
     Err(serde::de::Error::custom("it was written by another version"))
 }
 
-/// Whether writing there, by way of a temporary name beside it, would touch the store or the index.
+/// Returns true if a write to `path`, or to its temporary name beside it, would touch the store or the index.
 pub fn is_in_the_store(path: &Path, episodes_root: &Path, index: &Path) -> bool {
-    // What cannot be resolved is not there: then nothing can be written below it, and the attempt will say so.
+    // A directory that cannot be resolved cannot be written into either, and the attempt reports that.
     let real_parent = |path: &Path| fs::canonicalize(durable::parent(path)).ok();
     let Some(dir) = real_parent(path) else { return false };
     let is_beside_the_index = real_parent(index).is_some_and(|parent| parent == dir);

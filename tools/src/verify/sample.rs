@@ -1,35 +1,35 @@
 //! A random part of the archives, so that a weekly run over many terabytes can be short.
 //!
-//! Pure: the random numbers are a parameter. The number of archives is exact, rounded up, so that even a small
-//! store has one looked at; which they are, every archive has the same chance.
+//! Pure: the random numbers are a parameter. The number of archives is exact and rounded up, so that at least one is
+//! read even in a small store. Every archive has the same chance.
 
 use std::fmt;
 
 use rand::Rng;
 use rand::seq::index;
 
-/// More than 0 and at most 100 per cent, in steps of a ten-thousandth.
+/// A percentage above 0 and up to 100, in steps of a ten-thousandth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percent {
     millionths: u32,
 }
 
-/// Digits that are kept behind the point.
+/// The number of digits after the point.
 const DECIMALS: usize = 4;
 
 /// Why a text is no percentage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PercentError {
-    /// It is not written as a number.
+    /// It is no number.
     #[error("it is no number such as `5` or `0.25`, with at most {DECIMALS} decimals")]
     NotANumber,
-    /// It is zero or more than everything.
+    /// It is zero or above 100.
     #[error("it must be more than 0 and at most 100")]
     OutOfRange,
 }
 
 impl Percent {
-    /// Takes a number, with or without `%` behind it.
+    /// Parses a number with an optional `%` after it.
     pub fn parse(text: &str) -> Result<Self, PercentError> {
         let text = text.trim().trim_end_matches('%').trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
@@ -45,7 +45,7 @@ impl Percent {
         }
     }
 
-    /// That part of so many, rounded up.
+    /// Returns this part of `count`, rounded up.
     fn part_of(self, count: usize) -> usize {
         let part = (count as u128 * u128::from(self.millionths)).div_ceil(1_000_000);
         usize::try_from(part).unwrap_or(count)
@@ -62,7 +62,7 @@ impl fmt::Display for Percent {
     }
 }
 
-/// Draws that part of the positions below `count`, in ascending order.
+/// Draws this part of the positions below `count`, in ascending order.
 pub fn draw(part: Percent, count: usize, rng: &mut impl Rng) -> Vec<usize> {
     let mut positions = index::sample(rng, count, part.part_of(count)).into_vec();
     positions.sort_unstable();
@@ -126,7 +126,7 @@ mod tests {
                 times[position] += 1;
             }
         }
-        // 1000 are expected of each, with a standard deviation of 30; five of those never happen by chance.
+        // Each is expected 1000 times with a standard deviation of 30; five of those never happen by chance.
         assert_eq!(times.iter().sum::<u32>(), 100_000);
         assert!(times.iter().all(|times| (850..=1150).contains(times)), "{times:?}");
     }

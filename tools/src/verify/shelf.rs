@@ -1,7 +1,7 @@
-//! What the store holds, by names and sizes. No archive is opened here.
+//! The files in the store, by names and sizes. No archive is opened here.
 //!
-//! A file that appears or goes while the store is walked is no fault of anybody: [`look`] is asked again at the end
-//! about everything that seemed to be wrong.
+//! A file that appears or disappears while the store is walked is no fault. So every suspect gets a second [`look`] at
+//! the end.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -16,47 +16,47 @@ use cis490_receiver::store::spool::{INCOMING, PARTIAL_SUFFIX};
 use cis490_shared::durable;
 use cis490_shared::ids::{EpisodeId, HostId};
 
-/// An upload that has not been written to for so long has ended: the receiver gives up on a stalled one in minutes.
+/// An upload without a write for this time has ended, because the receiver gives up on a stalled one in minutes.
 const ENDED_AFTER: Duration = Duration::from_hours(24);
 
-/// What one look at a file told.
+/// The metadata of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// In bytes.
+    /// The size in bytes.
     pub size_bytes: u64,
-    /// When its bytes were last written.
+    /// The time of the last write.
     pub modified: SystemTime,
-    /// When its bytes, its name or its owner last changed; it got its final name no later than this.
+    /// The time of the last change of bytes, name or owner; the file got its final name no later.
     pub changed: SystemTime,
 }
 
-/// An archive and what was seen of it.
+/// An archive and its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shelved {
-    /// Which one.
+    /// The archive.
     pub archive: Archive,
-    /// What was seen.
+    /// The metadata.
     pub seen: Seen,
 }
 
-/// What one walk through the store found.
+/// The result of one walk through the store.
 #[derive(Debug, Default)]
 pub struct Shelf {
     root: PathBuf,
     /// Sorted by host and episode.
     archives: Vec<Shelved>,
-    /// What has the name of an archive and is no regular file.
+    /// Entries with the name of an archive that are no regular files.
     pub misplaced: Vec<Misplaced>,
-    /// Names that are no host, no archive and no upload.
+    /// Names that belong to no host, archive or upload.
     pub foreign: Vec<PathBuf>,
     /// Uploads that ended long ago and left their bytes behind.
     pub left_over: Vec<PathBuf>,
-    /// Directories that could not be listed, and files that could not be looked at.
+    /// Directories that could not be listed, and files whose metadata could not be read.
     pub hidden: Vec<Failure>,
 }
 
 impl Shelf {
-    /// Walks the store, through one host where it is given. Blocks.
+    /// Walks the store, or only one host's directory. Blocks.
     pub fn survey(root: &Path, only: Option<&HostId>, now: SystemTime) -> Result<Self, ScanError> {
         let Scan { listing, skipped, misplaced } = scan(root, only)?;
         let mut shelf =
@@ -68,7 +68,7 @@ impl Shelf {
         Ok(shelf)
     }
 
-    /// A shelf with these archives, which must be sorted.
+    /// Creates a shelf with these archives, which must be sorted.
     pub fn of(root: &Path, archives: Vec<Shelved>) -> Self {
         Self { root: root.to_owned(), archives, ..Self::default() }
     }
@@ -77,7 +77,7 @@ impl Shelf {
         for archive in names.episodes().filter_map(|episode| names.archive(episode)) {
             match inspect(&archive.path) {
                 Ok(Some(seen)) => self.archives.push(Shelved { archive, seen }),
-                // It went while the store was walked.
+                // It disappeared while the store was walked.
                 Ok(None) => {}
                 Err(source) => self.hidden.push(Failure { path: archive.path, source }),
             }
@@ -87,7 +87,7 @@ impl Shelf {
     fn add_uploads(&mut self, now: SystemTime) {
         let incoming = self.root.join(INCOMING);
         let entries = match fs::read_dir(&incoming).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-            // A store that no receiver of this generation has opened has none.
+            // The directory is missing if no receiver of this generation has opened the store.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(source) => return self.hidden.push(Failure { path: incoming, source }),
             Ok(entries) => entries,
@@ -99,7 +99,7 @@ impl Shelf {
                     let age = now.duration_since(seen.modified).unwrap_or_default();
                     self.left_over.extend((age > ENDED_AFTER).then_some(path));
                 }
-                // It was published or given up meanwhile.
+                // It was published or abandoned meanwhile.
                 Ok(None) if is_upload => {}
                 Ok(_) => self.foreign.push(path),
                 Err(source) => self.hidden.push(Failure { path, source }),
@@ -109,17 +109,17 @@ impl Shelf {
         self.foreign.sort_unstable();
     }
 
-    /// The archives, sorted by host and episode.
+    /// Returns the archives, sorted by host and episode.
     pub fn archives(&self) -> &[Shelved] {
         &self.archives
     }
 
-    /// Whether an archive of this pair was found.
+    /// Returns true if an archive of this pair was found.
     pub fn holds(&self, host: &HostId, episode: &EpisodeId) -> bool {
         self.position(host, episode).is_ok()
     }
 
-    /// Takes an archive off the shelf that turned out to be gone.
+    /// Removes an archive that is gone from the shelf.
     pub fn forget(&mut self, (host, episode): &Pair) {
         if let Ok(position) = self.position(host, episode) {
             self.archives.remove(position);
@@ -132,14 +132,13 @@ impl Shelf {
         self.archives.binary_search_by(order)
     }
 
-    /// Where the archive of a pair lies, or would.
+    /// Returns the path of a pair's archive, even if there is none.
     pub fn path_of(&self, host: &HostId, episode: &EpisodeId) -> PathBuf {
         self.root.join(host.as_str()).join(file_name(episode))
     }
 }
 
-/// Returns what is known of the archive at `path`; none if there is no regular file, or if its host's directory is a link,
-/// which the receiver does not follow. Blocks.
+/// Reads the metadata of the file at `path`; `None` if there is no regular file. Blocks.
 pub fn inspect(path: &Path) -> io::Result<Option<Seen>> {
     if fs::symlink_metadata(durable::parent(path)).is_ok_and(|dir| dir.is_symlink()) {
         return Ok(None);
@@ -159,7 +158,7 @@ pub fn inspect(path: &Path) -> io::Result<Option<Seen>> {
 
 fn changed(found: &Metadata) -> SystemTime {
     let (seconds, nanos) = (u64::try_from(found.ctime()), u32::try_from(found.ctime_nsec()));
-    // A change before 1970 is long ago, which is all that anybody asks.
+    // A change before 1970 counts as 1970, because only old and new are told apart.
     UNIX_EPOCH + Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 

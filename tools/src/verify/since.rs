@@ -1,21 +1,21 @@
-//! The moment from which on archives are read again.
+//! The moment of `--since`: only archives stored then or later are read again.
 //!
-//! It is compared with `received_at_wall` of the archive's row. Where a row names no moment that can be understood,
-//! the modification time of the archive stands in for it.
+//! It is compared with `received_at_wall` of the archive's row, or with the archive's modification time if the row has
+//! no valid time.
 
 use std::time::SystemTime;
 
 use cis490_shared::moment::{Moment, NotAMoment};
 use jiff::Timestamp;
 
-/// Takes a date or date-time as in RFC 3339.
+/// Parses a date or date-time as in RFC 3339.
 pub fn parse(text: &str) -> Result<Timestamp, NotAMoment> {
     text.parse().map(Moment::timestamp)
 }
 
-/// Whether an archive was stored at that moment or later.
+/// Returns true if an archive was stored at that moment or later.
 pub fn is_since(since: Timestamp, received_at: Option<Timestamp>, modified: SystemTime) -> bool {
-    // A modification time that no calendar holds says nothing: looking once too often is the lesser evil.
+    // An archive with an impossible modification time is read, because one read too many does no harm.
     received_at.or_else(|| Timestamp::try_from(modified).ok()).is_none_or(|stored| stored >= since)
 }
 

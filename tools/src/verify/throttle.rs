@@ -1,19 +1,18 @@
-//! How fast archives are read: one rate for all threads together, so that a receiver on the same disk keeps what it
-//! needs.
+//! The rate limit for reading archives, shared by all threads, so that a receiver on the same disk has enough left.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cis490_shared::rate::{Bucket, Rate};
 
-/// How much unused time is saved up: enough to make good for a sleep that was too long.
+/// The most unused time that is saved up: enough to compensate for a sleep that was too long.
 const BURST: Duration = Duration::from_millis(100);
-/// The most that is read at once, in bytes: from the disk, where the kernel reads ahead by no less than it is asked for.
+/// The largest read, in bytes. The kernel reads ahead at least as much as a read asks for.
 const MAX_READ: u64 = 256 * 1024;
-/// The least, however low the rate.
+/// The smallest read, in bytes, however low the rate.
 const MIN_READ: u64 = 4 * 1024;
 
-/// A bucket that several threads read through, or none where the rate is not limited.
+/// A token bucket that threads share, or no limit.
 #[derive(Debug)]
 pub struct Throttle {
     limit: Option<(Rate, Mutex<Bucket>)>,
@@ -22,9 +21,9 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// Keeps to `rate`, or to nothing.
+    /// Creates a throttle for `rate`; `None` is no limit.
     pub fn new(rate: Option<Rate>) -> Self {
-        // Small portions keep a low rate even: nobody sleeps much longer than an eighth of a second.
+        // Small reads keep a low rate even: no thread sleeps much longer than an eighth of a second.
         let portion = rate.map_or(MAX_READ, |rate| (rate.bytes_per_s() / 8).clamp(MIN_READ, MAX_READ));
         Self {
             limit: rate.map(|rate| (rate, Mutex::new(Bucket::new(BURST)))),
@@ -33,24 +32,24 @@ impl Throttle {
         }
     }
 
-    /// Whether anybody may have to wait.
+    /// Returns true if there is a limit.
     pub const fn is_limited(&self) -> bool {
         self.limit.is_some()
     }
 
-    /// How much to read at once, in bytes.
+    /// Returns the size of a read, in bytes.
     pub const fn read_bytes(&self) -> usize {
         self.read_bytes
     }
 
-    /// Returns when so many bytes may be read. Blocks.
+    /// Blocks until this number of bytes may be read.
     #[expect(
         clippy::disallowed_methods,
         reason = "a rate is a time, there is no other condition to wait for"
     )]
     pub fn wait_for(&self, bytes: u64) {
         let Some((rate, bucket)) = &self.limit else { return };
-        // A panic between two statements of `take` cannot leave a bucket that would be wrong to use.
+        // A bucket stays usable even if a thread panicked inside `take`.
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = bucket.take(self.began.elapsed(), bytes, *rate);
         drop(bucket);

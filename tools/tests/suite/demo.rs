@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The demo with a temporary directory of its own, so that what it leaves behind can be seen.
+/// Returns the demo with a temporary directory of its own, so that leftovers can be seen.
 fn demo(temporary: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cis490-demo"));
     command.env("TMPDIR", temporary).stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! The status for a person: what is wrong and the next command first, then a few lines.
+//! The status for a person: first the problem with the next command, then a few lines.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Report;
 use crate::config::ReceiverConfig;
 
-/// What is wrong, and what to do about it.
+/// A problem and the next step.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Problem {
     what: String,
@@ -25,7 +25,7 @@ impl Problem {
 
 const LOG: &str = "journalctl -u cis490-receiver -p warning -n 20";
 
-/// The problem that does most harm, of a receiver that is not well.
+/// Returns the worst problem of a receiver that is not well.
 pub(super) fn problem(told: &Value, config: &ReceiverConfig) -> Problem {
     let text = |path: &str| told.pointer(path).and_then(Value::as_str);
     let count = |path: &str| told.pointer(path).and_then(Value::as_u64).filter(|count| *count > 0);
@@ -59,7 +59,7 @@ pub(super) fn problem(told: &Value, config: &ReceiverConfig) -> Problem {
     }
 }
 
-/// What is wrong with a receiver that does not answer.
+/// Returns the problem of a receiver that does not answer.
 pub(super) fn silence(is_running: bool, error: &io::Error, config: &ReceiverConfig) -> Problem {
     let index = config.store.index.display();
     if !is_running {
@@ -74,7 +74,7 @@ pub(super) fn silence(is_running: bool, error: &io::Error, config: &ReceiverConf
     Problem::new(what, "systemctl status cis490-receiver; journalctl -u cis490-receiver -n 20")
 }
 
-/// The whole text, without the last line's end.
+/// Returns the whole text, without the last newline.
 pub(super) fn render(report: &Report) -> String {
     let mut lines = vec![report.status.clone()];
     if let Some(problem) = &report.problem {
@@ -154,7 +154,7 @@ fn version(told: &Value) -> Option<String> {
     Some(format!("{version}, process {}, running for {}", told.get("pid")?, span(f64::from(seconds))))
 }
 
-/// A moment without its fractions.
+/// Returns a moment without its fraction of a second.
 fn second(moment: &str) -> &str {
     moment.split('.').next().unwrap_or(moment)
 }
@@ -163,7 +163,7 @@ fn day(moment: &str) -> &str {
     moment.split('T').next().unwrap_or(moment)
 }
 
-/// A span of time in its largest unit.
+/// Returns a span of time in its largest unit.
 fn span(seconds: f64) -> String {
     match seconds {
         ..120.0 => format!("{seconds:.0} s"),

@@ -1,5 +1,5 @@
-//! The data directory and the four in it: whether they are there or can be made, on which file system each is, and whether
-//! an episode is renamed or copied between them.
+//! The data directory and the four directories in it: their existence, their file systems, and whether an episode is
+//! renamed or copied between them.
 
 use std::fs;
 use std::io;
@@ -14,15 +14,15 @@ use super::super::{FAILURE, SUCCESS};
 use super::user::User;
 use crate::store::disk::Disk;
 
-/// What stands where a directory is wanted.
+/// The state of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Writable,
     /// This user may not write to it.
     Forbidden,
-    /// It is not there, and this user can make it.
+    /// It is missing, and this user can make it.
     ToBeMade,
-    /// It is not there, and this user may not write to what is above.
+    /// It is missing, and this user may not write to the directory above it.
     CannotBeMade,
     NotADirectory,
     Unknown(io::ErrorKind),
@@ -44,14 +44,14 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Looks at what is below `root`.
+    /// Inspects `root` and the directories below it.
     pub(super) fn of(root: &Path) -> Self {
         let below = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
         let all = [root.to_owned()].into_iter().chain(below).map(Place::at).collect();
         Self { all, mounts: Mounts::now() }
     }
 
-    /// One line for each, and how episodes are moved.
+    /// Returns a line for each directory, and one for the moves between them.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.all.iter().map(|place| self.line(place)).collect();
         lines.push(match (self.apart(), self.copying()) {
@@ -88,7 +88,7 @@ impl Places {
         format!("{}: {state}{on}{room}", place.path.display())
     }
 
-    /// Tells what would keep a start from working, and returns the exit code.
+    /// Prints the problems that a start would have, and returns the exit code.
     pub(super) fn judge(&self, user: &User) -> u8 {
         let mut code = SUCCESS;
         if let Some((one, other)) = self.apart() {
@@ -125,12 +125,12 @@ impl Places {
         code
     }
 
-    /// The first two between which nothing can be moved.
+    /// Returns the first two directories between which nothing can be moved.
     fn apart(&self) -> Option<(String, String)> {
         self.differing(|place| place.device)
     }
 
-    /// The first two between which a directory is copied.
+    /// Returns the first two directories between which an episode is copied.
     fn copying(&self) -> Option<(String, String)> {
         self.differing(|place| place.mount)
     }
@@ -164,7 +164,7 @@ fn may_write(path: &Path) -> bool {
     accessat(CWD, path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
 }
 
-/// The path itself, or the nearest directory above it that is there.
+/// Returns the path itself, or the nearest existing directory above it.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(path)
 }

@@ -1,4 +1,4 @@
-//! What the receiver is shown: whose certificate, which token file; and who may read the secrets. No secret is printed.
+//! The certificate and the token file for the receiver, and who may read the secrets. No secret is printed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use crate::config::{Config, Receiver};
 use crate::http::target::Target;
 
-/// One line for each thing that says who is who.
+/// Returns a line for each file that proves an identity.
 pub(super) fn lines(config: &Config, target: &Target) -> Vec<String> {
     let receiver = &config.receiver;
     let mut lines = Vec::new();
@@ -52,7 +52,7 @@ fn certificate(path: &Path, config: &Config, target: &Target) -> String {
     format!("{whose}{until}")
 }
 
-/// Secrets that whoever is on this host can read.
+/// Returns a warning for each secret that every user of this host can read.
 pub(super) fn warnings(receiver: &Receiver) -> Vec<String> {
     let secrets = [("token_file", &receiver.token_file), ("client_key_file", &receiver.client_key_file)];
     let open = secrets.into_iter().filter_map(|(key, path)| {
@@ -69,7 +69,7 @@ pub(super) fn warnings(receiver: &Receiver) -> Vec<String> {
 fn mode(path: &Path) -> String {
     match fs::metadata(path) {
         Ok(found) => format!("{}, mode {:04o}", path.display(), found.mode() & 0o7777),
-        // It was read a moment ago.
+        // Unlikely, because it was read a moment ago.
         Err(error) => format!("{}: {error}", path.display()),
     }
 }

@@ -1,4 +1,4 @@
-//! Every value in force, and whether it is from the file or a default.
+//! Every value in force, each from the file or a default.
 
 use std::fmt::Debug;
 use std::fs;
@@ -8,10 +8,10 @@ use cis490_shared::fs_error::FsError;
 
 use crate::config::{Config, Paths, Queue, Receiver, Retention};
 
-/// One line for each value. The file is read once more, for its keys; one that is no longer as it was is an error.
+/// Returns a line for each value. The file is read once more for its keys; it is an error if it cannot be read.
 pub(super) fn lines(config: &Config, file: &Path) -> Result<Vec<String>, FsError> {
     let text = fs::read_to_string(file).map_err(FsError::at("read", file))?;
-    // It was parsed a moment ago; one that changed since shows its values as defaults.
+    // It was parsed a moment ago. If it has become invalid since, all values are shown as defaults.
     let keys: toml::Table = text.parse().unwrap_or_default();
     let is_set = |key: &str| match key.split_once('.') {
         Some((section, key)) => keys.get(section).and_then(|section| section.get(key)).is_some(),
@@ -24,7 +24,7 @@ pub(super) fn lines(config: &Config, file: &Path) -> Result<Vec<String>, FsError
     Ok(values(config).into_iter().map(line).collect())
 }
 
-/// All of them, by the names that they have in the file. A field that is added to a section is missed here by the compiler.
+/// Returns all values with their keys in the file. The compiler reports a new field that is missing here.
 fn values(config: &Config) -> Vec<(&'static str, String)> {
     let Config { host_id, paths: Paths { data_root }, receiver, queue, retention } = config;
     let Receiver { url, ca_file, client_cert_file, client_key_file, token_file, accept_unproven_success } =

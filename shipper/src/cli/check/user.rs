@@ -1,4 +1,4 @@
-//! As whom the check is run, and as whom the service runs.
+//! The user of the check, and the user of the service.
 
 use std::fmt;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 /// The user in the unit of the shipper.
 const SERVICE_USER: &str = "cis490";
 
-/// The user of this process, beside that of the service.
+/// The user of this process and the user of the service.
 #[derive(Debug)]
 pub(super) struct User {
     uid: u32,
@@ -17,7 +17,7 @@ pub(super) struct User {
 impl User {
     /// Asks the kernel and /etc/passwd.
     pub(super) fn now() -> Self {
-        // Without the file nobody has a name.
+        // Without the file no user has a name.
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         Self::of(rustix::process::geteuid().as_raw(), &passwd)
     }
@@ -34,7 +34,7 @@ impl User {
         Self { uid, name, service_uid: users().find(|(name, _)| *name == SERVICE_USER).map(|(_, uid)| uid) }
     }
 
-    /// Whether the service would have the rights that this user has.
+    /// Returns true if this user is the service's.
     pub(super) fn is_the_services(&self) -> bool {
         self.service_uid == Some(self.uid)
     }

@@ -1,5 +1,5 @@
-//! What would become of this host's episodes now: the gate's word on the commits of those that wait, and what is about to
-//! go wrong. Bounded, however many episodes there are, and it changes nothing.
+//! The prospects of this host's episodes: the gate's verdicts on the commits of waiting ones, and coming problems. The
+//! work is bounded for any number of episodes, and changes nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,24 +22,24 @@ use crate::report::words;
 use crate::store::layout::Dirs;
 use crate::store::quarantine::survey;
 
-/// How many episodes in `episodes/` are looked into.
+/// The most episodes in `episodes/` whose meta.json is read.
 const MAX_EPISODES: usize = 1000;
-/// How many commits the gate is asked about; a host records with one or two.
+/// The most commits that the gate is asked about; a host records with one or two.
 const MAX_COMMITS: usize = 20;
 
-/// What waits on this host.
+/// The waiting episodes of this host.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Episodes of a commit, in `episodes/` and in `quarantine/`.
+    /// The number of episodes of each commit, in `episodes/` and in `quarantine/`.
     by_commit: BTreeMap<CommitHash, usize>,
     /// Episodes whose meta.json names no commit, or a text that is none.
     without_commit: usize,
-    /// Why not all could be counted.
+    /// Why some could not be counted.
     problem: Option<String>,
 }
 
 impl Waiting {
-    /// Counts what is below `root`. Where it cannot, it says so. Blocks.
+    /// Counts the episodes below `root`, and notes if some cannot be counted. Blocks.
     pub(super) fn below(root: &Path) -> Self {
         let (dirs, mut waiting) = (Dirs::beside(root), Self::default());
         let quarantine = dirs.quarantine_root();
@@ -63,7 +63,7 @@ impl Waiting {
         let names = fs::read_dir(episodes)?.map_while(Result::ok).map(|entry| entry.file_name());
         let ids = names.filter_map(|name| EpisodeId::parse(name.to_str()?).ok());
         for id in ids.take(MAX_EPISODES) {
-            // What is still recorded, or cannot be read, is nothing that the gate is asked about.
+            // An episode that is still being recorded, or cannot be read, is skipped.
             let Some(meta) = EpisodeMeta::beside(&episodes.join(id.as_str())) else { continue };
             match meta.commit() {
                 Some(Ok(commit)) => *self.by_commit.entry(commit).or_default() += 1,
@@ -84,12 +84,12 @@ impl Waiting {
 /// A commit, the number of its episodes, and the gate's answer; `None` without one.
 type Judged = (CommitHash, usize, Option<CommitAnswer>);
 
-/// What the receiver says about it.
+/// The receiver's answers about the waiting episodes.
 #[derive(Debug, Default)]
 pub(super) struct Prospects {
     /// The commits with the most episodes.
     commits: Vec<Judged>,
-    /// Commits that were not asked about.
+    /// The number of commits that were not asked about.
     more: usize,
     without_commit: usize,
     problem: Option<String>,
@@ -97,7 +97,7 @@ pub(super) struct Prospects {
 }
 
 impl Prospects {
-    /// Asks the gate about the commits of which most episodes wait, and the receiver about its room.
+    /// Asks the gate about the commits with the most waiting episodes, and the receiver about its free space.
     pub(super) async fn ask(client: &Client, host: &HostId, waiting: Waiting, limit: Duration) -> Self {
         let Waiting { by_commit, without_commit, problem } = waiting;
         let mut by_number: Vec<_> = by_commit.into_iter().collect();
@@ -106,7 +106,7 @@ impl Prospects {
         by_number.truncate(MAX_COMMITS);
         let mut commits = Vec::new();
         for (commit, episodes) in by_number {
-            // A gate that gives no answer once is asked no more: each question may take the whole limit.
+            // After a missing answer the gate is not asked again, because each question may take the whole limit.
             let is_asked = commits.last().is_none_or(|(_, _, answer): &Judged| answer.is_some());
             let answer = match is_asked {
                 true => requests::gate(client, host, &commit, limit).await.ok(),
@@ -120,7 +120,7 @@ impl Prospects {
         Self { commits, more, without_commit, problem, room }
     }
 
-    /// A line for each commit that waits.
+    /// Returns a line for each commit with waiting episodes.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
             .commits
@@ -151,7 +151,7 @@ impl Prospects {
         lines
     }
 
-    /// What would refuse this host's episodes now.
+    /// Returns the reasons why this host's episodes would be refused now.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut is_first = true;
@@ -187,7 +187,7 @@ impl Prospects {
     }
 }
 
-/// A certificate that ends soon.
+/// Returns a warning if this host's certificate expires soon.
 pub(super) fn certificate(expires: Option<SystemTime>, now: SystemTime) -> Option<String> {
     let remaining = Remaining::of(expires?, now);
     remaining.is_short().then(|| format!("the certificate of this host {remaining}"))

@@ -1,4 +1,4 @@
-//! Whole situations, as a person reads them; and the line that the service manager shows for the same.
+//! The text for whole situations, and the line that the service manager shows for them.
 
 #![expect(clippy::unnecessary_wraps, reason = "they stand where the status has an option")]
 
@@ -100,7 +100,7 @@ fn refused() -> Status {
     }
 }
 
-/// The line of the service manager, then the text.
+/// Returns the line of the service manager, then the text.
 fn shown(status: Status, life: Life) -> String {
     let problem = first(&status, life, now());
     let report = Report { running: life != Life::NotRunning, problem, life, status };

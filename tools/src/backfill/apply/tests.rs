@@ -1,4 +1,4 @@
-//! The rows' way to the writer, beside another writer on the same file and with a writer that fails.
+//! Rows sent to the writer, beside another writer on the same file and with a writer that fails.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use cis490_shared::row::IndexRow;
 
 use super::*;
 
-/// A store of one host with so many files, which are no archives but can be hashed.
+/// Creates a store of one host with `count` files, which are no archives but can be hashed.
 fn store(count: usize) -> (tempfile::TempDir, Vec<Archive>, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let host = dir.path().join("episodes/h1");
@@ -31,7 +31,7 @@ fn jobs(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
 
-/// How many rows each episode has.
+/// Counts the rows of each episode.
 fn rows_of(index: &Path) -> BTreeMap<String, usize> {
     let mut rows = BTreeMap::new();
     for line in fs::read_to_string(index).unwrap().lines() {
@@ -100,7 +100,7 @@ fn a_live_writer_on_the_same_file_brings_no_second_row() {
     assert_eq!(applied.appended + applied.already_known, 400);
 }
 
-/// A writer that fails after so many rows, or dies instead.
+/// A writer that fails or dies after `good` rows.
 struct Failing {
     good: u64,
     dies: bool,

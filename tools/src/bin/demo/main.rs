@@ -1,13 +1,13 @@
-//! `cis490-demo`: the product on an embedded default: a clone, a receiver, a lab host, and what happens between them.
+//! `cis490-demo`: runs the product with a clone, a receiver and a lab host on one machine.
 //!
-//! - [`story`]: the demo as it is told, from the first commit to the backfilled row
+//! - [`story`]: the steps of the demo, from the first commit to the backfilled row
 //! - [`stage`]: temporary directories, and the real programs as child processes
 //! - [`recorder`]: a real episode: samples of /proc while a small workload runs
-//! - [`maintainer`]: the clone that the gate reads, and a host that strayed from it
-//! - [`narrator`]: what is printed
+//! - [`maintainer`]: the clone that the gate reads, and a clone with a local commit
+//! - [`narrator`]: the output
 //!
-//! Nothing here stands in for a part of the product: receiver, shipper and backfill are the programs themselves,
-//! started from this executable, so that one `cargo run` needs no other binary.
+//! Nothing here replaces a part of the product: receiver, shipper and backfill are the real programs, started from this
+//! executable, so that `cargo run` needs no other binary.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -22,13 +22,13 @@ mod recorder;
 mod stage;
 mod story;
 
-/// Shows an episode's way home, from its recording to its row in the index.
+/// Records an episode, ships it and shows its row in the index.
 ///
-/// Everything happens in a temporary directory and on the loopback; git is the only program that it needs.
+/// The demo uses a temporary directory and the loopback only; it needs no program but git.
 #[derive(Debug, Parser)]
 #[command(name = "cis490-demo", version)]
 struct Flags {
-    /// Leave the receiver running until Ctrl-C, and print addresses and commands to try.
+    /// Keep the receiver running until Ctrl-C, and print addresses and commands to try.
     #[arg(long)]
     keep: bool,
 }
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     match tell(&Flags::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is closed, the exit code is all that is left to say.
+            // If standard error is closed, only the exit code can report the failure.
             let _ = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

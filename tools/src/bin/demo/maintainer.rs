@@ -1,4 +1,4 @@
-//! The maintainer's clone, and a lab host's own one with a commit that nobody else has.
+//! The maintainer's clone, and the clone of a lab host with a commit that no other clone has.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ pub(crate) struct Clone {
 }
 
 impl Clone {
-    /// A new repository with its first commit.
+    /// Creates a repository with its first commit.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(path)?;
         let clone = Self { path: path.to_owned() };
@@ -21,29 +21,29 @@ impl Clone {
         Ok(clone)
     }
 
-    /// What a lab host has after `git clone`.
+    /// Clones the repository, as a lab host does.
     pub(crate) fn copy_to(&self, path: &Path) -> anyhow::Result<Self> {
         self.git(&["clone", "--quiet", ".", &path.display().to_string()])?;
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Where it is.
+    /// Returns the path of the repository.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds a commit and gives back its id.
+    /// Adds a commit and returns its id.
     pub(crate) fn commit(&self, message: &str) -> anyhow::Result<String> {
         self.git(&["commit", "--quiet", "--allow-empty", "-m", message])?;
         self.head()
     }
 
-    /// The newest commit.
+    /// Returns the newest commit.
     pub(crate) fn head(&self) -> anyhow::Result<String> {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// Runs git away from the user's configuration, and gives back what it printed.
+    /// Runs git without the user's configuration and returns its output.
     fn git(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new("git")
             .current_dir(&self.path)

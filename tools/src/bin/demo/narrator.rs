@@ -1,20 +1,20 @@
-//! What the demo prints: numbered steps, a sentence each, and what the programs themselves said.
+//! The output of the demo: numbered steps, each with a sentence, and the output of the programs.
 
 use std::io::{self, Write};
 
-/// The voice of the demo.
+/// The printer of the demo.
 pub(crate) struct Narrator<W> {
     out: W,
     step: usize,
 }
 
 impl<W: Write> Narrator<W> {
-    /// A narrator that has said nothing yet.
+    /// Creates a narrator before the first step.
     pub(crate) fn new(out: W) -> Self {
         Self { out, step: 0 }
     }
 
-    /// The first words, without a number.
+    /// Prints the title, without a number.
     pub(crate) fn title(&mut self, title: &str) -> io::Result<()> {
         writeln!(self.out, "{title}")
     }
@@ -25,12 +25,12 @@ impl<W: Write> Narrator<W> {
         writeln!(self.out, "\n{}. {title}", self.step)
     }
 
-    /// Says one thing about the step.
+    /// Prints one line about the step.
     pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
         writeln!(self.out, "   {line}")
     }
 
-    /// Shows what a program printed or a file holds, line by line.
+    /// Prints the output of a program or the text of a file, line by line.
     pub(crate) fn quote(&mut self, text: &str) -> io::Result<()> {
         text.trim_end().lines().try_for_each(|line| writeln!(self.out, "   | {line}"))
     }

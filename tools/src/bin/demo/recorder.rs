@@ -1,6 +1,6 @@
 //! A small but real recorder: it samples /proc ten times a second while a workload goes through labelled phases.
 //!
-//! What it writes has the form of protocol section 3.3; `done.marker` comes last, as the shipper expects it.
+//! The episode has the form of protocol section 3.3. `done.marker` is written last, as the shipper expects.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -14,25 +14,25 @@ use cis490_shared::ids::EpisodeId;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// The pace of the samples.
+/// The interval between samples.
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
-/// What the workload does, one after the other, each for the same time.
+/// The phases of the workload, all of the same length.
 const PHASES: [&str; 3] = ["idle", "hash", "idle"];
 
-/// What an episode is recorded as.
+/// The settings of a recording.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recording<'a> {
     /// The shipper's data_root.
     pub(crate) data_root: &'a Path,
     /// The lab host.
     pub(crate) host_id: &'a str,
-    /// The code that records.
+    /// The commit of the recording code.
     pub(crate) commit: &'a str,
     /// How long each phase of the workload takes.
     pub(crate) phase: Duration,
 }
 
-/// Records one episode of this process and its children, and gives back its id.
+/// Records one episode of this process and its children, and returns its id.
 pub(crate) fn record(recording: Recording<'_>) -> anyhow::Result<EpisodeId> {
     let id = EpisodeId::parse(&ulid::Ulid::generate().to_string())?;
     let dir = recording.data_root.join("episodes").join(id.as_str());
@@ -85,11 +85,11 @@ fn hash_until(until: Instant) {
     }
 }
 
-/// Writes one row for each process of our tree.
+/// Writes one row for this process and for each of its descendants.
 fn sample(out: &mut impl Write, began: Instant) -> io::Result<()> {
     let pids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut stats: Vec<Stat> = pids.filter_map(Stat::read).collect();
-    // Children have higher numbers than their parents (until numbers wrap around), so one walk finds the tree.
+    // A child has a higher number than its parent (until numbers wrap around), so one walk finds the tree.
     stats.sort_by_key(|stat| stat.pid);
     let mut tree = Vec::new();
     for stat in stats {
@@ -118,13 +118,13 @@ struct Stat {
 }
 
 impl Stat {
-    /// None where the process has ended meanwhile.
+    /// Reads the fields of a process; `None` if it has ended.
     fn read(pid: u32) -> Option<Self> {
         Self::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
     fn parse(pid: u32, text: &str) -> Option<Self> {
-        // The name of the program stands in parentheses and may hold anything, so fields are counted behind it.
+        // The program's name is in parentheses and may hold any text, so fields are counted after it.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         Some(Self {

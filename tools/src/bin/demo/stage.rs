@@ -1,4 +1,4 @@
-//! Where the demo takes place: temporary directories, and the real programs as child processes.
+//! The environment of the demo: temporary directories, and the real programs as child processes.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,32 +9,32 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-/// How long the receiver may take to say that it accepts uploads.
+/// How long the receiver may take until it accepts uploads.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// A program's entry: arguments in, exit code out.
+/// A program's entry point.
 type Program = fn(Vec<OsString>) -> ExitCode;
 
-/// The programs that this executable can be.
+/// The programs that this executable can run as.
 const ROLES: [(&str, Program); 3] = [
     ("cis490-receiver", cis490_receiver::cli::run),
     ("cis490-shipper", cis490_shipper::cli::run),
     ("cis490-index-backfill", cis490_tools::backfill::cli::run),
 ];
 
-/// Runs one of the product's programs where the first argument names it; the demo calls itself this way.
+/// Runs one of the product's programs if the first argument names it; the demo starts itself this way.
 pub(crate) fn play_role(arguments: &[OsString]) -> Option<ExitCode> {
     let name = arguments.get(1)?;
     let (_, run) = ROLES.iter().find(|(role, _)| name == role)?;
     Some(run(arguments[1..].to_vec()))
 }
 
-/// What a program printed and how it ended.
+/// The output and the exit code of a program.
 #[derive(Debug)]
 pub(crate) struct Played {
     /// Standard output and then standard error.
     pub(crate) text: String,
-    /// Its exit code; none where a signal ended it.
+    /// The exit code; `None` if a signal ended the program.
     pub(crate) code: Option<i32>,
 }
 
@@ -45,27 +45,27 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A stage below an empty directory.
+    /// Creates a stage below an empty directory.
     pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
 
-    /// The collector's state directory.
+    /// Returns the collector's state directory.
     pub(crate) fn collector(&self) -> PathBuf {
         self.root.join("collector")
     }
 
-    /// The index.
+    /// Returns the index.
     pub(crate) fn index(&self) -> PathBuf {
         self.collector().join("index.jsonl")
     }
 
-    /// The lab host's data_root.
+    /// Returns the lab host's data_root.
     pub(crate) fn lab_data(&self) -> PathBuf {
         self.root.join("lab-host/data")
     }
 
-    /// The configuration that the shipper is started with.
+    /// Returns the path of the shipper's configuration.
     pub(crate) fn shipper_config(&self) -> PathBuf {
         self.root.join("lab-host.toml")
     }
@@ -112,13 +112,13 @@ impl Stage {
         Ok(fs::write(self.shipper_config(), text)?)
     }
 
-    /// Lets the shipper ship what is ready.
+    /// Runs the shipper once.
     pub(crate) fn ship(&self) -> anyhow::Result<Played> {
         let config = self.shipper_config();
         play(program("cis490-shipper")?.arg("--once").arg("--config").arg(config))
     }
 
-    /// Lets backfill look at the store.
+    /// Runs backfill on the store.
     pub(crate) fn backfill(&self) -> anyhow::Result<Played> {
         let root = self.collector().join("episodes");
         play(
@@ -131,11 +131,11 @@ impl Stage {
     }
 }
 
-/// The receiver as a child; dropping it stops it and waits for its end.
+/// The receiver as a child process. Dropping it stops the process and waits for its end.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     child: Child,
-    /// Where it listens.
+    /// The address of its listener.
     pub(crate) url: String,
 }
 
@@ -143,16 +143,16 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let (Some(pid), Ok(None)) = (pid, self.child.try_wait()) {
-            // An orderly end; where it cannot be asked for, waiting below would never end.
+            // Without the signal, the wait below would never end.
             if rustix::process::kill_process(pid, rustix::process::Signal::TERM).is_ok() {
-                // Its exit code is of no interest any more.
+                // The exit code does not matter any more.
                 let _ = self.child.wait();
             }
         }
     }
 }
 
-/// Reads the service manager's messages up to the one that says where the receiver listens.
+/// Reads the receiver's messages to the service manager until one names its address.
 fn await_ready(socket: &UnixDatagram) -> anyhow::Result<String> {
     let mut buffer = [0; 1024];
     loop {
@@ -164,7 +164,7 @@ fn await_ready(socket: &UnixDatagram) -> anyhow::Result<String> {
     }
 }
 
-/// This executable in one of its roles.
+/// Returns the command that runs this executable in a role.
 fn program(role: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(role).env_remove("JOURNAL_STREAM").env_remove("RUST_LOG").stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! The demo as it is told. Every step does what it says and checks what it shows.
+//! The steps of the demo. Each step does the real work and checks the result that it shows.
 
 use std::fs;
 use std::io::Write;
@@ -18,12 +18,12 @@ use crate::stage::{Receiver, Stage};
 
 /// The lab host of the demo.
 const HOST: &str = "lab-demo";
-/// How often the receiver of the demo reads the clone, in seconds; 5 by default.
+/// How often the receiver of the demo reads the clone, in seconds; the product's default is 5.
 const POLL_INTERVAL_S: u64 = 2;
 /// How long each phase of a recorded episode takes.
 const PHASE: Duration = Duration::from_secs(1);
 
-/// Tells the whole story below `root`. With `keep`, the receiver runs on until Ctrl-C.
+/// Runs all steps below `root`. With `keep`, the receiver runs until Ctrl-C.
 pub(crate) fn tell<W: Write>(root: &Path, keep: bool, narrator: &mut Narrator<W>) -> anyhow::Result<()> {
     narrator.title("cis490-demo: an episode's way home, on this machine and in a temporary directory")?;
     let stage = Stage::new(root);
@@ -96,7 +96,7 @@ fn move_window<W: Write>(
     let url = format!("{}/v1/gate/{commit}", receiver.url);
     narrator.say(&format!("GET {url}"))?;
     let limit = Duration::from_secs(POLL_INTERVAL_S);
-    // Asks on one connection, as fast as the answers come, until the limit has passed twice.
+    // Asks on one connection, as fast as the answers come, for at most twice the limit.
     let answer = actix::System::new().block_on(async {
         let client = awc::Client::default();
         loop {
@@ -144,7 +144,7 @@ fn lose_and_restore_a_row<W: Write>(stage: &Stage, narrator: &mut Narrator<W>) -
     Ok(())
 }
 
-/// Prints what can be tried, then waits for Ctrl-C; the receiver is stopped after it, and what it holds is removed.
+/// Prints commands to try, then waits for Ctrl-C. The caller then stops the receiver and removes its files.
 fn leave_running<W: Write>(
     stage: &Stage,
     receiver: &Receiver,
@@ -153,7 +153,7 @@ fn leave_running<W: Write>(
 ) -> anyhow::Result<()> {
     let url = &receiver.url;
     actix::System::new().block_on(async {
-        // Listened for before anything is printed, so that a quick hand does not cut the clean-up short.
+        // Registered before anything is printed, so that an early Ctrl-C cannot prevent the clean-up.
         let mut interrupted = signal(SignalKind::interrupt())?;
         narrator.step("Left running; Ctrl-C ends it and removes the directory")?;
         narrator.say(&format!("curl -s {url}/v1/health | jq"))?;

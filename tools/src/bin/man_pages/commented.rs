@@ -1,16 +1,16 @@
-//! receiver.toml(5) and lab-host.toml(5): made from the examples in etc/, whose comments explain every key.
+//! receiver.toml(5) and lab-host.toml(5), made from the examples in etc/, whose comments explain every key.
 //!
-//! Comment lines belong to the key below them. A comment that an empty line follows is about its section, or at the top
-//! about the file. A key that is commented out has no default: its value shows the form.
+//! A comment describes the key below it. A comment before an empty line describes its section, or at the top the file.
+//! A key that is commented out has no default: its value is an example.
 
 use crate::roff;
 
-/// An example configuration, as far as a manual page needs it.
+/// An example configuration.
 #[derive(Debug)]
 pub(crate) struct Example {
-    /// About the file.
+    /// The description of the file.
     pub(crate) about: String,
-    /// The first has no name where keys stand above every section.
+    /// The sections; keys above the first heading form a section without a name.
     pub(crate) sections: Vec<Section>,
 }
 
@@ -26,14 +26,14 @@ pub(crate) struct Section {
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: String,
-    /// As it stands in the file, without the mark of a comment.
+    /// The value in the file, without a comment mark.
     pub(crate) value: String,
-    /// Whether it is commented out.
+    /// True if the key is commented out.
     pub(crate) is_form: bool,
     pub(crate) about: String,
 }
 
-/// What the comment of a key without a default says.
+/// A phrase in the comment of every key without a default.
 const NEEDED: &str = "there is no default";
 
 impl Example {
@@ -75,7 +75,7 @@ impl Example {
         &mut self.sections[last]
     }
 
-    /// The page of section 5 for `file`, which `program` reads.
+    /// Returns the page of section 5 for `file`, which `program` reads.
     pub(crate) fn page(&self, file: &str, program: &str, see_also: &[&str]) -> String {
         let purpose = roff::inline(&format!("{file} - configuration of {program}"));
         let mut page = vec![
@@ -118,7 +118,7 @@ impl Key {
     }
 }
 
-/// `name = value`, where the name is one that a key can have.
+/// Splits `name = value` if the name can be a key.
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once(" = ")?;
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
@@ -137,7 +137,8 @@ mod tests {
     use super::*;
     use crate::{LAB_HOST_TOML, RECEIVER_TOML};
 
-    /// The keys of a section, or of the file where it has no name: the parser names them all where none is similar.
+    /// Returns the keys of a section, or of the file if `section` is empty. The parser lists all keys if an unknown one
+    /// resembles none of them.
     fn known<T: DeserializeOwned + Validate>(section: &str) -> Vec<String> {
         let heading = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
         match parse::<T>(&format!("{heading}zzzqqq = 1\n"), Path::new("x")) {
@@ -149,7 +150,7 @@ mod tests {
         }
     }
 
-    /// Every key that the program knows has an entry with an explanation, and every entry is known.
+    /// Checks that every key of the program has an entry with a description, and that every entry is a key.
     fn compare<T: DeserializeOwned + Validate>(text: &str) {
         let example = Example::read(text);
         assert!(!example.about.is_empty());
@@ -170,7 +171,7 @@ mod tests {
             assert_eq!(found, wanted, "[{}]", section.name);
             for key in &section.keys {
                 assert!(!key.about.is_empty(), "`{}.{}` is not explained", section.name, key.name);
-                // What it may hold in turn stands in its value.
+                // The value of a table must name each of its keys.
                 if key.value.starts_with('{') {
                     for inner in known::<T>(&format!("{}.{}", section.name, key.name)) {
                         assert!(key.value.contains(&format!("{inner} = ")), "`{}` lacks `{inner}`", key.name);

@@ -1,7 +1,7 @@
 //! `cis490-man-pages DIR`: writes the manual pages and shell completions of the installed programs, for packages.
 //!
-//! They come from the same definitions as `--help`, and those of the configurations from the examples in etc/. So they
-//! are made when a package is, and kept nowhere. What `--help` does not say is in [`sections`].
+//! The pages come from the definitions of `--help`, and for the configurations from the examples in etc/. So they are
+//! made with each package and never checked in. [`sections`] adds the facts that `--help` lacks.
 
 mod commented;
 mod roff;
@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is installed; demo and bench are for a checkout.
+/// Returns the installed programs; demo and bench are for a checkout.
 fn programs() -> [Command; 4] {
     [
         cis490_receiver::cli::command(),
@@ -77,7 +77,7 @@ fn write(program: &Command, dir: &Path) -> io::Result<()> {
     with_footers(&man, program.get_name())
 }
 
-/// clap_mangen leaves the date out of the first line, so that the version would stand in its place.
+/// Rewrites the first line, because clap_mangen leaves out the date and the version would be shown in its place.
 fn with_footers(man: &Path, program: &str) -> io::Result<()> {
     for entry in fs::read_dir(man)? {
         let path = entry?.path();

@@ -1,6 +1,6 @@
-//! Text as a manual page has it: what roff would take for a command is escaped, code between backticks is bold.
+//! Text in roff: commands of roff are escaped, code between backticks is bold.
 
-/// One line of text, to stand where a request needs one; `code` is bold.
+/// Returns one line of text with `code` in bold.
 pub(crate) fn inline(text: &str) -> String {
     let mut roff = String::with_capacity(text.len() + 16);
     for (index, span) in text.split('`').enumerate() {
@@ -13,7 +13,7 @@ pub(crate) fn inline(text: &str) -> String {
     if roff.starts_with(['.', '\'']) { format!("\\&{roff}") } else { roff }
 }
 
-/// Code, as a reader types it.
+/// Returns code in bold.
 pub(crate) fn bold(code: &str) -> String {
     format!("\\fB{}\\fR", escape(code))
 }
@@ -26,17 +26,17 @@ fn escape(text: &str) -> String {
         .replace('~', "\\(ti")
 }
 
-/// The heading of a section.
+/// Returns the heading of a section.
 pub(crate) fn heading(title: &str) -> String {
     format!(".SH \"{}\"\n", escape(title))
 }
 
-/// An item of a list: what it is about, and what there is to say of it.
+/// Returns an item of a list: its tag and its text.
 pub(crate) fn item(tag: &str, text: &str) -> String {
     format!(".TP\n{}\n{}\n", bold(tag), inline(text))
 }
 
-/// Code that stands by itself, its lines as they are.
+/// Returns a block of code with its line breaks.
 pub(crate) fn block(code: &str) -> String {
     let lines: Vec<String> = code.lines().map(|line| format!("\\&{}\n", escape(line))).collect();
     format!(".nf\n{}.fi\n", lines.concat())

@@ -1,10 +1,10 @@
-//! What a manual page says beyond `--help`: by program, in the order of man-pages(7).
+//! The sections of a manual page beyond `--help`: by program, in the order of man-pages(7).
 //!
-//! The exit codes are those of the table at the top of each program's `cli.rs`, so there is no second list of them.
+//! The exit codes come from the table at the top of each program's `cli.rs`, so there is no second list of them.
 
 use crate::roff;
 
-/// What stands below the options of a program.
+/// The sections below the options of a program.
 #[derive(Debug)]
 pub(crate) struct Sections {
     pub(crate) program: &'static str,
@@ -13,7 +13,7 @@ pub(crate) struct Sections {
     environment: &'static [(&'static str, &'static str)],
     files: &'static [(&'static str, &'static str)],
     signals: &'static [(&'static str, &'static str)],
-    /// A command and what it does.
+    /// Commands, each with its description.
     examples: &'static [(&'static str, &'static str)],
     see_also: &'static [&'static str],
 }
@@ -181,7 +181,7 @@ pub(crate) const ALL: [Sections; 4] = [
 ];
 
 impl Sections {
-    /// The sections, in roff.
+    /// Returns the sections in roff.
     pub(crate) fn text(&self) -> String {
         [
             list("EXIT STATUS", exit_codes(self.cli)),
@@ -200,7 +200,7 @@ fn list<'a>(title: &str, items: impl Iterator<Item = (&'a str, &'a str)>) -> Str
     roff::heading(title) + &items.map(|(tag, text)| roff::item(tag, text)).collect::<Vec<_>>().concat()
 }
 
-/// The rows `//! | 78 | the configuration cannot be used |`, sorted as they stand.
+/// Finds the rows `//! | 78 | the configuration cannot be used |`, in the order of the source.
 fn exit_codes(cli: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let rows =
         cli.lines().filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |")?.split_once(" | "));

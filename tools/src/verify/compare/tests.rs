@@ -1,4 +1,4 @@
-//! Differences that are some, and differences that only two looks at a live store make.
+//! Real differences, and differences that only appear because a live store changes between two looks.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +16,12 @@ fn now() -> SystemTime {
     NOW + 24 * HOUR
 }
 
-/// What is seen of a file of that size whose name is that old.
+/// Returns the metadata of a file with this size, written and named `age` ago.
 fn seen(size_bytes: u64, age: Duration) -> Seen {
     Seen { size_bytes, modified: now() - age, changed: now() - age }
 }
 
-/// Episodes of host `h` by name, each with its size, an hour old.
+/// Creates a shelf with episodes of host `h` by name and size, each an hour old.
 fn shelf(archives: &[(&str, u64)]) -> Shelf {
     let shelved = |(name, size): &(&str, u64)| {
         let archive = Archive {
@@ -34,7 +34,7 @@ fn shelf(archives: &[(&str, u64)]) -> Shelf {
     Shelf::of(Path::new("/s"), archives.iter().map(shelved).collect())
 }
 
-/// Rows of host `h`, each with a size.
+/// Creates a ledger with rows of host `h`, each with a size.
 fn ledger(rows: &[(&str, u64)]) -> Ledger {
     let dir = tempfile::tempdir().unwrap();
     let sha256 = Sha256Digest::from_bytes([7; 32]);
@@ -49,7 +49,7 @@ fn ledger(rows: &[(&str, u64)]) -> Ledger {
     Ledger::read(&path, None).unwrap()
 }
 
-/// What is found where a second look at `/s/h/NAME.tar.zst` shows these files, and nothing elsewhere.
+/// Returns the findings if a second look at `/s/h/NAME.tar.zst` shows these files and no others.
 fn found(shelf: &Shelf, ledger: &Ledger, again: &[(&str, Seen)]) -> Vec<String> {
     let again: BTreeMap<_, _> =
         again.iter().map(|(name, seen)| (format!("/s/h/{name}.tar.zst"), *seen)).collect();
@@ -58,7 +58,7 @@ fn found(shelf: &Shelf, ledger: &Ledger, again: &[(&str, Seen)]) -> Vec<String> 
     compare(compared, &inspect).iter().map(short).collect()
 }
 
-/// The name of a finding and its episode.
+/// Returns the name of a finding and its episode.
 fn short(finding: &Finding) -> String {
     let value = serde_json::to_value(finding).unwrap();
     let text = |member: &str| value[member].as_str().unwrap_or_default().to_owned();
@@ -80,7 +80,7 @@ fn a_difference_that_is_still_there_is_found() {
 
 #[test]
 fn a_difference_that_went_away_between_two_looks_is_none() {
-    // `new` was published and indexed after the walk; `aside` was moved away by hand; `back` was put in its place.
+    // `new` was published and indexed after the walk, `aside` was moved away by hand, and `back` was replaced.
     let again = [("new", seen(1, Duration::ZERO)), ("back", seen(2, Duration::ZERO))];
     let found = found(&shelf(&[("aside", 1), ("back", 9)]), &ledger(&[("back", 2), ("new", 1)]), &again);
     assert_eq!(found, [""; 0]);

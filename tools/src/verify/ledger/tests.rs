@@ -1,4 +1,4 @@
-//! The index under all that can happen to a file: torn, appended to, replaced, filled with something else.
+//! Tests with an index that is torn, appended to, replaced, or filled with other lines.
 
 use std::fs;
 use std::path::PathBuf;

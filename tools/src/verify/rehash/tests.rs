@@ -1,4 +1,4 @@
-//! What is said of reads that go well and badly, and that all of every file is read.
+//! Verdicts on good and bad reads, and tests that every file is read completely.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ fn manner<'a>(jobs: NonZeroUsize, throttle: &'a Throttle, bar: &'a ProgressBar) 
     Manner { jobs, throttle, bar, is_deep: false }
 }
 
-/// What is said of reads that give these, one after the other, where 1 is promised.
+/// Returns the verdict on reads with these results, one after the other, if 1 is promised, and the number of reads.
 fn judged(reads: Vec<io::Result<u8>>) -> (String, usize) {
     let left = reads.len();
     let mut reads = reads.into_iter();
@@ -57,7 +57,7 @@ fn nothing_is_accused_before_it_was_read_twice() {
     }
 }
 
-/// Files of several sizes around those that the reading knows.
+/// Creates files with sizes around the limits of the reader.
 fn files(dir: &Path) -> Vec<(Archive, Sha256Digest, u64)> {
     let sizes = [
         0,
@@ -119,7 +119,7 @@ fn what_grows_is_not_followed_and_what_is_no_file_is_not_waited_for() {
         rehash(&targets, manner, &mut |_, outcome| told.push(outcome)).unwrap();
         (told.pop().unwrap(), bar.position())
     };
-    // It says that it has no byte, and has many.
+    // Its size is 0, but it holds many bytes.
     let (outcome, bytes) = judged(Path::new("/proc/self/status"));
     assert!(matches!(outcome, Outcome::Damaged { .. }) && bytes == 2, "{outcome:?} after {bytes} bytes");
     let (outcome, _) = judged(&fifo);

@@ -1,4 +1,4 @@
-//! The file of a run: gone on with, refused, and never written where it must not be.
+//! The file of a run: resumed, refused, and never written into the store or over other files.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The program as a maintainer runs it: flags, output, exit codes, and what becomes of the index.
+//! The program as a maintainer runs it: flags, output, exit codes, and the resulting index.
 
 mod permissions;
 mod state;

@@ -1,4 +1,4 @@
-//! Whose the index is and stays, and what the program says of files that it may not read or write.
+//! The owner of the index, and the program's output for files that it may not read or write.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -32,20 +32,20 @@ fn owner_and_mode_of_the_index_stay_and_a_new_one_belongs_to_the_service() {
     assert_eq!(told(&state.path("index.lock")).0, before.0, "the service must be able to take the lock");
 }
 
-/// Who owns nothing on any machine.
+/// A user who owns nothing on any machine.
 const NOBODY: u32 = 65534;
 
 fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Runs the program as a user to whom file modes mean something.
+/// Runs the program as a user for whom file modes are enforced.
 fn run_as_nobody(state: &State, flags: &[&str]) -> String {
     if !is_root() {
         return state.run(flags);
     }
-    // Where the program was built is not everybody's to see. Copied by a child: a descriptor that this process
-    // has open for writing can be inherited by another test's child, and what is being written cannot be run.
+    // The build directory may be closed to other users, so the program is copied. A child copies it: another test's
+    // child could inherit a descriptor of ours that is open for writing, and then the copy could not be run.
     let program = state.path("program");
     assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let mut folders = vec![state.0.path().to_owned()];

@@ -1,4 +1,4 @@
-//! A state directory that a test makes, and what the program tells about it.
+//! A state directory that a test makes, and the program's output for it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,7 +24,7 @@ impl State {
         state
     }
 
-    /// A state whose store holds `h1/e1` to `h1/eN`.
+    /// Creates a state whose store holds `h1/e1` to `h1/eN`.
     pub(crate) fn with_archives(count: usize) -> Self {
         let state = Self::new();
         for n in 1..=count {
@@ -50,7 +50,7 @@ impl State {
         fs::read_to_string(self.path("index.jsonl")).unwrap()
     }
 
-    /// How many rows each episode has.
+    /// Counts the rows of each episode.
     pub(crate) fn rows(&self) -> BTreeMap<String, usize> {
         let mut rows = BTreeMap::new();
         for line in self.index().lines() {
@@ -70,7 +70,7 @@ impl State {
         command
     }
 
-    /// Runs to the end and tells all that a caller sees, with what varies replaced.
+    /// Runs the program and returns exit code and output, with variable parts replaced.
     pub(crate) fn run(&self, flags: &[&str]) -> String {
         self.told_by(self.start(flags))
     }
@@ -87,7 +87,7 @@ impl State {
     }
 }
 
-/// An archive with this meta.json, in which `COMMIT` stands for one.
+/// Returns an archive with this meta.json, in which `COMMIT` is replaced by a commit.
 pub(crate) fn archive(meta: &str) -> Vec<u8> {
     let meta = meta.replace("COMMIT", &"ab".repeat(20));
     let mut header = tar::Header::new_gnu();
@@ -97,7 +97,7 @@ pub(crate) fn archive(meta: &str) -> Vec<u8> {
     zstd::encode_all(tar.into_inner().unwrap().as_slice(), 3).unwrap()
 }
 
-/// The archive that a test takes when it does not matter.
+/// Returns an archive for tests that do not care about its contents.
 pub(crate) fn usual_archive() -> Vec<u8> {
     archive(r#"{"code_version": {"commit": "COMMIT"}}"#)
 }

@@ -1,4 +1,4 @@
-//! Which archives are read again: all, a sample, what is new.
+//! The choice of archives to read again: all, a sample, or new ones.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use crate::verify::state::{State, age, row_at};
 
-/// A state with a hundred episodes, each of which was damaged without changing its size.
+/// Creates a state with a hundred episodes, each damaged without a change of its size.
 fn all_damaged() -> State {
     let state = State::with_episodes(100);
     for n in 1..=100 {
@@ -16,7 +16,7 @@ fn all_damaged() -> State {
     state
 }
 
-/// The episodes that were found damaged.
+/// Returns the episodes that were reported as damaged.
 fn damaged(told: &str) -> Vec<String> {
     let errors = told.lines().filter_map(|line| line.strip_prefix("error: "));
     errors.filter_map(|error| Some(error.split_once(" is damaged")?.0.to_owned())).collect()

@@ -1,4 +1,4 @@
-//! The receiver's configuration as the place where store, index and report are named.
+//! The receiver's configuration as the source of store, index and report.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 
 use crate::verify::state::State;
 
-/// A receiver.toml that names the store of this state.
+/// Writes a receiver.toml that names the store of this state.
 fn configure(state: &State) -> PathBuf {
     let toml = state.path("receiver.toml");
     let (root, index, report) =

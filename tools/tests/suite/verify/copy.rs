@@ -29,7 +29,7 @@ fn what_is_absent_from_a_copy_is_counted_and_what_is_there_must_be_right() {
     fs::write(state.archive("h1/e2"), "damaged 2").unwrap();
     fs::write(state.archive("h1/e4"), "short").unwrap();
     state.store("h2/e1", "newer than the index");
-    // Neither is any business of whoever has the copy.
+    // A torn line is no fault of a copy.
     state.append("{\"torn");
     assert_snapshot!(run(&state, &["--no-hash"]), @r#"
     exit 3

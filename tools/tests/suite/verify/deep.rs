@@ -1,4 +1,4 @@
-//! Archives that are opened: whole bytes that are no episode, another one, or one of another commit.
+//! `--deep`: archives with the right bytes that are no episode, another one, or one of another commit.
 
 use insta::assert_snapshot;
 

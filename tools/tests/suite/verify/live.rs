@@ -1,4 +1,4 @@
-//! Beside a receiver that takes episodes all the time.
+//! The program beside a receiver that stores episodes all the time.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! The program as a maintainer or a timer runs it: flags, output, exit codes, and that it changes nothing.
+//! The program as a maintainer or a timer runs it: flags, output, exit codes, and an unchanged store.
 
 mod choice;
 mod config;

@@ -1,4 +1,4 @@
-//! Whose the index is, and what the program says of files that it may not read.
+//! The owner of the index, and the program's output for files that it may not read.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 
 use crate::verify::state::{PROGRAM, State};
 
-/// Who owns nothing on any machine.
+/// A user who owns nothing on any machine.
 const NOBODY: u32 = 65534;
 
 fn is_root() -> bool {
@@ -28,7 +28,7 @@ fn give(path: &Path) {
 
 #[test]
 fn incident_01_an_index_of_root_is_found_with_the_command_that_gives_it_back() {
-    // Nobody else can bring about what happened.
+    // Only root can cause this incident.
     if !is_root() {
         return;
     }
@@ -58,13 +58,13 @@ fn incident_01_an_index_of_root_is_found_with_the_command_that_gives_it_back() {
     assert!(state.run(&[]).starts_with("exit 0\n"), "both are given back");
 }
 
-/// Runs the program as a user to whom file modes mean something.
+/// Runs the program as a user for whom file modes are enforced.
 fn run_as_nobody(state: &State, flags: &[&str]) -> String {
     if !is_root() {
         return state.run(flags);
     }
-    // Where the program was built is not everybody's to see. Copied by a child: a descriptor that this process
-    // has open for writing can be inherited by another test's child, and what is being written cannot be run.
+    // The build directory may be closed to other users, so the program is copied. A child copies it: another test's
+    // child could inherit a descriptor of ours that is open for writing, and then the copy could not be run.
     let program = state.path("program");
     assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     give(state.0.path());

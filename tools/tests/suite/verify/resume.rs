@@ -1,4 +1,4 @@
-//! A long run that is interrupted, and goes on.
+//! A long run that is interrupted and resumed.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,16 +7,16 @@ use insta::assert_snapshot;
 
 use crate::verify::state::State;
 
-/// A state, and a place outside it for the file of a run.
+/// Creates a state, and a path outside it for the state file of a run.
 fn state_and_resume() -> (State, tempfile::TempDir, String) {
     let (state, elsewhere) = (State::with_episodes(5), tempfile::tempdir().unwrap());
     let resume = elsewhere.path().join("resume.json").to_str().unwrap().to_owned();
     (state, elsewhere, resume)
 }
 
-/// The file that a run leaves which was killed before it had read anything.
+/// Kills a run before it has read an archive, and returns its state file.
 fn kill_at_the_start(state: &State, flags: &[&str], resume: &str) -> String {
-    // At this rate it would go on for a minute.
+    // At this rate the run would take a minute.
     let slow = [flags, &["--rate", "1", "--jobs", "1", "--resume", resume]].concat();
     let mut run = state.start(&slow);
     let patience = Instant::now() + Duration::from_secs(30);
@@ -32,7 +32,7 @@ fn kill_at_the_start(state: &State, flags: &[&str], resume: &str) -> String {
     fs::read_to_string(resume).unwrap()
 }
 
-/// Makes the file say that the run had come that far.
+/// Sets the progress in the state file to `mark`.
 fn come_to(resume: &str, killed: &str, mark: &str) {
     let (before, _) = killed.split_once("\"mark\":").unwrap();
     fs::write(resume, format!("{before}\"mark\":{mark}}}")).unwrap();
@@ -42,7 +42,7 @@ fn come_to(resume: &str, killed: &str, mark: &str) {
 fn a_run_that_was_killed_goes_on_where_it_was() {
     let (state, _elsewhere, resume) = state_and_resume();
     let killed = kill_at_the_start(&state, &[], &resume);
-    // Half-way e1 was good, e2 was not, e3 was good.
+    // Before the interruption e1 was good, e2 was not, e3 was good.
     come_to(&resume, &killed, r#"{"through":["h1","e3"],"again":[["h1","e2"]],"archives":2,"bytes":18}"#);
     fs::write(state.archive("h1/e1"), "changed 1").unwrap();
     fs::write(state.archive("h1/e2"), "changed 2").unwrap();

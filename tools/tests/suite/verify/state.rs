@@ -1,4 +1,4 @@
-//! A state directory that a test makes, and what the program tells about it.
+//! A state directory that a test makes, and the program's output for it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -25,7 +25,7 @@ impl State {
         state
     }
 
-    /// A state whose store holds `h1/e1` to `h1/eN`, each with its row.
+    /// Creates a state whose store holds `h1/e1` to `h1/eN`, each with its row.
     pub(crate) fn with_episodes(count: usize) -> Self {
         let state = Self::new();
         for n in 1..=count {
@@ -56,14 +56,14 @@ impl State {
         self.append(&row(name, bytes).replacen('{', &format!("{{{commit}"), 1));
     }
 
-    /// Stores bytes, which this program never unpacks, as an archive without a row.
+    /// Stores bytes as an archive without a row.
     pub(crate) fn store(&self, name: &str, bytes: &str) {
         let path = self.archive(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
-    /// Adds a line, or what else a crash leaves, to the index.
+    /// Adds a line, or a part of one as after a crash, to the index.
     #[expect(clippy::disallowed_methods, reason = "a damaged index is not made by the code that is tested")]
     pub(crate) fn append(&self, text: &str) {
         let mut index = File::options().create(true).append(true).open(self.path("index.jsonl")).unwrap();
@@ -81,12 +81,12 @@ impl State {
         command
     }
 
-    /// Runs to the end and tells all that a caller sees, with what varies replaced.
+    /// Runs the program and returns exit code and output, with variable parts replaced.
     pub(crate) fn run(&self, flags: &[&str]) -> String {
         self.told_by(self.start(flags))
     }
 
-    /// The same without a flag that names the store.
+    /// Runs the program without a flag that names the store.
     pub(crate) fn run_bare(&self, flags: &[&str]) -> String {
         let mut command = Command::new(PROGRAM);
         command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -104,7 +104,7 @@ impl State {
         text.replace(self.0.path().to_str().unwrap(), "[STATE]")
     }
 
-    /// Everything below the state directory, with all that a write would change.
+    /// Lists the state directory, with all metadata that a write would change.
     pub(crate) fn listing(&self) -> BTreeMap<PathBuf, String> {
         let mut listing = BTreeMap::new();
         let mut left = vec![self.0.path().to_owned()];
@@ -123,12 +123,12 @@ impl State {
     }
 }
 
-/// The row of `HOST/EPISODE` with these bytes.
+/// Returns the row of `HOST/EPISODE` with these bytes.
 pub(crate) fn row(name: &str, bytes: impl AsRef<[u8]>) -> String {
     row_at(name, bytes, "2025-10-09T08:53:20.000001+00:00")
 }
 
-/// The same, stored at that time.
+/// Returns the row of `HOST/EPISODE` with these bytes, stored at this time.
 pub(crate) fn row_at(name: &str, bytes: impl AsRef<[u8]>, time: &str) -> String {
     let bytes = bytes.as_ref();
     let (host, episode) = name.split_once('/').unwrap();
@@ -139,7 +139,7 @@ pub(crate) fn row_at(name: &str, bytes: impl AsRef<[u8]>, time: &str) -> String 
     )
 }
 
-/// An archive whose only member is this meta.json.
+/// Returns an archive whose only member is this meta.json.
 pub(crate) fn archive_with(meta: &str) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_size(meta.len() as u64);
@@ -148,7 +148,7 @@ pub(crate) fn archive_with(meta: &str) -> Vec<u8> {
     zstd::encode_all(tar.into_inner().unwrap().as_slice(), 3).unwrap()
 }
 
-/// Makes a file look as if it was last written that long ago.
+/// Sets the modification time of a file to `age` ago.
 pub(crate) fn age(path: &Path, age: Duration) {
     let modified = SystemTime::UNIX_EPOCH.max(cis490_shared::clock::system_time() - age);
     File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();

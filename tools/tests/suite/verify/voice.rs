@@ -1,4 +1,4 @@
-//! How it talks: quietly, in colour, into a pipe that closes, and to the journal.
+//! The program's output: quiet, in colour, into a closed pipe, and to the journal.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 
 use crate::verify::state::{PROGRAM, State, row};
 
-/// A state with one error, one warning and one note.
+/// Creates a state with one error, one warning and one note.
 fn troubled() -> State {
     let state = State::with_episodes(1);
     state.append(&row("h1/gone", "I was here"));
@@ -70,7 +70,7 @@ fn colours_are_for_those_who_want_them() {
     assert!(!state.run(&[]).contains('\u{1b}'), "a pipe is no terminal");
 }
 
-/// What the journal would get on standard output.
+/// Returns the output to the journal.
 fn told_to_the_journal(state: &State, flags: &[&str]) -> String {
     let journal = state.path("journal");
     let file = File::create(&journal).unwrap();

@@ -1,4 +1,4 @@
-//! Damaged stores, each kind of damage once, and what the program tells of them to people and to programs.
+//! A store with each kind of damage once, and the reports on it for people and for programs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 
 use crate::verify::state::{State, age, row};
 
-/// A store with one of everything that a user without root's rights can bring about.
+/// Creates a store with every kind of damage that a user other than root can cause.
 fn zoo() -> State {
     let state = State::with_episodes(1);
     state.append("a line that is no row\n");
@@ -87,7 +87,7 @@ fn looking_changes_nothing() {
 #[test]
 fn the_commands_repair_what_they_are_told_for() {
     let state = zoo();
-    // Those of a finding that are for this machine, without the user that is not on it.
+    // Runs the commands of a finding that are for this machine, without `sudo`, because its user is missing here.
     let pasted = |finding: &str| {
         let told = state.run(&["--settle", "0", "--json"]);
         let value = told
@@ -107,7 +107,7 @@ fn the_commands_repair_what_they_are_told_for() {
     for finding in ["wrong-mode", "archive-without-row", "left-over", "hash-differs", "size-differs"] {
         pasted(finding);
     }
-    // With copies in place of what was put aside, only what cannot be repaired is left.
+    // With copies in place of the renamed archives, only findings that no command can repair are left.
     state.store("h1/flipped", "a bit was flipped");
     state.store("h1/short", "I was longer once");
     state.store("h1/gone", "I was here");

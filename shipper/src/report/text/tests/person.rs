@@ -1,4 +1,4 @@
-//! What only a person can see to, as a person reads it.
+//! The text for problems that only a person can fix.
 
 use super::*;
 use crate::store::unshippable::{Obstacle, Unshippable};
