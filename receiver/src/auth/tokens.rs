@@ -129,7 +129,7 @@ pub enum BadToken {
     #[error("the name: {0}")]
     Name(IdError),
     /// What stands behind it. Not repeated, since it may be a token that somebody put there.
-    #[error("what stands behind the `=` is no hash")]
+    #[error("the text after `=` is not a hash")]
     Hash,
 }
 
