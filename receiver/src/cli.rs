@@ -174,7 +174,8 @@ fn serve(config: ReceiverConfig) -> ExitCode {
         }
     };
     if let Some(passed) = &passed {
-        info!(urls = %passed.urls(config.server.tls.is_some()).join(", "), "the service manager's sockets are taken, not those of server.listen");
+        let urls = passed.urls(config.server.tls.is_some()).join(", ");
+        info!(%urls, "using the sockets from systemd, not server.listen");
     }
     let system = actix::System::new();
     let outcome = system.block_on(async {
@@ -214,7 +215,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        info!("stopping, uploads in flight come to their end");
+        info!("stopping, waiting for uploads in flight");
     })
 }
 

@@ -142,7 +142,7 @@ impl ProxyConfig {
             .map(|text| Trusted::parse(text).ok_or_else(|| unknown(text)))
             .collect::<Result<_, _>>()?;
         if from.is_empty() {
-            return Err(InvalidValue::new("auth.proxy.from", "is empty, then no proxy would be believed"));
+            return Err(InvalidValue::new("auth.proxy.from", "is empty, so no proxy would be trusted"));
         }
         Ok(Proxies { header: self.header.to_ascii_lowercase(), from })
     }
@@ -317,7 +317,7 @@ fn validate_tls(tls: Option<&TlsConfig>, auth: &AuthConfig) -> Result<(), Invali
     if let Some(path) = &auth.client_crl_file {
         absolute("auth.client_crl_file", path)?;
         if auth.client_ca_file.is_none() {
-            let reason = "needs `auth.client_ca_file`, whose authorities it is about";
+            let reason = "needs `auth.client_ca_file`, because it revokes certificates of those authorities";
             return Err(InvalidValue::new("auth.client_crl_file", reason));
         }
     }
@@ -331,7 +331,7 @@ fn validate_auth(auth: &AuthConfig) -> Result<(), InvalidValue> {
     if !auth.readers.is_empty() && !auth.asks() {
         return Err(InvalidValue::new(
             "auth.readers",
-            "names readers, and nothing in `[auth]` asks for names",
+            "names readers, but nothing in `[auth]` authenticates them",
         ));
     }
     auth.proxy.as_ref().map_or(Ok(()), |proxy| proxy.proxies().map(drop))

@@ -19,7 +19,7 @@ pub fn provide_for(connections: usize, uploads: usize) {
             available,
             needed,
             help = "raise `LimitNOFILE=` of the unit, or lower `server.max_connections`",
-            "there may be more connections than the process may have files open"
+            "the open file limit may be too low"
         );
     }
 }

@@ -202,7 +202,7 @@ pub async fn run(
         () = watcher.run(IoThread::start("store")) => Ok(()),
         gone = watchdog::watch(&to_ping, &workers, watchdog::pace(limit), feed) => Err(gone.into()),
         ended = &mut server => {
-            return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("nobody asked it to"))));
+            return Err(RunError::Server(ended.err().unwrap_or_else(|| io::Error::other("no stop was requested"))));
         }
     };
     admission.close();
@@ -235,7 +235,11 @@ fn warn_of_secrets(config: &ReceiverConfig, listeners: &Listeners) {
     }
     let has_tokens = config.auth.tokens_file.is_some() && config.server.tls.is_none();
     if let Some(address) = listeners.from_elsewhere().filter(|_| has_tokens) {
-        warn!(%address, help = "set `server.tls`, unless the way is encrypted, as WireGuard does", "tokens come over plain http, where whoever is on the way can read them");
+        warn!(
+            %address,
+            help = "set `server.tls`, unless the way is encrypted, as WireGuard does",
+            "tokens are sent over plain http, unencrypted"
+        );
     }
 }
 

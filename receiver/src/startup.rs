@@ -51,7 +51,7 @@ pub fn lock(path: &Path) -> io::Result<Option<FileLock>> {
 
 /// SHA-256 gives wrong results on this machine, so it can prove nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("sha256 gives a wrong answer to a known question on this machine, which must not judge any data")]
+#[error("the self-test of sha256 failed, so this machine cannot verify any data")]
 pub struct BrokenHash;
 
 /// Checks the hash function of this machine against a known answer.
@@ -177,7 +177,7 @@ impl Repair {
         }
         // Dropping this future does not stop the threads that read. This guard does.
         let reading = Reading::default();
-        info!(archives = without_row.len(), "stored archives have no row, they are read and get theirs");
+        info!(archives = without_row.len(), "indexing stored archives that have no row");
         let work = stream::iter(without_row)
             .map(|archive| repair(archive, &index, Stop::clone(&reading.0)))
             .buffer_unordered(AT_A_TIME)
@@ -190,14 +190,10 @@ impl Repair {
             info!(
                 archives = progress.found(),
                 waiting = progress.waiting(),
-                "stored archives get their rows"
+                "still indexing stored archives"
             );
         }
-        info!(
-            rows = progress.repaired(),
-            failed = progress.failed(),
-            "stored archives without a row have theirs now"
-        );
+        info!(rows = progress.repaired(), failed = progress.failed(), "finished indexing stored archives");
     }
 }
 
@@ -218,7 +214,7 @@ fn report(gone: &[Pair]) {
             %host_id,
             %episode_id,
             help = "restore the archives from a copy, or have the hosts send them again",
-            "rows of the index have no archive, the first one is named here"
+            "index rows have no archive, first one shown"
         );
     }
 }
@@ -246,7 +242,7 @@ async fn repair(archive: Archive, index: &IndexHandle, stop: Stop) -> bool {
         }
     };
     if let Some(doubt) = doubt {
-        warn!(reason = %doubt, path = %path.display(), "a stored archive gets a row without its commit");
+        warn!(reason = %doubt, path = %path.display(), "indexing a stored archive without its commit");
     }
     // The actor logs errors of the index.
     matches!(index.append(Append { row, publication }).await, Ok(Receipt::Appended | Receipt::AlreadyKnown))

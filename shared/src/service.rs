@@ -37,6 +37,6 @@ pub fn watchdog_limit() -> Option<Duration> {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "the service manager could not be told");
+        warn!(%error, "cannot notify the service manager");
     }
 }

@@ -91,7 +91,7 @@ fn probe_moves(dirs: &Dirs) -> Result<(), RunError> {
             from = %from.display(),
             to = %to.display(),
             help = "`findmnt -T` both: without a mount between them, a move takes no time and no room",
-            "directories cannot be renamed between these, episodes are copied and then deleted"
+            "cannot rename between these directories, copying episodes instead"
         ),
         Err(error) if error.is_about_permission() => return Err(RunError::Dirs(error)),
         Err(error) => warn!(%error, help = error.remedy(), "a move between the directories failed"),
@@ -250,7 +250,7 @@ impl Fleet {
             warn!(
                 url = %config.receiver.url,
                 help = "use https in `receiver.url`, unless the way there is encrypted, as WireGuard does",
-                "the token of this host goes over plain http, where whoever is on the way can read it"
+                "the token is sent over plain http, unencrypted"
             );
         }
         let single_pass = async {

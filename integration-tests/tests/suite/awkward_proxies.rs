@@ -111,7 +111,7 @@ fn a_proxy_that_swallows_the_expect_header_is_told_of_once_and_done_without() {
     let sandbox = Sandbox::new();
     let way = Way::through(&sandbox, &SMALL, |_| Manner::SwallowExpect);
     let log = way.arrives(way.host.start());
-    assert_eq!(count(&log, "does not know the Expect header"), 1, "{log}");
+    assert_eq!(count(&log, "the Expect header is unsupported"), 1, "{log}");
     assert_eq!(count(&log, "ERROR"), 0, "{log}");
 }
 
@@ -127,7 +127,7 @@ fn a_proxy_that_rejects_the_expect_header_is_told_of_once_and_done_without() {
             },
         );
     let log = way.arrives(way.host.start());
-    assert_eq!(count(&log, "does not know the Expect header"), 1, "{log}");
+    assert_eq!(count(&log, "the Expect header is unsupported"), 1, "{log}");
     assert_eq!(count(&log, "ERROR"), 0, "{log}");
 }
 
@@ -140,8 +140,8 @@ fn a_proxy_whose_server_is_away_for_a_while_is_waited_for() {
     });
     let log = way.arrives(way.host.start());
     assert_eq!(count(&log, "WARN"), 1, "{log}");
-    assert!(log.contains("the receiver takes no episodes at the moment") && log.contains("502"), "{log}");
-    assert_eq!((count(&log, "the receiver takes episodes again"), count(&log, "ERROR")), (1, 0), "{log}");
+    assert!(log.contains("receiver accepts no uploads now") && log.contains("502"), "{log}");
+    assert_eq!((count(&log, "receiver accepts uploads again"), count(&log, "ERROR")), (1, 0), "{log}");
     assert_eq!(way.proxy.count_of("PUT"), 3);
 }
 
@@ -150,14 +150,14 @@ fn a_page_that_says_200_retires_nothing_and_holds_the_queue() {
     let sandbox = Sandbox::new();
     let way = Way::through(&sandbox, &SMALL, |_| Manner::Say(200, PAGE));
     let daemon = way.host.start();
-    let entry = way.says(&daemon, "ERROR", "the receiver takes nothing from this host");
+    let entry = way.says(&daemon, "ERROR", "receiver accepts nothing from this host");
     assert!(entry.contains("receiver.url") && entry.contains("proxies"), "{entry}");
     let before = way.proxy.count();
     wait_until("it was tried again", PATIENCE, || (way.proxy.count() >= before + 6).then_some(()));
     assert_eq!((way.host.names("episodes"), count(&daemon.log(), "ERROR")), (way.ids.clone(), 1));
     way.proxy.from_now_on(|_| Manner::Pass);
     let log = way.arrives(daemon);
-    assert_eq!(count(&log, "the receiver takes episodes again"), 1, "{log}");
+    assert_eq!(count(&log, "receiver accepts uploads again"), 1, "{log}");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn only_large_bodies_hang(size: u64, hang: Manner) {
     });
     let daemon = way.host.start();
     let entry = way.says(&daemon, "WARN", "MTU");
-    assert!(entry.contains(&way.ids[0]) || entry.contains("the queue waits"), "{entry}");
+    assert!(entry.contains(&way.ids[0]) || entry.contains("uploads paused"), "{entry}");
     assert_eq!((way.receiver.rows().len(), way.proxy.count_of("PUT")), (0, 1), "{}", daemon.log());
     way.proxy.from_now_on(|_| Manner::Pass);
     let log = way.arrives(daemon);

@@ -26,7 +26,7 @@ fn all_descriptors_that_may_be_had_are_taken_and_too_few_are_told_at_the_start()
         let (soft, hard) = limits(&mut receiver);
         assert_eq!((&soft, soft == "1000"), (&hard, false));
         let log = receiver.log();
-        assert_eq!(log.matches("than the process may have files open").count(), told, "{log}");
+        assert_eq!(log.matches("the open file limit may be too low").count(), told, "{log}");
         assert_eq!(log.matches("raise `LimitNOFILE=` of the unit").count(), told, "{log}");
         receiver.stop();
     }

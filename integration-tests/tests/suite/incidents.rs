@@ -212,6 +212,6 @@ fn a_disk_that_fails_is_logged_when_it_begins_and_when_it_works_again() {
     assert_eq!([put("E1"), put("E2")], [201, 201]);
     let log = receiver.log();
     assert_eq!(log.matches("an upload could not be stored").count(), 1, "{log}");
-    assert_eq!(log.matches("the disk takes uploads again").count(), 1, "{log}");
+    assert_eq!(log.matches("uploads can be stored again").count(), 1, "{log}");
     receiver.stop();
 }

@@ -65,7 +65,9 @@ fn a_change_of_authority_loses_no_episode_and_needs_no_restart() {
     receiver.process().signal(Signal::HUP);
     wait_until("it is in force", PATIENCE, || receiver.log().contains("in force").then_some(()));
     record(2);
-    wait_until("the host is told", PATIENCE, || daemon.log().contains("does not accept").then_some(()));
+    wait_until("the host is told", PATIENCE, || {
+        daemon.log().contains("rejected this host's certificate").then_some(())
+    });
     assert_eq!((lab_host.names("shipped").len(), lab_host.names("quarantine").len()), (1, 0));
     // The host gets its new certificate, and then the receiver.
     replace_both(&host, &second.host("lab-1"));

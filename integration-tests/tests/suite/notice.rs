@@ -82,13 +82,13 @@ fn episodes_that_goes_away_is_told_once_and_the_shipper_goes_on() {
     let aside = lab_host.data().join("aside");
     durable::rename_noreplace(&lab_host.episodes(), &aside).unwrap();
     wait_until("it says so", PATIENCE, || {
-        daemon.log().contains("new episodes are not noticed at once").then_some(())
+        daemon.log().contains("cannot watch episodes/, relying on the scan").then_some(())
     });
     durable::rename_noreplace(&aside, &lab_host.episodes()).unwrap();
     // The scan, every second here, finds the episode now.
     recording(1).write_to(&lab_host.episodes());
     lab_host.wait_for("shipped", 1);
-    assert_eq!(daemon.log().matches("new episodes are not noticed at once").count(), 1);
+    assert_eq!(daemon.log().matches("cannot watch episodes/, relying on the scan").count(), 1);
     daemon.stop();
     receiver.stop();
 }

@@ -99,7 +99,7 @@ impl<F: WatchedFiles> Handler<Tick> for FileWatchActor<F> {
             let read = self.handle(Reload, ctx).map(|_, _, _| ());
             ctx.spawn(read);
         } else if self.began.elapsed() > PATIENCE {
-            let hangs = format!("a read of the files has taken more than {PATIENCE:?} and goes on");
+            let hangs = format!("reading the files has taken more than {PATIENCE:?} and has not ended");
             self.kept.fail(&hangs, HANGS);
         }
         ctx.run_later(READ_EVERY, |_, ctx| ctx.notify(Tick));

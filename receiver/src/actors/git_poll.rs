@@ -219,7 +219,7 @@ async fn store(thread: &IoThread, window_file: WindowFile, reading: WindowReadin
     match written.map_err(std::io::Error::other).and_then(|result| result) {
         Ok(()) => true,
         Err(failure) => {
-            error!(error = %failure, %path, "the commit window could not be kept on disk");
+            error!(error = %failure, %path, "cannot save the commit window");
             false
         }
     }

@@ -169,7 +169,7 @@ impl IndexWriterActor {
                 self.seen.appended += appended;
                 self.seen.already_known += receipts.len() as u64 - appended;
                 if std::mem::take(&mut self.seen.failing) {
-                    info!("the index works again");
+                    info!("the index can be appended to again");
                 }
             }
             Err(failure) if !std::mem::replace(&mut self.seen.failing, true) => {

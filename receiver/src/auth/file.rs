@@ -136,7 +136,7 @@ impl WatchedFiles for TokenFile {
         if is_empty && !self.told {
             warn!(
                 path = %self.path.display(),
-                help = "`sudo cis490-receiver token add HOST` makes one, which counts within a second",
+                help = "add one: `sudo cis490-receiver token add HOST`; it takes effect within a second",
                 "the token file is empty, every token is refused"
             );
         }

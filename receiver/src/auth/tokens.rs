@@ -130,7 +130,7 @@ pub enum BadToken {
     #[error("the name: {0}")]
     Name(IdError),
     /// The text after the equals sign is no hash. It is not repeated, because it may be a token.
-    #[error("what stands behind the `=` is no hash")]
+    #[error("the text after `=` is not a hash")]
     Hash,
 }
 

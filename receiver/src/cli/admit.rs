@@ -88,7 +88,7 @@ pub(super) enum AdmitError {
         short: String,
     },
     /// Arguments for an admission are before a subcommand, which would ignore them.
-    #[error("what stands before `{0}` is not for it")]
+    #[error("the arguments before `{0}` do not apply to it")]
     Mixed(&'static str),
     /// `--reason` cannot be used.
     #[error("`--reason`: {0}")]
@@ -108,14 +108,15 @@ impl AdmitError {
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Commit { clone, short, .. } => format!(
-                "`git -c safe.directory='*' -C {clone} rev-parse {short}` prints it, in the clone that has the commit"
+                "`git -c safe.directory='*' -C {clone} rev-parse {short}` prints the full hash, if that clone has the \
+                 commit"
             ),
             Self::Mixed(command) => {
-                format!("write `cis490-receiver admit {command}` and everything else behind that")
+                format!("put all arguments after `cis490-receiver admit {command}`")
             }
             Self::Reason(_) | Self::Until(_) => return None,
             Self::File(error) => error.remedy().to_owned(),
-            Self::NotAdmitted(..) => "`cis490-receiver admit list` prints what is".to_owned(),
+            Self::NotAdmitted(..) => "list the admitted commits: `cis490-receiver admit list`".to_owned(),
         })
     }
 
@@ -209,21 +210,28 @@ fn full_hash(text: &str, gate: &GateConfig) -> Result<CommitHash, AdmitError> {
 fn admitted(amnesty: &Amnesty, replaced: Option<&Amnesty>, gate: &GateConfig) -> Vec<String> {
     let mut lines = vec![format!("admitted: {}", described(amnesty))];
     if let Some(old) = replaced {
-        lines.push(format!("instead of what {} said on {}: {} ({})", old.by, old.at, end(old), old.reason));
+        lines.push(format!(
+            "replaces the entry of {} from {}: {} ({})",
+            old.by,
+            old.at,
+            end(old),
+            old.reason
+        ));
     }
     if gate.enabled {
         lines.push(
-            "A running receiver takes it up within 5 seconds, without a restart. Lab hosts release what they hold in \
-             quarantine for this commit within a minute after that."
+            "A running receiver applies it within 5 seconds, without a restart. Within another minute, lab hosts \
+             release the episodes of this commit from quarantine."
                 .to_owned(),
         );
     } else {
         lines.push(
-            "The gate is off (`version_gate.enabled = false`): everything is collected anyway, and this counts once it is on."
+            "The gate is off (`version_gate.enabled = false`), so every commit is accepted. This entry takes effect \
+             once the gate is on."
                 .to_owned(),
         );
     }
-    lines.push(format!("To take it back: {}", revoke_command(amnesty)));
+    lines.push(format!("To revoke it: {}", revoke_command(amnesty)));
     lines
 }
 
@@ -231,7 +239,8 @@ fn revoked(taken: &[Amnesty]) -> Vec<String> {
     let mut lines: Vec<String> =
         taken.iter().map(|amnesty| format!("revoked: {} ({})", described(amnesty), amnesty.reason)).collect();
     lines.push(
-        "A running receiver refuses episodes of it again within 5 seconds, unless the window admits them. What is stored stays."
+        "A running receiver refuses its episodes again within 5 seconds, unless the window admits them. Stored \
+         episodes stay."
             .to_owned(),
     );
     lines

@@ -104,6 +104,6 @@ fn ask(socket: &Path) -> io::Result<Value> {
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let body = answer.split_once("\r\n\r\n").filter(|(head, _)| head.starts_with("HTTP/1.1 200 "));
-    let (_, body) = body.ok_or_else(|| io::Error::other("what answers there is no receiver that works"))?;
+    let (_, body) = body.ok_or_else(|| io::Error::other("the answer is not that of a working receiver"))?;
     Ok(serde_json::from_str(body)?)
 }

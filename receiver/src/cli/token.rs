@@ -100,8 +100,10 @@ impl TokenError {
                 "`cis490-receiver token list` prints those that there are"
             }
             Self::Random(_) => return None,
-            Self::Unseen { .. } => "a token is shown once: try again with an output that takes it",
-            Self::Left { .. } => "it harms nobody, since nobody knows it",
+            Self::Unseen { .. } => {
+                "try again with a standard output that can be written; a token is shown only once"
+            }
+            Self::Left { .. } => "no action is needed, because nobody knows the new token",
         };
         Some(text.to_owned())
     }

@@ -17,7 +17,8 @@ pub fn remedy(error: &PollError, list: &RevList) -> String {
             as_service(&format!("ls -lna {clone}"))
         ),
         PollError::NoPermission { .. } => format!(
-            "restart the service, whose unit opens the clone to it; `{}` names what is still closed. Ownership does not matter",
+            "restart the service, because its unit grants access to the clone; `{}` lists the files that are still \
+             unreadable. Ownership does not matter",
             as_service(&format!("find {clone} ! -readable -prune"))
         ),
         PollError::NoGit { .. } => "install git".to_owned(),
@@ -28,7 +29,8 @@ pub fn remedy(error: &PollError, list: &RevList) -> String {
             "the receiver ends and is started again: see the lines before this one".to_owned()
         }
         PollError::Hung(_) => format!(
-            "`ps -o pid,etime,wchan:20,args -C git` shows a git that waits, `{rev_list}` whether it still does"
+            "look for a git that hangs: `ps -o pid,etime,wchan:20,args -C git`; see whether it still hangs: \
+             `{rev_list}`"
         ),
         PollError::Failed(_) | PollError::Unreadable(_) => {
             format!("`{rev_list}` shows what the service sees; check version_gate.ref in receiver.toml")

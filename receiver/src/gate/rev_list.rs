@@ -73,7 +73,7 @@ pub enum PollError {
         source: io::Error,
     },
     /// A read of the clone has taken longer than this limit and has not ended. No other read starts until it does.
-    #[error("a look at `{}` has taken more than {limit:?} and goes on", repo.display())]
+    #[error("reading `{}` has taken more than {limit:?} and has not ended", repo.display())]
     Hangs {
         /// The configured path.
         repo: PathBuf,

@@ -108,7 +108,7 @@ impl Api {
     /// Records that something was stored, so the disk works.
     pub fn disk_works(&self) {
         if self.storing.succeeded(system_time()) {
-            info!("the disk takes uploads again");
+            info!("uploads can be stored again");
         }
     }
 }

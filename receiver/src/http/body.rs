@@ -26,13 +26,13 @@ pub enum Interrupted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TooSlow {
     /// No byte came within the idle limit.
-    #[error("the body brought no byte for {seconds} seconds")]
+    #[error("no byte of the body arrived for {seconds} seconds")]
     Stalled {
         /// Too few bytes came in that time.
         seconds: u64,
     },
     /// Too little came over that time.
-    #[error("the body brought {bytes} bytes in {seconds} seconds, at least {least} a second are expected")]
+    #[error("{bytes} bytes of the body arrived in {seconds} seconds, at least {least} a second are required")]
     Dribbled {
         /// The number of bytes that came.
         bytes: u64,

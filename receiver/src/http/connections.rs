@@ -226,13 +226,13 @@ impl Reached {
             Self::InAll(connections) => warn!(
                 connections,
                 help = "`ss -tn` shows from where; `server.max_connections` is the bound",
-                "no more connections are taken, those that wait longest for a request make room"
+                "connection limit reached, closing the longest-idle ones"
             ),
             Self::OfPeer(peer, connections) => warn!(
                 %peer,
                 connections,
                 help = "`server.max_connections_per_peer` is the bound",
-                "no more connections from this address are taken, those that wait longest for a request make room"
+                "per-address connection limit reached, closing the longest-idle ones"
             ),
         }
     }

@@ -144,7 +144,7 @@ impl Authenticator {
         let tokens = self.tokens.as_ref();
         let mut values = headers.get_all(AUTHORIZATION);
         let (Some(tokens), Some(value), None) = (tokens, values.next(), values.next()) else {
-            return Err(Refusal::Unauthenticated("nothing says who is asking"));
+            return Err(Refusal::Unauthenticated("the request has no credentials"));
         };
         let token = value.to_str().ok().and_then(|text| text.split_once(' '));
         match token {

@@ -35,7 +35,8 @@ impl Notices {
     /// Logs that a sender was refused because of its identity, or because it proved none. Other paths make no other
     /// warning, because a sender can ask for anything.
     pub fn refused(&self, from: Option<SocketAddr>, reason: &str, path: &str) {
-        const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; `[auth]` in receiver.toml says who may";
+        const HELP: &str = "if it is a lab host, run `cis490-shipper --ping` on it; `[auth]` in receiver.toml says \
+                            who is allowed";
         let from = from.map_or_else(|| "the Unix socket".to_owned(), |address| address.ip().to_string());
         if let Some(unsaid) = self.due(format!("{from} {reason}"), SAY_EVERY) {
             warn!(%from, reason, unsaid, path = excerpt(path), help = HELP, "a request was refused");
@@ -44,7 +45,8 @@ impl Notices {
 
     /// Logs that a TLS handshake failed.
     pub fn handshake_failed(&self, from: Option<SocketAddr>, error: &std::io::Error) {
-        const HELP: &str = "if it is a lab host: `cis490-shipper --ping` on it says what it lacks; its certificate must be of an authority in `auth.client_ca_file`";
+        const HELP: &str = "if it is a lab host, run `cis490-shipper --ping` on it; an authority in \
+                            `auth.client_ca_file` must have issued its certificate";
         let from = from.map_or_else(String::new, |address| address.ip().to_string());
         if let Some(unsaid) = self.due(format!("{from} handshake {error}"), SAY_EVERY) {
             let help = certificate::remedy(&error.to_string()).unwrap_or(HELP);
@@ -75,8 +77,17 @@ impl Notices {
         stored: &Sha256Digest,
         sent: &Sha256Digest,
     ) {
+        const HELP: &str = "compare the copies in the host's quarantine with the stored archives";
         if let Some(unsaid) = self.due(format!("{host_id} conflict"), SAY_EVERY) {
-            warn!(%host_id, %episode_id, stored_sha256 = %stored, sent_sha256 = %sent, unsaid, help = "the copies of the host wait in its quarantine: compare them with what is stored", "other bytes are stored under this id, the upload is refused");
+            warn!(
+                %host_id,
+                %episode_id,
+                stored_sha256 = %stored,
+                sent_sha256 = %sent,
+                unsaid,
+                help = HELP,
+                "other bytes are stored under this id, the upload is refused"
+            );
         }
     }
 

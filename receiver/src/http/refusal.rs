@@ -182,7 +182,7 @@ impl Refusal {
             Self::Ingest(error @ (IngestError::DiskFull(_) | IngestError::Storage(_))) => {
                 error!(%error, help = HELP, "an upload could not be stored");
             }
-            Self::Disk(error) => error!(%error, help = HELP, "the disk failed a request"),
+            Self::Disk(error) => error!(%error, help = HELP, "a request failed on a disk error"),
             Self::Ingest(IngestError::Gone) | Self::Gone => error!("an actor is gone, a request was refused"),
             _ => {}
         }

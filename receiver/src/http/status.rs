@@ -49,7 +49,12 @@ impl StatusSocket {
         match with_short_path(&path, bind_unix) {
             Ok(bound) => Some(Self { bound, listening: listening.to_owned(), path }),
             Err(error) => {
-                warn!(%error, path = %path.display(), help = "`cis490-receiver status` will not work; GET /v1/health does", "cannot open the status socket");
+                warn!(
+                    %error,
+                    path = %path.display(),
+                    help = "use GET /v1/health instead of `cis490-receiver status`",
+                    "cannot open the status socket"
+                );
                 None
             }
         }

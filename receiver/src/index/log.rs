@@ -184,8 +184,9 @@ impl IndexLog {
                 path = %self.path.display(),
                 lines = tail.overlong,
                 offset = place.end + tail.first_overlong,
-                help = "nothing is lost by it, every reader skips such a line; `tail -c +OFFSET INDEX | head -c 200 | xxd` shows the first",
-                "the index has lines that are longer than any row, perhaps a hole that a crash left"
+                help = "no row is lost, a crash may have left a hole; look at the first line: `tail -c +OFFSET INDEX \
+                        | head -c 200 | xxd`",
+                "the index has overlong lines, skipping them"
             );
         }
         place.end += tail.bytes;

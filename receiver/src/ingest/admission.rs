@@ -97,7 +97,7 @@ pub enum AdmissionRefusal {
     #[error("{0} uploads are in flight, no more of this host are taken at the moment")]
     TooManyUploads(usize),
     /// The limit on uploads of this host is reached.
-    #[error("{0} uploads of this host are in flight, no more are taken at a time")]
+    #[error("{0} uploads of this host are in flight, which is the limit")]
     TooManyOfHost(usize),
     /// The declared length does not fit on the disk.
     #[error("{length} bytes do not fit: {available} are available")]

@@ -59,7 +59,7 @@ pub fn log_stored(
             kept = %kept.display(),
             found_sha256 = found.map(tracing::field::display),
             sha256 = %declared.sha256,
-            "a stored archive was damaged; it is kept aside, and the right bytes are in its place"
+            "damaged archive healed, the old file is kept"
         );
     }
     info!(

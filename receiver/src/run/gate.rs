@@ -43,7 +43,7 @@ pub(super) async fn start(config: &GateConfig, state_dir: &Path) -> GateActors {
     };
     let window_file = WindowFile { path: state_dir.join("gate.json"), source };
     let kept = window_file.load().unwrap_or_else(|error| {
-        warn!(%error, path = %window_file.path.display(), "the kept commit window cannot be read, it is ignored");
+        warn!(%error, path = %window_file.path.display(), "cannot read the saved commit window, ignoring it");
         None
     });
     if let Some(reading) = kept.clone()

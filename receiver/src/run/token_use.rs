@@ -65,7 +65,7 @@ impl TokenUse {
         // If the thread is gone, that has been reported already.
         if let Ok(outcome) = self.thread.run(move || last_use::write(&path, &uses)).await {
             if let (Err(error), false) = (&outcome, self.is_failing) {
-                warn!(%error, path = %self.path.display(), "cannot write when tokens were last used");
+                warn!(%error, path = %self.path.display(), "cannot save the last use of tokens");
             }
             self.is_failing = outcome.is_err();
         }

@@ -163,7 +163,7 @@ impl Read for Hashed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.stop.load(Ordering::Relaxed) {
-                return Err(io::Error::other("nobody wants to know any more"));
+                return Err(io::Error::other("the reading was stopped"));
             }
             match self.file.read(into) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -37,12 +37,13 @@ pub enum ReportRefusal {
     #[error("another report of this host is being taken right now")]
     HostInFlight,
     /// As many reports as allowed are arriving already.
-    #[error("{MOST_AT_ONCE} reports are being taken, no more at a time")]
+    #[error("{MOST_AT_ONCE} reports are being taken, which is the limit")]
     TooMany,
     /// The host did not prove its name, and enough hosts have reports. Without this limit, invented names could fill
     /// the disk.
     #[error(
-        "{MOST_UNPROVEN} hosts have reports, no other ones are taken from hosts that prove no name: see `host-health/` and `[auth]` on the collector"
+        "{MOST_UNPROVEN} hosts have reports, which is the limit for hosts without authentication: see `host-health/` \
+         and `[auth]` on the collector"
     )]
     TooManyHosts,
     /// The report is not a JSON object.

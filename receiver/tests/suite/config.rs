@@ -65,7 +65,7 @@ fn mistakes_name_the_key_the_reason_and_what_to_write() {
     `receiver.toml`, line 2: `window` is the text "many", and must be a whole number from 0 on
     `receiver.toml`: `server.tls.cert_file` is `x`, an absolute path is needed
     `receiver.toml`: `auth.client_ca_file` needs `[server.tls]`: only over TLS can a client show a certificate
-    `receiver.toml`: `auth.client_crl_file` needs `auth.client_ca_file`, whose authorities it is about
+    `receiver.toml`: `auth.client_crl_file` needs `auth.client_ca_file`, because it revokes certificates of those authorities
     "#);
 }
 

@@ -128,7 +128,7 @@ async fn a_batch_that_fails_is_told_to_every_sender_and_logged_once_per_change()
     assert_eq!(writer.send(append("a")).await.unwrap().unwrap(), Receipt::Appended);
     assert!(!shown.now().failing);
     assert_eq!(support::times_logged("the index cannot be appended to"), 1);
-    assert_eq!(support::times_logged("the index works again"), 1);
+    assert_eq!(support::times_logged("the index can be appended to again"), 1);
 }
 
 #[actix::test]

@@ -81,7 +81,7 @@ fn a_token_that_nobody_has_seen_is_taken_back() {
     assert_snapshot!(with_a_full_disk(dir, &["token", "add", "lab-1"]), @"
     1
     error: standard output cannot be written to: No space left on device (os error 28); the new token of `lab-1` was taken back
-    help: a token is shown once: try again with an output that takes it
+    help: try again with a standard output that can be written; a token is shown only once
     ");
     let closed = with_a_closed_pipe(dir, &["token", "add", "lab-1"]);
     assert!(closed.starts_with("1\nerror: ") && closed.contains("taken back"), "{closed}");
@@ -113,11 +113,11 @@ fn errors_are_for_a_person_and_say_what_to_do() {
 
     1
     error: abababababababababababababababababababab is not admitted by name
-    help: `cis490-receiver admit list` prints what is
+    help: list the admitted commits: `cis490-receiver admit list`
 
     2
     error: `abab` is no full commit hash: it has 4 characters, 40 or 64 hex digits are expected
-    help: `git -c safe.directory='*' -C CLONE rev-parse abab` prints it, in the clone that has the commit
+    help: `git -c safe.directory='*' -C CLONE rev-parse abab` prints the full hash, if that clone has the commit
 
     78
     error: `[DIR]/receiver.toml`, line 5: `window` is the text "many", and must be a whole number from 0 on

@@ -70,7 +70,7 @@ fn publish_copy(original: &OwnedFd, to: &Path) -> io::Result<()> {
     sync_tree(&copy)?;
     if !holds_all_of(&copy, original)? {
         return Err(io::Error::other(
-            "its copy is not what it was made of, does its recorder still write to it?",
+            "its copy differs from the original, does its recorder still write to it?",
         ));
     }
     rename_noreplace(&temp, to)
@@ -286,7 +286,7 @@ mod tests {
             let carried = carry_noreplace(&from, &to, "done");
             stop.store(true, Ordering::Relaxed);
             let error = carried.unwrap_err();
-            assert!(error.to_string().contains("its copy is not what it was made of"), "{error}");
+            assert!(error.to_string().contains("its copy differs from the original"), "{error}");
         });
         assert!(is_all_there(&from) && from.join("done").try_exists().unwrap() && !to.try_exists().unwrap());
         carry_noreplace(&from, &to, "done").unwrap();

@@ -87,7 +87,7 @@ fn until(lived: &Mutex<Option<Lived>>, data_root: &Path, now: Instant) -> Lived 
     let lived = lived.get_or_insert_with(|| Lived::of(data_root));
     lived.go_on(now, system_time());
     if let Err(error) = lived.write() {
-        debug!(%error, "the time lived through cannot be kept for the next run");
+        debug!(%error, "cannot save the accumulated running time");
     }
     lived.clone()
 }
@@ -177,8 +177,8 @@ impl UpkeepActor {
             Ok(pruned) if pruned.deleted > 0 => {
                 info!(deleted = pruned.deleted, kept = pruned.kept, "old episodes deleted from quarantine");
             }
-            Ok(pruned) => debug!(kept = pruned.kept, "quarantine looked through"),
-            Err(error) => error!(%error, "the quarantine cannot be looked through"),
+            Ok(pruned) => debug!(kept = pruned.kept, "quarantine scanned"),
+            Err(error) => error!(%error, "cannot scan the quarantine"),
         });
     }
 }

@@ -98,8 +98,9 @@ impl Watch {
                         warn!(
                             episodes = %self.episodes.display(),
                             %error,
-                            help = "the scan finds them, every `queue.scan_interval_s`; look at `sysctl fs.inotify` if it says too many",
-                            "new episodes are not noticed at once"
+                            help = "the scan still finds them, every `queue.scan_interval_s`; if there are too many \
+                                    watches, raise the limits of `sysctl fs.inotify`",
+                            "cannot watch episodes/, relying on the scan"
                         );
                     }
                 }
@@ -128,7 +129,7 @@ impl Watch {
                     Err(end) => return end,
                 };
                 if std::mem::take(&mut self.said.fails) {
-                    info!("new episodes are noticed at once again");
+                    info!("episodes/ is watched again");
                 }
             }
             let mut events = match events.readable().await {
@@ -160,10 +161,7 @@ impl Watch {
         }
         let leaves_some_out = watcher.leaves_some_out();
         match (leaves_some_out, std::mem::replace(&mut self.said.leaves_some_out, leaves_some_out)) {
-            (true, false) => info!(
-                watched = MAX_WATCHES,
-                "more unfinished directories in episodes/ than are watched, the scan finds the others"
-            ),
+            (true, false) => info!(watched = MAX_WATCHES, "too many directories to watch, scanning the rest"),
             (false, true) => info!("all unfinished directories in episodes/ are watched again"),
             _ => {}
         }

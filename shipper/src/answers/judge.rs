@@ -141,13 +141,14 @@ pub fn proof(answer: &Answer, sent: &Sent) -> Proof {
     let said = answer.object().and(body).and_then(|body| serde_json::from_slice::<AnySuccess>(body).ok());
     let Some(said) = said else { return Proof::Contradicted(answer.looks_like()) };
     if let Some(member) = contradiction(&said, sent) {
-        return Proof::Contradicted(format!("its `{member}` is not that of what was sent"));
+        return Proof::Contradicted(format!("its `{member}` does not match the upload"));
     }
     match said.status {
         Some(Value::String(status)) if status == "stored" || status == "already-present" => Proof::Ours,
-        Some(_) => {
-            Proof::Contradicted(format!("its `status` is none of a receiver's: {}", answer.looks_like()))
-        }
+        Some(_) => Proof::Contradicted(format!(
+            "its `status` is not one that a receiver sends: {}",
+            answer.looks_like()
+        )),
         None => Proof::Nothing,
     }
 }
@@ -288,8 +289,8 @@ pub fn blocked(status: u16, detail: Option<String>) -> Outcome {
 }
 
 /// What to look at where a proxy answers in place of the receiver.
-pub const BEHIND_A_PROXY: &str = "on the collector: `systemctl status cis490-receiver`, and whether the proxy may connect to \
-     it: its error log, `ls -l /run/cis490/receiver.sock`";
+pub const BEHIND_A_PROXY: &str = "on the collector, check `systemctl status cis490-receiver`, the error log of the \
+                                  proxy, and whether the proxy may connect: `ls -l /run/cis490/receiver.sock`";
 
 /// The help for a body that hung while small requests passed before and after it: full packets get lost.
 pub const BODY_HANGS: &str = "small requests pass while this body hangs: if it goes on, the MTU on the way may be smaller \

@@ -34,8 +34,9 @@ impl Shown {
                  collector: `cis490-receiver token list`"
             }
             (401, Self::Nothing) => {
-                "the receiver asks who this host is: set `receiver.token_file` to a file with what `cis490-receiver token \
-                 add HOST` prints on the collector, or `receiver.client_cert_file` and `receiver.client_key_file`"
+                "the receiver requires authentication: set `receiver.token_file` to a file with the output of \
+                 `cis490-receiver token add HOST` on the collector, or `receiver.client_cert_file` and \
+                 `receiver.client_key_file`"
             }
             (403, Self::Token) => {
                 "the token in `receiver.token_file` is another host's: compare `host_id` with `cis490-receiver token list` \

@@ -75,8 +75,8 @@ fn warnings(config: &Config, target: &Target) -> Vec<String> {
     let mut warnings = secrets::warnings(&config.receiver);
     if config.receiver.shows_its_token() {
         warnings.push(
-            "the token of this host goes over plain http, where whoever is on the way can read it: use https in \
-             `receiver.url`, unless the way there is encrypted"
+            "the token of this host is sent over plain http, unencrypted: use https in `receiver.url`, unless the way \
+             there is encrypted"
                 .to_owned(),
         );
     }

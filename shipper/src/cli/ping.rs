@@ -50,15 +50,17 @@ impl Pong {
         if let Some(skew) = self.skew.filter(|skew| skew.unsigned_abs() > clock_skew::TOO_MUCH.unsigned_abs())
         {
             let told = problem::skew_in_words(skew.as_secs());
-            warnings
-                .push(format!("{told}; certificates and tokens are refused by a wrong clock: timedatectl"));
+            warnings.push(format!(
+                "{told}; with a wrong clock, certificates and tokens are refused: timedatectl"
+            ));
         }
         if let Some(GateAnswer { enabled: true, ready: true, polled_s_ago: Some(age), .. }) = &self.gate
             && *age > STALE_WINDOW_S
         {
             let age = words::duration(Duration::from_secs_f64(*age));
             warnings.push(format!(
-                "the gate has read its window {age} ago: newer commits are refused; on the collector: its log"
+                "the gate last read its window {age} ago, newer commits are refused; check the receiver's log on the \
+                 collector"
             ));
         }
         warnings.extend(prospects::certificate(self.expires, system_time()));
@@ -86,7 +88,7 @@ impl fmt::Display for Pong {
             None => f.write_str("; its gate says nothing")?,
             Some(GateAnswer { enabled: false, .. }) => f.write_str("; gate off, every commit is taken")?,
             Some(GateAnswer { ready: false, .. }) => {
-                f.write_str("; gate not ready: it has read no window yet, uploads are told to come again")?;
+                f.write_str("; gate not ready: it has read no window yet, uploads must be retried")?;
             }
             Some(GateAnswer { commits, window, head_commit, polled_s_ago, .. }) => {
                 write!(f, "; gate open for {commits} commits")?;
@@ -116,7 +118,7 @@ pub enum PingError {
         silence: RequestError,
     },
     /// The answer was 200, but not from a receiver.
-    #[error("`{url}`: answered 200, and no receiver says so: {what}")]
+    #[error("`{url}`: answered 200, but not as a receiver does: {what}")]
     Stranger {
         /// The address.
         url: String,
@@ -141,8 +143,8 @@ impl PingError {
         match self {
             Self::Refused { help, .. } => help,
             Self::Stranger { .. } => {
-                "check `receiver.url` and the proxies on the way; one of the earlier generation cannot be told from others: \
-                 set `receiver.accept_unproven_success` as long as it is in service"
+                "check `receiver.url` and the proxies on the way; for a receiver of the earlier generation, set \
+                 `receiver.accept_unproven_success` while it is in service"
             }
             Self::Target(_) => "mend the file that it names, then: cis490-shipper --check-config",
             Self::Silent { silence, .. } => silence.help().unwrap_or(

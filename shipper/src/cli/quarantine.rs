@@ -89,7 +89,8 @@ impl QuarantineError {
             Self::Stayed { source: DirsError::Io(error), .. } => match error.kind() {
                 io::ErrorKind::PermissionDenied => Some(AS_THE_SERVICE),
                 io::ErrorKind::AlreadyExists => Some(
-                    "an episode of that id is in episodes/ and goes first; look at both, then run it again",
+                    "compare it with the episode of the same id in episodes/, which is shipped first; then run this \
+                     again",
                 ),
                 _ => None,
             },

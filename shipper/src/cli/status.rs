@@ -60,7 +60,8 @@ impl StatusError {
                 "ask as the user of the shipper: sudo -u cis490 cis490-shipper status"
             }
             io::ErrorKind::NotFound => {
-                "check `paths.data_root`; the shipper makes what is in it when it first starts: systemctl status cis490-shipper"
+                "check `paths.data_root`; the shipper creates its contents at the first start: systemctl status \
+                 cis490-shipper"
             }
             _ => "look at its file system: `dmesg | tail`, `df -h` it",
         }

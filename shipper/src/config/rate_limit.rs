@@ -60,14 +60,14 @@ pub enum RateError {
     Zero(String),
     /// The hours are not valid.
     #[error(
-        "is `{0}`: hours are written as `08:00-18:00`, or over midnight as `22:00-06:00`; the whole day goes without"
+        "is `{0}`: hours are written as `08:00-18:00`, or over midnight as `22:00-06:00`; omit them for the whole day"
     )]
     Hours(String),
     /// The days are not valid.
     #[error("is `{0}`: days are written as `sat`, `mon-fri` or `mon,wed,fri`")]
     Days(String),
     /// Two entries apply at the same time.
-    #[error("holds `{0}` and `{1}`, which overlap: for each time one entry at most")]
+    #[error("holds `{0}` and `{1}`, which overlap: give at most one entry for each time")]
     Overlap(String, String),
 }
 

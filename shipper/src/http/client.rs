@@ -39,7 +39,7 @@ pub enum RequestError {
     Unreachable(ConnectFailure),
     /// The receiver does not accept this host. With TLS 1.3 that shows only after the handshake, at the first request.
     #[error(
-        "the receiver does not accept the certificate of this host, or its lack of one ({0:?}); see `receiver.client_cert_file`"
+        "the receiver rejected this host's certificate, or requires one ({0:?}); see `receiver.client_cert_file`"
     )]
     ClientCertRejected(AlertDescription),
     /// The connection broke, or the answer is not HTTP. Whether anything arrived is unknown.
@@ -61,7 +61,7 @@ impl RequestError {
                 "look at this host's clock: `timedatectl`; if it is right, the receiver needs a new certificate",
             ),
             Self::Unreachable(ConnectFailure::Unusable { .. }) => Some(
-                "the receiver needs another certificate: `server.tls` in its receiver.toml, and `receiver.url` here must name what it is for",
+                "set a server certificate for the name in `receiver.url`: `server.tls` in the receiver's receiver.toml",
             ),
             Self::Unreachable(ConnectFailure::Refused(_)) => {
                 Some("check `receiver.url` and the certificates in [receiver]")

@@ -55,8 +55,9 @@ impl ClockSkew {
         match change {
             Some(Change::TooMuch) => warn!(
                 ahead_s,
-                help = "set the clock of the one that is wrong, `timedatectl` shows it; certificates and tokens are refused by a wrong clock",
-                "the clock of the receiver and the one of this host differ by minutes"
+                help = "check both clocks with `timedatectl` and set the wrong one; with a wrong clock, certificates \
+                        and tokens are refused",
+                "clocks of receiver and host differ by minutes"
             ),
             Some(Change::Mended) => info!(ahead_s, "the clocks of the receiver and of this host agree again"),
             None => {}

@@ -52,7 +52,7 @@ pub enum ConnectFailure {
     #[error("the receiver's certificate is not trusted: {0}; name its authority in `receiver.ca_file`")]
     UnknownAuthority(#[source] rustls::Error),
     /// The receiver's certificate is not valid yet or has expired, by this host's clock.
-    #[error("the receiver's certificate does not count by the clock of this host: {0}")]
+    #[error("the receiver's certificate is not valid at this host's current time: {0}")]
     Dates(#[source] rustls::Error),
     /// The receiver's certificate is not for a server, or not for this one.
     #[error("the receiver's certificate cannot be used: {source}{}", remedy.map(|text| format!("; {text}")).unwrap_or_default())]

@@ -61,7 +61,7 @@ impl Report {
                 commit,
                 position,
                 %remediation,
-                "the commit of this host's code is about to leave the window, after which its episodes are refused; on this host, run what follows"
+                "this host's commit will soon leave the window"
             );
         }
     }
@@ -81,7 +81,7 @@ impl Report {
                 let help = format_args!(
                     "run the recorder from a git checkout; look at `code_version.commit` in quarantine/{episode_id}/meta.json"
                 );
-                error!(commit, error, %help, "the recorder names no commit in meta.json, its episodes are refused and kept in quarantine");
+                error!(commit, error, %help, "recorder names no commit, its episodes are quarantined");
             }
             return;
         }
@@ -93,7 +93,7 @@ impl Report {
                 head_commit,
                 error,
                 %remediation,
-                "episodes recorded by this commit are refused and kept in quarantine; on this host, run what follows"
+                "commit not admitted, its episodes are quarantined"
             );
         }
     }
@@ -102,13 +102,13 @@ impl Report {
     pub fn released(&mut self, commit: &str, released: &Released) {
         if released.count > 0 {
             let count = released.count;
-            info!(commit, count, "the gate admits a commit: refused episodes are sent again");
+            info!(commit, count, "commit admitted, sending its refused episodes again");
             // If it is refused again one day, that must be logged again.
             self.commits.forget(|(_, said)| said.as_deref() == Some(commit));
         }
         for (name, error) in &released.stayed {
             if self.names.is_new(format!("quarantine/{name}")) {
-                let help = "look at it; an episode of that id in episodes/ goes first";
+                let help = "compare it with the episode of the same id in episodes/, which is shipped first";
                 warn!(name, %error, help, "an episode cannot leave quarantine");
             }
         }
@@ -117,7 +117,7 @@ impl Report {
     /// Logs that the quarantine cannot be read.
     pub fn quarantine_unreadable(&self, error: &io::Error) {
         let help = "`ls -ld` quarantine/ in the data directory: the shipper's user must own it";
-        error!(%error, help, "the quarantine cannot be read, nothing goes back by itself");
+        error!(%error, help, "the quarantine cannot be read, nothing is released");
     }
 
     /// Logs the first failed scan of the directories, and the first good one after it.
@@ -126,9 +126,9 @@ impl Report {
             (Some(error), false) => error!(
                 %error,
                 help = error.remedy(),
-                "the data directory cannot be looked through, nothing new is found"
+                "cannot scan the data directory for new episodes"
             ),
-            (None, true) => info!("the data directory can be looked through again"),
+            (None, true) => info!("the data directory can be scanned again"),
             _ => {}
         }
     }
@@ -149,30 +149,30 @@ impl Report {
                 warn!(%episode_id, reason, "episode not shipped, it will be tried again");
             }
             News::HoldBegan { cause: Cause::Unreachable, reason, .. } => {
-                warn!(reason, ready, "receiver unreachable, the queue waits");
+                warn!(reason, ready, "receiver unreachable, uploads paused");
             }
             News::HoldBegan { cause: Cause::TlsRejected, reason, help } => {
-                error!(reason, help, ready, "no trust between this host and the receiver, the queue waits");
+                error!(reason, help, ready, "a TLS certificate was rejected, uploads paused");
             }
             News::HoldBegan { cause: Cause::Blocked(status), reason, help } => {
                 error!(
                     status,
-                    reason, help, ready, "the receiver takes nothing from this host, the queue waits"
+                    reason, help, ready, "receiver accepts nothing from this host, uploads paused"
                 );
             }
             News::HoldBegan { cause: Cause::Unavailable, reason, help } => {
-                warn!(reason, help, ready, "the receiver takes no episodes at the moment, the queue waits");
+                warn!(reason, help, ready, "receiver accepts no uploads now, uploads paused");
             }
             News::HoldBegan { cause: Cause::Failing, reason, .. } => {
-                warn!(reason, ready, "one episode after the other fails, the queue waits");
+                warn!(reason, ready, "several uploads failed in a row, uploads paused");
             }
             News::HoldBegan { cause: Cause::Unmovable, reason, help } => {
-                error!(reason, help, ready, "episodes cannot be moved, nothing is sent until they can");
+                error!(reason, help, ready, "episodes cannot be moved, uploads paused");
             }
             News::HoldEnded(Cause::Unmovable) => info!("episodes can be moved again"),
             News::HoldEnded(Cause::Unreachable) => info!("receiver reachable again"),
             News::HoldEnded(Cause::TlsRejected | Cause::Blocked(_) | Cause::Unavailable | Cause::Failing) => {
-                info!("the receiver takes episodes again");
+                info!("receiver accepts uploads again");
             }
         }
     }
@@ -192,9 +192,9 @@ impl RoomReport {
             (Err(error), false) => error!(
                 %error,
                 help = format_args!("look at it: `ls -ld {root}/shipped`, `df -h {root}`", root = root.display()),
-                "room on the disk cannot be looked after, shipped episodes are kept"
+                "cannot check free disk space, keeping shipped episodes"
             ),
-            (Ok(_), true) => info!("room on the disk is looked after again"),
+            (Ok(_), true) => info!("free disk space can be checked again"),
             _ => {}
         }
         if let Ok(round) = round {
@@ -222,8 +222,8 @@ impl RoomReport {
                 warn!(
                     %path,
                     %error,
-                    help = format_args!("look at it: `ls -la {path}`; it is deleted by the shipper's user"),
-                    "a shipped episode cannot be deleted, it takes room"
+                    help = format_args!("make it deletable for the shipper's user: `ls -la {path}`"),
+                    "cannot delete a shipped episode"
                 );
             }
             // A round that deleted nothing does not prove that deletions work.
@@ -241,9 +241,9 @@ impl RoomReport {
         let Holdings { episodes, outbox, shipped, quarantine } = holdings;
         let (free_percent, root) = (disk.free_percent(), root.display());
         let why = match is_pruned {
-            true => "no shipped episode is left to delete for it",
+            true => "no shipped episode is left to delete",
             false => {
-                "`retention.free_percent` is 0: delete old ones of shipped/, which the receiver has, or set it"
+                "delete old episodes in shipped/, which the receiver has, or set `retention.free_percent`, which is 0"
             }
         };
         let next =

@@ -65,10 +65,10 @@ fn not_running(status: &Status, life: Life, now: SystemTime) -> Option<Problem> 
         (Life::Running, _) => None,
         (Life::Silent, ago) => {
             let ago = ago.unwrap_or_else(|| "it began".to_owned());
-            let what = format!(
-                "a shipper works on this data directory, and none has written its status since {ago}"
-            );
-            let help = "a `--once` run writes none; otherwise it is stuck: systemctl status cis490-shipper";
+            let what =
+                format!("a shipper works on this data directory, but has not written its status since {ago}");
+            let help = "a `--once` run writes no status; otherwise the shipper is stuck: systemctl status \
+                        cis490-shipper";
             Some(Problem::new("silent", what, help.to_owned()))
         }
         (Life::NotRunning, ago) => {
@@ -76,7 +76,7 @@ fn not_running(status: &Status, life: Life, now: SystemTime) -> Option<Problem> 
                 (None, _) => "the shipper is not running, and has written no status here before".to_owned(),
                 (Some(ago), State::Stopped) => format!("the shipper is not running since {ago}"),
                 (Some(ago), _) => {
-                    format!("the shipper is not running; it ended without a word after {ago}")
+                    format!("the shipper is not running; it ended without a clean stop after {ago}")
                 }
             };
             Some(Problem::new("not running", what, "systemctl status cis490-shipper".to_owned()))
@@ -114,7 +114,7 @@ fn scan_failure(status: &Status) -> Option<Problem> {
     let failure = status.scan_failure.as_ref()?;
     let since = failure.since.as_ref().map(words::clock_time).unwrap_or_default();
     let what = format!(
-        "the data directory cannot be looked through, so nothing new is found, since {since}: {}",
+        "cannot scan the data directory for new episodes since {since}: {}",
         excerpt(&failure.reason)
     );
     Some(Problem::new("data directory unreadable", what, failure.help.clone()))
@@ -132,7 +132,7 @@ pub(super) fn unshippable(status: &Status) -> Option<Problem> {
         first.iter().take(SHOWN_OBSTACLES).filter_map(|one| one.command.as_deref()).collect();
     let then = if commands.is_empty() { "." } else { "; for these directories:" };
     let help = format!(
-        "the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the \
+        "run the recorder as the shipper's user, and name each directory by the \
          `episode_id` in its meta.json{then}"
     );
     (*count > 0).then(|| Problem {
@@ -154,22 +154,26 @@ fn hold(status: &Status, now: SystemTime) -> Option<Problem> {
     let (short, what) = match hold.cause.as_str() {
         "unreachable" => ("receiver unreachable", "the receiver cannot be reached"),
         "distrusted" => {
-            ("certificates not trusted", "this host and the receiver do not take each other's certificates")
+            ("certificates not trusted", "the receiver or this host rejects the other's TLS certificate")
         }
-        "unavailable" => ("receiver takes no episodes", "the receiver takes no episodes at the moment"),
-        "blocked" => ("receiver takes nothing from this host", "the receiver takes nothing from this host"),
+        "unavailable" => ("receiver accepts no uploads", "the receiver accepts no uploads at the moment"),
+        "blocked" => {
+            ("receiver accepts nothing from this host", "the receiver accepts nothing from this host")
+        }
         "unmovable" => (
             "episodes cannot be moved",
-            "episodes that were delivered or refused cannot be moved to their place, and nothing is sent until they can",
+            "delivered or refused episodes cannot be moved out of episodes/, and uploads are paused",
         ),
-        "failing" => ("one episode after the other fails", "one episode after the other fails"),
-        _ => ("the queue waits", "the queue waits"),
+        "failing" => ("several uploads failed in a row", "several uploads failed in a row"),
+        _ => ("uploads paused", "uploads are paused"),
     };
     let since =
         hold.since.as_ref().map(|since| format!(", since {}", words::clock_time(since))).unwrap_or_default();
     let what = format!("{what}{since}: {}", excerpt(&hold.reason));
     let help = hold.help.clone().unwrap_or_else(|| {
-        "nothing is lost, and it is tried again by itself; to try the whole path now: cis490-shipper --ping".to_owned()
+        "nothing is lost, and uploads are retried automatically; to test the whole path now: cis490-shipper \
+         --ping"
+            .to_owned()
     });
     Some(Problem::new(short, what, help))
 }
@@ -230,8 +234,8 @@ fn no_commit(status: &Status) -> Option<Problem> {
     let id = excerpt(&last.episode_id);
     let file = format!("{}/quarantine/{id}/meta.json", excerpt(&status.data_root));
     let what = format!("episode {id} was refused: `code_version.commit` in `{file}` {fault}");
-    let help = "the recorder wrote it: run that from a git checkout. What is in quarantine stays there: correct the member, then \
-                `cis490-shipper quarantine release` it";
+    let help = "run the recorder from a git checkout. Episodes in quarantine stay there: correct that member, then \
+                run `cis490-shipper quarantine release`";
     Some(Problem::new("recorder names no commit", what, help.to_owned()))
 }
 
@@ -248,7 +252,7 @@ fn certificate(status: &Status, now: SystemTime) -> Option<Problem> {
 fn clock(status: &Status) -> Option<Problem> {
     let too_much = clock_skew::TOO_MUCH.as_secs().unsigned_abs();
     let skew = status.clock_skew_s.filter(|skew| skew.unsigned_abs() > too_much)?;
-    let what = format!("{}; certificates and tokens are refused by a wrong clock", skew_in_words(skew));
+    let what = format!("{}; with a wrong clock, certificates and tokens are refused", skew_in_words(skew));
     let help = "see which of the two is wrong, and set it: timedatectl";
     Some(Problem::new("clocks differ", what, help.to_owned()))
 }

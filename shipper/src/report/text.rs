@@ -59,11 +59,13 @@ fn headline(report: &Report, now: SystemTime) -> String {
         (Life::NotRunning, _) => "not running".to_owned(),
         (Life::Silent, _) => "no status".to_owned(),
         (Life::Running, State::Idle) if status.scan_failure.is_some() => {
-            "idle, it finds nothing new".to_owned()
+            "idle, cannot find new episodes".to_owned()
         }
         (Life::Running, State::Idle) => match status.unshippable.count {
-            0 => "idle, all that is finished is shipped or put aside".to_owned(),
-            count => format!("idle, all is shipped or put aside but {}", words::finished(count)),
+            0 => "idle, every finished episode is shipped or in quarantine".to_owned(),
+            count => {
+                format!("idle, everything is shipped or in quarantine except {}", words::finished(count))
+            }
         },
         (Life::Running, state) => state_word(state).to_owned(),
     };
@@ -155,7 +157,7 @@ fn quarantine(status: &Status) -> Option<String> {
         parts.extend((for_commit > 0).then(|| format!("{for_commit} of them for their commit")));
     }
     parts.extend((status.conflicts > 0).then(|| {
-        format!("{} since the start whose id is taken by other bytes", words::episodes(status.conflicts))
+        format!("{} in conflict with other stored bytes since the start", words::episodes(status.conflicts))
     }));
     (!parts.is_empty()).then(|| format!("{}; see cis490-shipper quarantine list", parts.join(", ")))
 }
@@ -174,7 +176,7 @@ fn refused(status: &Status, now: SystemTime) -> Option<String> {
 fn surroundings(status: &Status, now: SystemTime) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(position) = &status.commit_position {
-        lines.push(("commit", format!("{} in the window of those that are taken", excerpt(position))));
+        lines.push(("commit", format!("{} in the window of admitted commits", excerpt(position))));
     }
     if let Some(expires) = &status.certificate_expires {
         let remaining =

@@ -38,7 +38,7 @@ pub enum DirsError {
     #[error("`{}` is locked: another shipper works on this data directory", .0.display())]
     Locked(PathBuf),
     /// Two of the directories are on different file systems, so no episode can be moved between them.
-    #[error("`{}` and `{}` are on different file systems: an episode is moved between them", .0.display(), .1.display())]
+    #[error("`{}` and `{}` are on different file systems: episodes must be moved between them", .0.display(), .1.display())]
     Apart(PathBuf, PathBuf),
 }
 
@@ -64,8 +64,8 @@ impl DirsError {
         match self {
             Self::Io(error) => match error.kind() {
                 PermissionDenied => {
-                    "`ls -ld` it: the shipper's user must be able to write to it, since moving a directory takes that \
-                     right; let the recorder run as that user, or give its directories to it"
+                    "make it writable for the shipper's user, because moving a directory needs that right: `ls -ld` \
+                     it; or run the recorder as that user"
                 }
                 StorageFull | QuotaExceeded => "make room on its file system: `df -h` it",
                 _ => "look at its file system: `dmesg | tail`, `df -h` it",

@@ -144,7 +144,7 @@ pub fn take(dirs: &Dirs, episode: &Episode, stop: &Stop) -> Result<Option<Archiv
     if let Some(Packed { sha256, size_bytes }) = packed {
         return Archive::new(file, sha256, size_bytes).map(Some).map_err(failed("read", &path));
     }
-    warn!(episode_id = %episode.id(), "an archive in the outbox is not that of its episode, it is packed anew");
+    warn!(episode_id = %episode.id(), "outbox archive does not match its episode, repacking");
     remove(&path).map(|()| None)
 }
 

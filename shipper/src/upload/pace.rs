@@ -67,7 +67,7 @@ impl Pace {
             return Self::new(limit.clone(), || Zone::utc().now());
         }
         let zone = Zone::of_this_host().unwrap_or_else(|error| {
-            warn!(%error, "the hours of the rate limit are taken as utc");
+            warn!(%error, "rate limit hours are interpreted as utc");
             Zone::utc()
         });
         Self::new(limit.clone(), move || zone.now())

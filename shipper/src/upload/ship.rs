@@ -176,7 +176,7 @@ impl Shipper {
             Ok(false) => Some(Outcome::Refused(Refusal {
                 error: "local-changed".to_owned(),
                 detail: Some(format!(
-                    "`{}` changed after it was packed; the collector has it as it was then",
+                    "`{}` changed after it was packed; the collector has the earlier version",
                     dir.display()
                 )),
                 ..Refusal::default()
@@ -249,11 +249,9 @@ impl Shipper {
     fn note_expect(&self, was_sent: bool, was_ignored: bool) {
         let known = &self.settings.expect;
         if was_ignored && known.was_ignored(Instant::now()) {
-            warn!(
-                "the receiver, or a proxy before it, does not know the Expect header: doing without for a while"
-            );
+            warn!("the Expect header is unsupported, uploading without it");
         } else if was_sent && known.was_answered() {
-            info!("the Expect header is answered again");
+            info!("the Expect header is supported again");
         }
     }
 

@@ -144,7 +144,7 @@ fn the_rate_limit_is_shown_with_what_holds_now_and_goes_by_utc_where_the_zone_is
     assert!(unknown.contains(note) && unknown.contains("install tzdata"), "{unknown}");
     let warns = |zone: &str| {
         let log = finish(command(&config, &["--once"]).env("TZ", zone)).stderr;
-        log.matches("the hours of the rate limit are taken as utc").count()
+        log.matches("rate limit hours are interpreted as utc").count()
     };
     assert_eq!((warns("Nowhere/City"), warns("UTC")), (1, 0));
 }

@@ -35,8 +35,8 @@ fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
     });
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&earlier)), &["--ping"])), @r"
     exit 69
-    error: `http://127.0.0.1:[PORT]`: answered 200, and no receiver says so: a JSON object with `ok`
-    help: check `receiver.url` and the proxies on the way; one of the earlier generation cannot be told from others: set `receiver.accept_unproven_success` as long as it is in service
+    error: `http://127.0.0.1:[PORT]`: answered 200, but not as a receiver does: a JSON object with `ok`
+    help: check `receiver.url` and the proxies on the way; for a receiver of the earlier generation, set `receiver.accept_unproven_success` while it is in service
     ");
     let accepts = format!("{}\naccept_unproven_success = true", url(&earlier));
     let pong = run(&configure(&host, &accepts), &["--ping"]);
@@ -48,8 +48,8 @@ fn a_ping_proves_the_path_or_says_what_is_wrong_with_it() {
     let portal = Receiver::start(|_, conn| conn.answer(200, "", "<html><title>Sign in</title></html>"));
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&portal)), &["--ping"])), @r"
     exit 69
-    error: `http://127.0.0.1:[PORT]`: answered 200, and no receiver says so: a web page titled `Sign in`
-    help: check `receiver.url` and the proxies on the way; one of the earlier generation cannot be told from others: set `receiver.accept_unproven_success` as long as it is in service
+    error: `http://127.0.0.1:[PORT]`: answered 200, but not as a receiver does: a web page titled `Sign in`
+    help: check `receiver.url` and the proxies on the way; for a receiver of the earlier generation, set `receiver.accept_unproven_success` while it is in service
     ");
     let redirect = Receiver::start(|_, conn| conn.answer(302, "location: https://portal.example/\r\n", ""));
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&redirect)), &["--ping"])), @r"
@@ -111,11 +111,11 @@ fn a_ping_says_what_would_be_refused_now() {
     the receiver has 5.0 MB free
     ");
     let (warnings, clock) = told.stderr.rsplit_once("warning: the receiver's clock is ").unwrap();
-    assert!(clock.contains("behind this host's; certificates"), "{clock}");
+    assert!(clock.contains("behind this host's; with a wrong clock, certificates"), "{clock}");
     assert_snapshot!(warnings, @r"
-    warning: the gate refuses 2 episodes of commit abababababab; on this host, run what follows:
+    warning: the gate refuses 2 episodes of commit abababababab; run on this host:
     git pull
-    warning: 2 episodes in episodes/ without a `code_version.commit` in meta.json that is a commit: a gate that is on refuses that, and the recorder is at fault
+    warning: 2 episodes in episodes/ without a valid `code_version.commit` in meta.json: an enabled gate refuses that; fix the recorder
     warning: the receiver's disk: the disk is full; on the collector: df -h
     ");
 }
@@ -145,6 +145,6 @@ fn a_refusal_speaks_of_what_this_host_shows_and_a_proxy_is_named() {
     assert_snapshot!(both(&host, &run(&configure(&host, &url(&proxy)), &["--ping"])), @r"
     exit 69
     error: `http://127.0.0.1:[PORT]`: nginx answered 502: it cannot reach the receiver behind it
-    help: on the collector: `systemctl status cis490-receiver`, and whether the proxy may connect to it: its error log, `ls -l /run/cis490/receiver.sock`
+    help: on the collector, check `systemctl status cis490-receiver`, the error log of the proxy, and whether the proxy may connect: `ls -l /run/cis490/receiver.sock`
     ");
 }

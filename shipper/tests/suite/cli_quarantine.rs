@@ -66,7 +66,11 @@ fn what_is_named_goes_back_and_what_is_not_there_is_named() {
     let stays = run(&config, &["quarantine", "release", "--all"]);
     assert_eq!(stays.code, Some(1));
     assert!(stays.stderr.contains("1 released; `e2` and perhaps others stay"), "{}", stays.stderr);
-    assert!(stays.stderr.contains("help: an episode of that id is in episodes/"), "{}", stays.stderr);
+    assert!(
+        stays.stderr.contains("help: compare it with the episode of the same id in episodes/"),
+        "{}",
+        stays.stderr
+    );
     assert_eq!(host.names("episodes"), ["e1", "e2", "e3"]);
     assert_eq!(host.names("quarantine"), ["e2"]);
 }

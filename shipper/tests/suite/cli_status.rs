@@ -66,7 +66,7 @@ fn where_it_cannot_look_it_names_the_file_the_reason_and_what_to_do() {
     assert_snapshot!(both(&host, &run(&config, &["status", "--json"])), @r"
     exit 1
     error: cannot read `[ROOT]/data/episodes`: No such file or directory (os error 2)
-    help: check `paths.data_root`; the shipper makes what is in it when it first starts: systemctl status cis490-shipper
+    help: check `paths.data_root`; the shipper creates its contents at the first start: systemctl status cis490-shipper
     ");
 }
 
@@ -84,8 +84,8 @@ fn a_status_of_a_later_version_is_understood_as_far_as_it_is_known() {
     let text = run(&config, &["status"]);
     assert_snapshot!(both(&host, &text), @r"
     exit 0
-    the queue waits: it is full
-    help: nothing is lost, and it is tried again by itself; to try the whole path now: cis490-shipper --ping
+    uploads are paused: it is full
+    help: nothing is lost, and uploads are retried automatically; to test the whole path now: cis490-shipper --ping
 
     lab-1 to https://collector.wg: in a state of a later version
       backlog      3 ready
@@ -131,7 +131,7 @@ fn what_cannot_be_shipped_is_counted_named_and_comes_first() {
     help: systemctl status cis490-shipper
 
     4 finished directories in episodes/ cannot be shipped: `ep space`, its name is no episode id: it holds ` `, only letters, digits, `_` and `-` are allowed; `ep+4`, its name is no episode id: it holds `+`, only letters, digits, `_` and `-` are allowed; `ep.3`, its name is no episode id: it holds `.`, only letters, digits, `_` and `-` are allowed; and 1 more
-    help: the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
+    help: run the recorder as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
 
     sudo head -c 400 -- '[ROOT]/data/episodes/ep space'/meta.json
     sudo head -c 400 -- [ROOT]/data/episodes/ep+4/meta.json
@@ -151,13 +151,13 @@ fn what_cannot_be_shipped_is_counted_named_and_comes_first() {
     assert_snapshot!(both(&host, &run(&config, &["status"])), @r"
     exit 0
     4 finished directories in episodes/ cannot be shipped: `ep space`, its name is no episode id: it holds ` `, only letters, digits, `_` and `-` are allowed; `ep+4`, its name is no episode id: it holds `+`, only letters, digits, `_` and `-` are allowed; `ep.3`, its name is no episode id: it holds `.`, only letters, digits, `_` and `-` are allowed; and 1 more
-    help: the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
+    help: run the recorder as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
 
     sudo head -c 400 -- '[ROOT]/data/episodes/ep space'/meta.json
     sudo head -c 400 -- [ROOT]/data/episodes/ep+4/meta.json
     sudo head -c 400 -- [ROOT]/data/episodes/ep.3/meta.json
 
-     to : idle, all is shipped or put aside but 4 finished directories
+     to : idle, everything is shipped or in quarantine except 4 finished directories
       shipped      nothing since the start
     ");
     drop(lock);
@@ -210,7 +210,7 @@ fn a_daemon_is_told_of_in_one_line_in_full_and_after_its_end() {
         (&json!(true), &Value::Null, &json!("idle"))
     );
     let text = run(&config, &["status"]).stdout;
-    assert!(text.contains("idle, all that is finished") && text.contains("shipped      e1, "), "{text}");
+    assert!(text.contains("idle, every finished episode") && text.contains("shipped      e1, "), "{text}");
     service.terminate();
     assert_eq!(service.wait().0, Some(0));
     let after = run(&config, &["status"]).stdout;

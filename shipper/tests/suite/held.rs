@@ -80,9 +80,9 @@ impl Hour {
     }
 }
 
-const UNREACHABLE: &str = "WARN receiver unreachable, the queue waits";
+const UNREACHABLE: &str = "WARN receiver unreachable, uploads paused";
 /// A person must act, because waiting does not repair a certificate.
-const NO_TRUST: &str = "ERROR no trust between this host and the receiver, the queue waits";
+const NO_TRUST: &str = "ERROR a TLS certificate was rejected, uploads paused";
 
 #[test]
 fn a_name_that_cannot_be_resolved_holds_the_queue() {

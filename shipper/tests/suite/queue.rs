@@ -188,7 +188,7 @@ fn a_commit_in_the_last_tenth_of_the_window_is_warned_of_once_with_what_to_do() 
             Outcome::Stored(shipped)
         });
         scan(&queue(&host, vec![uploader])).await;
-        let warned = log.with("about to leave the window");
+        let warned = log.with("will soon leave the window");
         assert_eq!(warned.len(), 1, "{warned:?}");
         assert!(warned[0].contains("position=\"91/100\""), "{warned:?}");
         assert_eq!(log.with("paste this"), ["paste this"], "on a line of its own");

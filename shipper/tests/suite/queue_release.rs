@@ -88,8 +88,8 @@ fn incident_05_what_was_refused_for_its_commit_goes_back_and_is_shipped_once_the
         assert_eq!((host.names("shipped").len(), host.names("quarantine").len()), (600, 0));
         let seen = observe(&queue).await;
         assert_eq!((seen.released, seen.status.shipped, seen.quarantine.unwrap().total), (600, 600, 0));
-        assert_eq!(log.with("the gate admits a commit").len(), 1);
-        assert!(log.with("the gate admits a commit")[0].contains("count=600"));
+        assert_eq!(log.with("commit admitted").len(), 1);
+        assert!(log.with("commit admitted")[0].contains("count=600"));
         gate.asked.take();
         sleep(HOUR).await;
         assert!(gate.asked.borrow().is_empty(), "nothing waits any more");

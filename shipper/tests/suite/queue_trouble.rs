@@ -86,7 +86,7 @@ fn a_host_that_is_not_let_in_holds_its_queue_and_condemns_nothing() {
         assert!(seen.on_hold && seen.refused == 0, "{seen:?}");
         assert!((10..40).contains(&tried.borrow().len()), "{} attempts", tried.borrow().len());
         assert_eq!((host.names("episodes").len(), host.names("quarantine").len()), (100, 0));
-        assert_eq!(log.count("ERROR the receiver takes nothing from this host"), 1);
+        assert_eq!(log.count("ERROR receiver accepts nothing from this host"), 1);
         assert!(log.with("ERROR")[0].contains("host_id"), "the entry says what to look at");
     });
 }

@@ -120,11 +120,11 @@ fn without_rules_nothing_is_deleted_and_a_place_that_cannot_be_read_is_said_once
         fs::remove_dir(other.data().join("shipped")).unwrap();
         fs::write(other.data().join("shipped"), "").unwrap();
         sleep_until(Instant::now() + HOUR).await;
-        assert_eq!(log.count("ERROR room on the disk cannot be looked after"), 1);
+        assert_eq!(log.count("ERROR cannot check free disk space"), 1);
         fs::remove_file(other.data().join("shipped")).unwrap();
         fs::create_dir(other.data().join("shipped")).unwrap();
         sleep_until(Instant::now() + HOUR).await;
-        assert_eq!(log.count("INFO room on the disk is looked after again"), 1);
+        assert_eq!(log.count("INFO free disk space can be checked again"), 1);
         drop(broken);
     });
 }

@@ -214,7 +214,7 @@ struct Unread(Vec<Failure>);
 
 impl fmt::Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} could not be read, what they hold has no row:", self.0.len())?;
+        write!(f, "{} could not be read and got no row:", self.0.len())?;
         self.0.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
     }
 }
@@ -234,11 +234,15 @@ fn help_with(error: &anyhow::Error) -> Vec<String> {
         return vec![error.remedy("cis490-index-backfill")];
     }
     if error.is::<Unread>() {
-        return vec![format!("`ls -l` shows who may read them and `dmesg | tail` a failing disk; {again}")];
+        return vec![format!(
+            "check their permissions with `ls -l` and the disk with `dmesg | tail`; {again}"
+        )];
     }
     match error.downcast_ref() {
         Some(ScanError::NoRoot(_)) => vec!["name the directory with `--episodes-root DIR`".to_owned()],
-        Some(ScanError::Root { root, .. }) => vec![format!("`ls -ld {}` shows who may", root.display())],
+        Some(ScanError::Root { root, .. }) => {
+            vec![format!("check its permissions: `ls -ld {}`", root.display())]
+        }
         None => Vec::new(),
     }
 }

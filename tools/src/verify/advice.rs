@@ -56,7 +56,7 @@ pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
         ],
         Finding::OtherEpisode { subject, .. } => vec![site.show_meta(subject)],
         Finding::OtherCommit { subject, .. } => vec![
-            "# the gate judged what the host named: find out what ran there before training with it"
+            "# the gate checked the commit in the request: find out which code ran before training with it"
                 .to_owned(),
             site.show_meta(subject),
         ],
@@ -74,7 +74,7 @@ pub fn next(finding: &Finding, site: Site<'_>) -> Vec<String> {
         }
         Finding::WrongMode { path, .. } => vec![format!("sudo chmod 0640 {}", quoted(path))],
         Finding::TornLine { .. } => vec![
-            "# a receiver that runs ends the line with its next row, and every start does".to_owned(),
+            "# a running receiver terminates the line with its next row, and every start does:".to_owned(),
             "sudo systemctl restart cis490-receiver".to_owned(),
         ],
         Finding::SecondRow { episode_id, .. } => {

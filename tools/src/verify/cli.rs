@@ -123,7 +123,7 @@ struct Flags {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 nothing is wrong, 3 something was found, 2 wrong flags, 66 no episodes directory \
-                          (with --copy: or no index), 78 an unusable configuration, 1 the check could not be made.";
+                          (with --copy: or no index), 78 an unusable configuration, 1 any other error.";
 
 impl Flags {
     fn place(&self) -> Result<Place, Failed> {
@@ -245,7 +245,9 @@ fn check_store(flags: &Flags, voice: Voice) -> Result<Totals, Failed> {
     bar.finish_and_clear();
     let report = checked?;
     if let Some(error) = &report.unsaved {
-        voice.warning(format_args!("{error}; an interruption would have cost more than seconds"));
+        voice.warning(format_args!(
+            "{error}; an interruption would have lost more than a few seconds of work"
+        ));
     }
     if let (Some(host), 0) = (&flags.host, report.archives) {
         voice.note(format_args!("`{}` holds no archive of host `{host}`", place.episodes_root.display()));

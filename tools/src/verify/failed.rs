@@ -76,7 +76,7 @@ fn remedy_of(error: &CheckError) -> String {
             "copy `index.jsonl` of the collector too, and name it with `--index FILE`".to_owned()
         }
         CheckError::Store(ScanError::Root { root, .. }) => {
-            format!("`ls -ld {}` shows who may", root.display())
+            format!("check its permissions: `ls -ld {}`", root.display())
         }
         CheckError::Index(error) => error.remedy(),
         CheckError::Resume(error) => error.remedy(),

@@ -249,11 +249,11 @@ impl fmt::Display for Finding {
             }
             Self::ReadUnsteady { subject, row_sha256, first_read } => write!(
                 f,
-                "{subject} is as its row says, but one read gave sha256 {first_read} before the next gave \
+                "{subject} matches its row, but one read gave sha256 {first_read} before the next gave \
                  {row_sha256}: do not trust the disk or the memory of this machine"
             ),
             Self::NoEpisode { subject, reason } => {
-                write!(f, "{subject} is as its row says and no usable episode: {reason}")
+                write!(f, "{subject} matches its row, but is not a usable episode: {reason}")
             }
             Self::OtherEpisode { subject, meta_episode_id } => {
                 write!(f, "{subject} holds another episode: its meta.json names {meta_episode_id}")
@@ -266,11 +266,11 @@ impl fmt::Display for Finding {
                 )
             }
             Self::NotInIndex(subject) => {
-                write!(f, "{subject} is not in this index, so nothing tells whether it is whole")
+                write!(f, "{subject} is not in this index, so it cannot be checked")
             }
             Self::Unreadable { path, reason, .. } => write!(f, "`{}` cannot be read: {reason}", quoted(path)),
             Self::IndexMissing { archives } => {
-                write!(f, "there is no index; archives that want a row: {archives}")
+                write!(f, "there is no index; archives without a row: {archives}")
             }
             Self::WrongOwner { path, uid, expected_uid } => write!(
                 f,
@@ -294,10 +294,9 @@ impl fmt::Display for Finding {
                 f,
                 "{lines} lines of the index are no rows and are skipped, the first is line {first_line}"
             ),
-            Self::RowsWithoutHash { lines, first_line } => write!(
-                f,
-                "{lines} rows promise no hash that could be checked, the first is in line {first_line}"
-            ),
+            Self::RowsWithoutHash { lines, first_line } => {
+                write!(f, "{lines} rows have no valid hash, the first is in line {first_line}")
+            }
             Self::LeftOver { path } => {
                 write!(f, "`{}` was left behind by an upload that ended over a day ago", quoted(path))
             }

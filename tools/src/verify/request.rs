@@ -65,7 +65,7 @@ pub enum CheckError {
     #[error(transparent)]
     Index(#[from] IndexError),
     /// There is no index to compare a copy with.
-    #[error("there is no index at `{}`, and a copy says nothing about itself", .0.display())]
+    #[error("there is no index at `{}`, and a copy cannot be checked without one", .0.display())]
     NoIndex(PathBuf),
     /// The state file cannot be used.
     #[error(transparent)]

@@ -122,7 +122,10 @@ impl ResumeError {
                 "name another file with `--resume FILE`".to_owned()
             }
             Self::Read { path, .. } | Self::Write { path, .. } => {
-                format!("`namei -l {}` shows who may, `df -h` a full disk", path.display())
+                format!(
+                    "check its permissions with `namei -l {}`, and free space with `df -h`",
+                    path.display()
+                )
             }
             Self::OtherRun { path, .. } => {
                 format!("repeat those flags to finish it, or `rm {}` to begin anew", path.display())

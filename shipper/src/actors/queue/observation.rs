@@ -174,7 +174,7 @@ mod tests {
             seen.heard(&News::HoldBegan { cause, reason: "a reason".to_owned(), help: Some("help") });
             let status = Status { hold: seen.stuck.or(seen.status.hold), ..Status::default() };
             let told = problem::first(&status, Life::Running, SystemTime::UNIX_EPOCH).unwrap();
-            assert_ne!(told.short, "the queue waits", "{cause:?}: that much is known");
+            assert_ne!(told.short, "uploads paused", "{cause:?}: that much is known");
         }
     }
 }

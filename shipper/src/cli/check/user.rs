@@ -50,9 +50,10 @@ impl fmt::Display for User {
             Some(uid) if uid == self.uid => f.write_str(", as the service"),
             Some(_) => write!(
                 f,
-                "; the service runs as {SERVICE_USER}, whose rights show with: sudo -u {SERVICE_USER} cis490-shipper --check-config"
+                "; the service runs as {SERVICE_USER}; to check as that user: sudo -u {SERVICE_USER} cis490-shipper \
+                 --check-config"
             ),
-            None => write!(f, "; this host has no user {SERVICE_USER}, as whom the service would run"),
+            None => write!(f, "; this host has no user {SERVICE_USER}, which the service runs as"),
         }
     }
 }
@@ -67,7 +68,10 @@ mod tests {
         assert_eq!(User::of(998, passwd).to_string(), "cis490 (uid 998), as the service");
         assert!(User::of(998, passwd).is_the_services() && !User::of(0, passwd).is_the_services());
         let told = User::of(0, passwd).to_string();
-        assert!(told.starts_with("root (uid 0); the service runs as cis490, whose rights"), "{told}");
+        assert!(
+            told.starts_with("root (uid 0); the service runs as cis490; to check as that user"),
+            "{told}"
+        );
         assert!(User::of(7, "").to_string().starts_with("uid 7; this host has no user cis490"));
     }
 }

@@ -162,7 +162,7 @@ impl Prospects {
                 let told = format!("the gate refuses {episodes} of commit {:.12}", commit.as_str());
                 let paste = words::block(answer.remediation.as_deref().unwrap_or(DEFAULT_REMEDIATION));
                 warnings.push(match std::mem::take(&mut is_first) {
-                    true => format!("{told}; on this host, run what follows:\n{paste}"),
+                    true => format!("{told}; run on this host:\n{paste}"),
                     false => format!("{told}, as above"),
                 });
             }
@@ -170,8 +170,8 @@ impl Prospects {
         if self.without_commit > 0 {
             let episodes = words::episodes(self.without_commit as u64);
             warnings.push(format!(
-                "{episodes} in episodes/ without a `code_version.commit` in meta.json that is a commit: a gate that is on \
-                 refuses that, and the recorder is at fault"
+                "{episodes} in episodes/ without a valid `code_version.commit` in meta.json: an enabled gate refuses \
+                 that; fix the recorder"
             ));
         }
         warnings.extend(self.room.iter().filter_map(|room| room.problem.as_deref()).map(|problem| {
@@ -181,7 +181,9 @@ impl Prospects {
             )
         }));
         warnings.extend(self.problem.iter().map(|problem| {
-            format!("{problem}; to have the commits of waiting episodes asked about: sudo -u cis490 cis490-shipper --ping")
+            format!(
+                "{problem}; to check the commits of waiting episodes: sudo -u cis490 cis490-shipper --ping"
+            )
         }));
         warnings
     }

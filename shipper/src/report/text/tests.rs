@@ -112,7 +112,7 @@ fn while_all_is_well_it_is_short() {
     assert_snapshot!(shown(well(), Life::Running), @r"
     idle: 203 episodes shipped since the start
     ---
-    lab-1 to https://collector.wg: idle, all that is finished is shipped or put aside, started 5 h ago
+    lab-1 to https://collector.wg: idle, every finished episode is shipped or in quarantine, started 5 h ago
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
       certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
       clock        agrees with the receiver's
@@ -149,7 +149,7 @@ fn a_receiver_that_is_away_is_said_first_with_what_happens_next() {
     waiting: 12 ready, receiver unreachable - see cis490-shipper status
     ---
     the receiver cannot be reached, since 2025-10-09 08:48:20 UTC: cannot connect: Connection refused (os error 111)
-    help: nothing is lost, and it is tried again by itself; to try the whole path now: cis490-shipper --ping
+    help: nothing is lost, and uploads are retried automatically; to test the whole path now: cis490-shipper --ping
 
     lab-1 to https://collector.wg: waiting, started 5 h ago
       backlog      12 ready, 12 in episodes/ in all
@@ -175,9 +175,9 @@ fn a_host_that_is_not_let_in_is_told_what_to_look_at() {
         ..well()
     };
     assert_snapshot!(shown(blocked, Life::Running), @r"
-    waiting: 0 episodes shipped since the start, receiver takes nothing from this host - see cis490-shipper status
+    waiting: 0 episodes shipped since the start, receiver accepts nothing from this host - see cis490-shipper status
     ---
-    the receiver takes nothing from this host, since 2025-10-09 08:48:20 UTC: answered 403: lab-1 is not known here
+    the receiver accepts nothing from this host, since 2025-10-09 08:48:20 UTC: answered 403: lab-1 is not known here
     help: the receiver does not accept this host: check `host_id`
 
     lab-1 to https://collector.wg: waiting, started 5 h ago
@@ -232,10 +232,10 @@ fn what_will_be_trouble_is_said_before_it_is() {
     the certificate of this host ends in 9 days
     help: put a new one in place of `receiver.client_cert_file` and `receiver.client_key_file`; nothing needs a restart
 
-    lab-1 to https://collector.wg: idle, all that is finished is shipped or put aside, started 5 h ago
+    lab-1 to https://collector.wg: idle, every finished episode is shipped or in quarantine, started 5 h ago
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
-      quarantine   1 episode since the start whose id is taken by other bytes; see cis490-shipper quarantine list
-      commit       93/100 in the window of those that are taken
+      quarantine   1 episode in conflict with other stored bytes since the start; see cis490-shipper quarantine list
+      commit       93/100 in the window of admitted commits
       certificate  ends in 9 days (2025-10-18 08:53:21 UTC)
       clock        the receiver's clock is 5 min behind this host's
     ");
@@ -243,13 +243,13 @@ fn what_will_be_trouble_is_said_before_it_is() {
     assert_snapshot!(shown(clock, Life::Running), @r"
     idle: 203 episodes shipped since the start, clocks differ - see cis490-shipper status
     ---
-    the receiver's clock is 5 min behind this host's; certificates and tokens are refused by a wrong clock
+    the receiver's clock is 5 min behind this host's; with a wrong clock, certificates and tokens are refused
     help: see which of the two is wrong, and set it: timedatectl
 
-    lab-1 to https://collector.wg: idle, all that is finished is shipped or put aside, started 5 h ago
+    lab-1 to https://collector.wg: idle, every finished episode is shipped or in quarantine, started 5 h ago
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
-      quarantine   1 episode since the start whose id is taken by other bytes; see cis490-shipper quarantine list
-      commit       93/100 in the window of those that are taken
+      quarantine   1 episode in conflict with other stored bytes since the start; see cis490-shipper quarantine list
+      commit       93/100 in the window of admitted commits
       clock        the receiver's clock is 5 min behind this host's
     ");
     let full = Disk { free_bytes: 900_000_000, total_bytes: 500_000_000_000, is_nearly_full: true };
@@ -278,11 +278,11 @@ fn a_shipper_that_does_not_run_is_said_first_whatever_else_there_is() {
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago
       quarantine   2 episodes; see cis490-shipper quarantine list
     ");
-    assert_snapshot!(gone(Status { updated_at: ago(7300), ..counted }, Life::NotRunning).lines().next().unwrap(), @"the shipper is not running; it ended without a word after 2025-10-09 06:51:40 UTC (2 h ago)");
+    assert_snapshot!(gone(Status { updated_at: ago(7300), ..counted }, Life::NotRunning).lines().next().unwrap(), @"the shipper is not running; it ended without a clean stop after 2025-10-09 06:51:40 UTC (2 h ago)");
     assert_snapshot!(gone(Status::default(), Life::NotRunning).lines().next().unwrap(), @"the shipper is not running, and has written no status here before");
     assert_snapshot!(gone(Status { updated_at: ago(600), ..well() }, Life::Silent), @r"
-    a shipper works on this data directory, and none has written its status since 2025-10-09 08:43:20 UTC (10 min ago)
-    help: a `--once` run writes none; otherwise it is stuck: systemctl status cis490-shipper
+    a shipper works on this data directory, but has not written its status since 2025-10-09 08:43:20 UTC (10 min ago)
+    help: a `--once` run writes no status; otherwise the shipper is stuck: systemctl status cis490-shipper
 
     lab-1 to https://collector.wg: no status
       backlog      0 in episodes/

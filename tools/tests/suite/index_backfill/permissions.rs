@@ -76,10 +76,10 @@ fn what_cannot_be_read_is_named_at_the_end_and_the_others_are_indexed() {
     scanned: 4 already-indexed: 0 to-backfill: 4
     backfilled 3 rows into [STATE]/index.jsonl
     --
-    error: 2 could not be read, what they hold has no row:
+    error: 2 could not be read and got no row:
       `[STATE]/episodes/h0`: Permission denied (os error 13)
       `[STATE]/episodes/h1/e2.tar.zst`: Permission denied (os error 13)
-    help: `ls -l` shows who may read them and `dmesg | tail` a failing disk; once that is repaired, run the same command again: it adds what is missing
+    help: check their permissions with `ls -l` and the disk with `dmesg | tail`; once that is repaired, run the same command again: it adds what is missing
     "#);
     assert_eq!(state.rows().into_keys().collect::<Vec<_>>(), ["e1", "e3", "e4"]);
 }

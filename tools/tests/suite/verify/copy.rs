@@ -37,7 +37,7 @@ fn what_is_absent_from_a_copy_is_counted_and_what_is_there_must_be_right() {
         mv -n [STATE]/episodes/h1/e4.tar.zst [STATE]/episodes/h1/e4.tar.zst.damaged
         # COLLECTOR is where the copy comes from:
         rsync -t COLLECTOR:/var/lib/cis490/episodes/h1/e4.tar.zst [STATE]/episodes/h1/
-    warning: h2/e1 is not in this index, so nothing tells whether it is whole
+    warning: h2/e1 is not in this index, so it cannot be checked
         # an index that is newer than the copy names every episode; COLLECTOR is where both come from:
         rsync -t COLLECTOR:/var/lib/cis490/index.jsonl [STATE]/index.jsonl
     looked at 4 archives and 5 rows
@@ -58,7 +58,7 @@ fn a_copy_without_an_index_cannot_be_checked() {
     assert_snapshot!(run(&state, &[]), @r#"
     exit 66
     --
-    error: there is no index at `[STATE]/index.jsonl`, and a copy says nothing about itself
+    error: there is no index at `[STATE]/index.jsonl`, and a copy cannot be checked without one
     help: copy `index.jsonl` of the collector too, and name it with `--index FILE`
     "#);
     let elsewhere = state.path("of-the-collector.jsonl");

@@ -36,10 +36,10 @@ fn the_gate_is_not_fooled_by_a_header() {
     assert_snapshot!(told, @r#"
     exit 3
     error: h1/fooled was admitted for commit abababababababababababababababababababab, and its meta.json names cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
-        # the gate judged what the host named: find out what ran there before training with it
+        # the gate checked the commit in the request: find out which code ran before training with it
         sudo -u cis490 tar --zstd -xOf [STATE]/episodes/h1/fooled.tar.zst --wildcards '*meta.json'
     error: h1/silent was admitted for commit abababababababababababababababababababab, and its meta.json names none
-        # the gate judged what the host named: find out what ran there before training with it
+        # the gate checked the commit in the request: find out which code ran before training with it
         sudo -u cis490 tar --zstd -xOf [STATE]/episodes/h1/silent.tar.zst --wildcards '*meta.json'
     error: h1/twin holds another episode: its meta.json names other
         sudo -u cis490 tar --zstd -xOf [STATE]/episodes/h1/twin.tar.zst --wildcards '*meta.json'

@@ -80,7 +80,7 @@ fn an_index_that_is_missing_is_one_finding() {
     fs::remove_file(state.path("index.jsonl")).unwrap();
     assert_snapshot!(state.run(&[]), @r#"
     exit 3
-    error: there is no index; archives that want a row: 3
+    error: there is no index; archives without a row: 3
         sudo -u cis490 cis490-index-backfill --episodes-root [STATE]/episodes --index [STATE]/index.jsonl
     looked at 3 archives and 0 rows
     read again and found good: 0 archives, 0 B

@@ -109,7 +109,7 @@ fn an_index_or_a_store_that_is_shut_is_exit_1() {
     exit 1
     --
     error: the episodes directory `[STATE]/episodes` cannot be listed: Permission denied (os error 13)
-    help: `ls -ld [STATE]/episodes` shows who may
+    help: check its permissions: `ls -ld [STATE]/episodes`
     "#);
 }
 

@@ -22,11 +22,11 @@ fn what_cannot_be_shipped_stands_above_everything_but_what_is_worse() {
     idle: 203 episodes shipped since the start, 7 cannot be shipped - see cis490-shipper status
     ---
     7 finished directories in episodes/ cannot be shipped: `e1`, it cannot be read: permission denied; `ep\u{1b}[2J`, its name is not valid UTF-8; and 5 more
-    help: the shipper cannot do it. Let the recorder run as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
+    help: run the recorder as the shipper's user, and name each directory by the `episode_id` in its meta.json; for these directories:
 
     sudo chown -R --reference=/d /d/e1
 
-    lab-1 to https://collector.wg: idle, all is shipped or put aside but 7 finished directories, started 5 h ago
+    lab-1 to https://collector.wg: idle, everything is shipped or in quarantine except 7 finished directories, started 5 h ago
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
       certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
       clock        agrees with the receiver's
@@ -61,9 +61,9 @@ fn a_recorder_that_names_no_commit_is_named_and_no_update_is_pasted() {
     idle: 203 episodes shipped since the start, recorder names no commit - see cis490-shipper status
     ---
     episode e1 was refused: `code_version.commit` in `/data/quarantine/e1/meta.json` is `unknown`, which is no commit
-    help: the recorder wrote it: run that from a git checkout. What is in quarantine stays there: correct the member, then `cis490-shipper quarantine release` it
+    help: run the recorder from a git checkout. Episodes in quarantine stay there: correct that member, then run `cis490-shipper quarantine release`
 
-    lab-1 to https://collector.wg: idle, all that is finished is shipped or put aside, started 5 h ago
+    lab-1 to https://collector.wg: idle, every finished episode is shipped or in quarantine, started 5 h ago
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago; 203 since the start
       refused      e1, commit-malformed, 5 s ago
       certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
@@ -87,9 +87,9 @@ fn a_data_directory_that_cannot_be_looked_through_and_an_earlier_run_are_said() 
     assert_snapshot!(shown(Status { scan_failure: Some(blind), shipped: 0, ..well() }, Life::Running), @r"
     idle: 0 episodes shipped since the start, data directory unreadable - see cis490-shipper status
     ---
-    the data directory cannot be looked through, so nothing new is found, since 2025-10-09 08:52:20 UTC: cannot read `/d/episodes`
+    cannot scan the data directory for new episodes since 2025-10-09 08:52:20 UTC: cannot read `/d/episodes`
 
-    lab-1 to https://collector.wg: idle, it finds nothing new, started 5 h ago
+    lab-1 to https://collector.wg: idle, cannot find new episodes, started 5 h ago
       shipped      01JD8Z5V6T7M3K2Q9W8E4R5T6Y, 3 min ago, in an earlier run; nothing since the start
       certificate  ends in 200 days (2026-04-27 08:53:20 UTC)
       clock        agrees with the receiver's
