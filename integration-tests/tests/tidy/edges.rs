@@ -21,7 +21,7 @@ const MEMBERS: &[Member] = &[
     Member {
         folder: "shared",
         ours: &[],
-        never: &["actix", "actix-rt", "actix-web", "actix-http", "actix-server", "awc", "clap", "anyhow"],
+        never: &["actix", "actix-rt", "actix-web", "actix-http", "actix-server", "awc", "anyhow"],
     },
     Member { folder: "receiver", ours: &[SHARED], never: &["awc"] },
     Member { folder: "shipper", ours: &[SHARED], never: &["actix-web", "actix-server"] },

@@ -194,8 +194,8 @@ fn help_names_every_flag_and_command_that_is_not_hidden() {
           --config <FILE>  The configuration file [default: /etc/cis490/receiver.toml]
           --check-config   Check the configuration and the files it names, print the result and all values, and exit
           --color <WHEN>   Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
-      -q, --quiet...       Log less: warnings only; twice: errors only
-      -v, --verbose...     Log more: debugging; twice: everything; without -q and -v, RUST_LOG applies
+      -q, --quiet...       Log less: warnings only; twice: errors only; takes precedence over RUST_LOG
+      -v, --verbose...     Log more: debugging; twice: everything; takes precedence over RUST_LOG
       -h, --help           Print help
       -V, --version        Print version
     ");

@@ -181,8 +181,8 @@ fn flags_are_explained_and_checked() {
     Options:
           --config <FILE>  The configuration file [default: /etc/cis490/lab-host.toml]
           --color <WHEN>   Colour the output; `auto` follows NO_COLOR, CLICOLOR_FORCE and TERM=dumb [default: auto] [possible values: auto, always, never]
-      -v, --verbose...     Log more: debug; twice: trace; takes precedence over RUST_LOG
-      -q, --quiet...       Log less: warnings; twice: errors; no progress bars; takes precedence over RUST_LOG
+      -q, --quiet...       Log less: warnings only; twice: errors only; takes precedence over RUST_LOG
+      -v, --verbose...     Log more: debugging; twice: everything; takes precedence over RUST_LOG
           --once           Ship all episodes that can be shipped now, then exit: 0 nothing left to do, 75 another run needed, 65 episodes refused
           --ping           Test the whole path to the receiver, ask its gate about the commits of waiting episodes, then exit: 0 or 69
           --check-config   Check the configuration, the files that it names and the directories, then exit: 0, 78, or 1 if the service could not use the directories
