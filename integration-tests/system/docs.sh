@@ -8,7 +8,7 @@
 # Runs every shell block of docs/install.md and docs/operators.md that follows a line `<!-- run: MACHINE -->`, in the
 # order of the pages, line by line, up to the first failure. If a block calls `sudoedit FILE`, the editor puts the next
 # block after `<!-- edit: FILE -->` into the file. Then an episode must be shipped. After that the packages are purged, and
-# the blocks of README.md are followed in the same way, in a checkout that was built, by an operator who may use sudo.
+# the blocks of README.md are followed in the same way, in a checkout that was built, by the maintainer, who may use sudo.
 # Needs root, jq, and apt for missing tools. Leaves nothing behind.
 set -euo pipefail
 export LC_ALL=C
@@ -102,16 +102,15 @@ FOLLOW
 
 # Prepares the machine: the clone, the users, the packages and the blocks.
 prepare() {
-  inside useradd --create-home --groups adm op
-  inside sh -c 'echo "op ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/op && install --directory --owner=op /home/op/steps /srv/blocks'
-  inside useradd --create-home max
+  inside useradd --create-home --groups adm max
+  inside sh -c 'echo "max ALL=(ALL:ALL) NOPASSWD: ALL" >/etc/sudoers.d/max && install --directory --owner=max /home/max/steps /srv/blocks'
   inside useradd --create-home alice
   inside runuser -u max -- sh -c 'git init --quiet ~/cis490 && git -C ~/cis490 -c user.name=max -c user.email=max@example.org \
     commit --quiet --allow-empty --message one'
   local file
   for file in "$packages"/cis490-{receiver,shipper}_*_amd64.deb "$scratch"/blocks/*; do
     case $file in
-      *.deb) put "$file" "/home/op/steps/${file##*/}" ;;
+      *.deb) put "$file" "/home/max/steps/${file##*/}" ;;
       *) put "$file" "/srv/blocks/${file##*/}" ;;
     esac
   done
@@ -180,7 +179,7 @@ fi
 machine_up "$scratch/machine"
 prepare
 ran=0
-steps=/home/op/steps
+steps=/home/max/steps
 for block in "${blocks[@]}"; do
   place=$(<"$block.place")
   if [[ $place == README.md:* && $steps != /opt/cis490 ]]; then
@@ -193,7 +192,7 @@ for block in "${blocks[@]}"; do
   [[ $place != operators.md:* ]] || inside test -s /var/lib/cis490/index.jsonl || { arrives first && is_refused refused-1; }
   echo "-- $place"
   fill_in "$block"
-  if ! inside runuser -u op -- env --chdir="$steps" EDITOR=/usr/local/bin/editor-of-the-steps \
+  if ! inside runuser -u max -- env --chdir="$steps" EDITOR=/usr/local/bin/editor-of-the-steps \
     bash /usr/local/bin/follow "/srv/blocks/${block##*/}" >"$scratch/out" 2>&1; then
     echo "docs.sh: $place fails:" >&2
     cat "$scratch/out" >&2

@@ -14,6 +14,9 @@ readonly KNOWN=integration-tests/mutants.txt
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
+# A changed loop may allocate for ever. The limit makes that a failure of its test, before the machine has no memory left.
+ulimit -v $((12 * 1024 * 1024))
+
 # It exits with 2 if tests missed a change and with 3 if they took too long; both are handled below.
 status=0
 cargo mutants --output "$scratch" --colors never --no-shuffle --baseline run ${1:+--shard "$1"} \

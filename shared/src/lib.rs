@@ -20,7 +20,7 @@
 //! - [`excerpt`]: escapes and shortens foreign text for terminals and logs
 //! - [`json`]: parses JSON objects into structs
 //! - [`remediation`]: default commands for a refused host
-//! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
+//! - [`clock`], [`telemetry`], [`service`], [`service_user`]: wall time, logging, the service manager
 //! - [`terminal`]: output for a person, the same in every program: results, `error:` and `help:`
 //! - [`moment`]: a date or time given by a person or a file
 //! - [`mounts`]: the file system that a path is on
@@ -51,6 +51,7 @@ pub mod regular;
 pub mod remediation;
 pub mod row;
 pub mod service;
+pub mod service_user;
 pub mod small_file;
 pub mod step;
 pub mod telemetry;

@@ -3,7 +3,8 @@
 //!
 //! Every sync and rename of the commit protocol, of the index, of a start and of the shipper's moves calls
 //! [`Step::is_taken`]. So does every check there that only a test of whole programs can notice. Other checks do not,
-//! because mutants show that a unit test notices each of them (`integration-tests/system/mutants.sh`).
+//! because unit tests of their crate hold them. For those in `.cargo/mutants.toml`, mutants show that a unit test notices a
+//! change (`integration-tests/system/mutants.sh`).
 //!
 //! A release build takes every step, and the compiler removes the call. In a build with debug assertions the variable
 //! `CIS490_OMIT` names one step to leave out, so that the tests need no separate build. `docs/durability.md` has a row

@@ -53,7 +53,7 @@ pub mod report {
     //! Reports to people: the log, `status.json`, `cis490-shipper status` and `systemctl status`.
     //!
     //! - [`log`]: the log entries, each once
-    //! - [`status`]: the state of the daemon in `status.json`
+    //! - [`status`]: the state of the daemon in `status.json`; [`written`]: what the last daemon wrote there
     //! - [`problem`]: the one problem that a person should read first; [`text`] and [`words`]: its wording
 
     pub mod log;
@@ -93,6 +93,7 @@ pub mod store {
     //!   kernel between two scans
     //! - [`moves`]: every move between `episodes/`, `outbox/`, `shipped/` and `quarantine/`, tested at the start
     //! - [`outbox`]: the archive of an episode, new or already packed, and the leftovers of a crash
+    //! - [`unshippable`]: finished directories that cannot be shipped until a person acts
     //! - [`quarantine`]: the note beside each refused episode, the contents of `quarantine/`, and the way back
     //! - [`shipped`]: which shipped episodes are deleted
     //! - [`disk`]: how full the disk is, and how a directory is deleted
@@ -135,6 +136,7 @@ pub mod answers {
     //! The meaning of an answer for its episode.
     //!
     //! - [`answer`]: an answer as received, and its description if no receiver sent it
+    //! - [`shown`]: the credentials that this host shows, and the help if they are not enough
     //! - [`judge`]: the meaning of an answer: the right-hand column of protocol 2.2 as one table
     //! - [`outcome`]: the outcome of one attempt to ship an episode
     //!

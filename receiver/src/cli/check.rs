@@ -14,6 +14,7 @@ use cis490_shared::durable;
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::HostId;
 use cis490_shared::mounts::{Mounts, mount_of};
+use cis490_shared::service_user::Users;
 use cis490_shared::terminal::{self, bytes};
 use rustix::fs::Access;
 use serde_json::Value;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use super::clone;
 use super::failure::{CONFIG, Failure, NOT_DONE};
 use crate::auth::file;
-use crate::config::{AuthConfig, GateConfig, ReceiverConfig};
+use crate::config::{AuthConfig, DEFAULT_PATH, GateConfig, ReceiverConfig};
 use crate::run::credentials::{self, Credentials};
 use crate::store::space;
 
@@ -29,8 +30,9 @@ use crate::store::space;
 pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
     let opened = Credentials::open(config);
     let credentials = opened.map_err(|error| Failure::new(CONFIG, &error).with_help(error.remedy()))?;
-    let store = directory("store.episodes_root", &config.store.episodes_root)?;
-    let index = directory("store.index", durable::parent(&config.store.index))?;
+    let users = Users::now(path == Path::new(DEFAULT_PATH));
+    let store = directory("store.episodes_root", &config.store.episodes_root, &users)?;
+    let index = directory("store.index", durable::parent(&config.store.index), &users)?;
     let mut lines = vec![
         format!("configuration ok: {}", path.display()),
         format!("  listens on   {}", config.server.listen.join(", ")),
@@ -53,17 +55,12 @@ pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
     }
     lines.extend(in_force(path, config)?);
     terminal::print(&lines.join("\n"))?;
-    if rustix::process::geteuid().is_root() {
-        terminal::help(
-            &"root may read and write everything; to check with the rights of the service: sudo -u cis490 cis490-receiver --check-config",
-        );
-    }
     Ok(())
 }
 
-/// Describes a directory in which the receiver writes: its file system and its free space. It is an error if this user
-/// may not write there.
-fn directory(key: &str, path: &Path) -> Result<String, Failure> {
+/// Describes a directory in which the receiver writes: its file system and its free space. It is an error if the user of
+/// the service may not write there, or this user if the check cannot act as the service's.
+fn directory(key: &str, path: &Path, users: &Users) -> Result<String, Failure> {
     let unusable = |reason: &dyn std::fmt::Display| {
         let help = format!(
             "`ls -ld {0}`; the service's user must be able to write there: sudo chown cis490: {0}",
@@ -82,8 +79,10 @@ fn directory(key: &str, path: &Path) -> Result<String, Failure> {
     if !metadata.is_dir() {
         return unusable(&"is no directory");
     }
-    if let Err(error) = rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK) {
-        return unusable(&format!("cannot be written: {error}"));
+    let access = users.as_service(|| rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK));
+    match access.map(|access| access.map_err(io::Error::from)) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) | Err(error) => return unusable(&format!("cannot be written: {error}")),
     }
     let room = space::room(path)
         .map_or("free space is not known".to_owned(), |room| format!("{} free", bytes(room.bytes)));

@@ -77,8 +77,7 @@ impl IndexError {
                  nothing needs a restart"
             ),
             (_, io::ErrorKind::NotFound) => format!(
-                "put {path} back, or restart the receiver and run `cis490-index-backfill` to rebuild it \
-                 from the stored archives"
+                "put {path} back, or restart the receiver, which rebuilds it from the stored archives"
             ),
             (_, io::ErrorKind::ReadOnlyFilesystem) => {
                 format!("the file system of {path} is read-only: `dmesg | tail`, then remount it")

@@ -249,10 +249,11 @@ mod tests {
         carry_noreplace(&from, &to, "done").unwrap();
         assert!(is_all_there(&to) && !from.try_exists().unwrap());
 
-        let others: [Spoil; 3] = [
+        let others: [Spoil; 4] = [
             |from| fs::write(from.join("late"), "").unwrap(),
             |from| fs::write(from.join("deep/er/file"), vec![8; 300_000]).unwrap(),
             |from| fs::write(from.join("link"), "no link").unwrap(),
+            |from| symlink("/elsewhere", from.join("link")).unwrap(),
         ];
         for spoil in others {
             fs::create_dir_all(from.join("deep/er")).unwrap();

@@ -9,13 +9,14 @@ use std::path::Path;
 
 use cis490_shared::certificate::Remaining;
 use cis490_shared::clock::system_time;
+use cis490_shared::service_user::Users;
 use cis490_shared::terminal::{self, CannotPrint};
 
 use self::places::Places;
 use super::{FAILURE, bad_files, config_help, failed};
-use crate::config::Config;
 use crate::config::local_time::Zone;
 use crate::config::rate_limit::RateLimit;
+use crate::config::{self, Config};
 use crate::http::target::{Target, TargetFiles};
 
 mod places;
@@ -33,10 +34,20 @@ pub(super) fn run(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
         Ok(lines) => lines,
         Err(error) => return Ok(failed(FAILURE, &error, Some(&config_help::changed(path)))),
     };
-    let (user, places) = (user::User::now(), Places::of(&config.paths.data_root));
+    let users = Users::now(path == Path::new(config::DEFAULT_PATH));
+    let places = match Places::of(&config.paths.data_root, &users) {
+        Ok(places) => places,
+        Err(error) => {
+            return Ok(failed(
+                FAILURE,
+                &error,
+                Some("run it as that user: sudo -u cis490 cis490-shipper ..."),
+            ));
+        }
+    };
     let mut lines = meaning(config, path);
     lines.extend(secrets::lines(config, &target));
-    lines.push(format!("user: {user}"));
+    lines.push(format!("user: {}", user::described(&users)));
     lines.push("directories:".to_owned());
     lines.extend(places.lines().iter().map(|line| format!("  {line}")));
     lines.push("values in force, and where each is from:".to_owned());
@@ -45,7 +56,7 @@ pub(super) fn run(config: &Config, path: &Path) -> Result<u8, CannotPrint> {
     for warning in warnings(config, &target) {
         terminal::warning(&warning);
     }
-    Ok(places.judge(&user))
+    Ok(places.judge(&users))
 }
 
 /// Describes the values in words.

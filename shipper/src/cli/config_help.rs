@@ -42,8 +42,8 @@ pub(super) fn bad_file(error: &TargetError, path: &Path) -> String {
     };
     match failed.kind() {
         ErrorKind::PermissionDenied => format!(
-            "the user of the shipper must be able to read it: `ls -l {}`; if that is not you, ask as that user: \
-             sudo -u cis490 cis490-shipper ...",
+            "`ls -l {}` shows who may read it; ask as the user of the shipper (sudo -u cis490 cis490-shipper ...), or as \
+             root, as which the unit reads it (sudo cis490-shipper ...)",
             failed.path.display()
         ),
         _ => edit(path),

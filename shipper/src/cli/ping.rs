@@ -50,9 +50,7 @@ impl Pong {
         if let Some(skew) = self.skew.filter(|skew| skew.unsigned_abs() > clock_skew::TOO_MUCH.unsigned_abs())
         {
             let told = problem::skew_in_words(skew.as_secs());
-            warnings.push(format!(
-                "{told}; with a wrong clock, certificates and tokens are refused: timedatectl"
-            ));
+            warnings.push(format!("{told}; with a wrong clock, certificates are refused: timedatectl"));
         }
         if let Some(GateAnswer { enabled: true, ready: true, polled_s_ago: Some(age), .. }) = &self.gate
             && *age > STALE_WINDOW_S

@@ -55,8 +55,8 @@ impl ClockSkew {
         match change {
             Some(Change::TooMuch) => warn!(
                 ahead_s,
-                help = "check both clocks with `timedatectl` and set the wrong one; with a wrong clock, certificates \
-                        and tokens are refused",
+                help = "check both clocks with `timedatectl` and set the wrong one; a wrong clock gets certificates \
+                        refused",
                 "clocks of receiver and host differ by minutes"
             ),
             Some(Change::Mended) => info!(ahead_s, "the clocks of the receiver and of this host agree again"),

@@ -252,7 +252,7 @@ fn certificate(status: &Status, now: SystemTime) -> Option<Problem> {
 fn clock(status: &Status) -> Option<Problem> {
     let too_much = clock_skew::TOO_MUCH.as_secs().unsigned_abs();
     let skew = status.clock_skew_s.filter(|skew| skew.unsigned_abs() > too_much)?;
-    let what = format!("{}; with a wrong clock, certificates and tokens are refused", skew_in_words(skew));
+    let what = format!("{}; with a wrong clock, certificates are refused", skew_in_words(skew));
     let help = "see which of the two is wrong, and set it: timedatectl";
     Some(Problem::new("clocks differ", what, help.to_owned()))
 }

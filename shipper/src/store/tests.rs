@@ -272,3 +272,22 @@ fn a_start_tries_the_moves_names_the_place_that_fails_and_leaves_nothing() {
     );
     assert_eq!((left(), error.is_about_permission()), (0, false));
 }
+
+#[test]
+fn a_scan_takes_the_oldest_in_whatever_order_the_directory_lists_them() {
+    let (_root, dirs, _lock) = open();
+    let names: Vec<String> = (0..64).map(|n| format!("e{n:02}")).collect();
+    // Neither the order of creation nor that of names is the order in which a directory is listed.
+    names.iter().rev().for_each(|name| record(&dirs, name));
+    let scan = dirs.scan(&BTreeSet::new(), 3).unwrap();
+    assert_eq!(scan.ready, ["e00", "e01", "e02"].map(id).into());
+    assert!(scan.more && scan.in_episodes == 64);
+    let known = names[10..60].iter().map(|name| id(name)).collect();
+    let scan = dirs.scan(&known, 64).unwrap();
+    assert_eq!((scan.ready.len(), dirs.oldest_of(&scan).unwrap().episode_id.as_str()), (14, "e00"));
+    for name in &names[..10] {
+        fs::remove_dir_all(dirs.episodes().join(name)).unwrap();
+    }
+    let scan = dirs.scan(&known, 64).unwrap();
+    assert_eq!(dirs.oldest_of(&scan).unwrap().episode_id, "e10");
+}

@@ -7,25 +7,41 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cis490_shared::mounts::{Mounts, mount_of};
+use cis490_shared::service_user::Users;
 use cis490_shared::terminal;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::super::{FAILURE, SUCCESS};
-use super::user::User;
 use crate::store::disk::Disk;
 
 /// The state of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Writable,
-    /// This user may not write to it.
+    /// The user may not write to it.
     Forbidden,
-    /// It is missing, and this user can make it.
+    /// It is missing, and the user can make it.
     ToBeMade,
-    /// It is missing, and this user may not write to the directory above it.
+    /// It is missing, and the user may not write to the directory above it.
     CannotBeMade,
     NotADirectory,
     Unknown(io::ErrorKind),
+}
+
+impl State {
+    /// Asks with the rights of the calling thread.
+    fn of(path: &Path) -> Self {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_dir() => Self::NotADirectory,
+            Ok(_) if may_write(path) => Self::Writable,
+            Ok(_) => Self::Forbidden,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match may_write(existing(path)) {
+                true => Self::ToBeMade,
+                false => Self::CannotBeMade,
+            },
+            Err(error) => Self::Unknown(error.kind()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,11 +60,13 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Inspects `root` and the directories below it.
-    pub(super) fn of(root: &Path) -> Self {
+    /// Inspects `root` and the directories below it, with the rights of the service if that is possible.
+    pub(super) fn of(root: &Path, users: &Users) -> io::Result<Self> {
         let below = ["episodes", "outbox", "shipped", "quarantine"].map(|name| root.join(name));
-        let all = [root.to_owned()].into_iter().chain(below).map(Place::at).collect();
-        Self { all, mounts: Mounts::now() }
+        let paths: Vec<PathBuf> = [root.to_owned()].into_iter().chain(below).collect();
+        let states: Vec<State> = users.as_service(|| paths.iter().map(|path| State::of(path)).collect())?;
+        let all = paths.into_iter().zip(states).map(|(path, state)| Place::at(path, state)).collect();
+        Ok(Self { all, mounts: Mounts::now() })
     }
 
     /// Returns a line for each directory, and one for the moves between them.
@@ -67,9 +85,9 @@ impl Places {
     fn line(&self, place: &Place) -> String {
         let state = match place.state {
             State::Writable => "writable".to_owned(),
-            State::Forbidden => "not writable for this user".to_owned(),
+            State::Forbidden => "not writable".to_owned(),
             State::ToBeMade => "will be made".to_owned(),
-            State::CannotBeMade => "cannot be made by this user".to_owned(),
+            State::CannotBeMade => "cannot be made".to_owned(),
             State::NotADirectory => "not a directory".to_owned(),
             State::Unknown(kind) => format!("cannot be looked at: {kind}"),
         };
@@ -89,7 +107,7 @@ impl Places {
     }
 
     /// Prints the problems that a start would have, and returns the exit code.
-    pub(super) fn judge(&self, user: &User) -> u8 {
+    pub(super) fn judge(&self, users: &Users) -> u8 {
         let mut code = SUCCESS;
         if let Some((one, other)) = self.apart() {
             terminal::error(
@@ -106,16 +124,15 @@ impl Places {
                 State::Unknown(kind) => {
                     (format!("cannot look at `{path}`: {kind}"), "`ls -ld` it and what is above it")
                 }
-                State::Forbidden => (
-                    format!("this user may not write to `{path}`"),
-                    "the shipper's user must own it: `ls -ld` it",
-                ),
+                State::Forbidden => {
+                    (format!("`{path}` is not writable"), "the shipper's user must own it: `ls -ld` it")
+                }
                 State::CannotBeMade => (
-                    format!("this user may not make `{path}`"),
+                    format!("`{path}` cannot be made: the directory above it is not writable"),
                     "make it, and give it to the shipper's user: sudo install -d -o cis490 -g cis490 -m 750 it",
                 ),
             };
-            if place.state == State::NotADirectory || user.is_the_services() {
+            if place.state == State::NotADirectory || users.is_the_services() || users.can_act_as_service() {
                 terminal::error(&what, Some(help));
                 code = FAILURE;
             } else {
@@ -143,18 +160,8 @@ impl Places {
 }
 
 impl Place {
-    fn at(path: PathBuf) -> Self {
+    fn at(path: PathBuf, state: State) -> Self {
         let there = existing(&path);
-        let state = match fs::metadata(&path) {
-            Ok(found) if !found.is_dir() => State::NotADirectory,
-            Ok(_) if may_write(&path) => State::Writable,
-            Ok(_) => State::Forbidden,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match may_write(there) {
-                true => State::ToBeMade,
-                false => State::CannotBeMade,
-            },
-            Err(error) => State::Unknown(error.kind()),
-        };
         let device = fs::metadata(there).map_or(0, |found| found.dev());
         Self { state, device, mount: mount_of(there).unwrap_or(0), path }
     }
@@ -177,17 +184,19 @@ mod tests {
     fn what_is_there_is_told_from_what_will_be_made_and_what_is_in_the_way() {
         let root = tempfile::tempdir().unwrap();
         let data = root.path().join("data");
-        let states = || Places::of(&data).all.iter().map(|place| place.state).collect::<Vec<_>>();
+        let users = Users::now(false);
+        let places = || Places::of(&data, &users).unwrap();
+        let states = || places().all.iter().map(|place| place.state).collect::<Vec<_>>();
         assert_eq!(states(), [State::ToBeMade; 5]);
         fs::create_dir_all(data.join("episodes")).unwrap();
         fs::write(data.join("outbox"), "").unwrap();
         let expected =
             [State::Writable, State::Writable, State::NotADirectory, State::ToBeMade, State::ToBeMade];
         assert_eq!(states(), expected);
-        let told = Places::of(&data).lines();
+        let told = places().lines();
         assert!(told[1].contains("episodes: writable") && told[1].contains(" free"), "{told:?}");
         assert_eq!(told[5], "moves: renames, which take no time and no room");
-        assert_eq!(Places::of(&data).judge(&User::now()), FAILURE);
+        assert_eq!(places().judge(&users), FAILURE);
     }
 
     #[test]

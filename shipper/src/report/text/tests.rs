@@ -243,7 +243,7 @@ fn what_will_be_trouble_is_said_before_it_is() {
     assert_snapshot!(shown(clock, Life::Running), @r"
     idle: 203 episodes shipped since the start, clocks differ - see cis490-shipper status
     ---
-    the receiver's clock is 5 min behind this host's; with a wrong clock, certificates and tokens are refused
+    the receiver's clock is 5 min behind this host's; with a wrong clock, certificates are refused
     help: see which of the two is wrong, and set it: timedatectl
 
     lab-1 to https://collector.wg: idle, every finished episode is shipped or in quarantine, started 5 h ago
