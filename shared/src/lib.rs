@@ -20,8 +20,10 @@
 //! - [`excerpt`]: escapes and shortens foreign text for terminals and logs
 //! - [`json`]: parses JSON objects into structs
 //! - [`remediation`]: default commands for a refused host
-//! - [`clock`], [`telemetry`], [`service`], [`service_user`]: wall time, logging, the service manager
-//! - [`terminal`]: output for a person, the same in every program: results, `error:` and `help:`
+//! - [`clock`], [`telemetry`], [`service`]: wall time, logging, the service manager
+//! - [`service_user`]: the user of the services, and work with its rights
+//! - [`terminal`], [`completion`]: output for a person, the same in every program: results, `error:` and `help:`; values
+//!   for the shell
 //! - [`moment`]: a date or time given by a person or a file
 //! - [`mounts`]: the file system that a path is on
 //! - [`rate`]: rates in bytes per second, and the token bucket that enforces one

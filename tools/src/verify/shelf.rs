@@ -1,6 +1,6 @@
 //! The files in the store, by names and sizes. No archive is opened here.
 //!
-//! A file that appears or disappears while the store is walked is no fault. So every suspect gets a second [`look`] at
+//! A file that appears or disappears while the store is walked is no fault. So every suspect gets a second [`inspect`] at
 //! the end.
 
 use std::fs::{self, Metadata};
