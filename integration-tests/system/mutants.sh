@@ -2,7 +2,7 @@
 # Do the unit tests notice faults? Changes the modules that hold the rules (.cargo/mutants.toml), one change at a time,
 # and requires that a unit test of the same crate fails.
 #
-#   mutants.sh [SHARD]     SHARD: k/n, the k-th of n parts (default: all, some 20 minutes on two cores)
+#   mutants.sh [SHARD]     SHARD: k/n, the k-th of n parts (default: all, some 40 minutes on two cores)
 #
 # integration-tests/mutants.txt lists the changes that no test notices, each with the reason why that is right. An
 # unlisted one fails this script. A run of all changes also fails if a listed one is noticed. Needs cargo-mutants.

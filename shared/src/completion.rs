@@ -25,11 +25,13 @@ const USAGE: u8 = 2;
 /// Answers the shell, if it is a shell that runs the program, and returns the exit code. Call it before anything else
 /// is printed.
 pub fn answer(command: fn() -> Command) -> Option<ExitCode> {
+    if !is_asked() {
+        return None;
+    }
     let current_dir = env::current_dir().ok();
-    match CompleteEnv::with_factory(command)
-        .var(VARIABLE)
-        .try_complete(env::args_os(), current_dir.as_deref())
-    {
+    let answered = CompleteEnv::with_factory(command).var(VARIABLE);
+    match answered.try_complete(env::args_os(), current_dir.as_deref()) {
+        // An empty value turns completion off.
         Ok(false) => None,
         Ok(true) => Some(ExitCode::SUCCESS),
         Err(error) => {
@@ -38,6 +40,11 @@ pub fn answer(command: fn() -> Command) -> Option<ExitCode> {
             Some(ExitCode::from(USAGE))
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "no other module needs this variable")]
+fn is_asked() -> bool {
+    env::var_os(VARIABLE).is_some()
 }
 
 /// Returns a program as its user sees it, without hidden flags. A shell would offer a hidden flag if nothing else fits, and

@@ -34,7 +34,7 @@ pub(crate) fn paths_in_documents_exist(tree: &Tree) -> Vec<Finding> {
 }
 
 /// Returns the lines outside fenced blocks, counted from 1.
-fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     text.lines().enumerate().map(|(index, line)| (index + 1, line)).filter(move |(_, line)| {
         let fence = line.trim_start().starts_with("```");

@@ -1,6 +1,7 @@
-//! The English of comments: phrases that make a reader go back to the beginning of the sentence.
+//! The English of comments and pages: phrases that make a reader go back to the beginning of the sentence.
 
 use crate::Finding;
+use crate::documents::prose;
 use crate::tree::Tree;
 
 /// Noun clauses as subjects, pronouns without a noun, and words for people where a program is meant.
@@ -31,42 +32,24 @@ const AFTER_SUCH: [&str; 2] = ["as", "that"];
 /// The words that make a noun clause of `what`, unless the sentence is a question.
 const AFTER_WHAT: [&str; 10] = ["is", "are", "was", "were", "has", "had", "holds", "comes", "came", "lies"];
 
-/// The rooms with comments to check: all except this file, whose tests quote the phrases.
-const READ: &[&str] = &[
-    "fuzz/",
-    "integration-tests/src/",
-    "integration-tests/tests/suite/",
-    "integration-tests/tests/system/",
-    "integration-tests/tests/tidy/circles.rs",
-    "integration-tests/tests/tidy/deployment.rs",
-    "integration-tests/tests/tidy/documents.rs",
-    "integration-tests/tests/tidy/edges.rs",
-    "integration-tests/tests/tidy/main.rs",
-    "integration-tests/tests/tidy/promises.rs",
-    "integration-tests/tests/tidy/shape.rs",
-    "integration-tests/tests/tidy/source.rs",
-    "integration-tests/tests/tidy/tree.rs",
-    "integration-tests/tests/timing/",
-    "receiver/",
-    "shared/",
-    "shipper/",
-    "tools/",
-];
+/// This file, whose tests quote the phrases.
+const QUOTES: &str = "integration-tests/tests/tidy/english.rs";
 
-/// Finds comments with a phrase that the style guide forbids, because a reader stumbles over it.
-pub(crate) fn comments_are_plain(tree: &Tree) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let files = READ.iter().flat_map(|room| tree.under(room));
-    for (path, text) in files.filter(|(path, _)| path.strip_suffix(".rs").is_some()) {
-        for (number, line) in text.lines().enumerate() {
-            if let Some(phrase) = comment(line).and_then(forbidden) {
-                let place = format!("{path}:{}", number + 1);
-                let fix = "name the thing, then say what it does: subject, verb, object";
-                findings.push(Finding::new(&place, format!("says `{phrase}`"), fix));
-            }
-        }
-    }
-    findings
+/// Finds comments and sentences of pages with a phrase that the style guide forbids, because a reader stumbles over it.
+pub(crate) fn texts_are_plain(tree: &Tree) -> Vec<Finding> {
+    let rust = tree.ending(".rs").filter(|(path, _)| *path != QUOTES);
+    let comments = rust.flat_map(|(path, text)| {
+        (1..).zip(text.lines()).filter_map(move |(number, line)| Some((path, number, comment(line)?)))
+    });
+    let pages = tree
+        .ending(".md")
+        .flat_map(|(path, text)| prose(text).map(move |(number, line)| (path, number, line)));
+    let found = comments.chain(pages).filter_map(|(path, number, line)| {
+        let says = format!("says `{}`", forbidden(line)?);
+        let fix = "name the thing, then say what it does: subject, verb, object";
+        Some(Finding::new(&format!("{path}:{number}"), says, fix))
+    });
+    found.collect()
 }
 
 /// Returns the comment of a line, if it has one. A `//` in a string does no harm, because no English follows it.
@@ -78,8 +61,10 @@ fn comment(line: &str) -> Option<&str> {
     }
 }
 
-fn forbidden(comment: &str) -> Option<String> {
-    let lower = comment.to_lowercase();
+fn forbidden(text: &str) -> Option<String> {
+    // Every second part is code in backticks, such as the name of a test.
+    let prose: Vec<&str> = text.split('`').step_by(2).collect();
+    let lower = prose.join(" code ").to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric() && c != '\'').filter(|word| !word.is_empty()).collect();
     let joined = format!(" {} ", words.join(" "));
@@ -88,9 +73,7 @@ fn forbidden(comment: &str) -> Option<String> {
     }
     words.windows(2).find_map(|pair| match *pair {
         ["such", next] if !AFTER_SUCH.contains(&next) => Some("such".to_owned()),
-        ["what", next] if AFTER_WHAT.contains(&next) && !comment.contains('?') => {
-            Some(format!("what {next}"))
-        }
+        ["what", next] if AFTER_WHAT.contains(&next) && !text.contains('?') => Some(format!("what {next}")),
         _ => None,
     })
 }
@@ -110,6 +93,7 @@ mod tests {
             ("/// What is stored? The archive.", None),
             ("let text = \"whoever\";", None),
             ("/// The theme of the history.", None),
+            ("/// Shown by `what_is_stored_stays`.", None),
         ] {
             assert_eq!(comment(line).and_then(forbidden).as_deref(), expected, "{line}");
         }

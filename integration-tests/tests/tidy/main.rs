@@ -54,7 +54,7 @@ const RULES: &[Rule] = &[
     shape::files_have_names,
     shape::only_front_ends_print,
     shape::log_messages_are_constant,
-    english::comments_are_plain,
+    english::texts_are_plain,
     promises::every_error_is_explained_and_tested,
     promises::every_incident_has_its_test,
     promises::every_invariant_names_its_test,
