@@ -82,6 +82,7 @@ pub fn beginning(current: &OsStr, values: impl IntoIterator<Item = String>) -> V
 pub fn hosts_in(episodes_root: &Path) -> Vec<String> {
     let entries = fs::read_dir(episodes_root).into_iter().flatten().flatten();
     let mut hosts: Vec<String> = entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| name.parse::<HostId>().is_ok())
         .collect();

@@ -27,6 +27,11 @@ impl Mounts {
     }
 }
 
+/// Returns the path itself, or the nearest directory above it that exists: a missing directory would be made there.
+pub fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(path)
+}
+
 /// Returns the number of the mount that a path is on.
 pub fn mount_of(path: &Path) -> io::Result<u64> {
     Ok(statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?.stx_mnt_id)
@@ -60,6 +65,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let on = Mounts::now().describe(mount_of(dir.path()).unwrap()).unwrap();
         assert!(on.contains(" on /"), "{on}");
+        assert_eq!(nearest_existing(&dir.path().join("gone/deeper")), dir.path());
         assert_eq!(mount_of(&dir.path().join("gone")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -85,7 +85,9 @@ impl Users {
         let done = thread::scope(|scope| {
             let thread = thread::Builder::new().name("as-service".to_owned());
             let thread = thread.spawn_scoped(scope, || -> io::Result<T> {
-                service.become_it()?;
+                let denied =
+                    |error| io::Error::other(format!("cannot take the rights of {SERVICE_USER}: {error}"));
+                service.become_it().map_err(denied)?;
                 Ok(work())
             });
             thread.map(thread::ScopedJoinHandle::join)

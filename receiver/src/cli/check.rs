@@ -13,7 +13,7 @@ use cis490_shared::config_file::{self, ConfigError};
 use cis490_shared::durable;
 use cis490_shared::excerpt::excerpt;
 use cis490_shared::ids::HostId;
-use cis490_shared::mounts::{Mounts, mount_of};
+use cis490_shared::mounts::{Mounts, mount_of, nearest_existing};
 use cis490_shared::service_user::Users;
 use cis490_shared::terminal::{self, bytes};
 use rustix::fs::Access;
@@ -63,15 +63,23 @@ pub(super) fn run(path: &Path, config: &ReceiverConfig) -> Result<(), Failure> {
 fn directory(key: &str, path: &Path, users: &Users) -> Result<String, Failure> {
     let unusable = |reason: &dyn std::fmt::Display| {
         let help = format!(
-            "`ls -ld {0}`; the service's user must be able to write there: sudo chown cis490: {0}",
+            "`ls -ld {0}`; the service's user must own it: sudo install -d -o cis490 -g cis490 -m 750 {0}",
             path.display()
         );
         let error = format!("`{key}`: `{}` {reason}", path.display());
         Err(Failure::new(CONFIG, &error).with_help(Some(help)))
     };
+    let may_write = |path: &Path| {
+        let access = users.as_service(|| rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK))?;
+        access.map_err(io::Error::from)
+    };
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok("not there yet, the first start makes it".to_owned());
+            let above = nearest_existing(path);
+            return match may_write(above) {
+                Ok(()) => Ok("not there yet, the first start makes it".to_owned()),
+                Err(error) => unusable(&format!("cannot be made in `{}`: {error}", above.display())),
+            };
         }
         Err(error) => return unusable(&format!("cannot be looked at: {error}")),
         Ok(metadata) => metadata,
@@ -79,10 +87,8 @@ fn directory(key: &str, path: &Path, users: &Users) -> Result<String, Failure> {
     if !metadata.is_dir() {
         return unusable(&"is no directory");
     }
-    let access = users.as_service(|| rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK));
-    match access.map(|access| access.map_err(io::Error::from)) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) | Err(error) => return unusable(&format!("cannot be written: {error}")),
+    if let Err(error) = may_write(path) {
+        return unusable(&format!("cannot be written: {error}"));
     }
     let room = space::room(path)
         .map_or("free space is not known".to_owned(), |room| format!("{} free", bytes(room.bytes)));

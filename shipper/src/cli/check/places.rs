@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use cis490_shared::mounts::{Mounts, mount_of};
+use cis490_shared::mounts::{Mounts, mount_of, nearest_existing};
 use cis490_shared::service_user::Users;
 use cis490_shared::terminal;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -35,10 +35,12 @@ impl State {
             Ok(found) if !found.is_dir() => Self::NotADirectory,
             Ok(_) if may_write(path) => Self::Writable,
             Ok(_) => Self::Forbidden,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match may_write(existing(path)) {
-                true => Self::ToBeMade,
-                false => Self::CannotBeMade,
-            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match may_write(nearest_existing(path)) {
+                    true => Self::ToBeMade,
+                    false => Self::CannotBeMade,
+                }
+            }
             Err(error) => Self::Unknown(error.kind()),
         }
     }
@@ -91,7 +93,7 @@ impl Places {
             State::NotADirectory => "not a directory".to_owned(),
             State::Unknown(kind) => format!("cannot be looked at: {kind}"),
         };
-        let room = Disk::of(existing(&place.path)).map_or_else(
+        let room = Disk::of(nearest_existing(&place.path)).map_or_else(
             |_| String::new(),
             |disk| {
                 format!(
@@ -161,7 +163,7 @@ impl Places {
 
 impl Place {
     fn at(path: PathBuf, state: State) -> Self {
-        let there = existing(&path);
+        let there = nearest_existing(&path);
         let device = fs::metadata(there).map_or(0, |found| found.dev());
         Self { state, device, mount: mount_of(there).unwrap_or(0), path }
     }
@@ -169,11 +171,6 @@ impl Place {
 
 fn may_write(path: &Path) -> bool {
     accessat(CWD, path, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
-}
-
-/// Returns the path itself, or the nearest existing directory above it.
-fn existing(path: &Path) -> &Path {
-    path.ancestors().find(|above| fs::symlink_metadata(above).is_ok()).unwrap_or(path)
 }
 
 #[cfg(test)]

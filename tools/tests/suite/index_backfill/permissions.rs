@@ -39,7 +39,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// Runs the program as a user for whom file modes are enforced.
+/// Runs the program as a user other than root, because root ignores file modes.
 fn run_as_nobody(state: &State, flags: &[&str]) -> String {
     if !is_root() {
         return state.run(flags);

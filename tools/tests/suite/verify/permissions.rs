@@ -58,7 +58,7 @@ fn incident_01_an_index_of_root_is_found_with_the_command_that_gives_it_back() {
     assert!(state.run(&[]).starts_with("exit 0\n"), "both are given back");
 }
 
-/// Runs the program as a user for whom file modes are enforced.
+/// Runs the program as a user other than root, because root ignores file modes.
 fn run_as_nobody(state: &State, flags: &[&str]) -> String {
     if !is_root() {
         return state.run(flags);
